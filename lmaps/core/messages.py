@@ -1,0 +1,241 @@
+"""The messages of lMaPS: frozen values, JSON on every wire, one codec.
+
+Client and manager exchange `Request` and `Reply`. Manager and worker exchange the rest, each tagged by ``kind``:
+
+    worker   Hello ──▶ manager      after each connect: who I am, what I run, which handlers I have
+             Run   ◀── manager      do this task
+             Lines ──▶ manager      numbered output; sent again after a reconnect until ...
+             Ack   ◀── manager      ... it is stored up to this number
+             Result──▶ manager      the outcome; sent again after a reconnect until ...
+             Done  ◀── manager      ... it is stored
+"""
+
+from dataclasses import dataclass, field, fields
+from types import UnionType
+from typing import Any, ClassVar, Self, TypeVar
+
+from lmaps.core import strict_json
+from lmaps.errors import Finding, LmapsError, MessageRefused, error_class
+
+VERSION = 1
+MAX_BYTES = 16 * 1024 * 1024
+"""The largest body of a message, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks for: a verb with its arguments.
+
+    ``deadline_ms`` is how long the client waits, ``key`` makes repeating the request safe.
+    """
+
+    verb: str
+    args: dict[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    key: str | None = None
+    deadline_ms: int | None = None
+
+    def encode(self) -> bytes:
+        """The body that goes over the wire."""
+        return _encode(_known(self) | {"v": VERSION})
+
+    @classmethod
+    def decode(cls, told: dict[str, Any]) -> Self:
+        """The request in a decoded body; `MessageRefused` names what is wrong with it."""
+        version = told.get("v")
+        if version != VERSION or isinstance(version, bool):
+            raise MessageRefused(f"cannot read the request: version {version!r} is not spoken here, {VERSION} is")
+        return _checked(cls, {name: value for name, value in told.items() if name != "v"}, "request")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The one answer to a request. ``level`` is the exit code, ``extra`` the data, ``errors`` all findings."""
+
+    message: str
+    level: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    code: str | None = None
+    errors: tuple[Finding, ...] = ()
+    revision: int | None = None
+    job: int | None = None
+
+    def encode(self) -> bytes:
+        """The body that goes over the wire."""
+        return _encode(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The reply as data: the original's ``message``, ``level`` and ``extra`` first."""
+        return {
+            "message": self.message,
+            "level": self.level,
+            "extra": self.extra,
+            "id": self.id,
+            "code": self.code,
+            "errors": [finding.to_json() for finding in self.errors],
+            "revision": self.revision,
+            "job": self.job,
+        }
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """The reply in a body; fields of a newer lMaPS are passed over."""
+        told = _object(body)
+        known = {item.name: told[item.name] for item in fields(cls) if item.name in told}
+        errors = tuple(Finding.from_json(finding) for finding in known.get("errors", ()))
+        return cls(**(known | {"errors": errors}))
+
+    @classmethod
+    def refusal(cls, error: LmapsError, id: str | None = None) -> Self:  # noqa: A002 (the field's own name)
+        """The answer that carries ``error`` to the client."""
+        extra = error.extra | ({"hint": error.hint} if error.hint else {})
+        return cls(error.message, error.level, extra, id, error.code, error.errors)
+
+    def error(self) -> LmapsError:
+        """The error that a refusal stands for, to be raised at the client's side."""
+        extra = dict(self.extra)
+        hint = extra.pop("hint", None)
+        return error_class(self.code or "")(self.message, errors=self.errors, hint=hint, extra=extra)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A worker is connected. ``token`` is that of the task it still runs or whose result is not yet stored."""
+
+    kind: ClassVar[str] = "hello"
+    slot: int
+    pid: int
+    token: str | None
+    handlers: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run the task of this name; ``token`` names this one run in everything that follows."""
+
+    kind: ClassVar[str] = "run"
+    token: str
+    task: str
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Output of a running task. ``first`` numbers the first line, from 1.
+
+    Each line is ``{"at": RFC 3339, "stream": "output" | "event" | "note", "text": str, "event": object or absent}``.
+    """
+
+    kind: ClassVar[str] = "lines"
+    token: str
+    first: int
+    lines: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """All lines up to and including number ``upto`` are stored."""
+
+    kind: ClassVar[str] = "ack"
+    token: str
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a task ended.
+
+    ``state`` is ``succeeded``, ``failed`` or ``interrupted``; ``value`` what the task returned; ``rc`` the tool's
+    exit code (negative: the signal); ``summary`` counts ok, changed, failed, unknown; ``error`` says why not.
+    """
+
+    kind: ClassVar[str] = "result"
+    token: str
+    state: str
+    value: Any = None
+    rc: int | None = None
+    summary: dict[str, int] | None = None
+    error: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result is stored: the worker may forget the task."""
+
+    kind: ClassVar[str] = "done"
+    token: str
+
+
+WorkerMessage = Hello | Lines | Result
+ManagerMessage = Run | Ack | Done
+_KINDS: dict[str, type[WorkerMessage] | type[ManagerMessage]] = {
+    kind.kind: kind for kind in (Hello, Run, Lines, Ack, Result, Done)
+}
+
+
+def encode(message: WorkerMessage | ManagerMessage) -> bytes:
+    """The body that goes over the wire between manager and worker."""
+    return _encode(_known(message) | {"kind": message.kind})
+
+
+def decode(body: bytes) -> WorkerMessage | ManagerMessage:
+    """The message in a body; `MessageRefused` if it is none of the kinds above."""
+    told = _object(body)
+    kind = _KINDS.get(told.pop("kind", ""))
+    if kind is None:
+        raise MessageRefused("cannot read the message: its kind is not known")
+    return _checked(kind, told, kind.kind)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in the body of a client's message; `MessageRefused` says what is wrong with it."""
+    return _object(body)
+
+
+def _encode(told: dict[str, Any]) -> bytes:
+    return strict_json.encode(told).encode()
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    told = strict_json.decode(body)
+    if not isinstance(told, dict):
+        raise MessageRefused(f"cannot read the message: expected a JSON object, not {strict_json.type_name(told)}")
+    return told
+
+
+def _known(message: Any) -> dict[str, Any]:
+    told = {item.name: getattr(message, item.name) for item in fields(message)}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+_Message = TypeVar("_Message")
+
+
+def _checked(kind: type[_Message], told: dict[str, Any], name: str) -> _Message:
+    """``kind`` made from ``told``: no field unknown, none missing, each of its type."""
+    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
+    unknown = [repr(field_name) for field_name in told if field_name not in known]
+    if unknown:
+        raise MessageRefused(f"cannot read the {name}: unknown field {', '.join(unknown)}; it has {', '.join(known)}")
+    for field_name, value in told.items():
+        if not _is_of(value, known[field_name].type):
+            expected = getattr(known[field_name].type, "__name__", known[field_name].type)
+            raise MessageRefused(f"cannot read the {name}: {field_name} is not of type {expected}")
+    try:
+        return kind(**told)
+    except TypeError as error:
+        raise MessageRefused(f"cannot read the {name}: a field is missing ({error})") from error
+
+
+def _is_of(value: Any, annotation: Any) -> bool:
+    """Whether ``value`` is of the type: ``dict[str, Any]`` is checked as ``dict``, and True is no integer."""
+    if annotation is Any:
+        return True
+    if isinstance(annotation, UnionType):
+        return any(_is_of(value, part) for part in annotation.__args__)
+    if isinstance(value, bool):
+        return annotation is bool
+    return isinstance(value, getattr(annotation, "__origin__", annotation))

@@ -1,0 +1,254 @@
+"""Every error that lMaPS raises: one tree, and what each leaf means to its reader.
+
+LmapsError                  code                level
+├── UsageError              usage               2
+├── MessageRefused          message-refused     2
+├── ConfigError             configuration       2   (lmapsd: 78)
+├── ValidationFailed        invalid             3
+│   ├── DocumentRefused     document-refused    3
+│   └── UnitRefused         unit-refused        3
+├── NotFound                not-found           4
+├── Conflict                conflict            5
+│   ├── AlreadyExists       exists              5
+│   ├── UnitUnusable        unit-unusable       5
+│   ├── Busy                busy                5
+│   └── NoSpace             no-space            5
+├── HandlerFailed           handler-failed      6
+├── JobStopped              job-stopped         7
+├── NotAllowed              not-allowed         8
+├── NotReached              not-reached         9
+├── OutcomeUnknown          outcome-unknown     10
+├── StoreError              store               1
+│   └── StateUnusable       state-unusable      1   (lmapsd: 65)
+└── AnotherDaemon           another-daemon      1   (lmapsd: 75)
+
+A docstring is the default message. ``code`` is stable and goes over the wire, ``level`` is the exit code of
+``lmaps`` (and ``level`` in a reply), ``daemon_level`` that of ``lmapsd``.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong in a document: where, what, and what was expected instead.
+
+    ``at`` are the keys and indices that lead to the place; ``on_key`` says that the key itself is meant (an
+    unknown property) and not its value. ``document`` counts from 0 among the documents of one request.
+    ``file``, ``line`` and ``column`` (both from 1) are known where the text was at hand.
+    """
+
+    message: str
+    at: tuple[str | int, ...] = ()
+    on_key: bool = False
+    got: Any = None
+    allowed: Any = None
+    hint: str | None = None
+    document: int | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The place as a JSON path: ``$.vhosts[0].port``."""
+        return "$" + "".join(_segment(key) for key in self.at)
+
+    @property
+    def place(self) -> str:
+        """The place in the user's file as ``FILE:LINE:COLUMN``, as much of it as is known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as it goes over the wire: what is not known is left out."""
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        told["at"] = list(self.at)
+        return {"path": self.path} | {name: value for name, value in told.items() if value not in (None, False)}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Finding":
+        """The finding that a reply carries; fields of a newer lMaPS are passed over."""
+        known = {field.name: told[field.name] for field in fields(cls) if field.name in told}
+        return cls(**(known | {"at": tuple(known.get("at", ()))}))
+
+
+def _segment(key: str | int) -> str:
+    if isinstance(key, int):
+        return f"[{key}]"
+    return f".{key}" if key.isidentifier() else f"[{key!r}]"
+
+
+class LmapsError(Exception):
+    """cannot do this"""
+
+    code: ClassVar[str] = "error"
+    level: ClassVar[int] = 1
+    daemon_level: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        errors: Iterable[Finding] = (),
+        hint: str | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """``errors`` are all findings at once, ``hint`` names the next step, ``extra`` is data for programs."""
+        super().__init__(message or self.__doc__)
+        self.errors = tuple(errors)
+        self.hint = hint
+        self.extra = extra or {}
+
+    @property
+    def message(self) -> str:
+        """One clear sentence: what cannot be done, where, and why."""
+        return str(self)
+
+
+class UsageError(LmapsError):
+    """cannot understand the command"""
+
+    code = "usage"
+    level = 2
+    daemon_level = 2
+
+
+class MessageRefused(LmapsError):
+    """cannot read the message"""
+
+    code = "message-refused"
+    level = 2
+
+
+class ConfigError(LmapsError):
+    """cannot use the configuration"""
+
+    code = "configuration"
+    level = 2
+    daemon_level = 78
+
+
+class ValidationFailed(LmapsError):
+    """cannot accept the instance"""
+
+    code = "invalid"
+    level = 3
+
+
+class DocumentRefused(ValidationFailed):
+    """cannot read the document"""
+
+    code = "document-refused"
+
+
+class UnitRefused(ValidationFailed):
+    """cannot use the unit file"""
+
+    code = "unit-refused"
+
+
+class NotFound(LmapsError):
+    """cannot find it"""
+
+    code = "not-found"
+    level = 4
+
+
+class Conflict(LmapsError):
+    """cannot do this now"""
+
+    code = "conflict"
+    level = 5
+
+
+class AlreadyExists(Conflict):
+    """cannot create what exists with other content"""
+
+    code = "exists"
+
+
+class UnitUnusable(Conflict):
+    """cannot use the unit as it is"""
+
+    code = "unit-unusable"
+
+
+class Busy(Conflict):
+    """cannot take more work now"""
+
+    code = "busy"
+
+
+class NoSpace(Conflict):
+    """cannot write: the disk is full"""
+
+    code = "no-space"
+
+
+class HandlerFailed(LmapsError):
+    """cannot apply: the handler failed"""
+
+    code = "handler-failed"
+    level = 6
+
+
+class JobStopped(LmapsError):
+    """cannot finish: the job was cancelled, timed out or was interrupted"""
+
+    code = "job-stopped"
+    level = 7
+
+
+class NotAllowed(LmapsError):
+    """cannot do this: it is not allowed"""
+
+    code = "not-allowed"
+    level = 8
+
+
+class NotReached(LmapsError):
+    """cannot reach the daemon: certainly not done"""
+
+    code = "not-reached"
+    level = 9
+
+
+class OutcomeUnknown(LmapsError):
+    """cannot tell: sent, no answer"""
+
+    code = "outcome-unknown"
+    level = 10
+
+
+class StoreError(LmapsError):
+    """cannot use the database"""
+
+    code = "store"
+
+
+class StateUnusable(StoreError):
+    """cannot start: the state is damaged or was written by a newer version"""
+
+    code = "state-unusable"
+    daemon_level = 65
+
+
+class AnotherDaemon(LmapsError):
+    """cannot start: another daemon holds the state or the socket"""
+
+    code = "another-daemon"
+    daemon_level = 75
+
+
+def error_tree(root: type[LmapsError] = LmapsError) -> Iterator[type[LmapsError]]:
+    """Every class of the tree, the root first."""
+    yield root
+    for branch in root.__subclasses__():
+        yield from error_tree(branch)
+
+
+def error_class(code: str) -> type[LmapsError]:
+    """The class whose ``code`` this is; the root for a code of a newer lMaPS."""
+    return next((leaf for leaf in error_tree() if leaf.code == code), LmapsError)

@@ -1,0 +1,49 @@
+# Everything runs inside .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OTHER_PYTHONS := python3.11 python3.12 python3.13
+
+.PHONY: help setup demo test test-tools unit-others lint types floors docs check bench clean
+
+help:            ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+setup: $(VENV)/ready ## a virtual environment with lMaPS, ansible-core and the tools of development
+
+$(VENV)/ready: pyproject.toml
+	scripts/setup "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: setup      ## the story, by really doing it: daemon, instances, apply with Ansible, rollback, export
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
+
+test: setup      ## all tests but those that need Salt or Puppet
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not tools"
+
+test-tools: setup ## tests that run Salt and Puppet
+	$(BIN)/pytest -q -m tools
+
+unit-others: setup ## the unit floor on the other Pythons that are found
+	scripts/unit-others $(OTHER_PYTHONS)
+
+lint: setup      ## format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup     ## mypy --strict
+	$(BIN)/mypy
+
+floors: setup    ## who may import whom
+	$(BIN)/lint-imports
+
+docs: setup      ## the generated reference is the one that is committed
+	$(BIN)/python scripts/reference --check
+
+check: lint types floors docs test unit-others ## everything that must hold before a change lands
+
+bench: setup     ## measure
+	$(BIN)/python -m bench
+
+clean:           ## remove what was made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -10,6 +10,7 @@ Client and manager exchange `Request` and `Reply`. Manager and worker exchange t
              Done  ◀── manager      ... it is stored
 """
 
+import json
 from dataclasses import dataclass, field, fields
 from types import UnionType
 from typing import Any, ClassVar, Self, TypeVar
@@ -79,9 +80,8 @@ class Reply:
         }
 
     @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """The reply in a body; fields of a newer lMaPS are passed over."""
-        told = _object(body)
+    def from_json(cls, told: dict[str, Any]) -> Self:
+        """The reply in a decoded body; fields of a newer lMaPS are passed over."""
         known = {item.name: told[item.name] for item in fields(cls) if item.name in told}
         errors = tuple(Finding.from_json(finding) for finding in known.get("errors", ()))
         return cls(**(known | {"errors": errors}))
@@ -193,6 +193,12 @@ def decode(body: bytes) -> WorkerMessage | ManagerMessage:
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in the body of a client's message; `MessageRefused` says what is wrong with it."""
     return _object(body)
+
+
+def read_answer(body: bytes) -> dict[str, Any]:
+    """The JSON object that a manager sent: trusted, and as large as the state is."""
+    answer: dict[str, Any] = json.loads(body)
+    return answer
 
 
 def _encode(told: dict[str, Any]) -> bytes:

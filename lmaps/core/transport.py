@@ -191,7 +191,7 @@ class _Link:
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 10)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._socket.connect(uri)
 
@@ -282,7 +282,7 @@ class WorkerLink(_Link):
 
     def connected(self) -> bool:
         """True once after each connect, as soon as a message can be sent."""
-        if not self._fresh or not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
+        if not self._fresh or not self._socket.poll(0, zmq.POLLOUT):
             return False
         self._fresh = False
         return True

@@ -1,0 +1,146 @@
+"""The Python client: one request, one reply, one deadline.
+
+    from lmaps import Client
+
+    with Client() as lmaps:
+        lmaps.call("create", unit="web", instances=[{"host": "www.example.org"}])
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from lmaps.core import strict_json
+from lmaps.core.config import default_endpoint
+from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
+from lmaps.core.transport import ClientLink
+from lmaps.errors import MessageRefused, NotReached, OutcomeUnknown
+
+REACH_WITHIN = 3.0
+"""Seconds given to a daemon that is not there: longer than its recovery takes."""
+SAY_AFTER = 0.3
+"""Seconds after which the wait for it is told."""
+
+
+class Client:
+    """A connection to the daemon, made when it is first needed and made anew after it was lost.
+
+    ``endpoint`` is the manager's URI (default: this user's own daemon, else the system's), ``timeout`` the seconds
+    that one answer may take. ``on_wait`` is told, in words, that the daemon is waited for.
+
+    Each request carries a key, so that it is safe to send it again when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        timeout: float = 30.0,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        self.endpoint = endpoint or default_endpoint(os.getuid(), os.environ)
+        self.timeout = timeout
+        self._on_wait = on_wait
+        self._link: ClientLink | None = None
+
+    def call(self, verb: str, **args: Any) -> Reply:
+        """Ask for ``verb``; the reply, or the error that a refusal stands for.
+
+        Raises `NotReached` (certainly not done) and `OutcomeUnknown` (sent, no answer) beside the daemon's own errors.
+        """
+        reply = self.ask(Request(verb, args))
+        if reply.code is not None:
+            raise reply.error()
+        return reply
+
+    def ask(self, request: Request) -> Reply:
+        """The reply to ``request``, whatever it says; id, key and deadline are filled in where they are missing."""
+        complete = Request(
+            request.verb,
+            request.args,
+            request.id or uuid.uuid4().hex,
+            request.key or uuid.uuid4().hex,
+            request.deadline_ms or int(self.timeout * 1000),
+        )
+        return Reply.from_json(self._exchange(complete.encode(), complete.id, complete.key))
+
+    def request(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Send ``payload`` and return the daemon's whole answer: ``message``, ``level``, ``extra`` and more.
+
+        The payload is ``{"verb": ..., "args": ...}`` or the original's flags (``{"list_units": True}``).
+        """
+        if "verb" in payload:
+            told = {name: value for name, value in payload.items() if name != "v"}
+            return self.ask(Request.decode(told | {"v": VERSION})).to_json()
+        return self._exchange(strict_json.encode(dict(payload)).encode(), None, None)
+
+    def close(self) -> None:
+        """Close the connection; the next request makes a new one."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _exchange(self, body: bytes, request_id: str | None, key: str | None) -> dict[str, Any]:
+        if len(body) > MAX_BYTES:
+            raise MessageRefused(
+                f"cannot send the request: it has {len(body):,} bytes, {MAX_BYTES:,} is the most",
+                hint="split the documents over several requests",
+            )
+        deadline = time.monotonic() + self.timeout
+        if not self._reach(body, deadline):
+            self.close()
+            raise NotReached(
+                f"cannot reach the daemon at {self.endpoint}: nothing was done", hint="start it: lmapsd --workers 4"
+            )
+        while True:
+            try:
+                answer = self._answer(request_id, deadline)
+            except ConnectionError:
+                answer = None
+            if answer is not None:
+                return answer
+            self.close()
+            if key is None or not self._connection().send(body, deadline):
+                self.close()
+                raise _unknown(key)
+
+    def _connection(self) -> ClientLink:
+        if self._link is None:
+            self._link = ClientLink(self.endpoint)
+        return self._link
+
+    def _reach(self, body: bytes, deadline: float) -> bool:
+        """Send ``body`` within `REACH_WITHIN`; the wait is told once it is long enough to be noticed."""
+        start = time.monotonic()
+        link = self._connection()
+        if link.send(body, min(deadline, start + SAY_AFTER)):
+            return True
+        if self._on_wait is not None:
+            self._on_wait(f"no daemon at {self.endpoint}, waiting {REACH_WITHIN:.0f} s for it")
+        return link.send(body, min(deadline, start + REACH_WITHIN))
+
+    def _answer(self, request_id: str | None, deadline: float) -> dict[str, Any] | None:
+        """The answer to the request; those to other requests are dropped. None at the deadline."""
+        while (body := self._connection().receive(deadline)) is not None:
+            answer = read_answer(body)
+            if answer.get("id") == request_id:
+                return answer
+        return None
+
+
+def _unknown(key: str | None) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "cannot tell whether it was done: sent, and no answer came",
+        hint=f"send it again with the same key: --key {key}" if key else "look before you send it again",
+        extra={"key": key},
+    )

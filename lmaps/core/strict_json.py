@@ -1,0 +1,112 @@
+"""JSON as lMaPS speaks it: what Python's own decoder lets pass, and what would fail later, is refused at the edge."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from lmaps.errors import MessageRefused
+
+DEPTH, NODES, STRING = 32, 400_000, 262_144
+"""The deepest nesting, the most values, the longest string (characters) of one message."""
+
+INTEGERS = range(-(2**63), 2**63)
+"""Integers are those that 64 bits hold."""
+
+_NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def type_name(value: Any) -> str:
+    """What JSON calls the type of ``value``."""
+    return _NAMES.get(type(value), "null")
+
+
+def encode(value: Any) -> str:
+    """``value`` as compact JSON; the order of keys is kept."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def canonical(value: Any) -> str:
+    """The one text of ``value``: two values are the same exactly if these are equal (1, 1.0 and true all differ)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string: int = STRING) -> Any:
+    """The value in ``body``, UTF-8; `MessageRefused` says what is wrong with it.
+
+    Refused beside bad JSON: duplicate keys, NaN and Infinity, lone surrogates, integers beyond 64 bits, and what
+    exceeds the limits of depth, of values and of a string's length.
+    """
+    try:
+        text = body if isinstance(body, str) else body.decode()
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise MessageRefused(f"cannot read the message: it is not UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise MessageRefused(f"cannot read the message: it is not JSON ({error.msg} at {place})") from error
+    except RecursionError as error:
+        raise MessageRefused(f"cannot read the message: it is nested deeper than {depth}") from error
+    _check(value, depth, nodes, string)
+    return value
+
+
+def _refuse(reason: str) -> MessageRefused:
+    return MessageRefused(f"cannot read the message: {reason}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _refuse(f"the key {twice[:80]!r} stands twice in one object")
+    return made
+
+
+def _constant(name: str) -> Any:
+    raise _refuse(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or int(digits) not in INTEGERS:
+        raise _refuse(f"the integer {digits[:24]} does not fit into 64 bits")
+    return int(digits)
+
+
+def _check(value: Any, depth: int, nodes: int, string: int) -> None:
+    """Walk level by level, so that no nesting can exhaust the stack."""
+    level: list[Any] = [value]
+    seen = 0
+    for _ in range(depth + 1):
+        if not level:
+            return
+        seen += len(level)
+        if seen > nodes:
+            raise _refuse(f"it has more than {nodes:,} values")
+        level = [part for each in level for part in _parts(each, string)]
+    raise _refuse(f"it is nested deeper than {depth}")
+
+
+def _parts(value: Any, string: int) -> Iterable[Any]:
+    """What lies in ``value``, once it is found to be in order itself."""
+    if isinstance(value, dict):
+        for key in value:
+            _check_text(key, string)
+        return value.values()
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str):
+        _check_text(value, string)
+    elif isinstance(value, float) and value - value != 0:
+        raise _refuse("a number is too large")
+    return ()
+
+
+def _check_text(text: str, string: int) -> None:
+    if len(text) > string:
+        raise _refuse(f"a string has {len(text):,} characters, {string:,} is the most")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise _refuse(f"a string holds a lone surrogate ({text[error.start]!r})") from error

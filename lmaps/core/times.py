@@ -1,0 +1,46 @@
+"""Durations and times as people write and read them."""
+
+import re
+from datetime import UTC, datetime
+
+from lmaps.errors import UsageError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in ``30s``, ``10m``, ``2h`` or ``7d``; the suffix is needed. `UsageError` for anything else."""
+    found = _DURATION.match(text.strip())
+    if found is None:
+        raise UsageError(f"cannot read the duration {text!r}: expected a number with s, m, h or d, such as 30s or 5m")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """``3.1 s``, ``1 m 20 s``, ``2 h 5 m``, ``3 d 4 h``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    unit, below = ("m", "s") if seconds < 3600 else ("h", "m") if seconds < 86400 else ("d", "h")
+    size, part = _SECONDS[unit], _SECONDS[below]
+    return f"{int(seconds // size)} {unit} {int(seconds % size // part)} {below}"
+
+
+def now() -> str:
+    """This moment in RFC 3339, UTC, with microseconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """A moment that `now` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one moment to another, both as `now` writes them."""
+    return (parse_time(end) - parse_time(start)).total_seconds()
+
+
+def age(text: str) -> str:
+    """How long ago a moment was: ``2 m 5 s ago``."""
+    return f"{format_duration(max(0.0, (datetime.now(UTC) - parse_time(text)).total_seconds()))} ago"

@@ -1,0 +1,16 @@
+"""Words for people: the nearest name, and counted things."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of ``words`` that ``word`` was most likely meant to be; None if none is near."""
+    known = {each.lower(): each for each in words}
+    found = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return known[found[0]] if found else None
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """``1 unit``, ``2 units``; ``many`` is the plural where an s does not make it."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"

@@ -1,0 +1,14 @@
+"""JSON Schema as lMaPS uses it: defaults mixed in first, then validated, all errors at once, nothing fetched.
+
+drafts       which draft a schema is written in, where its subschemas lie, how references resolve
+defaults     mixes defaults into a document
+formats      the formats that are really checked
+findings     a validation error in plain words
+lint         what is wrong with a schema itself
+validation   Schema: all of it for one schema
+"""
+
+from lmaps.core.schema.lint import lint, unknown_keywords
+from lmaps.core.schema.validation import Schema, extend_with_default
+
+__all__ = ["Schema", "extend_with_default", "lint", "unknown_keywords"]

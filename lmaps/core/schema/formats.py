@@ -1,0 +1,116 @@
+"""The formats that are really checked, each in a few lines of our own; the others are annotations."""
+
+import ipaddress
+import re
+from datetime import date
+from uuid import UUID
+
+from jsonschema import FormatChecker
+
+CHECKER = FormatChecker(formats=())
+"""Checks exactly the formats below."""
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+_TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[zZ]|([+-])(\d\d):(\d\d))\Z", re.ASCII)
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LOCAL = re.compile(rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\r\n]|\\[^\r\n])*")\Z')
+_URI = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:"
+    r"(?://(?:(?:[\w.~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.vV]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\d*)?(?=[/?#]|\Z)|(?!//))"
+    r"(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+    r"(?:\?(?:[\w.~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+    r"(?:#(?:[\w.~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?\Z",
+    re.ASCII,
+)
+
+
+@CHECKER.checks("date", raises=ValueError)
+def is_date(text: object) -> bool:
+    """``2026-11-23``."""
+    return not isinstance(text, str) or (_DATE.match(text) is not None and bool(date.fromisoformat(text)))
+
+
+@CHECKER.checks("time")
+def is_time(text: object) -> bool:
+    """``10:04:11Z``, ``10:04:11.5+02:00``; a leap second only where it is 23:59:60 in UTC."""
+    if not isinstance(text, str):
+        return True
+    found = _TIME.match(text)
+    if found is None:
+        return False
+    hour, minute, second = int(found[1]), int(found[2]), int(found[3])
+    off_hour, off_minute = int(found[5] or 0), int(found[6] or 0)
+    if hour > 23 or minute > 59 or second > 60 or off_hour > 23 or off_minute > 59:
+        return False
+    offset = (off_hour * 60 + off_minute) * (-1 if found[4] == "-" else 1)
+    return second < 60 or (hour * 60 + minute - offset) % 1440 == 1439
+
+
+@CHECKER.checks("date-time", raises=ValueError)
+def is_date_time(text: object) -> bool:
+    """``2026-11-23T10:04:11Z``."""
+    if not isinstance(text, str):
+        return True
+    return text[10:11] in ("T", "t") and is_date(text[:10]) and is_time(text[11:])
+
+
+@CHECKER.checks("hostname")
+def is_hostname(text: object) -> bool:
+    """``www.example.org``: labels of letters, digits and inner hyphens, 253 characters in all (RFC 1123)."""
+    if not isinstance(text, str):
+        return True
+    return 0 < len(text) <= 253 and all(_LABEL.match(label) for label in text.split("."))
+
+
+@CHECKER.checks("email", raises=ValueError)
+def is_email(text: object) -> bool:
+    """``webmaster@example.org``."""
+    if not isinstance(text, str):
+        return True
+    local, at, domain = text.rpartition("@")
+    if not at or _LOCAL.match(local) is None:
+        return False
+    if domain.startswith("[") and domain.endswith("]"):
+        literal = domain[1:-1]
+        return is_ipv6(literal.removeprefix("IPv6:")) if literal.startswith("IPv6:") else is_ipv4(literal)
+    return is_hostname(domain)
+
+
+@CHECKER.checks("ipv4", raises=ValueError)
+def is_ipv4(text: object) -> bool:
+    """``192.0.2.1``."""
+    return not isinstance(text, str) or (text.isascii() and bool(ipaddress.IPv4Address(text)))
+
+
+@CHECKER.checks("ipv6", raises=ValueError)
+def is_ipv6(text: object) -> bool:
+    """``2001:db8::1``, without a zone."""
+    return not isinstance(text, str) or ("%" not in text and ipaddress.IPv6Address(text) is not None)
+
+
+@CHECKER.checks("uri", raises=ValueError)
+def is_uri(text: object) -> bool:
+    """``https://www.example.org/``: absolute, RFC 3986."""
+    if not isinstance(text, str):
+        return True
+    found = _URI.match(text)
+    if found is None:
+        return False
+    host = found["host"] or ""
+    return not host.startswith("[") or host[1] in "vV" or is_ipv6(host[1:-1])
+
+
+@CHECKER.checks("uuid", raises=ValueError)
+def is_uuid(text: object) -> bool:
+    """``2eb8aa08-aa98-11ea-b4aa-73b441d16380``."""
+    if not isinstance(text, str):
+        return True
+    return str(UUID(text)) == text.lower()
+
+
+@CHECKER.checks("regex", raises=re.error)
+def is_regex(text: object) -> bool:
+    """A regular expression that Python compiles."""
+    return not isinstance(text, str) or bool(re.compile(text))

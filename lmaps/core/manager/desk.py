@@ -1,0 +1,128 @@
+"""The desk: takes clients' requests, sends the answers, keeps those that wait for a job."""
+
+import logging
+import math
+import pwd
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import lru_cache
+
+from lmaps.core.handlers import ManagerHandler
+from lmaps.core.messages import Reply, read_object
+from lmaps.core.transport import Incoming, Listener, Peer
+from lmaps.core.verbs import VERBS, Later, Service, Visit, legacy
+from lmaps.errors import LmapsError, MessageRefused
+from lmaps.store import Transaction
+
+log = logging.getLogger(__name__)
+
+GROUP_REQUESTS = 256
+GROUP_BYTES = 1024 * 1024
+"""A group takes no more requests, and no more bytes, than this; a larger request goes alone."""
+
+
+class Desk:
+    """Takes what clients ask for and gives back what they are to know."""
+
+    def __init__(self, service: Service, clients: Listener, on_job: Callable[[], None]) -> None:
+        self.service = service
+        self.on_job = on_job
+        self._clients = clients
+        self._parked: list[tuple[Later, ClientRequest]] = []
+
+    def collect(self) -> list["ClientRequest"]:
+        """The requests that wait at the socket, as many as make one group; what cannot be read is refused at once."""
+        group: list[ClientRequest] = []
+        size = 0
+        while len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
+            incoming = self._clients.receive()
+            if incoming is None:
+                break
+            size += len(incoming.body)
+            try:
+                group.append(ClientRequest(self, incoming))
+            except MessageRefused as refused:
+                self.send(incoming, Reply.refusal(refused))
+        return group
+
+    def send(self, incoming: Incoming, reply: Reply) -> None:
+        """Answer the request that came as ``incoming``."""
+        self._clients.send(incoming.identity, reply.encode())
+
+    def park(self, later: Later, request: "ClientRequest") -> None:
+        """Keep a request whose answer is not there yet."""
+        self._parked.append((later, request))
+
+    def due(self, moved: Collection[int]) -> list["ClientRequest"]:
+        """Parked requests that may have an answer now: their job is among ``moved``, or their time is over."""
+        now = time.monotonic()
+        due = [parked for parked in self._parked if parked[0].job in moved or parked[0].until <= now]
+        self._parked = [parked for parked in self._parked if parked not in due]
+        return [request for _, request in due]
+
+    @property
+    def next_due(self) -> float:
+        """When the first parked request's time is over (monotonic), infinity if there is none."""
+        return min((later.until for later, _ in self._parked), default=math.inf)
+
+
+class ClientRequest:
+    """One client's request as a piece of work."""
+
+    def __init__(self, desk: Desk, incoming: Incoming) -> None:
+        self._desk = desk
+        self._incoming = incoming
+        self._told = read_object(incoming.body)
+        told_id = self._told.get("id")
+        self._id = told_id if isinstance(told_id, str) else None
+        self._arrived = time.monotonic()
+        self._waiting: Later | None = None
+        self._answer: Reply | Later = Reply("")
+
+    def run(self, state: Transaction) -> None:
+        """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group."""
+        try:
+            self._answer = self._ask(state)
+        except LmapsError as error:
+            if state.wrote:
+                raise
+            self._answer = Reply.refusal(error)
+        except Exception as error:  # the edge: whatever one request meets, the others go on
+            log.exception("request failed")
+            raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
+
+    def _ask(self, state: Transaction) -> Reply | Later:
+        if self._waiting is not None:
+            return self._waiting.resume(state)
+        visit = Visit(self._desk.service, state, author(self._incoming.peer), arrived=self._arrived)
+        return ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(self._told)
+
+    def settle(self) -> None:
+        """Send the answer, or wait for it."""
+        if isinstance(self._answer, Later):
+            self._waiting = self._answer
+            self._desk.park(self._answer, self)
+            return
+        if self._answer.job is not None:
+            self._desk.on_job()
+        self._send(self._answer)
+
+    def fail(self, error: LmapsError) -> None:
+        """Tell the client that nothing was kept."""
+        self._send(Reply.refusal(error))
+
+    def _send(self, reply: Reply) -> None:
+        self._desk.send(self._incoming, replace(reply, id=self._id))
+
+
+@lru_cache(maxsize=256)
+def author(peer: Peer) -> str:
+    """The subject that the socket proved: a login name, else the number, ``unknown`` where it is not told."""
+    if peer.uid is None:
+        return "unknown"
+    try:
+        return pwd.getpwuid(peer.uid).pw_name
+    except KeyError:
+        return str(peer.uid)
+

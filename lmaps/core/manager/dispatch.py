@@ -1,0 +1,284 @@
+"""Dispatch: which worker runs what. Jobs of the queue, and tasks that the manager itself needs.
+
+A job is marked running, with slot, token and the daemon's boot id, before its worker hears of it; what a worker says
+counts only under the token that its slot holds. So a job runs at most once, whoever dies.
+"""
+
+import json
+import logging
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lmaps.core import times
+from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, WorkerMessage, decode, encode
+from lmaps.core.transport import Incoming, Listener
+from lmaps.core.verbs import Service, Slot
+from lmaps.errors import LmapsError, MessageRefused, StoreError
+from lmaps.store import Job, Store, Transaction
+
+log = logging.getLogger(__name__)
+
+RETRY = 1.0
+"""Seconds after which what the disk refused is tried again."""
+
+LOST = "the process that ran it is gone: it may have run in part"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task that the manager itself wants run: what to run and whom to tell."""
+
+    run: Run
+    then: Callable[[Result], None]
+
+
+class Dispatcher:
+    """Knows the workers and gives them work."""
+
+    def __init__(self, service: Service, workers: Listener, on_hello: Callable[[], None]) -> None:
+        self.service = service
+        self.moved: set[int] = set()
+        self.draining = False
+        self._workers = workers
+        self._on_hello = on_hello
+        self._waiting: deque[Task] = deque()
+        self._running: dict[str, Task] = {}
+        self._refused: list[FromWorker] = []
+        self._look = True
+        self._not_before = 0.0
+
+    def recover(self, state: Transaction) -> None:
+        """At the manager's start: what ran under an earlier daemon is `interrupted`."""
+        for job in state.jobs(states=["running"]):
+            if job.boot_id != self.service.boot_id:
+                self._interrupt(state, job)
+
+    def collect(self) -> Iterator["FromWorker"]:
+        """What the workers say, as far as it waits. A hello ends it: what follows is heard when it is settled."""
+        if self._refused and time.monotonic() >= self._not_before:
+            yield self._refused.pop(0)
+            return
+        while (incoming := self._workers.receive()) is not None:
+            try:
+                message = decode(incoming.body)
+            except MessageRefused as refused:
+                log.warning("a worker's message was dropped: %s", refused)
+                continue
+            if isinstance(message, WorkerMessage):
+                yield FromWorker(self, incoming, message)
+            if isinstance(message, Hello):
+                return
+
+    def call(self, task: str, args: list[Any], kwargs: dict[str, Any], then: Callable[[Result], None]) -> None:
+        """Have ``task`` run by the next idle worker, before any job."""
+        self._waiting.append(Task(Run(secrets.token_hex(8), task, args, kwargs), then))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no worker runs anything."""
+        return all(slot.token is None for slot in self.service.slots.values())
+
+    def take_moved(self) -> set[int]:
+        """The jobs that have moved since the last call."""
+        moved, self.moved = self.moved, set()
+        return moved
+
+    def look(self) -> None:
+        """There may be a job to start."""
+        self._look = True
+
+    def again(self, refused: "FromWorker") -> None:
+        """Try once more in a while to keep what a worker said."""
+        self._refused.append(refused)
+        self._not_before = time.monotonic() + RETRY
+
+    @property
+    def next_due(self) -> float:
+        """When what was refused is tried again (monotonic), infinity if nothing was."""
+        return self._not_before if self._refused or self._not_before > time.monotonic() else math.inf
+
+    def fill(self, store: Store) -> None:
+        """Give idle workers what waits: tasks first, then the oldest jobs whose unit is free."""
+        if time.monotonic() < self._not_before:
+            return
+        idle = deque(slot for _, slot in sorted(self.service.slots.items()) if slot.token is None)
+        while idle and self._waiting:
+            task = self._waiting.popleft()
+            self._running[task.run.token] = task
+            self._start(idle.popleft(), task.run, None)
+        if not self._look or not idle or self.draining:
+            return
+        try:
+            with store.transaction() as state:
+                started = list(self._begin(state, idle))
+        except StoreError as error:
+            log.error("no job can be started: %s", error)
+            self._not_before = time.monotonic() + RETRY
+            return
+        self._look = False
+        for slot, run, job in started:
+            self._start(slot, run, job)
+
+    def _begin(self, state: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, int]]:
+        """Mark as running as many queued jobs as there are idle workers and free units."""
+        taken = {job.unit for job in state.jobs(states=["running"])}
+        for job in state.queued():
+            if not idle:
+                return
+            if job.unit in taken:
+                continue
+            taken.add(job.unit)
+            slot = idle.popleft()
+            yield slot, self._mark_running(state, job, slot), job.id
+
+    def _mark_running(self, state: Transaction, job: Job, slot: Slot) -> Run:
+        token = secrets.token_hex(8)
+        unit = self.service.units.units.get(job.unit)
+        instances = state.instances(job.unit)
+        revision = state.revision_of(job.unit) or 0
+        digest = unit.digest if unit else job.digest
+        state.update_job(
+            job.id,
+            state="running",
+            revision=revision,
+            digest=digest,
+            boot_id=self.service.boot_id,
+            slot=slot.number,
+            pid=slot.pid,
+            token=token,
+            started_at=times.now(),
+        )
+        return Run(
+            token,
+            job.kind,
+            kwargs={
+                "unit": job.unit,
+                "digest": digest,
+                "revision": revision,
+                "job": job.id,
+                "given": [json.loads(instance.given) for instance in instances],
+                "completed": [json.loads(instance.completed) for instance in instances],
+            },
+        )
+
+    def _start(self, slot: Slot, run: Run, job: int | None) -> None:
+        slot.token, slot.job = run.token, job
+        if job is not None:
+            self.moved.add(job)
+        self.say(slot.identity, run)
+
+    def say(self, identity: bytes, message: ManagerMessage) -> None:
+        """Send ``message`` to the worker behind ``identity``; one that is gone is replaced, and says hello."""
+        self._workers.send(identity, encode(message))
+
+    def _interrupt(self, state: Transaction, job: Job) -> None:
+        state.update_job(job.id, state="interrupted", ended_at=times.now(), error=LOST)
+        self.moved.add(job.id)
+
+    def hello(self, state: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
+        """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
+        slot = Slot(hello.slot, identity, hello.pid)
+        for job in state.jobs(states=["running"]):
+            if job.slot == hello.slot and job.token == hello.token:
+                slot.token, slot.job = job.token, job.id
+            elif job.slot == hello.slot:
+                self._interrupt(state, job)
+        known = slot.token is not None or hello.token in self._running
+
+        def settle() -> None:
+            self._forget(self.service.slots.get(hello.slot), hello.token)
+            self.service.slots[hello.slot] = slot
+            self.service.handlers = hello.handlers
+            if hello.token is not None and not known:
+                self.say(identity, Done(hello.token))
+            self._look = True
+            self._on_hello()
+
+        return settle
+
+    def _forget(self, old: Slot | None, token: str | None) -> None:
+        """Tell whoever waits for a task that died with its worker."""
+        if old is not None and old.token is not None and old.token != token and old.token in self._running:
+            self._running.pop(old.token).then(Result(old.token, "interrupted", error=LOST))
+
+    def lines(self, state: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
+        """Keep the lines that are new; those that came before are sent again after a reconnect."""
+        slot = self._slot(identity, lines.token)
+        if slot is not None and slot.job is not None:
+            new = max(lines.first, state.line_count(slot.job) + 1)
+            state.add_lines(slot.job, new, lines.lines[new - lines.first :])
+            self.moved.add(slot.job)
+        return lambda: self.acknowledge(identity, lines)
+
+    def acknowledge(self, identity: bytes, lines: Lines) -> None:
+        """Tell the worker that it may forget these lines."""
+        self.say(identity, Ack(lines.token, lines.first + len(lines.lines) - 1))
+
+    def result(self, state: Transaction, identity: bytes, result: Result) -> Callable[[], None]:
+        """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
+        slot = self._slot(identity, result.token)
+        if slot is not None and slot.job is not None:
+            state.update_job(
+                slot.job,
+                state=result.state,
+                rc=result.rc,
+                summary=result.summary,
+                error=result.error,
+                ended_at=times.now(),
+            )
+            self.moved.add(slot.job)
+
+        def settle() -> None:
+            self.say(identity, Done(result.token))
+            if slot is not None:
+                slot.token = slot.job = None
+            self._look = True
+            task = self._running.pop(result.token, None)
+            if task is not None:
+                task.then(result)
+
+        return settle
+
+    def _slot(self, identity: bytes, token: str) -> Slot | None:
+        """The slot that speaks under the token it was given; None for a voice from the past."""
+        slot = next((slot for slot in self.service.slots.values() if slot.identity == identity), None)
+        if slot is None:
+            raise LmapsError("cannot hear a worker that has not said hello")
+        return slot if slot.token == token else None
+
+
+class FromWorker:
+    """A worker's message as a piece of work."""
+
+    def __init__(self, dispatcher: Dispatcher, incoming: Incoming, message: WorkerMessage) -> None:
+        self._dispatcher = dispatcher
+        self._identity = incoming.identity
+        self._message = message
+        self._settle: Callable[[], None] = lambda: None
+
+    def run(self, state: Transaction) -> None:
+        """Record what it means."""
+        match self._message:
+            case Hello():
+                self._settle = self._dispatcher.hello(state, self._identity, self._message)
+            case Lines():
+                self._settle = self._dispatcher.lines(state, self._identity, self._message)
+            case Result():
+                self._settle = self._dispatcher.result(state, self._identity, self._message)
+
+    def settle(self) -> None:
+        """Acknowledge it."""
+        self._settle()
+
+    def fail(self, error: LmapsError) -> None:
+        """Output is lost when it cannot be kept, an outcome never: it is tried again."""
+        log.error("a worker's %s was not kept: %s", self._message.kind, error)
+        if isinstance(self._message, Lines):
+            self._dispatcher.acknowledge(self._identity, self._message)
+        else:
+            self._dispatcher.again(self)

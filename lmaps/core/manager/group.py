@@ -1,0 +1,47 @@
+"""Group commit: all work that waits shares one transaction, and nobody is answered before it is durable."""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from lmaps.errors import LmapsError
+from lmaps.store import Store, Transaction
+
+log = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """A piece of work on the state. It may run twice, but what it did the first time is then undone."""
+
+    def run(self, state: Transaction) -> None:
+        """Do it, inside the transaction. An error here undoes the whole group."""
+
+    def settle(self) -> None:
+        """It is durable: answer."""
+
+    def fail(self, error: LmapsError) -> None:
+        """It was not kept, and will not be: say so."""
+
+
+def commit(store: Store, works: Sequence[Work]) -> None:
+    """Run ``works`` in one transaction, then settle each.
+
+    If one of them fails, or the commit does, nothing of the group was kept: each runs again, alone.
+    """
+    if not works:
+        return
+    try:
+        with store.transaction() as state:
+            for work in works:
+                state.wrote = False
+                work.run(state)
+    except LmapsError as error:
+        if len(works) == 1:
+            works[0].fail(error)
+            return
+        log.info("a group of %d is run again one by one: %s", len(works), error)
+        for work in works:
+            commit(store, [work])
+        return
+    for work in works:
+        work.settle()

@@ -1,0 +1,216 @@
+"""The manager's loop: hear clients, workers and the supervisor, commit, answer, give out work."""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+from lmaps.core import tasks
+from lmaps.core.config import Config
+from lmaps.core.handlers import ManagerHandler
+from lmaps.core.manager import group
+from lmaps.core.manager.desk import Desk
+from lmaps.core.manager.dispatch import Dispatcher
+from lmaps.core.messages import Reply, Result
+from lmaps.core.transport import Listener, Poller, listening, make_context
+from lmaps.core.units import load_units
+from lmaps.core.verbs import VERBS, Later, Service, Visit, legacy
+from lmaps.core.verbs.units import handler_faults
+from lmaps.errors import Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
+from lmaps.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+
+class Manager:
+    """Listens to clients, keeps the state, and has workers run what takes time.
+
+    ``worker_connection_uri`` is where it binds for its workers; ``args`` are the configuration, the boot id of the
+    daemon and, under a supervisor, the connection to it. It is to be made and started in one process.
+    """
+
+    socket_type = "ROUTER"
+    manager_socket_type = "ROUTER"
+
+    def __init__(self, worker_connection_uri: str, *args: Any) -> None:
+        self.worker_connection_uri = worker_connection_uri
+        self.running = False
+        self.setup_args(args)
+
+    def setup_args(self, args: tuple[Any, ...]) -> None:
+        """Take the configuration, the boot id, and the connection to the supervisor (None: there is none)."""
+        config: Config = args[0]
+        self._control: Connection | None = args[2] if len(args) > 2 else None
+        self.service = Service(
+            config=config,
+            units=load_units(config),
+            boot_id=args[1],
+            supervisor=os.getppid() if self._control is not None else None,
+            reload=self._reload,
+        )
+        self._wakeup = -1
+        self._checked = False
+
+    def start(self) -> None:
+        """Open the state, listen, and serve until SIGTERM or until the supervisor is gone."""
+        self._open()
+        try:
+            with listening(self._clients, self._workers), self._stopped_by_sigterm():
+                while self.running:
+                    self.turn()
+        finally:
+            self.close()
+
+    @contextlib.contextmanager
+    def _stopped_by_sigterm(self) -> Iterator[None]:
+        """Within the block SIGTERM ends the loop; a signal wakes the poll."""
+        self._wakeup, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poller.watch(self._wakeup)
+        old_fd = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        old_handler = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, old_handler)
+            signal.set_wakeup_fd(old_fd)
+            os.close(self._wakeup)
+            os.close(woken)
+
+    def _open(self) -> None:
+        """Make everything that this process owns; nobody is served yet."""
+        context = make_context()
+        self._clients = Listener(context, self.service.config["rpc"]["manager_bind"])
+        self._workers = Listener(context, [self.worker_connection_uri])
+        self._context = context
+        self._store: Store = open_store(self.service.config["db"])
+        self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
+        self._desk = Desk(self.service, self._clients, self._dispatcher.look)
+        self._poller = Poller()
+        for source in (self._clients, self._workers):
+            self._poller.watch(source)
+        if self._control is not None:
+            self._poller.watch(self._control.fileno())
+        with self._store.transaction() as state:
+            self._dispatcher.recover(state)
+        self.running = True
+
+    def close(self) -> None:
+        """Close the database and the sockets."""
+        self._store.close()
+        self._context.term()
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.running = False
+
+    def turn(self) -> None:
+        """One turn of the loop: wait, commit what has come, answer, give out work."""
+        due = min(self._desk.next_due, self._dispatcher.next_due)
+        ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
+        if self._wakeup in ready:
+            os.read(self._wakeup, 512)
+        if self._control is not None and self._control.fileno() in ready:
+            self._hear_supervisor(self._control)
+        group.commit(self._store, [*self._dispatcher.collect(), *self._desk.collect()])
+        group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
+        self._dispatcher.fill(self._store)
+        group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
+        if self._dispatcher.draining and self._dispatcher.idle:
+            self._tell_supervisor({"drained": True})
+
+    def _hear_supervisor(self, control: Connection) -> None:
+        try:
+            order = json.loads(control.recv_bytes())
+        except (EOFError, OSError):
+            log.warning("the supervisor is gone")
+            self.running = False
+            return
+        if order.get("drain"):
+            self._dispatcher.draining = True
+        if order.get("reload"):
+            try:
+                self._reload()
+            except ValidationFailed as refused:
+                log.error("%s", "; ".join([refused.message, *(f"{f.place} {f.message}" for f in refused.errors)]))
+
+    def _tell_supervisor(self, news: dict[str, Any]) -> None:
+        if self._control is not None:
+            self._control.send_bytes(json.dumps(news).encode())
+
+    def _heard(self) -> None:
+        """A worker said hello: with what it knows of handlers, look at the units."""
+        self._find_faults()
+        if not self._checked:
+            self._checked = True
+            self._check_units(self._tell_ready)
+
+    def _tell_ready(self) -> None:
+        with self._store.transaction() as state:
+            revision = state.revision()
+        news = {"units": len(self.service.units.units), "revision": revision, "endpoints": list(self._clients.uris)}
+        self._tell_supervisor({"ready": news})
+
+    def _reload(self) -> None:
+        """Load the unit files anew; `ValidationFailed` lists every error, and the old set stays."""
+        loaded = load_units(self.service.config)
+        findings = [finding for error in loaded.errors for finding in error.errors]
+        findings += [fault for unit in loaded.units.values() for fault in handler_faults(self.service, unit)]
+        if findings:
+            raise ValidationFailed("cannot reload: the units in use stay as they are", errors=findings)
+        self.service.units = loaded
+        self._find_faults()
+        self._check_units(lambda: None)
+        log.info("reloaded: %d units", len(loaded.units))
+
+    def _find_faults(self) -> None:
+        found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}
+        self.service.faults = {name: findings for name, findings in found.items() if findings}
+
+    def _check_units(self, then: Callable[[], None]) -> None:
+        """Let a worker have each handler look at its units: the manager loads no plugin."""
+
+        def keep(result: Result) -> None:
+            for name, findings in (result.value or {}).items():
+                if findings:
+                    self.service.faults.setdefault(name, [Finding.from_json(finding) for finding in findings])
+            then()
+
+        self._dispatcher.call("check_units", [], {}, keep)
+
+    def run_task(self, runnable: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Have a registered task run, by its name or as the function itself, and return its result.
+
+        The loop goes on turning meanwhile. Tasks that need the state are answered here, the others on a worker.
+        Raises `NotFound` for what is no registered task, `HandlerFailed` with its words if it failed.
+        """
+        name = runnable if isinstance(runnable, str) else runnable.__name__
+        if name not in tasks.TASKS:
+            raise NotFound(f"cannot run {name!r}: it is no task; there are {', '.join(tasks.TASKS)}")
+        if name in tasks.ON_MANAGER:
+            return tasks.TASKS[name](self, *args, **kwargs)
+        results: list[Result] = []
+        self._dispatcher.call(name, list(args), kwargs, results.append)
+        self._dispatcher.fill(self._store)
+        while not results:
+            self.turn()
+        if results[0].state != "succeeded":
+            raise HandlerFailed(f"cannot run {name}: {results[0].error}")
+        return results[0].value
+
+    def answer(self, verb: str, **args: Any) -> Reply:
+        """What a client would be answered; raises what a client would be told."""
+        with self._store.transaction() as state:
+            visit = Visit(self.service, state, author=str(os.getuid()))
+            request = {"v": 1, "verb": verb, "args": args}
+            reply = ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(request)
+        if isinstance(reply, Later):
+            raise LmapsError(f"cannot wait in {verb}")
+        return reply
+
+

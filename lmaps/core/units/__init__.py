@@ -1,0 +1,33 @@
+"""Units: the kinds of things a host can be asked for, read from unit files and from the configuration.
+
+unit      Unit: one kind, with its schema compiled
+form      what a unit file may look like, and how one becomes a Unit
+loading   all units of a configuration, each error with its place, a bad one refused alone
+explain   a unit's properties as rows for people
+"""
+
+from lmaps.core.units.explain import property_rows
+from lmaps.core.units.form import parse_unit, unit_from_definition
+from lmaps.core.units.loading import (
+    UnitSet,
+    get_unit_by_name,
+    load_units,
+    load_units_from,
+    read_unit_file,
+    validate_unit_instance,
+)
+from lmaps.core.units.unit import Unit, short_id
+
+__all__ = [
+    "Unit",
+    "UnitSet",
+    "get_unit_by_name",
+    "load_units",
+    "load_units_from",
+    "parse_unit",
+    "property_rows",
+    "read_unit_file",
+    "short_id",
+    "unit_from_definition",
+    "validate_unit_instance",
+]

@@ -1,0 +1,143 @@
+"""What a unit file may look like, and how one becomes a `Unit`."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lmaps.core import strict_yaml
+from lmaps.core.schema import Schema, lint
+from lmaps.core.units.unit import Unit
+from lmaps.errors import Finding, UnitRefused, ValidationFailed
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+DATA_TYPES = ("YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict")
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"type": "array", "items": _TEXT}
+_DURATION = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
+
+FORM = Schema(
+    {
+        "type": "object",
+        "required": ["meta"],
+        "additionalProperties": False,
+        "properties": {
+            "meta": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": _TEXT,
+                    "data_type": {"enum": list(DATA_TYPES), "default": "YamlList"},
+                    "store_key": _TEXT | {"default": "root"},
+                    "store_root": {"type": "string"},
+                    "primary_key": _TEXT,
+                    "strict": {"type": "boolean", "default": False},
+                    "require": {"type": "array", "items": {"enum": ["message", "ticket"]}},
+                    "unique": _TEXTS,
+                    "max_instances": {"type": "integer", "minimum": 1},
+                    "keep": {
+                        "type": "object",
+                        "properties": {"count": {"type": "integer", "minimum": 1}, "age": _DURATION},
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "handler": {
+                "type": "object",
+                "default": {},
+                "additionalProperties": False,
+                "properties": {
+                    "type": _TEXT | {"default": "noop"},
+                    "args": {"type": "object", "default": {}},
+                    "name": {"type": "string"},
+                    "params": {"type": ["object", "boolean"]},
+                    "lock": _TEXTS,
+                    "timeout": _DURATION,
+                    "idle_timeout": _DURATION,
+                    "probe": _TEXTS | {"minItems": 1},
+                    "on_interrupt": {"enum": ["rerun"]},
+                },
+            },
+            "params": {"type": ["object", "boolean"]},
+        },
+    }
+)
+"""The form of a unit file; keys that later versions act on are accepted already."""
+
+
+def parse_unit(document: strict_yaml.Document, at: tuple[str | int, ...] = ()) -> Unit:
+    """The unit at ``at`` in ``document``; `UnitRefused` with every finding and its place."""
+    told = document.value
+    for key in at:
+        told = told[key]
+    try:
+        unit = replace(_made(FORM.complete(told), told, document.file), document=document, at=at)
+    except ValidationFailed as refused:
+        raise _refusal(document, at, told, list(refused.errors)) from refused
+    findings = list(_faults(unit, told))
+    if findings:
+        raise _refusal(document, at, told, findings)
+    return unit
+
+
+def unit_from_definition(definition: dict[str, Any]) -> Unit:
+    """The unit that a stored definition describes: its file may be gone."""
+    return _made(FORM.complete(definition), definition, None)
+
+
+def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Unit:
+    meta, handler = filled["meta"], filled["handler"]
+    return Unit(
+        name=meta["name"],
+        data_type=meta["data_type"],
+        store_key=meta["store_key"],
+        primary_key=meta.get("primary_key"),
+        strict=meta["strict"],
+        handler=handler["type"],
+        args=handler["args"],
+        label=handler.get("name"),
+        params=filled.get("params", handler.get("params", {})),
+        definition=told,
+        directory=Path(file).absolute().parent if file else Path.cwd(),
+        file=file,
+    )
+
+
+def _refusal(
+    document: strict_yaml.Document, at: tuple[str | int, ...], told: Any, findings: list[Finding]
+) -> UnitRefused:
+    name = told.get("meta", {}).get("name") if isinstance(told, dict) and isinstance(told.get("meta"), dict) else None
+    located = [replace(document.locate(replace(finding, at=at + finding.at)), at=finding.at) for finding in findings]
+    return UnitRefused(
+        f"cannot use the unit {name or ''} in {document.file}".replace("  ", " "), errors=located, extra={"unit": name}
+    )
+
+
+def _faults(unit: Unit, told: dict[str, Any]) -> Iterator[Finding]:
+    """What the form cannot say: names, the schema itself, and the primary key."""
+    if not NAME.match(unit.name):
+        text = f"{unit.name!r} is no name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"
+        yield Finding(text, ("meta", "name"), got=unit.name)
+    if "params" in told and "params" in (told.get("handler") or {}):
+        yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True)
+    broken = lint(unit.params)
+    yield from (replace(finding, at=unit.params_at + finding.at) for finding in broken)
+    if not broken and unit.primary_key is not None:
+        yield from _primary_key_faults(unit)
+
+
+def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
+    key = unit.primary_key
+    at = ("meta", "primary_key")
+    schema = unit.params.get("properties", {}).get(key) if isinstance(unit.params, dict) else None
+    if schema is None:
+        yield Finding(f"the primary key {key} is no property of params", at, got=key)
+        return
+    kinds = schema.get("type") if isinstance(schema, dict) else None
+    if kinds not in ("string", "integer"):
+        yield Finding(f"the primary key {key} has to be of type string or integer", at, got=key)
+    elif key not in unit.params.get("required", []) and "default" not in schema:
+        yield Finding(f"the primary key {key} has to be required, or to have a default", at, got=key)

@@ -1,0 +1,125 @@
+"""All units of a configuration: those in the file itself, then the files of the unit directories."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lmaps.core import strict_yaml
+from lmaps.core.config import Config, load_config
+from lmaps.core.schema import unknown_keywords
+from lmaps.core.units.form import parse_unit, unit_from_definition
+from lmaps.core.units.unit import Unit
+from lmaps.core.words import nearest
+from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class UnitSet:
+    """The units that serve, in the order they were found, and those that were refused."""
+
+    units: dict[str, Unit] = field(default_factory=dict)
+    errors: tuple[UnitRefused, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def load_units(config: Config) -> UnitSet:
+    """Every unit of the configuration; a bad one is refused alone, and so is the second of two with one name."""
+    return _collect(_parsed(config))
+
+
+def load_units_from(documents: Iterable[strict_yaml.Document]) -> UnitSet:
+    """The units in ``documents``, one each."""
+    return _collect(_each(parse_unit, [(document,) for document in documents]))
+
+
+def read_unit_file(path: Path) -> list[strict_yaml.Document]:
+    """The documents in a unit file; `UnitRefused` with the place if it cannot be read."""
+    try:
+        return strict_yaml.load(path.read_bytes(), file=str(path), events=strict_yaml.UNIT_EVENTS, aliases=True)
+    except OSError as error:
+        finding = Finding(f"cannot be read: {error.strerror}", file=str(path))
+        raise UnitRefused(f"cannot use {path}", errors=[finding]) from error
+    except DocumentRefused as refused:
+        raise UnitRefused(f"cannot use {path}", errors=refused.errors) from refused
+
+
+def _parsed(config: Config) -> Iterator[Unit | UnitRefused]:
+    document = config["document"]
+    if document is not None:
+        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(config["units"]))])
+    for path in _unit_files(config):
+        if isinstance(path, UnitRefused):
+            yield path
+            continue
+        try:
+            documents = read_unit_file(path)
+        except UnitRefused as refused:
+            yield refused
+            continue
+        yield from _each(parse_unit, [(found,) for found in documents])
+
+
+def _each(parse: Any, calls: Iterable[tuple[Any, ...]]) -> Iterator[Unit | UnitRefused]:
+    for args in calls:
+        try:
+            yield parse(*args)
+        except UnitRefused as refused:
+            yield refused
+
+
+def _unit_files(config: Config) -> Iterator[Path | UnitRefused]:
+    """The unit files of each directory, sorted by name."""
+    for directory in config["unit_dirs"]:
+        try:
+            found = sorted(path for path in Path(directory).iterdir() if path.suffix in SUFFIXES and path.is_file())
+        except OSError as error:
+            finding = Finding(f"cannot be read: {error.strerror}", file=directory)
+            yield UnitRefused(f"cannot use the unit directory {directory}", errors=[finding])
+            continue
+        yield from found
+
+
+def _collect(parsed: Iterable[Unit | UnitRefused]) -> UnitSet:
+    units: dict[str, Unit] = {}
+    errors: list[UnitRefused] = []
+    for each in parsed:
+        if isinstance(each, UnitRefused):
+            errors.append(each)
+        elif each.name in units:
+            errors.append(_twice(each, units[each.name]))
+        else:
+            units[each.name] = each
+    warnings = tuple(finding for unit in units.values() for finding in _warnings(unit))
+    return UnitSet(units, tuple(errors), warnings)
+
+
+def _twice(unit: Unit, first: Unit) -> UnitRefused:
+    place = first.locate(Finding("", ("meta", "name"))).place
+    finding = unit.locate(Finding(f"the unit {unit.name} stands twice; first at {place}", ("meta", "name")))
+    return UnitRefused(f"cannot use the unit {unit.name} in {unit.file}", errors=[finding], extra={"unit": None})
+
+
+def _warnings(unit: Unit) -> Iterator[Finding]:
+    for finding in unknown_keywords(unit.params):
+        yield unit.locate(replace(finding, at=unit.params_at + finding.at))
+
+
+def get_unit_by_name(name: str, config: Config | None = None) -> Unit:
+    """The unit of this name in the configuration (the one that holds here if none is given); `NotFound` otherwise."""
+    units = load_units(load_config() if config is None else config).units
+    if name not in units:
+        near = nearest(name, units)
+        raise NotFound(f"cannot find the unit {name!r}" + (f"; did you mean {near}?" if near else ""))
+    return units[name]
+
+
+def validate_unit_instance(instance: dict[str, Any], unit: Unit | Mapping[str, Any]) -> dict[str, Any]:
+    """``instance`` with the unit's defaults mixed in, valid; else `ValidationFailed` says what is not, and why.
+
+    The unit may be a `Unit` or the mapping that a unit file holds.
+    """
+    known = unit if isinstance(unit, Unit) else unit_from_definition(dict(unit))
+    return known.complete(instance)

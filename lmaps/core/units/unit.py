@@ -1,0 +1,77 @@
+"""`Unit`: one kind of thing the host can be asked for."""
+
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from lmaps.core import strict_json, strict_yaml
+from lmaps.core.schema import Schema
+from lmaps.errors import Finding
+
+_CONTENT_ID = re.compile(r"[0-9a-f]{64}\Z")
+SHORT = 8
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as its file describes it.
+
+    ``handler`` is the handler's type and ``args`` its arguments, ``params`` the JSON Schema of an instance.
+    ``definition`` is ``meta``, ``handler`` and ``params`` as written; ``directory`` is what relative paths count from.
+    """
+
+    name: str
+    data_type: str
+    store_key: str
+    primary_key: str | None
+    strict: bool
+    handler: str
+    args: dict[str, Any]
+    label: str | None
+    params: Any
+    definition: dict[str, Any]
+    directory: Path
+    file: str | None = None
+    document: strict_yaml.Document | None = field(default=None, repr=False, compare=False)
+    at: tuple[str | int, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the definition: units with the same one are the same."""
+        return sha256(strict_json.canonical(self.definition).encode()).hexdigest()
+
+    @property
+    def params_at(self) -> tuple[str, ...]:
+        """Where the schema stands: at the top, or under ``handler`` as the original had it."""
+        below = "params" not in self.definition and "params" in self.definition.get("handler", {})
+        return ("handler", "params") if below else ("params",)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The compiled schema of an instance."""
+        return Schema(self.params, closed=self.strict)
+
+    def complete(self, document: Any) -> dict[str, Any]:
+        """``document`` with defaults mixed in, valid; else `ValidationFailed` with all findings."""
+        completed: dict[str, Any] = self.schema.complete(document)
+        return completed
+
+    def identify(self, completed: dict[str, Any]) -> str:
+        """The ID of a completed document: its primary key's value, else the SHA-256 of its content."""
+        if self.primary_key is not None:
+            return str(completed[self.primary_key])
+        return sha256(strict_json.canonical(completed).encode()).hexdigest()
+
+    def locate(self, finding: Finding) -> Finding:
+        """``finding``, whose place counts from the unit's top, with its place in the unit's file."""
+        if self.document is None:
+            return replace(finding, file=self.file)
+        return replace(self.document.locate(replace(finding, at=self.at + finding.at)), at=finding.at)
+
+
+def short_id(key: str) -> str:
+    """An ID as people see it: of a content ID the first 8 hex digits, a primary key as it is."""
+    return key[:SHORT] if _CONTENT_ID.match(key) else key

@@ -1,0 +1,200 @@
+"""What a verb is, what it is given, and how it says "not yet"."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal
+
+from lmaps.core import strict_json
+from lmaps.core.config import Config
+from lmaps.core.messages import Reply, Request
+from lmaps.core.schema import Schema
+from lmaps.core.units import Unit, UnitSet, unit_from_definition
+from lmaps.core.words import nearest
+from lmaps.errors import Conflict, Finding, MessageRefused, NotFound, UnitUnusable, ValidationFailed
+from lmaps.store import Transaction, Why
+
+Right = Literal["list", "show", "create", "apply", "rollback", "export", "import", "cancel", "admin"]
+
+
+@dataclass(slots=True)
+class Slot:
+    """One worker as the manager knows it: where to reach it and what it runs."""
+
+    number: int
+    identity: bytes
+    pid: int
+    token: str | None = None
+    job: int | None = None
+
+    @property
+    def state(self) -> str:
+        """``idle`` or ``busy``."""
+        return "idle" if self.token is None else "busy"
+
+
+@dataclass(slots=True)
+class Service:
+    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units."""
+
+    config: Config
+    units: UnitSet
+    boot_id: str
+    supervisor: int | None = None
+    handlers: dict[str, Any] = field(default_factory=dict)
+    faults: dict[str, list[Finding]] = field(default_factory=dict)
+    slots: dict[int, Slot] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    reload: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request's way in: who asks, through which door, and what the verbs may use while they answer.
+
+    ``author`` is the subject that the socket proved, ``arrived`` the monotonic time of arrival.
+    """
+
+    service: Service
+    state: Transaction
+    author: str
+    door: str = "api"
+    arrived: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Call(Visit):
+    """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in."""
+
+    verb: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+    @cached_property
+    def why(self) -> Why:
+        """Who asks and for what reason, as it is kept with each change."""
+        return Why(
+            author=self.author,
+            on_behalf_of=self.args.get("on_behalf_of"),
+            door=self.door,
+            message=self.args.get("message"),
+            ticket=self.args.get("ticket"),
+            request_key=self.key,
+        )
+
+    @cached_property
+    def unit(self) -> Unit:
+        """The unit that the request names, as it is loaded now; `NotFound` with the nearest name."""
+        name = self.args["unit"]
+        try:
+            return self.service.units.units[name]
+        except KeyError:
+            raise self._no_unit(name) from None
+
+    @cached_property
+    def kept_unit(self) -> Unit:
+        """The unit that the request names; if its file is gone, as the newest change knew it."""
+        name = self.args["unit"]
+        definition = None if name in self.service.units.units else self.state.definition_text(name)
+        return self.unit if definition is None else unit_from_definition(strict_json.decode(definition))
+
+    @property
+    def usable_unit(self) -> Unit:
+        """The unit, if it can take changes and applies; `UnitUnusable` says why not."""
+        name = self.args["unit"]
+        if name not in self.service.units.units and self.state.head(name) is not None:
+            raise UnitUnusable(f"cannot {self.verb} in {name}: its unit file is gone; show, export and rollback work")
+        faults = self.service.faults.get(self.unit.name)
+        if faults:
+            raise UnitUnusable(f"cannot {self.verb} in {name}: its handler is broken", errors=faults)
+        return self.unit
+
+    def for_unit(self, name: str) -> "Call":
+        """The same request, about the unit ``name``."""
+        return replace(self, args={**self.args, "unit": name})
+
+    def expired(self, until: float) -> bool:
+        """Whether a wait that ends at ``until`` (monotonic) is over."""
+        return time.monotonic() >= until
+
+    def _no_unit(self, name: str) -> NotFound:
+        refused = [error for error in self.service.units.errors if error.extra.get("unit") == name]
+        if refused:
+            return NotFound(f"cannot {self.verb}: unit {name} was refused", errors=refused[0].errors)
+        known = nearest(name, self.service.units.units)
+        return NotFound(
+            f"cannot {self.verb}: there is no unit {name!r}" + (f"; did you mean {known}?" if known else ""),
+            hint="lmaps units lists them",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer to ``call`` is not there yet: ``then`` asks again when ``job`` has moved, or at ``until`` (monotonic)."""
+
+    call: Call
+    job: int
+    until: float
+    then: Callable[[Call], "Reply | Later"]
+
+    def resume(self, state: Transaction) -> "Reply | Later":
+        """Ask again."""
+        return self.then(replace(self.call, state=state))
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One row of the manager's table: what a request must look like, which right it takes, what it does.
+
+    ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. A verb that writes is
+    remembered under its request's key.
+    """
+
+    function: Callable[[Call], Reply | Later]
+    right: Right
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    writes: bool = False
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The JSON Schema of the verb's arguments."""
+        return {
+            "type": "object",
+            "properties": dict(self.properties),
+            "required": list(self.required),
+            "additionalProperties": False,
+        }
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The compiled schema, made when the verb is first called."""
+        return Schema(self.definition)
+
+    def answer(self, visit: Visit, request: Request) -> Reply | Later:
+        """Run the verb; a writing request whose key is known gets the answer that it got before."""
+        call = Call(**vars(visit), verb=request.verb, args=self._arguments(request), key=request.key)
+        if not self.writes or request.key is None:
+            return self.function(call)
+        digest = sha256(strict_json.canonical([request.verb, request.args]).encode()).hexdigest()
+        kept = visit.state.request(request.key)
+        if kept is None:
+            reply = self.function(call)
+            if isinstance(reply, Reply):
+                text = strict_json.encode(reply.to_json())
+                visit.state.add_request(request.key, digest, request.verb, call.args.get("unit"), text, reply.revision)
+            return reply
+        if kept.digest != digest:
+            raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
+        return Reply.from_json(json.loads(kept.answer))
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        try:
+            arguments: dict[str, Any] = self.schema.complete(request.args)
+        except ValidationFailed as refused:
+            told = "; ".join(f"{finding.path} {finding.message}" for finding in refused.errors[:3])
+            raise MessageRefused(f"cannot {request.verb}: {told}", errors=refused.errors) from refused
+        return arguments

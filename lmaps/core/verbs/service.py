@@ -1,0 +1,50 @@
+"""Verbs on the daemon itself: status, handlers, discover."""
+
+import os
+import time
+from importlib.metadata import version
+from typing import Any
+
+from lmaps.core.messages import VERSION, Reply
+from lmaps.core.verbs import legacy
+from lmaps.core.verbs.call import Call, Verb
+from lmaps.core.verbs.units import condition
+from lmaps.core.words import plural
+
+
+def status(call: Call) -> Reply:
+    """How the daemon stands: its processes, its queue, its state, and each unit's condition."""
+    service = call.service
+    extra: dict[str, Any] = {
+        "version": version("lmaps"),
+        "pid": os.getpid(),
+        "supervisor": service.supervisor,
+        "uptime": round(time.monotonic() - service.started, 3),
+        "db": service.config["db"],
+        "revision": call.state.revision(),
+        "endpoints": service.config["rpc"]["manager_bind"],
+        "workers": [
+            {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
+            for _, slot in sorted(service.slots.items())
+        ],
+        "queue": len(call.state.queued()),
+        "units": [{"unit": name, "condition": condition(call, name)} for name in service.units.units],
+        "errors": [finding.to_json() for error in service.units.errors for finding in error.errors],
+    }
+    return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
+
+
+def handlers(call: Call) -> Reply:
+    """The handlers that units may name, with the reason where one cannot be loaded."""
+    rows = [{"type": name} | told for name, told in call.service.handlers.items()]
+    return Reply(plural(len(rows), "handler"), extra={"handlers": rows})
+
+
+def discover(verbs: dict[str, Verb]) -> Verb:
+    """The verb that tells the request schema of every verb of the table."""
+
+    def tell(call: Call) -> Reply:
+        told = {name: {"right": verb.right, "schema": verb.definition} for name, verb in verbs.items()}
+        return Reply("schema", extra={"version": VERSION, "verbs": told, "legacy": legacy.SCHEMA})
+
+    return Verb(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}})

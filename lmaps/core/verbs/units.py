@@ -1,0 +1,140 @@
+"""Verbs on units: units, explain, unit_check; and the condition a unit is in."""
+
+import json
+from typing import Any
+
+from lmaps.core import strict_yaml
+from lmaps.core.messages import Reply
+from lmaps.core.schema import Schema
+from lmaps.core.units import Unit, load_units_from, property_rows
+from lmaps.core.verbs.call import Call, Service
+from lmaps.core.words import plural
+from lmaps.errors import DocumentRefused, Finding, ValidationFailed
+
+UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
+"""Outcomes of a job that leave the host in doubt."""
+
+
+def units(call: Call) -> Reply:
+    """Every unit with its type, handler, number of instances, newest and applied revision, and condition."""
+    loaded = call.service.units.units
+    orphans = [name for name in call.state.units() if name not in loaded and call.state.count(name)]
+    rows = [_row(call, name, loaded.get(name)) for name in [*loaded, *orphans]]
+    errors = [finding.to_json() for error in call.service.units.errors for finding in error.errors]
+    return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": errors})
+
+
+def _row(call: Call, name: str, unit: Unit | None) -> dict[str, Any]:
+    return {
+        "unit": name,
+        "type": unit.data_type if unit else None,
+        "handler": unit.handler if unit else None,
+        "instances": call.state.count(name),
+        "revision": call.state.revision_of(name),
+        "applied": call.state.applied_revision(name),
+        "condition": condition(call, name),
+    }
+
+
+def condition(call: Call, name: str) -> str:
+    """In one word how it stands with a unit; the most pressing one where several are true."""
+    unit = call.service.units.units.get(name)
+    if unit is None:
+        return "orphaned"
+    if call.service.faults.get(name):
+        return "broken"
+    last = call.state.last_job(name)
+    if last is not None and last.state == "running":
+        return "running"
+    if not _still_fits(call, unit):
+        return "invalid"
+    if last is not None and last.state in UNSETTLED:
+        return "dirty"
+    waiting = call.state.pending(name)
+    return f"pending {waiting}" if waiting else "in sync"
+
+
+def _still_fits(call: Call, unit: Unit) -> bool:
+    """Whether what was stored under older texts of the unit fits today's."""
+    for instance in call.state.outdated(unit.name, unit.digest):
+        try:
+            unit.complete(json.loads(instance.given))
+        except ValidationFailed:
+            return False
+    return True
+
+
+def explain(call: Call) -> Reply:
+    """A unit's properties with type, default, limits and text; or one property and what lies below it."""
+    unit = call.kept_unit
+    wanted = call.args.get("property")
+    rows = property_rows(unit, wanted)
+    return Reply(
+        f"{unit.name} has {plural(len(rows), 'property', 'properties')}",
+        extra={
+            "unit": unit.name,
+            "description": unit.params.get("description"),
+            "type": unit.data_type,
+            "handler": unit.handler,
+            "properties": rows,
+            "schema": unit.params,
+        },
+    )
+
+
+def unit_check(call: Call) -> Reply:
+    """Lint the texts of unit files: what would be refused, and what is odd. Nothing is loaded."""
+    rows: list[dict[str, Any]] = []
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
+    for file in call.args["files"]:
+        try:
+            found = load_units_from(strict_yaml.load(file["text"], file=file["name"], aliases=True))
+        except DocumentRefused as refused:
+            errors += refused.errors
+            continue
+        errors += [finding for error in found.errors for finding in error.errors]
+        warnings += found.warnings
+        for unit in found.units.values():
+            wrong = handler_faults(call.service, unit)
+            errors += wrong
+            rows.append({"unit": unit.name, "file": file["name"], "ok": not wrong})
+    return Reply(
+        f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}",
+        level=1 if errors else 0,
+        extra={"units": rows, "warnings": [finding.to_json() for finding in warnings]},
+        errors=tuple(errors),
+    )
+
+
+def handler_faults(service: Service, unit: Unit) -> list[Finding]:
+    """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
+    if not service.handlers:
+        return []
+    handler = service.handlers.get(unit.handler)
+    if handler is None:
+        known = ", ".join(service.handlers)
+        return [unit.locate(Finding(f"no handler {unit.handler!r}; there are {known}", at=("handler", "type")))]
+    if "error" in handler:
+        text = f"handler {unit.handler} cannot be loaded: {handler['error']}"
+        return [unit.locate(Finding(text, at=("handler", "type")))]
+    findings = Schema(handler["args_schema"]).findings(unit.args)
+    return [unit.locate(_below_args(finding)) for finding in findings]
+
+
+def _below_args(finding: Finding) -> Finding:
+    return Finding(
+        finding.message, ("handler", "args", *finding.at), finding.on_key, finding.got, finding.allowed, finding.hint
+    )
+
+
+def reload(call: Call) -> Reply:
+    """Load the unit files anew: all of them, or none if one has an error."""
+    before = call.service.units.units
+    call.service.reload()
+    names = list(call.service.units.units)
+    changed = [name for name in names if name not in before or before[name].digest != call.service.units.units[name].digest]
+    return Reply(
+        f"reloaded {plural(len(names), 'unit')}, {len(changed)} changed", extra={"units": names, "changed": changed}
+    )
+

@@ -222,15 +222,7 @@ def _with_cure(finding: Finding) -> Finding:
     if finding.at != ("rpc", "timeout"):
         return finding
     cured = _bad_timeout(finding.got)
-    return Finding(
-        cured.message,
-        cured.at,
-        got=cured.got,
-        hint=cured.hint,
-        file=finding.file,
-        line=finding.line,
-        column=finding.column,
-    )
+    return replace(finding, message=cured.message, hint=cured.hint)
 
 
 def _bad_timeout(got: Any) -> Finding:

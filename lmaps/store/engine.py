@@ -1,0 +1,89 @@
+"""All that is SQLite's alone: the one connection, its guards, and what its errors mean."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, Pool, StaticPool
+
+from lmaps.errors import AnotherDaemon, NoSpace, StateUnusable, StoreError
+
+APPLICATION_ID = 0x6C4D6150
+"""``lMaP``: what `file` shows, and what tells our databases from others."""
+
+PRAGMAS = (
+    "locking_mode=EXCLUSIVE",  # before the journal mode: no other program is let in, and no -shm file is needed
+    "journal_mode=WAL",
+    "synchronous=FULL",  # NORMAL loses acknowledged commits when the power fails
+    "wal_autocheckpoint=4000",
+    "trusted_schema=OFF",
+    "busy_timeout=5000",
+)
+
+
+def make_engine(path: str, *, migrating: bool = False) -> Engine:
+    """An engine on the database file ``path`` with exactly one connection; foreign keys hold but while migrating.
+
+    Its transactions are immediate. A transaction that SQLite has ended by itself (as it does when the disk is full)
+    is noticed before it can be taken for committed.
+    """
+    pool: type[Pool] = NullPool if migrating else StaticPool
+    engine = create_engine(f"sqlite:///{path}", poolclass=pool, connect_args={"check_same_thread": True})
+
+    @event.listens_for(engine, "connect")
+    def _connect(driver: sqlite3.Connection, _record: object) -> None:
+        driver.isolation_level = None  # the driver must not emit BEGIN
+        for pragma in PRAGMAS:
+            driver.execute(f"PRAGMA {pragma}")
+        driver.execute(f"PRAGMA foreign_keys={'OFF' if migrating else 'ON'}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "commit")
+    def _still_open(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
+            raise StoreError("cannot commit: the transaction is gone")
+
+    return engine
+
+
+def check_engine(connection: Connection) -> None:
+    """Read back what durability rests on, and look the database over; `StateUnusable` if it cannot be relied on."""
+    synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+    journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    if (synchronous, journal) != (2, "wal"):
+        raise StateUnusable(f"cannot rely on the database: synchronous is {synchronous}, journal_mode {journal}")
+    verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if verdict != "ok":
+        raise StateUnusable(f"cannot use the database: it is damaged ({verdict})")
+
+
+@contextlib.contextmanager
+def plain_errors(path: str) -> Iterator[None]:
+    """Within the block errors of the database become those of our own tree."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translated(error.orig, path) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot use the database {path}: {error}") from error
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+
+
+def _translated(error: BaseException | None, path: str) -> Exception:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL"):
+        return NoSpace(f"cannot write: the disk of {path} is full; nothing was changed")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return AnotherDaemon(f"cannot use the database {path}: another program has it open")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        hint = "put a backup in its place"
+        return StateUnusable(f"cannot use the database {path}: it is damaged ({error})", hint=hint)
+    return StoreError(f"cannot use the database {path}: {error}")

@@ -1,0 +1,67 @@
+"""The tables ``instance`` and ``unit``: what is there now, and the texts of units that it was made under."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, delete, func, insert, select
+
+from lmaps.store.models import instance, unit
+from lmaps.store.records import Instance
+from lmaps.store.tables import Tables
+
+BATCH = 500
+"""Keys that one statement looks up."""
+
+_DELETE = delete(instance).where(instance.c.id == bindparam("gone"))
+
+
+class InstanceTables(Tables):
+    """Instances of units and definitions of units."""
+
+    def instances(self, name: str) -> list[Instance]:
+        """All instances of a unit, oldest first."""
+        rows = self.connection.execute(select(instance).where(instance.c.unit == name).order_by(instance.c.id))
+        return [Instance(*row) for row in rows]
+
+    def find(self, name: str, keys: Sequence[str]) -> dict[str, Instance]:
+        """Those instances of a unit that have one of ``keys``."""
+        found: dict[str, Instance] = {}
+        for start in range(0, len(keys), BATCH):
+            batch = keys[start : start + BATCH]
+            rows = self.connection.execute(select(instance).where(instance.c.unit == name, instance.c.key.in_(batch)))
+            found |= {row.key: Instance(*row) for row in rows}
+        return found
+
+    def count(self, name: str) -> int:
+        """How many instances a unit has."""
+        return self.connection.scalar(select(func.count()).where(instance.c.unit == name)) or 0
+
+    def outdated(self, name: str, digest: str) -> list[Instance]:
+        """The instances that were completed under another text of the unit than the one with this digest."""
+        joined = select(instance).join(unit, unit.c.id == instance.c.definition)
+        rows = self.connection.execute(joined.where(instance.c.unit == name, unit.c.digest != digest))
+        return [Instance(*row) for row in rows]
+
+    def definition(self, name: str, digest: str, text: str) -> int:
+        """The number of this text of the unit, kept if it is new."""
+        wanted = select(unit.c.id).where(unit.c.name == name, unit.c.digest == digest)
+        found = self.connection.scalar(wanted)
+        if found is None:
+            self.write(insert(unit).values(name=name, digest=digest, definition=text))
+            found = self.connection.scalar(wanted)
+        return int(found or 0)
+
+    def definition_text(self, name: str) -> str | None:
+        """The newest text of the unit that changes were made under."""
+        newest = select(unit.c.definition).where(unit.c.name == name).order_by(unit.c.id.desc()).limit(1)
+        return self.connection.scalar(newest)
+
+    def add(self, rows: Sequence[Instance]) -> None:
+        """Add new instances."""
+        if rows:
+            columns = [column.name for column in instance.c]
+            self.write(insert(instance), [{name: getattr(row, name) for name in columns} for row in rows])
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove the instances with these numbers, as far as they are there."""
+        if ids:
+            self.write(_DELETE, [{"gone": gone} for gone in ids])

@@ -1,0 +1,110 @@
+"""The tables ``job`` and ``job_line``: runs of handlers and their output."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, func, insert, select, update
+
+from lmaps.core import times
+from lmaps.store.history import HistoryTables
+from lmaps.store.models import job, job_line
+from lmaps.store.records import Job, JobLine, Why
+
+
+class JobTables(HistoryTables):
+    """Jobs, newest first unless said otherwise."""
+
+    def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Why) -> Job:
+        """Queue a job."""
+        self.counters.job += 1
+        self.write(
+            insert(job).values(
+                id=self.counters.job,
+                unit=unit,
+                kind=kind,
+                revision=revision,
+                digest=digest,
+                state="queued",
+                author=why.author,
+                on_behalf_of=why.on_behalf_of,
+                door=why.door,
+                message=why.message,
+                ticket=why.ticket,
+                request_key=why.request_key,
+                queued_at=times.now(),
+            )
+        )
+        return self._jobs(select(job).where(job.c.id == self.counters.job))[0]
+
+    def update_job(self, number: int, **columns: Any) -> None:
+        """Change columns of a job; ``summary`` is a mapping of counts."""
+        if columns.get("summary") is not None:
+            columns["summary"] = json.dumps(columns["summary"])
+        self.write(update(job).where(job.c.id == number).values(**columns))
+
+    def job(self, number: int) -> Job | None:
+        """The job of this number."""
+        found = self._jobs(select(job).where(job.c.id == number))
+        return found[0] if found else None
+
+    def jobs(self, unit: str | None = None, states: Sequence[str] | None = None, limit: int | None = None) -> list[Job]:
+        """Jobs of one unit or of all, in these states or in any."""
+        wanted = select(job).order_by(job.c.id.desc()).limit(limit)
+        if unit is not None:
+            wanted = wanted.where(job.c.unit == unit)
+        if states is not None:
+            wanted = wanted.where(job.c.state.in_(states))
+        return self._jobs(wanted)
+
+    def queued(self) -> list[Job]:
+        """The jobs that wait, the next one first."""
+        return self._jobs(select(job).where(job.c.state == "queued").order_by(job.c.id))
+
+    def last_job(self, unit: str) -> Job | None:
+        """The unit's newest job that has begun."""
+        begun = select(job).where(job.c.unit == unit, job.c.started_at.is_not(None))
+        found = self._jobs(begun.order_by(job.c.id.desc()).limit(1))
+        return found[0] if found else None
+
+    def applied_revision(self, unit: str) -> int | None:
+        """The revision that the unit's handler last ran with success."""
+        succeeded = select(job.c.revision).where(job.c.unit == unit, job.c.state == "succeeded", job.c.kind == "apply")
+        return self.connection.scalar(succeeded.order_by(job.c.id.desc()).limit(1))
+
+    def pending(self, unit: str) -> int:
+        """How many changesets of the unit its handler has not yet run with."""
+        return self.changes_after(unit, self.applied_revision(unit) or 0)
+
+    def _jobs(self, wanted: Select[Any]) -> list[Job]:
+        rows = [row._asdict() for row in self.connection.execute(wanted)]
+        return [Job(**row | {"summary": json.loads(row["summary"]) if row["summary"] else None}) for row in rows]
+
+    def add_lines(self, number: int, first: int, lines: Sequence[dict[str, Any]]) -> None:
+        """Append output of a job; ``first`` numbers the first line."""
+        rows = [
+            {
+                "job": number,
+                "number": place,
+                "at": line["at"],
+                "stream": line["stream"],
+                "text": line["text"],
+                "event": json.dumps(line["event"]) if line.get("event") is not None else None,
+            }
+            for place, line in enumerate(lines, first)
+        ]
+        if rows:
+            self.write(insert(job_line), rows)
+
+    def lines(self, number: int, after: int = 0, limit: int = 1000) -> list[JobLine]:
+        """A job's output after line ``after``, oldest first."""
+        wanted = select(job_line).where(job_line.c.job == number, job_line.c.number > after)
+        rows = self.connection.execute(wanted.order_by(job_line.c.number).limit(limit))
+        return [
+            JobLine(row.job, row.number, row.at, row.stream, row.text, json.loads(row.event) if row.event else None)
+            for row in rows
+        ]
+
+    def line_count(self, number: int) -> int:
+        """The number of a job's newest line, 0 before the first."""
+        return self.connection.scalar(select(func.max(job_line.c.number)).where(job_line.c.job == number)) or 0

@@ -1,0 +1,98 @@
+"""Bring a database to this version's tables: all of it or nothing, after a backup. The manager does it at its start."""
+
+import logging
+import os
+import re
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+import lmaps
+from lmaps.core import times
+from lmaps.errors import StateUnusable
+from lmaps.store.engine import make_engine
+
+log = logging.getLogger(__name__)
+
+_REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*(?:["'](\w+)["']|None)""", re.MULTILINE)
+
+
+def migrations_directory() -> Path:
+    """Where the migrations lie: in the installed package, or beside it in a checkout."""
+    package = Path(lmaps.__file__).parent
+    for directory in (package / "migrations", package.parent / "migrations"):
+        if (directory / "env.py").is_file():
+            return directory
+    raise StateUnusable("cannot find the migrations: lMaPS is not installed as a whole")
+
+
+def known_revisions() -> list[str]:
+    """The revisions of the tables, oldest first, read without importing Alembic."""
+    previous: dict[str | None, str] = {}
+    for path in (migrations_directory() / "versions").glob("*.py"):
+        found = {name: value or None for name, value in _REVISION.findall(path.read_text())}
+        previous[found["down_revision"]] = str(found["revision"])
+    ordered: list[str] = []
+    while (following := previous.get(ordered[-1] if ordered else None)) is not None:
+        ordered.append(following)
+    return ordered
+
+
+def migrate(path: str) -> None:
+    """Upgrade the database at ``path``, or make its tables.
+
+    Raises `StateUnusable`, the file untouched, if it was written by a newer lMaPS or is not ours.
+    """
+    engine = make_engine(path, migrating=True)
+    try:
+        with engine.connect() as connection:
+            known = known_revisions()
+            current = _current(connection)
+            connection.rollback()
+            if current == known[-1]:
+                return
+            if current is not None and current not in known:
+                raise StateUnusable(
+                    f"cannot use the database {path}: its tables are of revision {current}, this lMaPS knows up to "
+                    f"{known[-1]}; install the version that wrote it, or a newer one"
+                )
+            if current is not None:
+                _backup(connection, path, current)
+            _upgrade(connection)
+    finally:
+        engine.dispose()
+
+
+def _current(connection: Connection) -> str | None:
+    """The revision of the database's tables, None if there are none."""
+    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    if not tables:
+        return None
+    if "alembic_version" not in tables:
+        raise StateUnusable("cannot use the database: its tables are not those of lMaPS")
+    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return revision
+
+
+def _backup(connection: Connection, path: str, revision: str) -> None:
+    target = f"{path}.{revision}.{times.now().replace(':', '')}.backup"
+    mask = os.umask(0o177)
+    try:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM INTO ?", (target,))
+    finally:
+        os.umask(mask)
+        connection.execution_options(isolation_level="SERIALIZABLE")
+    log.info("before the upgrade the database was copied to %s", target)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 (130 ms that only an upgrade has to pay)
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
+    with connection.begin():
+        command.upgrade(config, "head")
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            raise StateUnusable(f"cannot upgrade the database: {len(broken)} rows would lose what they refer to")

@@ -1,0 +1,189 @@
+"""The tables. Documents are kept as JSON text just as they came, so that what is read is what was written.
+
+``changeset`` and ``change`` are the truth, append-only; ``instance`` is what follows from them. Times are RFC 3339.
+"""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+KINDS = ("create", "set", "delete", "rollback", "redo", "revert", "import", "restore")
+STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+
+
+unit = Table(
+    "unit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    UniqueConstraint("name", "digest"),
+)
+"""Every text of a unit that changes were made under."""
+
+changeset = Table(
+    "changeset",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=True),
+    Column("unit", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("on_behalf_of", Text),
+    Column("door", Text, nullable=False),
+    Column("message", Text),
+    Column("ticket", Text),
+    Column("at", Text, nullable=False),
+    Column("request_key", Text),
+    Column("target", Integer),
+    Column("line_end", Integer),
+    Column("line_previous", Integer),
+    Column("redo_end", Integer),
+    Column("redo_previous", Integer),
+    _one_of("kind", KINDS),
+    Index(None, "unit", "revision"),
+    sqlite_autoincrement=True,
+)
+"""One recorded change of one unit.
+
+``line_end`` and ``redo_end`` are the ends of the unit's line and redo list after it, ``line_previous`` and
+``redo_previous`` what lies before itself on them, ``target`` what it takes back or brings back: no undo walks the
+history.
+"""
+
+change = Table(
+    "change",
+    metadata,
+    Column("revision", Integer, ForeignKey("changeset.revision"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("instance_id", Integer, nullable=False),
+    Column("first_revision", Integer, nullable=False),
+    Column("before_key", Text),
+    Column("before_given", Text),
+    Column("before_completed", Text),
+    Column("before_definition", Integer),
+    Column("after_key", Text),
+    Column("after_given", Text),
+    Column("after_completed", Text),
+    Column("after_definition", Integer),
+    PrimaryKeyConstraint("revision", "number"),
+    sqlite_with_rowid=False,
+)
+"""What a changeset did to one instance: whole documents before and after, null where there was none."""
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("unit", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("given", Text, nullable=False),
+    Column("completed", Text, nullable=False),
+    Column("definition", Integer, ForeignKey("unit.id"), nullable=False),
+    Column("first_revision", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    UniqueConstraint("unit", "key"),
+)
+"""The current truth. ``id`` counts creations: its order is theirs, and an undone deletion comes back at its place."""
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("unit", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("rc", Integer),
+    Column("summary", Text),
+    Column("error", Text),
+    Column("author", Text, nullable=False),
+    Column("on_behalf_of", Text),
+    Column("door", Text, nullable=False),
+    Column("message", Text),
+    Column("ticket", Text),
+    Column("request_key", Text),
+    Column("queued_at", Text, nullable=False),
+    Column("started_at", Text),
+    Column("ended_at", Text),
+    Column("boot_id", Text),
+    Column("slot", Integer),
+    Column("pid", Integer),
+    Column("token", Text),
+    Column("covered_by", Integer, ForeignKey("job.id")),
+    Column("previous_revision", Integer),
+    Column("confirm_deadline", Text),
+    Column("confirm_boot_deadline", Integer),
+    _one_of("state", STATES),
+    Index(None, "unit", "state"),
+    Index(None, "state"),
+    sqlite_autoincrement=True,
+)
+"""Runs of handlers. ``boot_id`` names the start of the daemon it ran under, ``token`` the one run in its slot."""
+
+job_line = Table(
+    "job_line",
+    metadata,
+    Column("job", Integer, ForeignKey("job.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("event", Text),
+    PrimaryKeyConstraint("job", "number"),
+    sqlite_with_rowid=False,
+)
+"""Numbered output and events of jobs."""
+
+request = Table(
+    "request",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("unit", Text),
+    Column("at", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("revision", Integer),
+    sqlite_with_rowid=False,
+)
+"""What was answered to a changing request, under the key that the client gave it."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("at", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("unit", Text),
+    Column("key", Text),
+    Column("revision", Integer),
+    Column("outcome", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Who asked for what, granted or refused."""

@@ -1,0 +1,102 @@
+"""`Store`: one database, one connection, one transaction at a time."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+
+from lmaps.errors import StateUnusable
+from lmaps.store.engine import APPLICATION_ID, check_engine, make_engine, plain_errors
+from lmaps.store.migrate import migrate
+from lmaps.store.transaction import Counters, Transaction
+
+NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs"})
+
+
+def open_store(path: str) -> "Store":
+    """Open the state at ``path``, made or brought to this version where needed.
+
+    Raises `StateUnusable` (damaged, newer than the code, gone, on a network file system), `AnotherDaemon` (held by
+    another program), `StoreError`.
+    """
+    file = Path(path)
+    _make_directory(file.parent)
+    if _is_on_network(file.parent):
+        raise StateUnusable(f"cannot keep state at {path}: that is a network file system, put db on a local one")
+    lineage = file.with_name(file.name + ".lineage")
+    if lineage.exists() and not file.exists():
+        raise StateUnusable(
+            f"cannot start: the database {path} is gone",
+            hint=f"put a backup in its place, or remove {lineage} to begin with an empty one",
+        )
+    mask = os.umask(0o177)
+    try:
+        with plain_errors(path):
+            migrate(path)
+            store = Store(make_engine(path), path)
+    finally:
+        os.umask(mask)
+    lineage.touch(mode=0o600)
+    return store
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateUnusable(f"cannot keep state in {directory}: {error.strerror}") from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StateUnusable(f"cannot keep state in {directory}: it is not writable for this user")
+
+
+def _is_on_network(directory: Path) -> bool:
+    """Whether the mount that holds ``directory`` is a network's: SQLite's locks and its WAL need one host."""
+    best, kind = "", ""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, file_system, *_ = line.split()
+        if directory.resolve().is_relative_to(mount) and len(mount) > len(best):
+            best, kind = mount, file_system
+    return kind in NETWORK_FILE_SYSTEMS
+
+
+class Store:
+    """The state. One process has it, and hands out one transaction at a time."""
+
+    def __init__(self, engine: Engine, path: str) -> None:
+        self.path = path
+        self._engine = engine
+        self._connection: Connection = engine.connect()
+        check_engine(self._connection)
+        self._connection.rollback()
+        self._connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+        self._connection.commit()
+        self._counters = Counters.read(self._connection)
+        self._connection.rollback()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """What is done within the block is committed at its end, or undone if it raises.
+
+        Errors of the database come as `StoreError` and its kin, `NoSpace` when the disk is full.
+        """
+        before = self._counters.copy()
+        try:
+            with plain_errors(self.path), self._connection.begin():
+                yield Transaction(self._connection, self._counters)
+        except BaseException:
+            self._counters = before
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

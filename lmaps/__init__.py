@@ -1,6 +1,6 @@
 """lMaPS: one typed, reversible way to ask a host for configuration.
 
-    from lmaps import Client
+from lmaps import Client
 """
 
 from importlib import import_module

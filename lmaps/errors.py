@@ -13,6 +13,7 @@ LmapsError                  code                level
 │   ├── UnitUnusable        unit-unusable       5
 │   ├── Busy                busy                5
 │   └── NoSpace             no-space            5
+├── BrokenPlugin            broken-plugin       1
 ├── HandlerFailed           handler-failed      6
 ├── JobStopped              job-stopped         7
 ├── NotAllowed              not-allowed         8
@@ -185,6 +186,12 @@ class NoSpace(Conflict):
     """cannot write: the disk is full"""
 
     code = "no-space"
+
+
+class BrokenPlugin(LmapsError):
+    """cannot load the plugin"""
+
+    code = "broken-plugin"
 
 
 class HandlerFailed(LmapsError):

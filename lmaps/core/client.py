@@ -1,9 +1,9 @@
 """The Python client: one request, one reply, one deadline.
 
-    from lmaps import Client
+from lmaps import Client
 
-    with Client() as lmaps:
-        lmaps.call("create", unit="web", instances=[{"host": "www.example.org"}])
+with Client() as lmaps:
+    lmaps.call("create", unit="web", instances=[{"host": "www.example.org"}])
 """
 
 import os

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from lmaps.core.handlers import ManagerHandler
 from lmaps.core.messages import Reply, read_object
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 GROUP_REQUESTS = 256
 GROUP_BYTES = 1024 * 1024
 """A group takes no more requests, and no more bytes, than this; a larger request goes alone."""
+
+
+def handle(visit: Visit, request: dict[str, Any]) -> Reply | Later:
+    """The answer to a decoded request; raises what the client is to be told."""
+    answer: Reply | Later
+    answer = ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(request)
+    return answer
 
 
 class Desk:
@@ -96,17 +104,17 @@ class ClientRequest:
         if self._waiting is not None:
             return self._waiting.resume(state)
         visit = Visit(self._desk.service, state, author(self._incoming.peer), arrived=self._arrived)
-        return ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(self._told)
+        return handle(visit, self._told)
 
     def settle(self) -> None:
         """Send the answer, or wait for it."""
+        if isinstance(self._answer, Later) or self._answer.job is not None:
+            self._desk.on_job()
         if isinstance(self._answer, Later):
             self._waiting = self._answer
             self._desk.park(self._answer, self)
-            return
-        if self._answer.job is not None:
-            self._desk.on_job()
-        self._send(self._answer)
+        else:
+            self._send(self._answer)
 
     def fail(self, error: LmapsError) -> None:
         """Tell the client that nothing was kept."""
@@ -125,4 +133,3 @@ def author(peer: Peer) -> str:
         return pwd.getpwuid(peer.uid).pw_name
     except KeyError:
         return str(peer.uid)
-

@@ -14,14 +14,13 @@ from typing import Any
 
 from lmaps.core import tasks
 from lmaps.core.config import Config
-from lmaps.core.handlers import ManagerHandler
 from lmaps.core.manager import group
-from lmaps.core.manager.desk import Desk
+from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
-from lmaps.core.messages import Reply, Result
+from lmaps.core.messages import VERSION, Reply, Result
 from lmaps.core.transport import Listener, Poller, listening, make_context
 from lmaps.core.units import load_units
-from lmaps.core.verbs import VERBS, Later, Service, Visit, legacy
+from lmaps.core.verbs import Later, Service, Visit
 from lmaps.core.verbs.units import handler_faults
 from lmaps.errors import Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
 from lmaps.store import Store, open_store
@@ -207,10 +206,7 @@ class Manager:
         """What a client would be answered; raises what a client would be told."""
         with self._store.transaction() as state:
             visit = Visit(self.service, state, author=str(os.getuid()))
-            request = {"v": 1, "verb": verb, "args": args}
-            reply = ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(request)
+            reply = handle(visit, {"v": VERSION, "verb": verb, "args": args})
         if isinstance(reply, Later):
             raise LmapsError(f"cannot wait in {verb}")
         return reply
-
-

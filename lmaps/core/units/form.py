@@ -83,9 +83,10 @@ def parse_unit(document: strict_yaml.Document, at: tuple[str | int, ...] = ()) -
     return unit
 
 
-def unit_from_definition(definition: dict[str, Any]) -> Unit:
-    """The unit that a stored definition describes: its file may be gone."""
-    return _made(FORM.complete(definition), definition, None)
+def unit_from_definition(definition: dict[str, Any], directory: Path | None = None) -> Unit:
+    """The unit that a stored definition describes: its file may be gone. Its paths count from ``directory``."""
+    unit = _made(FORM.complete(definition), definition, None)
+    return replace(unit, directory=directory) if directory else unit
 
 
 def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Unit:

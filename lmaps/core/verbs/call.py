@@ -133,7 +133,7 @@ class Call(Visit):
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The answer to ``call`` is not there yet: ``then`` asks again when ``job`` has moved, or at ``until`` (monotonic)."""
+    """Not yet: ``then`` is asked about ``call`` again when ``job`` has moved, or at ``until`` (monotonic)."""
 
     call: Call
     job: int

@@ -36,8 +36,5 @@ def rollback(call: Call) -> Reply:
 
 def _sign(change: Change) -> dict[str, Any]:
     """What happened to one instance: ``+`` came, ``-`` went, ``~`` changed."""
-    if change.before_key is None:
-        sign = "+"
-    else:
-        sign = "-" if change.after_key is None else "~"
+    sign = "+" if change.before_key is None else "-" if change.after_key is None else "~"
     return {"sign": sign, "id": short_id(change.after_key or change.before_key or "")}

@@ -65,9 +65,7 @@ def _refusal(call: Call, findings: Sequence[Finding]) -> ValidationFailed:
     return ValidationFailed(f"cannot {call.verb} in {call.unit.name}: {found}{outcome}", errors=findings)
 
 
-def _sort_out(
-    call: Call, unit: Unit, accepted: Sequence[Accepted]
-) -> tuple[dict[str, Accepted], dict[str, Instance]]:
+def _sort_out(call: Call, unit: Unit, accepted: Sequence[Accepted]) -> tuple[dict[str, Accepted], dict[str, Instance]]:
     """Which documents are new (each once), and which instances are there already; `AlreadyExists` for the others."""
     known = call.state.find(unit.name, [one.key for one in accepted])
     kept = {key: strict_json.canonical(json.loads(instance.completed)) for key, instance in known.items()}

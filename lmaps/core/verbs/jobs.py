@@ -14,10 +14,9 @@ MAX_QUEUED = 1000
 """Jobs that may wait at once; one more is refused."""
 RETRY_AFTER_MS = 5000
 SHOWN = (
-    ("unit", "kind", "revision", "state", "rc", "summary", "error")
-    + ("author", "on_behalf_of", "door", "message", "ticket")
-    + ("queued_at", "started_at", "ended_at", "covered_by")
-)
+    "unit kind revision state rc summary error author on_behalf_of door message ticket "
+    "queued_at started_at ended_at covered_by"
+).split()
 """The columns of a job that its readers see."""
 
 

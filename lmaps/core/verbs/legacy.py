@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmaps.core.messages import Reply
+from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
-from lmaps.core.verbs.call import Call, Later
+from lmaps.core.verbs.call import Call, Later, Visit
 from lmaps.core.verbs.jobs import ENDED, told
 from lmaps.errors import HandlerFailed, MessageRefused
 
@@ -34,29 +34,27 @@ SCHEMA: dict[str, Any] = {
 
 _CHECK = Schema(SCHEMA)
 
-Finish = Callable[[Call, Reply], Reply | Later]
+Finish = Callable[[Visit, Reply], Reply | Later]
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """An original's request in today's words: the verb, its arguments, and how its reply becomes the original's."""
+    """An original's request in today's words, and how its reply becomes the original's."""
 
-    verb: str
-    args: dict[str, Any]
+    request: Request
     finish: Finish
 
 
-def is_legacy(told: dict[str, Any]) -> bool:
-    """Whether a request is spoken in the original's flags."""
-    return "v" not in told and not _CHECK.findings(told)
-
-
 def translate(told: dict[str, Any]) -> Translated:
-    """The request in today's words; `MessageRefused` if it asks for nothing, or for a unit without naming it."""
+    """The request in today's words; `MessageRefused` if it is of neither form, or asks for nothing."""
+    wrong = _CHECK.findings(told)
+    if wrong:
+        words = "; ".join(f"{finding.path} {finding.message}" for finding in wrong[:3])
+        raise MessageRefused(f"cannot read the request: it has no version (v), and {words}", errors=wrong)
     if told.get("list_units"):
-        return Translated("units", {}, lambda _, reply: reply)
+        return Translated(Request("units"), _as_it_is)
     if told.get("discover"):
-        return Translated("discover", {}, lambda _, reply: reply)
+        return Translated(Request("discover"), _as_it_is)
     unit = {"unit": told.get("unit_name") or told.get("unit")}
     asked = next((flag for flag in ("apply", "create", "rollback", "show_summary") if told.get(flag)), None)
     if asked is None:
@@ -67,18 +65,29 @@ def translate(told: dict[str, Any]) -> Translated:
     if asked == "create" and not documents:
         raise MessageRefused("cannot create: instance is missing")
     return {
-        "create": Translated("create", unit | {"instances": documents}, lambda _, reply: reply),
-        "apply": Translated("apply", unit | {"instances": documents}, _when_ended),
-        "rollback": Translated("rollback", unit, lambda _, reply: reply),
-        "show_summary": Translated("show", unit, lambda _, reply: replace(reply, extra=reply.extra["state"])),
+        "create": Translated(Request("create", unit | {"instances": documents}), _as_it_is),
+        "apply": Translated(Request("apply", unit | {"instances": documents}), _when_ended),
+        "rollback": Translated(Request("rollback", unit), _as_it_is),
+        "show_summary": Translated(Request("show", unit), _state_alone),
     }[asked]
 
 
-def _when_ended(call: Call, reply: Reply) -> Reply | Later:
+def _as_it_is(_visit: Visit, reply: Reply) -> Reply:
+    return reply
+
+
+def _state_alone(_visit: Visit, reply: Reply) -> Reply:
+    return replace(reply, extra=reply.extra["state"])
+
+
+def _when_ended(visit: Visit, reply: Reply) -> Reply | Later:
     """The original answered an apply when its handler had run, with the handler's exit code as level."""
+    call = Call(**vars(visit))
     job = call.state.job(reply.job or 0)
     if job is None or job.state not in ENDED:
         return Later(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
     failed = 0 if job.state == "succeeded" else HandlerFailed.level
     level = job.rc if failed and job.rc and job.rc > 0 else failed
-    return replace(reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": told(call, job)})
+    return replace(
+        reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": told(call, job)}
+    )

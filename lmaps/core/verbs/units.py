@@ -133,8 +133,9 @@ def reload(call: Call) -> Reply:
     before = call.service.units.units
     call.service.reload()
     names = list(call.service.units.units)
-    changed = [name for name in names if name not in before or before[name].digest != call.service.units.units[name].digest]
+    changed = [
+        name for name in names if name not in before or before[name].digest != call.service.units.units[name].digest
+    ]
     return Reply(
         f"reloaded {plural(len(names), 'unit')}, {len(changed)} changed", extra={"units": names, "changed": changed}
     )
-

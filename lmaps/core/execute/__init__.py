@@ -1,0 +1,26 @@
+"""Execute: the only room that starts programs, and the one that sees to it that nothing of them is left.
+
+program   Program: what to run
+output    numbered lines out of pipes, bounded
+process   Process: a running program, driven by its owner's loop
+sweep     finding and ending what a program left behind
+"""
+
+from lmaps.core.execute.output import Line
+from lmaps.core.execute.process import Outcome, Process
+from lmaps.core.execute.program import EVENT_FD, JOB_TAG, Program
+from lmaps.core.execute.sweep import descendants, reap_orphans, set_subreaper, sweep_descendants, sweep_tag
+
+__all__ = [
+    "EVENT_FD",
+    "JOB_TAG",
+    "Line",
+    "Outcome",
+    "Process",
+    "Program",
+    "descendants",
+    "reap_orphans",
+    "set_subreaper",
+    "sweep_descendants",
+    "sweep_tag",
+]

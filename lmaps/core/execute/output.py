@@ -1,0 +1,136 @@
+"""Output of a program as lines: whatever it prints, memory stays bounded and nothing blocks.
+
+The first MiB is handed on as it comes. Of what follows the last MiB is kept and handed on at the end, after a note
+that counts what lies between. A line longer than 64 KiB is cut into several; bytes that are not UTF-8 are replaced.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lmaps.core import times
+
+HEAD = TAIL = 1024 * 1024
+"""Bytes that are kept of the beginning and of the end."""
+LONGEST = 64 * 1024
+"""Bytes of one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of output, an event, or a note of lMaPS itself (``stream``: output, event, note)."""
+
+    stream: str
+    text: str
+    at: str
+    event: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as it goes over the wire."""
+        told: dict[str, Any] = {"at": self.at, "stream": self.stream, "text": self.text}
+        return told if self.event is None else told | {"event": self.event}
+
+
+Sink = Callable[[Line], None]
+
+
+def note(text: str) -> Line:
+    """A line of lMaPS itself."""
+    return Line("note", text, times.now())
+
+
+class LineReader:
+    """Cuts a stream of bytes into lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that ``data`` completes."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        lines = [part for line in lines for part in _cut(line)]
+        while len(self._rest) >= LONGEST:
+            lines.append(self._rest[:LONGEST])
+            self._rest = self._rest[LONGEST:]
+        return lines
+
+    def end(self) -> list[bytes]:
+        """What is left without a newline."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+
+def _cut(line: bytes) -> list[bytes]:
+    return [line[start : start + LONGEST] for start in range(0, len(line), LONGEST)] or [b""]
+
+
+class Output:
+    """Hands lines on within the limits above."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._reader = LineReader()
+        self._head = 0
+        self._tail: deque[Line] = deque()
+        self._tail_size = 0
+        self._lost_lines = 0
+        self._lost_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take what the program has printed."""
+        for line in self._reader.feed(data):
+            self._take(line)
+
+    def end(self) -> None:
+        """The program prints no more: hand on the end of its output."""
+        for line in self._reader.end():
+            self._take(line)
+        if self._lost_lines:
+            self._sink(note(f"{self._lost_lines:,} lines ({self._lost_bytes:,} bytes) of output were left out here"))
+        for kept in self._tail:
+            self._sink(kept)
+        self._tail.clear()
+
+    def _take(self, data: bytes) -> None:
+        line = Line("output", data.removesuffix(b"\r").decode(errors="replace"), times.now())
+        if self._head < HEAD:
+            self._head += len(data) + 1
+            self._sink(line)
+            return
+        self._tail.append(line)
+        self._tail_size += len(line.text) + 1
+        while self._tail_size > TAIL:
+            dropped = self._tail.popleft()
+            self._tail_size -= len(dropped.text) + 1
+            self._lost_lines += 1
+            self._lost_bytes += len(dropped.text) + 1
+
+
+class Events:
+    """Hands events on: JSON objects, one a line; what is none becomes a note."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._reader = LineReader()
+
+    def feed(self, data: bytes) -> None:
+        """Take what came through the event pipe."""
+        for line in self._reader.feed(data):
+            self._take(line)
+
+    def end(self) -> None:
+        """No more will come."""
+        for line in self._reader.end():
+            self._take(line)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            event = json.loads(data)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            self._sink(Line("event", str(event.get("event", "")), times.now(), event))
+        else:
+            self._sink(note("an event could not be read"))

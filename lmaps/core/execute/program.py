@@ -1,0 +1,34 @@
+"""`Program`: what to run, as a handler says it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+EVENT_FD = "LMAPS_EVENT_FD"
+"""The variable that tells a program which descriptor takes its events, a JSON object a line."""
+JOB_TAG = "LMAPS_JOB"
+"""The variable that marks every process of a job, so that it is found whatever it does to detach."""
+
+BASE_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to run.
+
+    ``argv`` is never read by a shell. ``files`` (name to content) are written into the job's folder first, mode 0600.
+    ``environment`` is added to a fixed one (PATH, LANG, HOME), nothing is inherited. ``cwd`` is the job's folder
+    unless set. ``success`` are the exit codes that mean success, ``changed`` those of them that mean a change.
+    ``events`` asks for an event pipe.
+    """
+
+    argv: tuple[str, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    cwd: str | None = None
+    success: frozenset[int] = frozenset({0})
+    changed: frozenset[int] = frozenset()
+    events: bool = False

@@ -1,0 +1,210 @@
+"""The worker: runs one task at a time, and tells the manager what comes of it until it is stored."""
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from types import FrameType
+from typing import Any
+
+from lmaps.core.config import Config
+from lmaps.core.execute import Line, set_subreaper
+from lmaps.core.messages import Ack, Done, Hello, Lines, Result, Run
+from lmaps.core.tasks import TASKS, Execution
+from lmaps.core.transport import WorkerLink, ipc_path
+from lmaps.errors import LmapsError
+from lmaps.plugins import find_handlers
+
+STORED_WITHIN = 2.0
+"""Seconds that a stopping worker waits for the manager to store its last result."""
+BATCH = 500
+"""Lines of one message."""
+UNACKNOWLEDGED = 20_000
+"""Lines that may wait for the manager; the tool's output is read on only when there are fewer."""
+
+
+class Worker:
+    """A generic worker. ``args`` are the configuration, the slot it fills, and a descriptor whose end means that the
+    supervisor is gone (None: there is none).
+
+    It connects to the manager and stays through the manager's restarts: what is not acknowledged is said again.
+    """
+
+    socket_type = "DEALER"
+
+    def __init__(self, worker_connection_uri: str, *args: Any) -> None:
+        self.worker_connection_uri = worker_connection_uri
+        self.running = True
+        self.log = logging.getLogger(__name__)
+        self.setup_args(args)
+
+    def setup_args(self, args: tuple[Any, ...]) -> None:
+        """Take the configuration, the slot, and the lifeline."""
+        self.config: Config = args[0]
+        self.slot: int = args[1] if len(args) > 1 else 1
+        self._lifeline: int | None = args[2] if len(args) > 2 else None
+        self.handlers = find_handlers(self.config["plugin_dirs"])
+        self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
+        self._token: str | None = None
+        self._execution: Execution | None = None
+        self._result: Result | None = None
+        self._pending: deque[Line] = deque()
+        self._first = 1
+        self._sent = 0
+        self._leave_at: float | None = None
+
+    def start(self) -> None:
+        """Connect and work until stopped: by `stop`, by SIGTERM, or because the supervisor is gone."""
+        set_subreaper()
+        self._link = WorkerLink(self.worker_connection_uri)
+        try:
+            with self._stopped_by_sigterm():
+                while self.running or not self._may_leave():
+                    self._turn()
+        finally:
+            if self._execution is not None:
+                self._execution.process.stop(grace=0)
+                self._finish_now(self._execution)
+            self._link.close()
+
+    def stop(self) -> None:
+        """Leave when what runs is stopped and its result stored, or after `STORED_WITHIN`."""
+        if not self.running:
+            return
+        self.running = False
+        if self._execution is not None:
+            self._execution.process.stop()
+
+    def _may_leave(self) -> bool:
+        if self._execution is not None:
+            return False
+        if self._leave_at is None:
+            self._leave_at = time.monotonic() + STORED_WITHIN
+        return self._result is None or time.monotonic() >= self._leave_at
+
+    @contextlib.contextmanager
+    def _stopped_by_sigterm(self) -> Iterator[None]:
+        self._wakeup, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        old_fd = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        old_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, old_handler)
+            signal.set_wakeup_fd(old_fd)
+            os.close(self._wakeup)
+            os.close(woken)
+
+    def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
+        self.stop()
+
+    def _turn(self) -> None:
+        """One turn of the loop: wait, hear the manager, see to the program that runs, say what is new."""
+        ready = self._link.poll(self._sources(), self._timeout())
+        if self._wakeup in ready:
+            os.read(self._wakeup, 512)
+        if self._lifeline is not None and self._lifeline in ready:
+            self._orphaned()
+        if self._link.connected():
+            self._greet()
+        while (message := self._link.receive()) is not None:
+            self._hear(message)
+        self._see_to_execution()
+        self._say_lines()
+
+    def _sources(self) -> list[int]:
+        sources = [self._wakeup] if self._lifeline is None else [self._wakeup, self._lifeline]
+        if self._execution is not None and len(self._pending) < UNACKNOWLEDGED:
+            sources += self._execution.process.fds()
+        return sources
+
+    def _timeout(self) -> float | None:
+        deadlines = [self._leave_at, self._execution.process.deadline if self._execution else None]
+        known = [deadline for deadline in deadlines if deadline is not None]
+        return min(known) - time.monotonic() if known else None
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone: end what runs, at once, and leave."""
+        self._lifeline = None
+        self.running = False
+        self._leave_at = time.monotonic()
+        if self._execution is not None:
+            self._execution.process.stop(grace=0)
+
+    def _greet(self) -> None:
+        """Say who is here, and everything again that the manager has not acknowledged."""
+        self._link.send(Hello(self.slot, os.getpid(), self._token, self.handlers.describe()))
+        self._sent = 0
+        self._say_lines()
+        self._say_result()
+
+    def _hear(self, message: Run | Ack | Done) -> None:
+        match message:
+            case Run():
+                self._begin(message)
+            case Ack() if message.token == self._token:
+                while self._pending and self._first <= message.upto:
+                    self._pending.popleft()
+                    self._first += 1
+                    self._sent -= 1
+            case Done() if message.token == self._token:
+                self._token = self._result = None
+
+    def _begin(self, run: Run) -> None:
+        if self._token is not None:
+            self.log.error("a task was refused: another one runs")
+            return
+        self._token, self._first, self._sent = run.token, 1, 0
+        self._pending.clear()
+        try:
+            value = TASKS[run.task](self, *run.args, **run.kwargs)
+        except LmapsError as error:
+            self._end(Result(run.token, "failed", error=error.message, code=error.code))
+        except Exception as error:  # the edge: whatever a task or a plugin raises, the worker goes on
+            self.log.exception("the task %s failed", run.task)
+            self._end(Result(run.token, "failed", error=f"{type(error).__name__}: {error}"))
+        else:
+            if isinstance(value, Execution):
+                self._execution = value
+            else:
+                self._end(Result(run.token, "succeeded", value=value))
+
+    def emit(self, line: Line) -> None:
+        """Take a line of what runs, to be told to the manager."""
+        self._pending.append(line)
+
+    def _see_to_execution(self) -> None:
+        execution = self._execution
+        if execution is None or len(self._pending) >= UNACKNOWLEDGED:
+            return
+        execution.process.turn()
+        if execution.process.outcome is not None and self._token is not None:
+            self._execution = None
+            self._end(execution.result(self._token, execution.process.outcome))
+
+    def _finish_now(self, execution: Execution) -> None:
+        """The loop has failed: leave nothing of the program behind."""
+        while execution.process.outcome is None:
+            execution.process.turn()
+            os.sched_yield()
+
+    def _end(self, result: Result) -> None:
+        self._result = result
+        self._say_lines()
+        self._say_result()
+
+    def _say_lines(self) -> None:
+        """Send the lines that the manager has not been sent."""
+        while self._token is not None and self._sent < len(self._pending):
+            batch = [line.to_json() for line in islice(self._pending, self._sent, self._sent + BATCH)]
+            if not self._link.send(Lines(self._token, self._first + self._sent, batch)):
+                return
+            self._sent += len(batch)
+
+    def _say_result(self) -> None:
+        if self._result is not None:
+            self._link.send(self._result)

@@ -1,0 +1,86 @@
+"""Runs inside Ansible: prints short lines for people, and tells each event as a JSON line through LMAPS_EVENT_FD.
+
+The names of events are those of ansible-runner. Results of tasks with ``no_log`` arrive here censored.
+"""
+
+import json
+import os
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: lmaps_events
+type: stdout
+short_description: lines for people and events for lMaPS
+description: Prints short lines, and writes each event as a JSON line to the descriptor LMAPS_EVENT_FD.
+"""
+
+
+class CallbackModule(CallbackBase):
+    """Ansible's events as lines and as JSON."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "lmaps_events"
+
+    def __init__(self):
+        super().__init__()
+        self._pipe = os.fdopen(int(os.environ["LMAPS_EVENT_FD"]), "w", buffering=1)
+
+    def _tell(self, event, **details):
+        self._pipe.write(json.dumps({"event": event, **details}, default=str) + "\n")
+
+    def _result(self, event, result, word, **details):
+        host, task = result._host.get_name(), result._task.get_name()
+        item = result._result.get("_ansible_item_label")
+        text = f"{word}: {host}" + (f" ({item})" if item is not None else "")
+        message = self._message(result) if word in ("failed", "unreachable") else ""
+        self._display.display(f"{text}: {message}" if message else text)
+        self._tell(event, host=host, task=task, item=item, message=message or None, **details)
+
+    @staticmethod
+    def _message(result):
+        told = result._result
+        if told.get("censored"):
+            return told["censored"]
+        parts = [str(told.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr")]
+        return "; ".join(dict.fromkeys(part for part in parts if part))
+
+    def v2_playbook_on_play_start(self, play):
+        self._display.display(f"PLAY [{play.get_name()}]")
+        self._tell("playbook_on_play_start", play=play.get_name())
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self._display.display(f"TASK [{task.get_name()}]")
+        self._tell("playbook_on_task_start", task=task.get_name())
+
+    def v2_playbook_on_handler_task_start(self, task):
+        self._display.display(f"HANDLER [{task.get_name()}]")
+        self._tell("playbook_on_task_start", task=task.get_name(), handler=True)
+
+    def v2_runner_on_ok(self, result):
+        changed = bool(result._result.get("changed", False))
+        self._result("runner_on_ok", result, "changed" if changed else "ok", changed=changed)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._result("runner_on_failed", result, "failed", ignored=bool(ignore_errors))
+
+    def v2_runner_on_unreachable(self, result):
+        self._result("runner_on_unreachable", result, "unreachable")
+
+    def v2_runner_on_skipped(self, result):
+        self._result("runner_on_skipped", result, "skipped")
+
+    def v2_runner_item_on_ok(self, result):
+        changed = bool(result._result.get("changed", False))
+        self._result("runner_item_on_ok", result, "changed" if changed else "ok", changed=changed)
+
+    def v2_runner_item_on_failed(self, result):
+        self._result("runner_item_on_failed", result, "failed")
+
+    def v2_runner_item_on_skipped(self, result):
+        self._result("runner_item_on_skipped", result, "skipped")
+
+    def v2_playbook_on_stats(self, stats):
+        hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
+        self._tell("playbook_on_stats", hosts=hosts)

@@ -1,0 +1,141 @@
+"""`AnsiblePlaybook`: what to run for a playbook."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from lmaps.core.execute import Outcome, Program
+from lmaps.core.handlers import State, UnitHandler
+from lmaps.core.units import Unit
+from lmaps.errors import Finding, HandlerFailed
+from lmaps.plugins.ansible_playbook.names import is_usable
+from lmaps.plugins.ansible_playbook.variables import variables_file
+
+CALLBACKS = Path(__file__).parent / "callback"
+_WORDS = {"type": "array", "items": {"type": "string"}, "default": []}
+
+
+class AnsiblePlaybook(UnitHandler):
+    """Runs an Ansible playbook with the state as variables."""
+
+    type = "ansible_playbook"
+    preview = "partial"
+    args_schema = {  # noqa: RUF012 (a constant of the contract)
+        "type": "object",
+        "required": ["playbook"],
+        "additionalProperties": False,
+        "properties": {
+            "playbook": {"type": "string", "description": "The playbook; counts from the unit file."},
+            "inventory": {
+                "type": "string",
+                "description": "Inventory file (counts from the unit file), or hosts with commas; else this host.",
+            },
+            "limit": {"type": "string", "description": "Only these hosts."},
+            "tags": _WORDS | {"description": "Only tasks with these tags."},
+            "become": {"type": "boolean", "default": False, "description": "Run tasks as root."},
+            "check": {"type": "boolean", "default": False, "description": "Change nothing, only show."},
+            "extra_args": _WORDS | {"description": "More arguments of ansible-playbook."},
+            "program": {"type": "string", "description": "Path of ansible-playbook."},
+            "interpreter": {"type": "string", "description": "Python on the hosts; else the one of lMaPS."},
+        },
+    }
+
+    def program(self, state: State, folder: Path) -> Program:
+        """``ansible-playbook`` with a configuration, a variables file and an event pipe of ours."""
+        (folder / "tmp").mkdir(mode=0o700)
+        return Program(
+            (_ansible_playbook(self.unit), *self._options(folder), "--", str(self._path("playbook"))),
+            files={"ansible.cfg": b"[defaults]\n", "vars.yaml": variables_file(state)},
+            environment=self._environment(folder),
+            events=True,
+        )
+
+    def _path(self, name: str) -> Path:
+        return self.unit.directory / str(self.unit.args[name])
+
+    def _options(self, folder: Path) -> list[str]:
+        args = self.unit.args
+        options = ["--inventory", self._inventory(), "--extra-vars", f"@{folder / 'vars.yaml'}"]
+        options += ["--limit", args["limit"]] if "limit" in args else []
+        options += ["--tags", ",".join(args["tags"])] if args.get("tags") else []
+        options += ["--become"] if args.get("become") else []
+        options += ["--check"] if args.get("check") else []
+        return [*options, *args.get("extra_args", [])]
+
+    def _inventory(self) -> str:
+        told = self.unit.args.get("inventory")
+        if told is None:
+            return "localhost,"
+        return told if "," in told else str(self._path("inventory"))
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        beside = self._path("playbook").parent
+        environment = {
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_NO_TARGET_SYSLOG": "1",
+            "ANSIBLE_RETRY_FILES_ENABLED": "0",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+            "ANSIBLE_STDOUT_CALLBACK": "lmaps_events",
+            "ANSIBLE_ROLES_PATH": str(beside / "roles"),
+            "ANSIBLE_COLLECTIONS_PATH": str(beside / "collections"),
+            "ANSIBLE_PYTHON_INTERPRETER": self.unit.args.get("interpreter", sys.executable),
+        }
+        return environment if "inventory" in self.unit.args else environment | {"ANSIBLE_TRANSPORT": "local"}
+
+    def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
+        """Counted over all hosts, from Ansible's own statistics."""
+        counts = {"ok": 0, "changed": 0, "failed": 0, "unknown": 0}
+        for event in events:
+            if event.get("event") == "playbook_on_stats":
+                for host in event.get("hosts", {}).values():
+                    counts["ok"] += host["ok"]
+                    counts["changed"] += host["changed"]
+                    counts["failed"] += host["failures"] + host["unreachable"]
+        return counts
+
+    @classmethod
+    def check(cls, unit: Unit) -> list[Finding]:
+        """The playbook has to be there, and every variable has to have a name that Ansible leaves free."""
+        found: list[Finding] = []
+        playbook = unit.directory / str(unit.args.get("playbook", ""))
+        if not playbook.is_file():
+            found.append(Finding(f"there is no playbook {playbook}", ("handler", "args", "playbook")))
+        if unit.data_type != "YamlFile" and not is_usable(unit.store_key):
+            text = f"{unit.store_key} cannot be a variable: Ansible keeps the name, or it is none"
+            found.append(Finding(text, ("meta", "store_key") if "store_key" in unit.definition["meta"] else ("meta",)))
+        if unit.data_type == "YamlFile":
+            found += _top_level_faults(unit)
+        return [unit.locate(finding) for finding in found]
+
+
+def _top_level_faults(unit: Unit) -> list[Finding]:
+    """A YamlFile's properties are variables themselves: they have to be known from the schema, and usable."""
+    properties = unit.params.get("properties", {}) if isinstance(unit.params, dict) else {}
+    found = [
+        Finding(
+            f"{name} cannot be a variable: Ansible keeps the name, or it is none", (*unit.params_at, "properties", name)
+        )
+        for name in properties
+        if not is_usable(name)
+    ]
+    closed = unit.strict or (isinstance(unit.params, dict) and unit.params.get("additionalProperties") is False)
+    if not closed:
+        text = "a YamlFile for Ansible has to be closed: set meta.strict, or clients could name variables"
+        found.append(Finding(text, ("meta",)))
+    return found
+
+
+def _ansible_playbook(unit: Unit) -> str:
+    """The program: the unit's own, the one beside this Python, else the one in PATH."""
+    if "program" in unit.args:
+        return str(unit.directory / unit.args["program"])
+    beside = Path(sys.executable).parent / "ansible-playbook"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
+    if found is None:
+        raise HandlerFailed("cannot find ansible-playbook: install it beside lMaPS, pip install 'lmaps[ansible]'")
+    return found

@@ -1,0 +1,110 @@
+"""Finds handlers. A broken one is kept with its reason and spares the others."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lmaps.core.handlers import UnitHandler
+from lmaps.core.words import nearest
+from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
+
+GROUP = "lmaps.handlers"
+PACKAGE = "lmaps_plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A handler, or why it cannot be loaded; ``source`` is where it comes from."""
+
+    source: str
+    handler: type[UnitHandler] | None = None
+    error: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The handler as people see it."""
+        told = self.handler.describe() if self.handler else {"error": self.error}
+        return told | {"source": self.source}
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The handlers by type, sorted."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+
+    def get(self, name: str) -> type[UnitHandler]:
+        """The handler of this type; `UnitUnusable` says why there is none."""
+        known = self.found.get(name)
+        if known is None:
+            near = nearest(name, self.found)
+            raise UnitUnusable(f"cannot find the handler {name!r}" + (f"; did you mean {near}?" if near else ""))
+        if known.handler is None:
+            raise UnitUnusable(f"cannot load the handler {name}: {known.error}")
+        return known.handler
+
+    def describe(self) -> dict[str, Any]:
+        """All handlers as people see them."""
+        return {name: found.describe() for name, found in self.found.items()}
+
+
+def find_handlers(plugin_dirs: Sequence[str] = ()) -> Handlers:
+    """The handlers of entry points, then of the ``*.py`` files in ``plugin_dirs``; a later one of a type wins."""
+    found = dict([*_from_entry_points(), *_from_directories(plugin_dirs)])
+    return Handlers(dict(sorted(found.items())))
+
+
+def _from_entry_points() -> Iterator[tuple[str, Found]]:
+    for point in entry_points(group=GROUP):
+        source = f"{point.value} ({point.dist.name if point.dist else '?'})"
+        try:
+            yield point.name, Found(source, _checked(point.load()))
+        except Exception as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
+            yield point.name, Found(source, error=_words(error))
+
+
+def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Found]]:
+    for directory in plugin_dirs:
+        for path in sorted(Path(directory).glob("*.py")):
+            try:
+                module = _import(path)
+                handlers = _handlers_of(module)
+                if not handlers:
+                    raise BrokenPlugin("it defines no UnitHandler")
+            except Exception as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
+                yield path.stem, Found(str(path), error=_words(error))
+                continue
+            yield from ((handler.type, Found(str(path), handler)) for handler in handlers)
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"{PACKAGE}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BrokenPlugin("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _handlers_of(module: ModuleType) -> list[type[UnitHandler]]:
+    members = vars(module).values()
+    own = [each for each in members if isinstance(each, type) and each.__module__ == module.__name__]
+    return [_checked(each) for each in own if issubclass(each, UnitHandler)]
+
+
+def _checked(handler: Any) -> type[UnitHandler]:
+    if not (isinstance(handler, type) and issubclass(handler, UnitHandler)):
+        raise BrokenPlugin("it is no subclass of UnitHandler")
+    if not isinstance(getattr(handler, "type", None), str):
+        raise BrokenPlugin(f"{handler.__name__} has no type")
+    return handler
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, LmapsError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,17 @@
+"""``noop``: for units whose state is all that matters."""
+
+from pathlib import Path
+
+from lmaps.core import strict_yaml
+from lmaps.core.handlers import State, UnitHandler
+
+
+class Noop(UnitHandler):
+    """Keeps state only: succeeds, and prints the state."""
+
+    type = "noop"
+    preview = "full"
+
+    def apply(self, state: State, folder: Path) -> None:
+        """Print the state as YAML."""
+        print(strict_yaml.dump(state.document), end="")

@@ -1,0 +1,44 @@
+"""The program that a pure-Python handler is run as: ``python -m lmaps.plugins.run``, what to do on standard input."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lmaps.core import strict_json
+from lmaps.core.execute import Program
+from lmaps.core.handlers import State
+from lmaps.core.units import Unit, unit_from_definition
+from lmaps.errors import LmapsError
+from lmaps.plugins.find import find_handlers
+
+
+def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str]) -> Program:
+    """How to run the unit's pure-Python handler."""
+    order = {
+        "definition": unit.definition,
+        "directory": str(unit.directory),
+        "revision": state.revision,
+        "given": state.given,
+        "completed": state.completed,
+        "folder": str(folder),
+        "plugin_dirs": plugin_dirs,
+    }
+    argv = (sys.executable, "-P", "-u", "-m", "lmaps.plugins.run")
+    return Program(argv, stdin=strict_json.encode(order).encode())
+
+
+def main() -> None:
+    """Apply; exit code 1 and one sentence if it cannot be done."""
+    order: dict[str, Any] = json.load(sys.stdin)
+    unit = unit_from_definition(order["definition"], Path(order["directory"]))
+    state = State(unit, order["revision"], order["given"], order["completed"])
+    try:
+        handler = find_handlers(order["plugin_dirs"]).get(unit.handler)
+        handler(context=unit).apply(state, Path(order["folder"]))
+    except LmapsError as error:
+        sys.exit(error.message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""``lmapsd --check``: look at everything that a start needs, and start nothing."""
+
+from pathlib import Path
+
+from lmaps.core.config import Config
+from lmaps.core.daemon.locks import locked
+from lmaps.core.daemon.report import describe, say, tell
+from lmaps.core.transport import ipc_path
+from lmaps.core.units import load_units
+from lmaps.core.words import plural
+from lmaps.errors import AnotherDaemon, ConfigError, LmapsError
+from lmaps.store import open_store
+
+
+def check(config: Config) -> int:
+    """Look at the endpoints, the units and the database in ``config``, tell every fault; the exit code."""
+    codes = [_check_endpoints(config), _check_units(config), _check_database(Path(config["db"]))]
+    if not any(codes):
+        print("lmapsd: nothing is wrong")
+    return max(codes)
+
+
+def _check_endpoints(config: Config) -> int:
+    for uri in (*config["rpc"]["manager_bind"], config["rpc"]["worker_bind"]):
+        try:
+            ipc_path(uri)
+        except ConfigError as error:
+            tell(error)
+            return error.daemon_level
+    return 0
+
+
+def _check_units(config: Config) -> int:
+    loaded = load_units(config)
+    for error in loaded.errors:
+        tell(error)
+    if loaded.warnings:
+        say(plural(len(loaded.warnings), "warning"), *map(describe, loaded.warnings))
+    return ConfigError.daemon_level if loaded.errors else 0
+
+
+def _check_database(path: Path) -> int:
+    """The database, unless there is none yet or a daemon has it, which has looked at it itself."""
+    if not path.exists() and not path.with_name(path.name + ".lineage").exists():
+        return 0
+    try:
+        with locked([path]):
+            open_store(str(path)).close()
+    except AnotherDaemon as error:
+        say(f"the database was not looked at: {error.message.removeprefix('cannot start: ')}")
+    except LmapsError as error:
+        tell(error)
+        return error.daemon_level
+    return 0

@@ -1,0 +1,121 @@
+"""The fork: what the supervisor keeps of a child, and what a child does first."""
+
+import contextlib
+import ctypes
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from lmaps.core.config import Log
+from lmaps.core.daemon.report import tell
+from lmaps.core.daemon.signals import forget_signals, held_back
+from lmaps.core.logs import set_up_logging
+from lmaps.errors import LmapsError
+
+PR_SET_PDEATHSIG = 1
+
+_context = multiprocessing.get_context("fork")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child. ``pidfd`` is readable once it has ended, ``line`` is the supervisor's end of its line.
+
+    ``started`` is on the monotonic clock.
+    """
+
+    name: str
+    process: ForkProcess
+    pidfd: int
+    line: Connection
+    started: float
+
+    @property
+    def pid(self) -> int:
+        """The child's pid."""
+        return self.process.pid or 0
+
+    def signal(self, number: int) -> None:
+        """Send a signal; a child that has ended does not get it, and nobody else does."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def send(self, order: dict[str, Any]) -> None:
+        """Send ``order``. A child that has stopped reading loses it: the supervisor waits for nobody."""
+        with contextlib.suppress(OSError):
+            self.line.send_bytes(json.dumps(order).encode())
+
+    def receive(self) -> dict[str, Any] | None:
+        """What the child has sent; None if it has closed its end, and then this one is closed too."""
+        try:
+            news: dict[str, Any] = json.loads(self.line.recv_bytes())
+        except (EOFError, OSError):
+            self.line.close()
+            return None
+        return news
+
+    def bury(self) -> int:
+        """Reap the child, which has ended or is about to; its exit code (negative: the signal)."""
+        self.process.join()
+        os.close(self.pidfd)
+        self.line.close()
+        return self.process.exitcode or 0
+
+
+def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
+    """Fork a child that is called ``name`` and does ``role`` with its end of a new line.
+
+    It exits with 0 when ``role`` returns, with the error's own code after a `LmapsError`, which it has told.
+    """
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 (names are enough)
+    if threads != 1:
+        raise LmapsError(f"cannot fork the {name}: this process has {threads} threads, and one alone may fork")
+    ours, theirs = _context.Pipe()
+    os.set_blocking(ours.fileno(), False)
+    process = _context.Process(target=_live, args=(name, role, theirs, os.getpid(), log), name=name)
+    gc.freeze()
+    with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
+        process.start()
+    theirs.close()
+    return Child(name, process, os.pidfd_open(process.pid or 0), ours, time.monotonic())
+
+
+def _live(name: str, role: Callable[[Connection], None], line: Connection, supervisor: int, log: Log) -> None:
+    forget_signals()
+    close_foreign(keep=(0, 1, 2, line.fileno()))
+    setproctitle(f"lmapsd: {name}")
+    set_up_logging(name, log["level"], log["format"])
+    _end_with(supervisor)
+    try:
+        role(line)
+    except LmapsError as error:
+        tell(error)
+        sys.exit(error.daemon_level)
+
+
+def close_foreign(keep: Collection[int]) -> None:
+    """Close every descriptor but those to ``keep``: locks and other children's lines are not to outlive their owner."""
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if descriptor not in keep:
+            with contextlib.suppress(OSError):  # the one that listed them is gone already
+                os.close(descriptor)
+
+
+def _end_with(supervisor: int) -> None:
+    """Have the kernel send SIGTERM when the supervisor is gone; one that is gone already sends none."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != supervisor:
+        sys.exit(1)

@@ -1,0 +1,103 @@
+"""The command line of lmapsd."""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmaps.core.config import Config, default_paths, load_config
+from lmaps.core.daemon.check import check
+from lmaps.core.daemon.report import say, tell
+from lmaps.core.daemon.supervisor import Daemon
+from lmaps.core.logs import set_up_logging
+from lmaps.core.times import parse_duration
+from lmaps.errors import LmapsError, UsageError
+
+HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.
+
+Each option stands above the configuration's key of the same meaning.
+"""
+
+EXAMPLES = """\b
+Examples:
+  lmapsd --workers 4
+  lmapsd --check --config /etc/lmaps/lmaps.yaml
+  lmapsd --units ./units --db ./lmaps.db --bind ipc://./manager.sock
+
+\b
+Signals:
+  TERM  end; running jobs have --stop-grace, none after a second TERM
+  INT   end at once
+  HUP   load the unit files anew; an error keeps the old set
+
+\b
+Exit codes:
+  0 ended as told     1 the manager could not be kept alive     2 usage
+  65 state unusable   75 another daemon runs                    78 configuration
+"""
+
+
+@click.command("lmapsd", help=HELP, epilog=EXAMPLES, context_settings={"help_option_names": ["--help", "-h"]})
+@click.option("--workers", "-w", type=click.IntRange(1, 256), metavar="N", help="Jobs that run side by side. [2]")
+@click.option("--config", "file", envvar="LMAPS_CONFIG", metavar="FILE", help="The configuration. [lmaps.yaml found]")
+@click.option("--units", multiple=True, metavar="DIR", help="Directory of unit files; repeat it for more.")
+@click.option("--db", metavar="FILE", help="The database file.")
+@click.option(
+    "--bind",
+    multiple=True,
+    metavar="URI",
+    help="Where clients are served; repeat it for more. Unless the configuration says where the workers' socket and "
+    "the jobs' folder lie, they lie beside the first.",
+)
+@click.option("--check", "checking", is_flag=True, help="Check configuration, units and database; start nothing.")
+@click.option("--stop-grace", default="60s", show_default=True, metavar="D", help="What running jobs have at the end.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
+@click.version_option(version("lmaps"), prog_name="lmapsd", message="%(prog)s %(version)s")
+def command(file: str | None, checking: bool, stop_grace: str, **given: Any) -> int:
+    """Run the daemon or check what it needs; the exit code."""
+    grace = parse_duration(stop_grace)
+    config = _overridden(load_config(file), given)
+    set_up_logging("supervisor", config["log"]["level"], config["log"]["format"])
+    return check(config) if checking else Daemon(config, grace).run()
+
+
+def start(arguments: Sequence[str] | None = None) -> int:
+    """Run lmapsd with ``arguments`` (default: the command line's); the exit code. Errors are told, none is raised."""
+    try:
+        code: int = command.main(arguments, prog_name="lmapsd", standalone_mode=False)
+    except LmapsError as error:
+        tell(error)
+        return error.daemon_level
+    except click.ClickException as error:
+        say(f"cannot understand the command: {error.format_message()}", "see lmapsd --help")
+        return UsageError.daemon_level
+    except click.Abort:
+        return 130
+    return code
+
+
+def _overridden(config: Config, given: dict[str, Any]) -> Config:
+    """``config`` with what the command line says; relative paths count from the working directory."""
+    level, style = given["log_level"], given["log_format"]
+    rpc = config["rpc"].copy()
+    if given["bind"]:
+        rpc["manager_bind"] = [_absolute_uri(uri) for uri in given["bind"]]
+        if rpc["worker_bind"] == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
+            rpc["worker_bind"] = f"{rpc['manager_bind'][0].rpartition('/')[0]}/internal.sock"
+    return {
+        **config,
+        "rpc": rpc,
+        "workers": given["workers"] or config["workers"],
+        "db": str(Path(given["db"]).absolute()) if given["db"] else config["db"],
+        "unit_dirs": [str(Path(name).absolute()) for name in given["units"]] or config["unit_dirs"],
+        "log": {"level": level or config["log"]["level"], "format": style or config["log"]["format"]},
+    }
+
+
+def _absolute_uri(uri: str) -> str:
+    scheme, _, path = uri.partition("://")
+    return f"ipc://{Path(path).absolute()}" if scheme == "ipc" and path else uri

@@ -1,0 +1,290 @@
+"""`Daemon`: one loop that keeps the wanted children alive, and ends them step by step."""
+
+import contextlib
+import enum
+import logging
+import math
+import select
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from lmaps.core.config import Config
+from lmaps.core.daemon.backoff import EARLY, Backoff
+from lmaps.core.daemon.children import Child, fork
+from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
+from lmaps.core.daemon.locks import locked
+from lmaps.core.daemon.report import notify, say
+from lmaps.core.daemon.roles import Roles
+from lmaps.core.daemon.signals import SignalQueue, queued_signals
+from lmaps.core.execute import Outcome, reap_orphans, set_subreaper
+from lmaps.core.times import format_duration
+from lmaps.core.transport import ipc_path
+from lmaps.core.words import plural
+from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
+
+log = logging.getLogger(__name__)
+
+GIVE_UP_AFTER = 5
+"""A manager that died early so many times in a row is not started again."""
+FINAL = frozenset({UsageError.daemon_level, StateUnusable.daemon_level, ConfigError.daemon_level})
+"""Exit codes of a child that say: starting it again would not help."""
+WORKERS_WITHIN = 15.0
+"""Seconds that workers have to end their tools, to report it and to leave."""
+MANAGER_WITHIN = 10.0
+KILLED_WITHIN = 5.0
+
+
+class Step(enum.IntEnum):
+    """What the daemon does, and then, one after the other, the steps of its end."""
+
+    SERVE = 0
+    DRAIN = 1  # no new jobs, those that run go on
+    END_WORKERS = 2
+    END_MANAGER = 3  # after the workers: it keeps what they report
+    KILL = 4
+    GONE = 5
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place that is to be filled: number 0 is the manager's, the others are workers'."""
+
+    number: int
+    child: Child | None = None
+    due: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def name(self) -> str:
+        """What the child here is called, in ``ps`` too."""
+        return f"worker {self.number}" if self.number else "manager"
+
+
+class Daemon:
+    """Runs one manager and the workers, in processes of their own.
+
+    ``stop_grace`` is how many seconds running jobs have when the daemon is told to end. ``roles`` are what the children
+    do. ``workers`` are the slots that are to be kept filled, ``threads`` the processes that run.
+    """
+
+    def __init__(self, config: Config, stop_grace: float = 60.0, roles: Roles | None = None) -> None:
+        self.config = config
+        self.stop_grace = stop_grace
+        self.roles = roles or Roles()
+        self.boot_id = uuid.uuid4().hex
+        self.manager = Slot(0)
+        self.workers: list[Slot] = []
+        self.exit_code = 0
+        self._jobs = ipc_path(config["rpc"]["worker_bind"]).parent / "jobs"
+        self._signals: SignalQueue | None = None
+        self._step = Step.SERVE
+        self._until = math.inf
+        self._ready = False
+        self._drained = False
+
+    @property
+    def threads(self) -> list[ForkProcess]:
+        """The children that run: processes, where the original had threads."""
+        return [child.process for child in self._children()]
+
+    def make_workers(self, count: int = 1) -> None:
+        """Want ``count`` workers more."""
+        first = len(self.workers) + 1
+        self.workers += [Slot(number) for number in range(first, first + count)]
+
+    def run(self) -> int:
+        """Serve until told to end, and end everything that was started; the exit code.
+
+        SIGTERM lets running jobs end (`stop_grace`), a second one does not, nor does SIGINT; SIGHUP has the unit files
+        loaded anew. Raises `AnotherDaemon` if the state or a socket is in use, before anything is touched.
+        """
+        with locked(self._held_paths()), queued_signals() as self._signals:
+            set_subreaper()
+            setproctitle("lmapsd: supervisor")
+            sweep_slots(self._jobs)
+            if not self.workers:
+                self.make_workers(self.config["workers"])
+            try:
+                self.start_workers()
+                while self._step is not Step.GONE:
+                    self.manage_workers()
+            finally:
+                self._kill_all()
+        return self.exit_code
+
+    def start_workers(self) -> None:
+        """Start the manager and the workers that are wanted, do not run, and are not to wait any longer."""
+        for slot in self._wanted():
+            if slot.child is None and slot.due <= time.monotonic():
+                slot.child = fork(slot.name, self._role(slot), self.config["log"])
+                log.debug("the %s runs, pid %d", slot.name, slot.child.pid)
+
+    def manage_workers(self) -> None:
+        """One turn of the loop: wait until something happens, act on it, and start what is wanted and does not run."""
+        ready = self._wait()
+        manager = self.manager.child
+        if manager is not None and manager.line.fileno() in ready:
+            self._hear(manager.receive())
+        if self._signals is not None:
+            for number in self._signals.take():
+                self._obey(number)
+        for slot in self._slots():
+            if slot.child is not None and slot.child.pidfd in ready:
+                self._mourn(slot, slot.child)
+        reap_orphans(own=[child.pid for child in self._children()])
+        self._go_on()
+        self.start_workers()
+
+    def _held_paths(self) -> Iterator[Path]:
+        """What no other daemon may use: the state, the clients' sockets, the folder of the jobs that run."""
+        yield Path(self.config["db"])
+        yield from map(ipc_path, self.config["rpc"]["manager_bind"])
+        yield self._jobs
+
+    def _slots(self) -> list[Slot]:
+        return [self.manager, *self.workers]
+
+    def _children(self) -> list[Child]:
+        return [slot.child for slot in self._slots() if slot.child is not None]
+
+    def _wanted(self) -> list[Slot]:
+        """The slots to be filled now. A worker that dies in the drain is replaced: its successor tells the manager."""
+        if self._step is Step.SERVE:
+            return self._slots()
+        return self.workers if self._step is Step.DRAIN else []
+
+    def _role(self, slot: Slot) -> partial[None]:
+        if slot is self.manager:
+            return partial(self.roles.manager, self.config, self.boot_id)
+        return partial(self.roles.worker, self.config, slot.number)
+
+    def _wait(self) -> set[int]:
+        """Wait for a signal, the manager's word, a child's end or a time; the descriptors that are readable."""
+        poll = select.poll()
+        for descriptor in self._watched():
+            poll.register(descriptor, select.POLLIN)
+        starts = [slot.due for slot in self._wanted() if slot.child is None]
+        due = min([self._until, *starts])
+        timeout = None if due == math.inf else max(0, math.ceil((due - time.monotonic()) * 1000))
+        return {descriptor for descriptor, _ in poll.poll(timeout)}
+
+    def _watched(self) -> Iterator[int]:
+        if self._signals is not None:
+            yield self._signals.fd
+        if self.manager.child is not None and not self.manager.child.line.closed:
+            yield self.manager.child.line.fileno()
+        for child in self._children():
+            yield child.pidfd
+
+    def _hear(self, news: dict[str, Any] | None) -> None:
+        """Take what the manager says."""
+        if news is None:
+            return
+        if "ready" in news:
+            self._tell_ready(news["ready"])
+        if "drained" in news:
+            self._drained = True
+
+    def _tell_ready(self, state: dict[str, Any]) -> None:
+        counts = f"{plural(state['units'], 'unit')}, {plural(len(self.workers), 'worker')}"
+        sentence = f"ready, {counts}, revision {state['revision']}, {', '.join(state['endpoints'])}"
+        if self._ready:
+            log.info(sentence)
+            return
+        self._ready = True
+        with contextlib.suppress(OSError):
+            print(f"lmapsd: {sentence}", flush=True)
+        notify("READY=1")
+
+    def _obey(self, number: int) -> None:
+        """Act on a signal: the first SIGTERM drains, any further word to stop cuts short what is waited for."""
+        if number == signal.SIGHUP and self.manager.child is not None:
+            self.manager.child.send({"reload": True})
+        if number not in (signal.SIGTERM, signal.SIGINT):
+            return
+        if self._step is not Step.SERVE:
+            self._until = 0.0
+        elif number == signal.SIGTERM:
+            self._enter(Step.DRAIN)
+        else:
+            self._enter(Step.END_WORKERS)
+
+    def _mourn(self, slot: Slot, child: Child) -> None:
+        """A child has ended: end what it has left, and see whether and when the next one starts."""
+        code = child.bury()
+        slot.child = None
+        if slot is not self.manager:
+            sweep_slot(self._jobs / str(slot.number))
+        wait = slot.backoff.after(time.monotonic() - child.started)
+        slot.due = time.monotonic() + wait
+        if self._step > Step.DRAIN:
+            return
+        if code in FINAL or (code == AnotherDaemon.daemon_level and not self._ready):
+            self._give_up(code)
+        elif slot is self.manager and slot.backoff.early >= GIVE_UP_AFTER:
+            say(f"cannot keep the manager alive: it ended {GIVE_UP_AFTER} times within {EARLY:.0f} s of its start")
+            self._give_up(1)
+        else:
+            log.warning("the %s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).words)
+
+    def _give_up(self, code: int) -> None:
+        self.exit_code = code
+        self._enter(Step.END_WORKERS)
+
+    def _enter(self, step: Step) -> None:
+        """Begin a step of the end."""
+        if self._step is Step.SERVE:
+            notify("STOPPING=1")
+        self._step = step
+        now = time.monotonic()
+        match step:
+            case Step.DRAIN:
+                log.info("no new jobs; those that run have %s", format_duration(self.stop_grace))
+                self._until = now + self.stop_grace
+                if self.manager.child is not None:
+                    self.manager.child.send({"drain": True})
+            case Step.END_WORKERS:
+                self._until = now + WORKERS_WITHIN
+                self._signal(self.workers, signal.SIGTERM)
+            case Step.END_MANAGER:
+                self._until = now + MANAGER_WITHIN
+                self._signal([self.manager], signal.SIGTERM)
+            case Step.KILL:
+                self._until = now + KILLED_WITHIN
+                self._signal(self._slots(), signal.SIGKILL)
+
+    def _signal(self, slots: list[Slot], number: int) -> None:
+        for slot in slots:
+            if slot.child is not None:
+                slot.child.signal(number)
+
+    def _go_on(self) -> None:
+        """Go to the next step of the end when this one is done or its time is over."""
+        while self._step not in (Step.SERVE, Step.GONE) and (self._is_done() or time.monotonic() >= self._until):
+            self._enter(Step(self._step + 1))
+
+    def _is_done(self) -> bool:
+        if self._step is Step.DRAIN:
+            return self._drained or self.manager.child is None
+        if self._step is Step.END_WORKERS:
+            return all(slot.child is None for slot in self.workers)
+        if self._step is Step.END_MANAGER:
+            return self.manager.child is None
+        return not self._children()
+
+    def _kill_all(self) -> None:
+        """Whatever happened: leave nothing running."""
+        self._signal(self._slots(), signal.SIGKILL)
+        for child in self._children():
+            child.bury()
+        sweep_slots(self._jobs)
+        reap_orphans(own=())

@@ -48,6 +48,14 @@ class Child:
         """The child's pid."""
         return self.process.pid or 0
 
+    def fds(self) -> list[int]:
+        """The descriptors to wait for."""
+        return [self.pidfd] if self.line.closed else [self.pidfd, self.line.fileno()]
+
+    def has_spoken(self, ready: Collection[int]) -> bool:
+        """Whether there is something to `receive`, if the descriptors in ``ready`` are readable."""
+        return not self.line.closed and self.line.fileno() in ready
+
     def signal(self, number: int) -> None:
         """Send a signal; a child that has ended does not get it, and nobody else does."""
         with contextlib.suppress(ProcessLookupError):
@@ -82,7 +90,7 @@ def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
     """
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 (names are enough)
     if threads != 1:
-        raise LmapsError(f"cannot fork the {name}: this process has {threads} threads, and one alone may fork")
+        raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
     ours, theirs = _context.Pipe()
     os.set_blocking(ours.fileno(), False)
     process = _context.Process(target=_live, args=(name, role, theirs, os.getpid(), log), name=name)

@@ -14,6 +14,7 @@ from lmaps.core.daemon.report import say, tell
 from lmaps.core.daemon.supervisor import Daemon
 from lmaps.core.logs import set_up_logging
 from lmaps.core.times import parse_duration
+from lmaps.core.transport import ipc_path
 from lmaps.errors import LmapsError, UsageError
 
 HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.
@@ -87,7 +88,7 @@ def _overridden(config: Config, given: dict[str, Any]) -> Config:
     if given["bind"]:
         rpc["manager_bind"] = [_absolute_uri(uri) for uri in given["bind"]]
         if rpc["worker_bind"] == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
-            rpc["worker_bind"] = f"{rpc['manager_bind'][0].rpartition('/')[0]}/internal.sock"
+            rpc["worker_bind"] = f"ipc://{ipc_path(rpc['manager_bind'][0]).with_name('internal.sock')}"
     return {
         **config,
         "rpc": rpc,

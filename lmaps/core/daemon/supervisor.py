@@ -126,13 +126,13 @@ class Daemon:
         for slot in self._wanted():
             if slot.child is None and slot.due <= time.monotonic():
                 slot.child = fork(slot.name, self._role(slot), self.config["log"])
-                log.debug("the %s runs, pid %d", slot.name, slot.child.pid)
+                log.debug("%s runs, pid %d", slot.name, slot.child.pid)
 
     def manage_workers(self) -> None:
         """One turn of the loop: wait until something happens, act on it, and start what is wanted and does not run."""
         ready = self._wait()
         manager = self.manager.child
-        if manager is not None and manager.line.fileno() in ready:
+        if manager is not None and manager.has_spoken(ready):
             self._hear(manager.receive())
         if self._signals is not None:
             for number in self._signals.take():
@@ -180,10 +180,8 @@ class Daemon:
     def _watched(self) -> Iterator[int]:
         if self._signals is not None:
             yield self._signals.fd
-        if self.manager.child is not None and not self.manager.child.line.closed:
-            yield self.manager.child.line.fileno()
         for child in self._children():
-            yield child.pidfd
+            yield from child.fds()
 
     def _hear(self, news: dict[str, Any] | None) -> None:
         """Take what the manager says."""
@@ -234,7 +232,7 @@ class Daemon:
             say(f"cannot keep the manager alive: it ended {GIVE_UP_AFTER} times within {EARLY:.0f} s of its start")
             self._give_up(1)
         else:
-            log.warning("the %s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).words)
+            log.warning("%s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).words)
 
     def _give_up(self, code: int) -> None:
         self.exit_code = code

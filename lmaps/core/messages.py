@@ -106,8 +106,8 @@ class Hello:
     kind: ClassVar[str] = "hello"
     slot: int
     pid: int
-    token: str | None
     handlers: dict[str, Any]
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class Worker:
 
     def _greet(self) -> None:
         """Say who is here, and everything again that the manager has not acknowledged."""
-        self._link.send(Hello(self.slot, os.getpid(), self._token, self.handlers.describe()))
+        self._link.send(Hello(self.slot, os.getpid(), self.handlers.describe(), self._token))
         self._sent = 0
         self._say_lines()
         self._say_result()

@@ -73,8 +73,16 @@ class JobTables(HistoryTables):
         return self.connection.scalar(succeeded.order_by(job.c.id.desc()).limit(1))
 
     def pending(self, unit: str) -> int:
-        """How many changesets of the unit its handler has not yet run with."""
-        return self.changes_after(unit, self.applied_revision(unit) or 0)
+        """How many changesets of the unit its handler has not yet run with, 0 if the state is the one applied.
+
+        The end of the line names the state: after a change and its rollback the state is the same again.
+        """
+        head = self.head(unit)
+        applied = self.applied_revision(unit)
+        then = self.changeset(applied) if applied else None
+        if head is None or head.line_end == (then.line_end if then else None):
+            return 0
+        return self.changes_after(unit, applied or 0)
 
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
         rows = [row._asdict() for row in self.connection.execute(wanted)]

@@ -9,7 +9,6 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -18,13 +17,14 @@ from typing import Any
 from setproctitle import setproctitle
 
 from lmaps.core.config import Config
-from lmaps.core.daemon.backoff import EARLY, Backoff
-from lmaps.core.daemon.children import Child, fork
+from lmaps.core.daemon.backoff import EARLY
+from lmaps.core.daemon.children import Child
 from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import notify, say
 from lmaps.core.daemon.roles import Roles
 from lmaps.core.daemon.signals import SignalQueue, queued_signals
+from lmaps.core.daemon.slots import Slot
 from lmaps.core.execute import Outcome, reap_orphans, set_subreaper
 from lmaps.core.times import format_duration
 from lmaps.core.transport import ipc_path
@@ -40,7 +40,7 @@ FINAL = frozenset({UsageError.daemon_level, StateUnusable.daemon_level, ConfigEr
 WORKERS_WITHIN = 15.0
 """Seconds that workers have to end their tools, to report it and to leave."""
 MANAGER_WITHIN = 10.0
-KILLED_WITHIN = 5.0
+"""Seconds that the manager then has to finish its batch."""
 
 
 class Step(enum.IntEnum):
@@ -52,21 +52,6 @@ class Step(enum.IntEnum):
     END_MANAGER = 3  # after the workers: it keeps what they report
     KILL = 4
     GONE = 5
-
-
-@dataclass(slots=True)
-class Slot:
-    """A place that is to be filled: number 0 is the manager's, the others are workers'."""
-
-    number: int
-    child: Child | None = None
-    due: float = 0.0
-    backoff: Backoff = field(default_factory=Backoff)
-
-    @property
-    def name(self) -> str:
-        """What the child here is called, in ``ps`` too."""
-        return f"worker {self.number}" if self.number else "manager"
 
 
 class Daemon:
@@ -124,16 +109,14 @@ class Daemon:
     def start_workers(self) -> None:
         """Start the manager and the workers that are wanted, do not run, and are not to wait any longer."""
         for slot in self._wanted():
-            if slot.child is None and slot.due <= time.monotonic():
-                slot.child = fork(slot.name, self._role(slot), self.config["log"])
-                log.debug("%s runs, pid %d", slot.name, slot.child.pid)
+            slot.fill(self._role(slot), self.config["log"])
 
     def manage_workers(self) -> None:
         """One turn of the loop: wait until something happens, act on it, and start what is wanted and does not run."""
         ready = self._wait()
-        manager = self.manager.child
-        if manager is not None and manager.has_spoken(ready):
-            self._hear(manager.receive())
+        for child in self._children():
+            if child.has_spoken(ready):
+                self._hear(child.receive() or {})
         if self._signals is not None:
             for number in self._signals.take():
                 self._obey(number)
@@ -183,10 +166,8 @@ class Daemon:
         for child in self._children():
             yield from child.fds()
 
-    def _hear(self, news: dict[str, Any] | None) -> None:
-        """Take what the manager says."""
-        if news is None:
-            return
+    def _hear(self, news: dict[str, Any]) -> None:
+        """Take what the manager says; workers say nothing here."""
         if "ready" in news:
             self._tell_ready(news["ready"])
         if "drained" in news:
@@ -218,12 +199,9 @@ class Daemon:
 
     def _mourn(self, slot: Slot, child: Child) -> None:
         """A child has ended: end what it has left, and see whether and when the next one starts."""
-        code = child.bury()
-        slot.child = None
+        code = slot.clear(child)
         if slot is not self.manager:
             sweep_slot(self._jobs / str(slot.number))
-        wait = slot.backoff.after(time.monotonic() - child.started)
-        slot.due = time.monotonic() + wait
         if self._step > Step.DRAIN:
             return
         if code in FINAL or (code == AnotherDaemon.daemon_level and not self._ready):
@@ -257,13 +235,12 @@ class Daemon:
                 self._until = now + MANAGER_WITHIN
                 self._signal([self.manager], signal.SIGTERM)
             case Step.KILL:
-                self._until = now + KILLED_WITHIN
+                self._until = math.inf  # what the kernel does not let go of still holds the state
                 self._signal(self._slots(), signal.SIGKILL)
 
     def _signal(self, slots: list[Slot], number: int) -> None:
         for slot in slots:
-            if slot.child is not None:
-                slot.child.signal(number)
+            slot.signal(number)
 
     def _go_on(self) -> None:
         """Go to the next step of the end when this one is done or its time is over."""

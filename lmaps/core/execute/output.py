@@ -109,7 +109,7 @@ class Output:
 
 
 class Events:
-    """Hands events on: JSON objects, one a line; what is none becomes a note."""
+    """Hands events on: JSON objects, one a line, whose ``text`` is what people see; what is none becomes a note."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -131,6 +131,6 @@ class Events:
         except ValueError:
             event = None
         if isinstance(event, dict):
-            self._sink(Line("event", str(event.get("event", "")), times.now(), event))
+            self._sink(Line("event", str(event.pop("text", "")), times.now(), event))
         else:
             self._sink(note("an event could not be read"))

@@ -18,7 +18,6 @@ def rollback(call: Call) -> Reply:
     if changeset is None:
         return Reply(f"nothing to roll back in {unit.name}", extra={"nothing": True})
     changes = call.state.changes(changeset.revision)
-    applied = call.state.applied_revision(unit.name)
     return Reply(
         f"rolled back r{changeset.target} of {unit.name}",
         extra={
@@ -27,8 +26,8 @@ def rollback(call: Call) -> Reply:
             "before": before,
             "after": state_of(unit, call.state.instances(unit.name)),
             "changes": [_sign(change) for change in changes],
-            "applied": applied,
-            "pending": applied is None or applied < changeset.revision,
+            "applied": call.state.applied_revision(unit.name),
+            "pending": call.state.pending(unit.name) > 0,
         },
         revision=changeset.revision,
     )

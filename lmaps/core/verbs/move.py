@@ -34,9 +34,9 @@ def _exported(call: Call, name: str) -> dict[str, Any]:
         "revision": call.state.revision_of(name),
         "instances": [json.loads(instance.given) for instance in call.state.instances(name)],
         "undone": [
-            json.loads(change.before_given)
+            json.loads(change.after_given)
             for changeset in call.state.undone(name)
             for change in call.state.changes(changeset.revision)
-            if change.before_given is not None
+            if change.after_given is not None
         ],
     }

@@ -1,4 +1,4 @@
-"""Runs inside Ansible: prints short lines for people, and tells each event as a JSON line through LMAPS_EVENT_FD.
+"""Runs inside Ansible: tells each event as a JSON line through LMAPS_EVENT_FD, with a short text for people.
 
 The names of events are those of ansible-runner. Results of tasks with ``no_log`` arrive here censored.
 """
@@ -11,13 +11,13 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = """
 name: lmaps_events
 type: stdout
-short_description: lines for people and events for lMaPS
-description: Prints short lines, and writes each event as a JSON line to the descriptor LMAPS_EVENT_FD.
+short_description: events for lMaPS
+description: Writes each event as a JSON line to the descriptor LMAPS_EVENT_FD.
 """
 
 
 class CallbackModule(CallbackBase):
-    """Ansible's events as lines and as JSON."""
+    """Ansible's events as JSON lines."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -27,16 +27,18 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._pipe = os.fdopen(int(os.environ["LMAPS_EVENT_FD"]), "w", buffering=1)
 
-    def _tell(self, event, **details):
-        self._pipe.write(json.dumps({"event": event, **details}, default=str) + "\n")
+    def _tell(self, event, text="", **details):
+        self._pipe.write(json.dumps({"event": event, "text": text, **details}, default=str) + "\n")
 
     def _result(self, event, result, word, **details):
         host, task = result._host.get_name(), result._task.get_name()
         item = result._result.get("_ansible_item_label")
         text = f"{word}: {host}" + (f" ({item})" if item is not None else "")
         message = self._message(result) if word in ("failed", "unreachable") else ""
-        self._display.display(f"{text}: {message}" if message else text)
-        self._tell(event, host=host, task=task, item=item, message=message or None, **details)
+        text = f"{text}: {message}" if message else text
+        if "results" in result._result:
+            text = ""  # a loop: its items have been told one by one
+        self._tell(event, text, host=host, task=task, item=item, message=message or None, **details)
 
     @staticmethod
     def _message(result):
@@ -47,16 +49,13 @@ class CallbackModule(CallbackBase):
         return "; ".join(dict.fromkeys(part for part in parts if part))
 
     def v2_playbook_on_play_start(self, play):
-        self._display.display(f"PLAY [{play.get_name()}]")
-        self._tell("playbook_on_play_start", play=play.get_name())
+        self._tell("playbook_on_play_start", f"PLAY [{play.get_name()}]", play=play.get_name())
 
     def v2_playbook_on_task_start(self, task, is_conditional):
-        self._display.display(f"TASK [{task.get_name()}]")
-        self._tell("playbook_on_task_start", task=task.get_name())
+        self._tell("playbook_on_task_start", f"TASK [{task.get_name()}]", task=task.get_name())
 
     def v2_playbook_on_handler_task_start(self, task):
-        self._display.display(f"HANDLER [{task.get_name()}]")
-        self._tell("playbook_on_task_start", task=task.get_name(), handler=True)
+        self._tell("playbook_on_task_start", f"HANDLER [{task.get_name()}]", task=task.get_name(), handler=True)
 
     def v2_runner_on_ok(self, result):
         changed = bool(result._result.get("changed", False))

@@ -1,0 +1,5 @@
+"""``python -m lmaps``: the command line."""
+
+from lmaps.core.shell import start
+
+start()

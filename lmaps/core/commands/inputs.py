@@ -1,0 +1,111 @@
+"""What comes in: documents of files, directories and stdin, and properties from ``--set``."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lmaps.core import strict_json, strict_yaml
+from lmaps.errors import DocumentRefused, Finding, LmapsError, MessageRefused, UsageError
+
+SUFFIXES = (".yaml", ".yml", ".json")
+MAX_FILE = 64 * 1024 * 1024
+"""Bytes of one file that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A document that the user gave, with the way back to its place in a file."""
+
+    value: Any
+    document: strict_yaml.Document | None = None
+    at: tuple[str | int, ...] = ()
+
+    def locate(self, finding: Finding) -> Finding:
+        """``finding`` with its place in the user's file, where there is one."""
+        if self.document is None:
+            return finding
+        return replace(self.document.locate(replace(finding, at=self.at + finding.at)), at=finding.at)
+
+
+def read_documents(names: Sequence[str]) -> list[Given]:
+    """The documents in files, in directories (their files sorted) and on stdin (``-``). A list holds one each."""
+    given = [one for name in names for path in _expanded(name) for one in _read(path)]
+    if not given:
+        raise UsageError(f"cannot find a document in {', '.join(names)}")
+    return given
+
+
+def _expanded(name: str) -> list[str]:
+    path = Path(name)
+    if name == "-" or not path.is_dir():
+        return [name]
+    found = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    if not found:
+        raise UsageError(f"cannot find a document in {name}: it has no *.yaml, *.yml or *.json")
+    return found
+
+
+def read_text(name: str) -> bytes:
+    """What is in a file or on stdin (``-``); `UsageError` if it cannot be read."""
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(MAX_FILE + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+    if len(data) > MAX_FILE:
+        raise UsageError(f"cannot read {name}: it has more than {MAX_FILE // 2**20} MiB")
+    return data
+
+
+def _read(name: str) -> Iterator[Given]:
+    data = read_text(name)
+    shown = "stdin" if name == "-" else name
+    for document in _json(data, shown) if name.endswith(".json") else strict_yaml.load(data, file=shown):
+        if isinstance(document.value, list):
+            yield from (Given(each, document, (index,)) for index, each in enumerate(document.value))
+        else:
+            yield Given(document.value, document)
+
+
+def _json(data: bytes, name: str) -> list[strict_yaml.Document]:
+    try:
+        value = strict_json.decode(data)
+    except MessageRefused as refused:
+        reason = refused.message.removeprefix("cannot read the message: ")
+        raise DocumentRefused(f"cannot read {name}: {reason}", errors=[Finding(reason, file=name)]) from refused
+    return [strict_yaml.Document(value, name, data.decode(), 0)]
+
+
+def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> dict[str, Any]:
+    """A document from ``K=V`` pairs, ``a.b=V`` for a nested one.
+
+    ``types`` tells the type of each property: where it is string the value is text as it stands, else it is read as
+    YAML (``8080``, ``true``, ``[a, b]``).
+    """
+    known = types()
+    made: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"cannot read --set {pair}: expected PROPERTY=VALUE")
+        *above, last = name.split(".")
+        target = made
+        for key in above:
+            target = target.setdefault(key, {})
+            if not isinstance(target, dict):
+                raise UsageError(f"cannot set {name}: {key} has a value already")
+        target[last] = text if known.get(name) == "string" else _value(name, text)
+    return made
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        documents = strict_yaml.load(text)
+    except LmapsError as error:
+        raise UsageError(f"cannot read --set {name}={text}: {error.message}") from error
+    return documents[0].value if documents else None

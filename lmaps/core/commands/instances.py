@@ -1,0 +1,190 @@
+"""``create``, ``show``, ``validate``; and how a refused document is told."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from lmaps.core.commands.inputs import Given, read_documents, set_properties
+from lmaps.core.commands.output import Table, revision
+from lmaps.core.commands.session import Session, command, the_unit, unit_argument, why_options
+from lmaps.core.words import plural
+from lmaps.errors import LmapsError, UsageError, ValidationFailed
+
+files_option = click.option(
+    "--file", "-f", "files", metavar="FILE", multiple=True, help="Documents: a file, a directory, or - for stdin."
+)
+
+
+@command(
+    "create",
+    examples="lmaps create web -f www.yaml -m 'new vhost'\n"
+    "lmaps create web --set host=www.example.org --set port=8080\n"
+    "generate | lmaps create web -f -",
+)
+@unit_argument
+@files_option
+@click.option("--set", "pairs", metavar="K=V", multiple=True, help="A property; a.b=V for a nested one.")
+@why_options
+def create(
+    session: Session,
+    unit: str | None,
+    unit_option: str | None,
+    files: tuple[str, ...],
+    pairs: tuple[str, ...],
+    key: str | None,
+    **why: str | None,
+) -> None:
+    """Create instances: all of the documents given, or none."""
+    name = the_unit(unit, unit_option)
+    given = gather(session, name, files, pairs)
+    reply = send_documents(
+        given, lambda documents: session.call("create", key=key, unit=name, instances=documents, **why)
+    )
+    tell_results(session, reply.extra["instances"])
+
+
+def gather(session: Session, unit: str, files: Sequence[str], pairs: Sequence[str]) -> list[Given]:
+    """The documents that the user gave, by files or by properties."""
+    if files and pairs:
+        raise UsageError("cannot take both --file and --set: use one of them")
+    if files:
+        return read_documents(files)
+    if pairs:
+        return [Given(set_properties(pairs, lambda: _types(session, unit)))]
+    raise UsageError("cannot create nothing: give documents with -f FILE (- is stdin) or properties with --set K=V")
+
+
+def _types(session: Session, unit: str) -> dict[str, str]:
+    rows = session.call("explain", unit=unit).extra["properties"]
+    return {row["path"]: row["type"] for row in rows}
+
+
+def send_documents(given: Sequence[Given], send: Callable[[list[Any]], Any]) -> Any:
+    """Send documents; if they are refused every finding gets its place in the user's files."""
+    try:
+        return send([one.value for one in given])
+    except LmapsError as refused:
+        if not any(finding.document is not None for finding in refused.errors):
+            raise
+        located = [
+            given[finding.document].locate(finding) if finding.document is not None else finding
+            for finding in refused.errors
+        ]
+        message = refused.message
+        if isinstance(refused, ValidationFailed) and any(finding.file for finding in located):
+            message = _with_files(message, Counter(finding.file for finding in located))
+        raise type(refused)(message, errors=located, hint=refused.hint, extra=refused.extra) from refused
+
+
+def _with_files(message: str, errors: Counter[str | None]) -> str:
+    """``cannot create in web: www.yaml has 2 errors, nothing was changed``."""
+    start, _, end = message.partition(": ")
+    count = plural(errors.total(), "error")
+    file = next(iter(errors))
+    who = f"{file} has {count}" if len(errors) == 1 else f"{len(errors)} files have {count}"
+    return f"{start}: {who}{end[end.index(',') :] if ',' in end else ''}"
+
+
+def tell_results(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """One line an instance: what became of it, its ID, its revision."""
+    lines = [f"{row['result']}  {row['short']}  {revision(row['revision'])}" for row in rows]
+    session.lines([_without_short(row) for row in rows], lines, [row["id"] for row in rows])
+
+
+def _without_short(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "short"}
+
+
+@command("show", examples="lmaps show web\nlmaps show web www.example.org -o json\nlmaps show web --instances")
+@unit_argument
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--instances", is_flag=True, help="One by one: ID, revision, document given and completed.")
+@click.option("--reverse", is_flag=True, help="Newest first; where instances are merged the oldest wins.")
+def show(
+    session: Session,
+    unit: str | None,
+    unit_option: str | None,
+    ids: tuple[str, ...],
+    instances: bool,
+    reverse: bool,
+) -> None:
+    """Show the state of a unit as its handler gets it, or single instances."""
+    name = the_unit(unit, unit_option)
+    wanted = [*([unit] if unit_option and unit else []), *ids]
+    by_row = instances or session.output_format in ("table", "name")
+    if by_row:
+        rows = session.call("show", unit=name, ids=wanted, instances=True).extra["instances"]
+        table = _table(rows[::-1] if reverse else rows, with_revision=instances)
+        session.data([_without_short(row) for row in rows], table, [row["id"] for row in rows])
+        return
+    extra = session.call("show", unit=name, ids=wanted, reverse=reverse).extra
+    session.data(extra["state"])
+
+
+def _table(rows: Sequence[dict[str, Any]], *, with_revision: bool) -> Table:
+    """A row an instance, the ID first, then its properties."""
+    names = list(dict.fromkeys(name for row in rows for name in row["completed"]))
+    lead = ("ID", "REV") if with_revision else ("ID",)
+    cells = [
+        (row["short"], *([revision(row["revision"])] if with_revision else []), *map(row["completed"].get, names))
+        for row in rows
+    ]
+    return Table((*lead, *(name.upper() for name in names)), cells)
+
+
+@command(
+    "validate", examples="lmaps validate web -f www.yaml\nlmaps validate web -f www.yaml --offline units.d/web.yaml"
+)
+@unit_argument
+@files_option
+@click.option("--offline", metavar="UNITFILE", help="Check against this unit file, without the daemon.")
+@click.option("--show-defaults", is_flag=True, help="Print the documents with defaults mixed in.")
+def validate(
+    session: Session,
+    unit: str | None,
+    unit_option: str | None,
+    files: tuple[str, ...],
+    offline: str | None,
+    show_defaults: bool,
+) -> None:
+    """Check documents as create would; nothing is kept."""
+    name = unit_option or unit
+    if not files:
+        raise UsageError("cannot validate nothing: give documents with -f FILE (- is stdin)")
+    given = read_documents(files)
+    if offline is not None:
+        rows = send_documents(given, lambda documents: _validate_offline(offline, name, documents))
+    else:
+        wanted = the_unit(unit, unit_option)
+        rows = send_documents(given, lambda documents: session.call("validate", unit=wanted, instances=documents))
+        rows = [row["completed"] for row in rows.extra["instances"]]
+    if show_defaults:
+        session.data(rows[0] if len(rows) == 1 else rows)
+    session.words(f"{plural(len(rows), 'document')} valid")
+
+
+def _validate_offline(file: str, name: str | None, documents: Sequence[Any]) -> list[Any]:
+    from pathlib import Path  # noqa: PLC0415 (only offline pays for the schema)
+
+    from lmaps.core.units import load_units_from, read_unit_file  # noqa: PLC0415
+
+    found = load_units_from(read_unit_file(Path(file)))
+    for error in found.errors:
+        raise error
+    if name is not None and name not in found.units:
+        raise UsageError(f"cannot validate: there is no unit {name} in {file}")
+    if name is None and len(found.units) != 1:
+        raise UsageError(f"cannot tell which unit of {file} is meant: name it")
+    chosen = found.units[name or next(iter(found.units))]
+    completed, findings = [], []
+    for number, document in enumerate(documents):
+        try:
+            completed.append(chosen.complete(document))
+        except ValidationFailed as refused:
+            findings += [replace(finding, document=number) for finding in refused.errors]
+    if findings:
+        raise ValidationFailed(f"cannot validate in {chosen.name}: {plural(len(findings), 'error')}", errors=findings)
+    return completed

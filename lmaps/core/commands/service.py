@@ -1,0 +1,77 @@
+"""``status``, ``handlers``, ``reload``, ``discover``, ``completion``."""
+
+from typing import Any
+
+import click
+from click.shell_completion import get_completion_class
+
+from lmaps.core.commands.output import Table, aligned, revision
+from lmaps.core.commands.session import Session, command
+from lmaps.core.times import format_duration
+from lmaps.core.words import plural
+
+
+@command("status", examples="lmaps status\nlmaps status -o json")
+def status(session: Session) -> None:
+    """Show how the daemon stands: processes, queue, state, units."""
+    extra = session.call("status").extra
+    session.lines(extra, _status_lines(extra))
+
+
+def _status_lines(told: dict[str, Any]) -> list[str]:
+    head = [
+        ("daemon", f"lMaPS {told['version']}, up {format_duration(told['uptime'])}"),
+        ("processes", f"supervisor {told['supervisor'] or '-'}, manager {told['pid']}"),
+        ("sockets", ", ".join(told["endpoints"])),
+        ("state", f"{told['db']} at {revision(told['revision'])}"),
+        ("queue", plural(told["queue"], "job")),
+    ]
+    workers = [(f"worker {worker['slot']}", _worker(worker)) for worker in told["workers"]]
+    units = [(f"unit {unit['unit']}", unit["condition"]) for unit in told["units"]]
+    lines = aligned([*head, *workers, *units], indent="")
+    return [
+        *lines,
+        *([f"{plural(len(told['errors']), 'error')} in unit files: lmaps units --errors"] if told["errors"] else []),
+    ]
+
+
+def _worker(worker: dict[str, Any]) -> str:
+    return f"pid {worker['pid']}, " + (f"runs job {worker['job']}" if worker["job"] else worker["state"])
+
+
+@command("handlers", examples="lmaps handlers\nlmaps handlers -o yaml")
+def handlers(session: Session) -> None:
+    """List the handlers that units may name."""
+    rows = session.call("handlers").extra["handlers"]
+    cells = [(row["type"], row.get("preview"), row.get("doc") or f"cannot be loaded: {row['error']}") for row in rows]
+    session.data(rows, Table(("HANDLER", "PREVIEW", "WHAT IT DOES"), cells), [row["type"] for row in rows])
+
+
+@command("reload", examples="lmaps reload")
+def reload(session: Session) -> None:
+    """Load the unit files anew: all of them, or none if one has an error."""
+    reply = session.call("reload")
+    if session.structured:
+        session.data(reply.extra, names=reply.extra["units"])
+    session.words(reply.message)
+
+
+@command("discover", examples="lmaps discover -o pretty\nlmaps discover ipc:///run/lmaps/manager.sock")
+@click.argument("uri", metavar="[URI]", required=False)
+def discover(session: Session, uri: str | None) -> None:
+    """Show which requests the daemon takes, as JSON Schema."""
+    session.endpoint = uri or session.endpoint
+    session.data(session.call("discover").extra)
+
+
+@command(
+    "completion",
+    examples='eval "$(lmaps completion bash)"\nlmaps completion fish > ~/.config/fish/completions/lmaps.fish',
+)
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.pass_context
+def completion(ctx: click.Context, session: Session, shell: str) -> None:
+    """Print what makes a shell complete commands, options and units."""
+    made = get_completion_class(shell)
+    if made is not None:
+        session.stdout.write(made(ctx.find_root().command, {}, "lmaps", "_LMAPS_COMPLETE").source() + "\n")

@@ -1,0 +1,190 @@
+"""What every command is given: the global options, the daemon, and where data and words go.
+
+stdout has data and nothing else, in the format that was asked for; stderr has words, progress and hints.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lmaps.core.commands import output
+from lmaps.errors import UsageError
+
+if TYPE_CHECKING:
+    from lmaps.core.client import Client
+    from lmaps.core.messages import Reply
+
+FORMATS = ("table", "yaml", "json", "pretty", "dict", "name")
+
+
+@dataclass
+class Session:
+    """One call of ``lmaps``."""
+
+    config: str | None = None
+    endpoint: str | None = None
+    format: str | None = None
+    color: str = "auto"
+    quiet: bool = False
+    verbose: bool = False
+    timeout: str | None = None
+    client: "Client | None" = None
+    stdout: Any = field(default_factory=lambda: sys.stdout)
+    stderr: Any = field(default_factory=lambda: sys.stderr)
+
+    @property
+    def output_format(self) -> str:
+        """The format of data: what was asked for, else a table on a terminal and YAML otherwise."""
+        return self.format or ("table" if self.stdout.isatty() else "yaml")
+
+    def connect(self) -> "Client":
+        """The client, made when it is first needed."""
+        if self.client is None:
+            self.client = _make_client(self)
+        return self.client
+
+    def call(self, verb: str, *, key: str | None = None, **args: Any) -> "Reply":
+        """Ask the daemon; arguments that are None are left out. Raises what the daemon refuses with."""
+        from lmaps.core.messages import Request  # noqa: PLC0415 (help and completion do without)
+
+        told = {name: value for name, value in args.items() if value is not None}
+        reply = self.connect().ask(Request(verb, told, key=key))
+        if reply.code is not None:
+            raise reply.error()
+        return reply
+
+    def words(self, text: str) -> None:
+        """Tell people something, unless they want it quiet."""
+        if not self.quiet:
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Tell people something that they have to know."""
+        print(output.safe(text) if self.stderr.isatty() else text, file=self.stderr, flush=True)
+
+    def data(self, value: Any, table: "output.Table | None" = None, names: Sequence[str] | None = None) -> None:
+        """Print data: as a table where there is one and none of the other formats is asked for."""
+        form = self.output_format
+        if form == "name":
+            text = "".join(f"{name}\n" for name in names or ())
+        elif form == "table" and table is not None:
+            text = output.table_text(table, terminal=self.stdout.isatty())
+        else:
+            text = output.render(value, "yaml" if form == "table" else form)
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def lines(self, value: Any, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
+        """Print data that people read as lines rather than as a table."""
+        self.data(value, output.Table((), [(line,) for line in lines]), names)
+
+    @property
+    def structured(self) -> bool:
+        """Whether a program reads the data: a format of data was asked for."""
+        return self.format in ("yaml", "json", "pretty", "dict")
+
+
+def _make_client(session: Session) -> "Client":
+    from lmaps.core import config  # noqa: PLC0415 (help does without)
+    from lmaps.core.client import Client  # noqa: PLC0415 (commands that ask nobody do without)
+    from lmaps.core.times import parse_duration  # noqa: PLC0415
+
+    file = session.config or os.environ.get("LMAPS_CONFIG") or config.find_config_file()
+    settings = config.client_settings(file)
+    endpoint = session.endpoint or os.environ.get("LMAPS_ENDPOINT") or settings.endpoint
+    timeout = parse_duration(session.timeout) if session.timeout else settings.timeout or 30.0
+    return Client(endpoint, timeout, on_wait=session.words)
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Put a global option where every command finds it, whether it stood before the command or after."""
+    if value is not None and value is not False:
+        setattr(ctx.ensure_object(Session), str(param.name), value)
+
+
+def _global(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_keep, **attributes)
+
+
+def global_options(*, hidden: bool) -> list[click.Option]:
+    """The options that may stand before a command or after it."""
+    return [
+        _global("--config", metavar="FILE", hidden=hidden, help="Configuration; else LMAPS_CONFIG, else lmaps.yaml."),
+        _global("--endpoint", "-e", metavar="URI", hidden=hidden, help="The daemon's socket; else LMAPS_ENDPOINT."),
+        _global("--format", "-o", type=click.Choice(FORMATS), hidden=hidden, help="Form of data on stdout."),
+        _global("--color", type=click.Choice(("auto", "always", "never")), hidden=hidden, help="Colour of tables."),
+        _global("--quiet", "-q", is_flag=True, default=None, hidden=hidden, help="Say only what has to be known."),
+        _global("--verbose", "-v", is_flag=True, default=None, hidden=hidden, help="Say more."),
+        _global("--timeout", metavar="DURATION", hidden=hidden, help="How long to wait for an answer, such as 30s."),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the global options too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += global_options(hidden=True)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples stand as they are written."""
+        formatter.write_paragraph()
+        for line in (self.epilog or "").splitlines():
+            formatter.write(f"  {line}\n")
+        formatter.write_paragraph()
+        formatter.write("Global options: lmaps --help\n")
+
+
+def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function, whose first argument is the `Session`, a command of ``lmaps``."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        return click.command(name, cls=Command, epilog=f"Examples:\n{examples}")(click.pass_obj(function))
+
+    return decorate
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def complete_units(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The units that begin so, within 300 ms; nothing if the daemon does not say."""
+    from lmaps.errors import LmapsError  # noqa: PLC0415
+
+    session = ctx.ensure_object(Session)
+    session.timeout, session.quiet = "0.3s", True
+    try:
+        rows = session.call("units").extra["units"]
+    except LmapsError:
+        return []
+    return [row["unit"] for row in rows if row["unit"].startswith(incomplete)]
+
+
+def unit_argument(function: F) -> F:
+    """UNIT as an argument, or as ``--unit``/``-u``."""
+    function = click.option("--unit", "-u", "unit_option", metavar="UNIT", hidden=True)(function)
+    return click.argument("unit", required=False, shell_complete=complete_units)(function)
+
+
+def the_unit(unit: str | None, unit_option: str | None) -> str:
+    """The unit that was named, in one way or the other."""
+    named = unit_option or unit
+    if named is None:
+        raise UsageError("cannot tell which unit is meant: name it", hint="lmaps units lists them")
+    return named
+
+
+def why_options(function: F) -> F:
+    """Who asks, and for what reason."""
+    for option in (
+        click.option("--key", metavar="KEY", help="Makes it safe to send the request again."),
+        click.option("--on-behalf-of", metavar="NAME", help="For whom it is done."),
+        click.option("--ticket", metavar="ID", help="The ticket that asks for it."),
+        click.option("--message", "-m", metavar="TEXT", help="Why it is done."),
+    ):
+        function = option(function)
+    return function

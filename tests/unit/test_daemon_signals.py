@@ -1,0 +1,36 @@
+import os
+import select
+import signal
+
+from lmaps.core.daemon.signals import QUEUED, held_back, queued_signals
+
+
+def test_signals_are_queued_in_order_and_wake_a_poll():
+    with queued_signals() as queue:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert select.select([queue.fd], [], [], 5)[0] == [queue.fd]
+        assert queue.take() == [signal.SIGHUP, signal.SIGTERM]
+        assert queue.take() == []
+
+
+def test_afterwards_signals_do_what_they_did_before():
+    before = [signal.getsignal(number) for number in QUEUED]
+    with queued_signals():
+        assert [signal.getsignal(number) for number in QUEUED] != before
+    assert [signal.getsignal(number) for number in QUEUED] == before
+
+
+def test_a_storm_loses_no_wakeup_and_blocks_nobody():
+    with queued_signals() as queue:
+        for _ in range(70_000):
+            signal.raise_signal(signal.SIGHUP)
+        assert set(queue.take()) == {signal.SIGHUP}
+
+
+def test_what_comes_while_signals_are_held_back_comes_afterwards():
+    with queued_signals() as queue:
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert queue.take() == []
+        assert queue.take() == [signal.SIGTERM]

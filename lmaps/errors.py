@@ -66,7 +66,9 @@ class Finding:
         """The finding as it goes over the wire: what is not known is left out."""
         told = {field.name: getattr(self, field.name) for field in fields(self)}
         told["at"] = list(self.at)
-        return {"path": self.path} | {name: value for name, value in told.items() if value not in (None, False)}
+        return {"path": self.path} | {
+            name: value for name, value in told.items() if value is not None and value is not False
+        }
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Finding":

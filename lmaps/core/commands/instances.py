@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lmaps.core.commands.inputs import Given, read_documents, set_properties
-from lmaps.core.commands.output import Table, revision
+from lmaps.core.commands.output import Table, revision, short
 from lmaps.core.commands.session import Session, command, the_unit, unit_argument, why_options
 from lmaps.core.words import plural
 from lmaps.errors import LmapsError, UsageError, ValidationFailed
@@ -73,6 +73,7 @@ def send_documents(given: Sequence[Given], send: Callable[[list[Any]], Any]) -> 
             given[finding.document].locate(finding) if finding.document is not None else finding
             for finding in refused.errors
         ]
+        located.sort(key=lambda finding: (finding.document or 0, finding.line or 0, finding.column or 0))
         message = refused.message
         if isinstance(refused, ValidationFailed) and any(finding.file for finding in located):
             message = _with_files(message, Counter(finding.file for finding in located))
@@ -129,7 +130,11 @@ def _table(rows: Sequence[dict[str, Any]], *, with_revision: bool) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row["completed"]))
     lead = ("ID", "REV") if with_revision else ("ID",)
     cells = [
-        (row["short"], *([revision(row["revision"])] if with_revision else []), *map(row["completed"].get, names))
+        (
+            row["short"],
+            *([revision(row["revision"])] if with_revision else []),
+            *(short(row["completed"].get(name)) for name in names),
+        )
         for row in rows
     ]
     return Table((*lead, *(name.upper() for name in names)), cells)

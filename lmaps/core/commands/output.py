@@ -74,8 +74,13 @@ def _plain(value: Any) -> str:
         from lmaps.core import strict_json  # noqa: PLC0415 (help does without)
 
         value = strict_json.encode(value)
-    text = str(value)
-    return text if len(text) <= WIDEST or "\n" in text else text[: WIDEST - 3] + "..."
+    return str(value)
+
+
+def short(value: Any) -> str:
+    """A cell of no more than `WIDEST` characters, line breaks written out."""
+    text = _plain(value).replace("\n", "\\n")
+    return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 
 def revision(number: int | None) -> str | None:

@@ -74,7 +74,7 @@ def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Fin
             continue
         if error.validator == "unevaluatedProperties" and repr(name) not in error.message:
             continue
-        near = nearest(name, [each for each in known if each not in error.instance] or known)
+        near = nearest(name, [each for each in known if each not in error.instance]) or nearest(name, known)
         text = f"unknown property; did you mean {near}?" if near else "unknown property"
         yield Finding(text, (*at, name), on_key=True, allowed=list(known) or None, hint=near)
 

@@ -31,13 +31,13 @@ class CallbackModule(CallbackBase):
         self._pipe.write(json.dumps({"event": event, "text": text, **details}, default=str) + "\n")
 
     def _result(self, event, result, word, **details):
+        if "results" in result._result:
+            return  # a loop: its items have been told one by one
         host, task = result._host.get_name(), result._task.get_name()
         item = result._result.get("_ansible_item_label")
         text = f"{word}: {host}" + (f" ({item})" if item is not None else "")
         message = self._message(result) if word in ("failed", "unreachable") else ""
         text = f"{text}: {message}" if message else text
-        if "results" in result._result:
-            text = ""  # a loop: its items have been told one by one
         self._tell(event, text, host=host, task=task, item=item, message=message or None, **details)
 
     @staticmethod

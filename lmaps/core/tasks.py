@@ -115,7 +115,7 @@ def apply(
     completed: list[dict[str, Any]],
 ) -> Execution:
     """Start the unit's handler with this state. The unit's own file is read anew, and every document checked again."""
-    known = _as_queued(get_unit_by_name(unit, context.config), digest)
+    known = _as_queued(context.config, unit, digest)
     state = State(known, revision, given, completed)
     _check_again(known, completed)
     handler = find_handlers(context.config["plugin_dirs"]).get(known.handler)(context=known)
@@ -131,9 +131,11 @@ def apply(
         raise
 
 
-def _as_queued(unit: Unit, digest: str) -> Unit:
-    if unit.digest != digest:
-        raise HandlerFailed(f"cannot apply {unit.name}: its unit file has changed since it was loaded; lmaps reload")
+def _as_queued(config: Config, name: str, digest: str) -> Unit:
+    """The unit as its file has it now, which has to be as it was when the manager loaded it."""
+    unit = load_units(config).units.get(name)
+    if unit is None or unit.digest != digest:
+        raise HandlerFailed(f"cannot apply {name}: its unit file has changed since it was loaded; lmaps reload")
     return unit
 
 

@@ -1,0 +1,168 @@
+"""A real supervisor with tiny children, for the tests: ``tiny_daemon.py FOLDER MANAGER WORKER [GRACE]``.
+
+The children write what happens to them into FOLDER/events, a line each.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn
+
+from lmaps.core.config import Config
+from lmaps.core.daemon.report import tell
+from lmaps.core.daemon.roles import Roles
+from lmaps.core.daemon.supervisor import Daemon
+from lmaps.core.execute import JOB_TAG
+from lmaps.core.logs import set_up_logging
+from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, StateUnusable, UsageError
+
+FOLDER = Path(sys.argv[1])
+
+
+def event(text: str) -> None:
+    with (FOLDER / "events").open("a") as events:
+        events.write(text + "\n")
+
+
+def on_term(name: str) -> None:
+    def leave(*_: object) -> NoReturn:
+        event(f"{name} ended")
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def serve(_config: Config, boot_id: str, line: Connection) -> None:
+    """A manager that is idle unless there is a file called busy."""
+    on_term("manager")
+    event(f"manager {os.getpid()} {len(boot_id)}")
+    say(line, {"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
+    draining = False
+    while True:
+        if select.select([line], [], [], 0.05)[0]:
+            order = json.loads(line.recv_bytes())
+            event(f"manager was told {order}")
+            draining = draining or "drain" in order
+        if draining and not (FOLDER / "busy").exists():
+            say(line, {"drained": True})
+
+
+def say(line: Connection, news: dict[str, object]) -> None:
+    line.send_bytes(json.dumps(news).encode())
+
+
+def crash(*_: object) -> None:
+    os._exit(3)
+
+
+def close_line(_config: Config, _boot_id: str, line: Connection) -> None:
+    """A manager that ends its line before it ends itself."""
+    line.close()
+    os._exit(3)
+
+
+def refuse(error: type[Exception], *_: object) -> None:
+    raise error("cannot be this child")
+
+
+def start_thread(*_: object) -> None:
+    """Never runs: the supervisor has a thread and so does not fork."""
+
+
+def idle(_config: Config, slot: int, line: Connection) -> None:
+    """A worker that leaves when it is told to, or when the supervisor is gone."""
+    on_term("worker")
+    event(f"worker {slot} {os.getpid()}")
+    select.select([line], [], [])
+    event("worker is alone")
+
+
+def deaf(_config: Config, slot: int, _line: Connection) -> None:
+    """A worker that only SIGKILL ends."""
+    signal.signal(signal.SIGTERM, lambda *_: event("worker heard TERM"))
+    event(f"worker {slot} {os.getpid()}")
+    while True:
+        signal.pause()
+
+
+def busy(config: Config, slot: int, line: Connection) -> None:
+    """A worker that runs a tool which has detached itself, and which starts it once."""
+    job = FOLDER / "jobs" / str(slot) / "7"
+    if not (FOLDER / "tool").exists():
+        job.mkdir(parents=True)
+        tool = subprocess.Popen(["sleep", "60"], env={JOB_TAG: str(job), **os.environ}, start_new_session=True)
+        (FOLDER / "tool").write_text(str(tool.pid))
+    event(f"the tool lives: {is_alive(int((FOLDER / 'tool').read_text()))}")
+    idle(config, slot, line)
+
+
+def orphan(config: Config, slot: int, line: Connection) -> None:
+    """A worker that leaves a short program behind when it is killed."""
+    if not (FOLDER / "tool").exists():
+        tool = subprocess.Popen(["sleep", "0.5"], start_new_session=True)
+        (FOLDER / "tool").write_text(str(tool.pid))
+    idle(config, slot, line)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+ROLES: dict[str, Callable[..., None]] = {
+    "serve": serve,
+    "crash": crash,
+    "close_line": close_line,
+    "thread": start_thread,
+    "2": partial(refuse, UsageError),
+    "65": partial(refuse, StateUnusable),
+    "75": partial(refuse, AnotherDaemon),
+    "78": partial(refuse, ConfigError),
+    "idle": idle,
+    "deaf": deaf,
+    "busy": busy,
+    "orphan": orphan,
+}
+
+
+def configuration() -> Config:
+    return {
+        "file": None,
+        "document": None,
+        "rpc": {
+            "manager_bind": [f"ipc://{FOLDER}/m.sock"],
+            "worker_bind": f"ipc://{FOLDER}/i.sock",
+            "timeout": 30.0,
+        },
+        "workers": 2,
+        "db": str(FOLDER / "lmaps.db"),
+        "units": [],
+        "unit_dirs": [],
+        "plugin_dirs": [],
+        "log": {"level": "debug", "format": "text"},
+    }
+
+
+def main(manager: str, worker: str, grace: str = "60") -> int:
+    if manager == "thread":
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    set_up_logging("supervisor", "debug")
+    try:
+        return Daemon(configuration(), float(grace), Roles(ROLES[manager], ROLES[worker])).run()
+    except LmapsError as error:
+        tell(error)
+        return error.daemon_level
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[2:]))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-import lmaps
 from lmaps.core import times
 from lmaps.errors import StateUnusable
 from lmaps.store.engine import make_engine
@@ -19,7 +18,7 @@ _REVISION = re.compile(r"""^(revision|down_revision)\b[^=]*=\s*(?:["'](\w+)["']|
 
 def migrations_directory() -> Path:
     """Where the migrations lie: in the installed package, or beside it in a checkout."""
-    package = Path(lmaps.__file__).parent
+    package = Path(__file__).parents[1]
     for directory in (package / "migrations", package.parent / "migrations"):
         if (directory / "env.py").is_file():
             return directory

@@ -94,22 +94,26 @@ def deaf(_config: Config, slot: int, _line: Connection) -> None:
 
 
 def busy(config: Config, slot: int, line: Connection) -> None:
-    """A worker that runs a tool which has detached itself, and which starts it once."""
-    job = FOLDER / "jobs" / str(slot) / "7"
-    if not (FOLDER / "tool").exists():
+    """Worker 1 starts, once, a tool that detaches itself; its successors see whether it lives."""
+    if slot == 1 and not (FOLDER / "tool").exists():
+        job = FOLDER / "jobs" / "1" / "7"
         job.mkdir(parents=True)
-        tool = subprocess.Popen(["sleep", "60"], env={JOB_TAG: str(job), **os.environ}, start_new_session=True)
-        (FOLDER / "tool").write_text(str(tool.pid))
-    event(f"the tool lives: {is_alive(int((FOLDER / 'tool').read_text()))}")
+        start_tool("60", **{JOB_TAG: str(job)})
+    if slot == 1:
+        event(f"the tool lives: {is_alive(int((FOLDER / 'tool').read_text()))}")
     idle(config, slot, line)
 
 
 def orphan(config: Config, slot: int, line: Connection) -> None:
-    """A worker that leaves a short program behind when it is killed."""
-    if not (FOLDER / "tool").exists():
-        tool = subprocess.Popen(["sleep", "0.5"], start_new_session=True)
-        (FOLDER / "tool").write_text(str(tool.pid))
+    """Worker 1 leaves, once, a short program behind when it is killed."""
+    if slot == 1 and not (FOLDER / "tool").exists():
+        start_tool("0.5")
     idle(config, slot, line)
+
+
+def start_tool(seconds: str, **environment: str) -> None:
+    tool = subprocess.Popen(["sleep", seconds], env=os.environ | environment, start_new_session=True)
+    (FOLDER / "tool").write_text(str(tool.pid))
 
 
 def is_alive(pid: int) -> bool:

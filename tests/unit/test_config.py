@@ -1,0 +1,179 @@
+import os
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
+
+from lmaps.core import config
+from lmaps.errors import ConfigError
+
+ORIGINAL = """\
+rpc:
+  manager_bind: ipc:///tmp/lmaps-manager
+  worker_bind: ipc:///tmp/lmaps-worker
+  timeout: 300
+units:
+- meta: {name: site, data_type: YamlKeyList, store_key: sites, store_root: /var/lib/lmaps/site}
+  handler:
+    type: ansible_playbook
+    name: A site
+    args: {playbook: site.yml}
+    params: {type: object, properties: {name: {type: string}}}
+"""
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def refused(text, path):
+    with pytest.raises(ConfigError) as error:
+        config.load_config(write(path, text))
+    return error.value
+
+
+def test_the_working_directory_comes_first(own_home, tmp_path, monkeypatch):
+    assert config.find_config_file() is None
+    monkeypatch.chdir(tmp_path)
+    user = write(own_home / ".config" / ".lmaps.yaml", "")
+    assert config.find_config_file() == user
+    home = write(own_home / ".lmaps", "")
+    assert config.find_config_file() == home
+    named = write(own_home / "lmaps.yaml", "")
+    assert config.find_config_file() == named
+    here = write(tmp_path / ".lmaps.yaml", "")
+    assert config.find_config_file() == here
+
+
+def test_without_configuration_every_key_has_its_default():
+    loaded = config.load_config()
+    paths = config.default_paths(os.getuid(), os.environ)
+    assert loaded == {
+        "file": None,
+        "document": None,
+        "rpc": {
+            "manager_bind": [f"ipc://{paths.manager_socket}"],
+            "worker_bind": f"ipc://{paths.worker_socket}",
+            "timeout": 30.0,
+        },
+        "workers": 2,
+        "db": paths.db,
+        "units": [],
+        "unit_dirs": [],
+        "plugin_dirs": [],
+        "log": {"level": "info", "format": "text"},
+    }
+
+
+def test_default_paths_of_root_and_of_others():
+    assert config.default_paths(0, {}).db == "/var/lib/lmaps/lmaps.db"
+    assert config.default_paths(0, {}).manager_socket == "/run/lmaps/manager.sock"
+    assert config.default_paths(7, {"HOME": "/h"}) == (
+        "/h/.local/state/lmaps/lmaps.db",
+        "/h/.local/state/lmaps/manager.sock",
+        "/h/.local/state/lmaps/internal.sock",
+    )
+    environ = {"HOME": "/h", "XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"}
+    assert config.default_paths(7, environ) == ("/s/lmaps/lmaps.db", "/r/lmaps/manager.sock", "/r/lmaps/internal.sock")
+
+
+def test_the_users_own_daemon_is_asked_before_the_systems(tmp_path):
+    environ = {"HOME": str(tmp_path)}
+    assert config.default_endpoint(7, environ) == "ipc:///run/lmaps/manager.sock"
+    socket = tmp_path / ".local/state/lmaps/manager.sock"
+    write(socket, "")
+    assert config.default_endpoint(7, environ) == f"ipc://{socket}"
+
+
+def test_a_configuration_of_the_original_loads(tmp_path):
+    loaded = config.load_config(write(tmp_path / "lmaps.yaml", ORIGINAL))
+    assert loaded["rpc"] == {
+        "manager_bind": ["ipc:///tmp/lmaps-manager"],
+        "worker_bind": "ipc:///tmp/lmaps-worker",
+        "timeout": 300.0,
+    }
+    assert len(loaded["units"]) == 1
+
+
+def test_the_originals_timeout_gets_its_cure(tmp_path):
+    error = refused("rpc:\n  timeout: 5*60\n", tmp_path / "lmaps.yaml")
+    [finding] = error.errors
+    assert finding.place == f"{tmp_path}/lmaps.yaml:2:12"
+    assert "5m for five minutes" in finding.message
+
+
+def test_relative_paths_count_from_the_file(tmp_path):
+    text = (
+        "rpc: {manager_bind: [ipc://m.sock, ipc:///abs.sock], timeout: 2m}\n"
+        "db: d/l.db\nunit_dirs: [u]\nplugin_dirs: [~/p]\n"
+    )
+    loaded = config.load_config(write(tmp_path / "lmaps.yaml", text))
+    assert loaded["rpc"]["manager_bind"] == [f"ipc://{tmp_path}/m.sock", "ipc:///abs.sock"]
+    assert loaded["rpc"]["timeout"] == 120
+    assert loaded["db"] == f"{tmp_path}/d/l.db"
+    assert loaded["unit_dirs"] == [f"{tmp_path}/u"]
+    assert loaded["plugin_dirs"] == [str(Path("~/p").expanduser())]
+
+
+def test_unit_directories_beside_the_file_and_of_the_user(tmp_path, own_home):
+    (tmp_path / "units.d").mkdir()
+    loaded = config.load_config(write(tmp_path / "lmaps.yaml", ""))
+    assert loaded["unit_dirs"] == [f"{tmp_path}/units.d"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("workerz: 3\n", "1:1", "did you mean workers?"),
+        ("workers: 0\n", "1:10", "less than 1"),
+        ("workers: many\n", "1:10", "not an integer"),
+        ("log: {level: loud}\n", "1:14", "not one of"),
+        ("rpc: {manager_bind: []}\n", "1:21", "at least 1"),
+        ("units: {a: 1}\n", "1:8", "not an array"),
+        ("a: b: c\n", "1:5", ""),
+        ("- 1\n", "1:1", "not an object"),
+    ],
+)
+def test_errors_have_their_place(tmp_path, text, place, words):
+    error = refused(text, tmp_path / "lmaps.yaml")
+    assert error.daemon_level == 78
+    assert error.errors[0].place == f"{tmp_path}/lmaps.yaml:{place}"
+    assert words in error.errors[0].message
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        config.load_config(str(tmp_path / "missing.yaml"))
+    with pytest.raises(ConfigError, match="Is a directory"):
+        config.load_config(str(tmp_path))
+    with pytest.raises(ConfigError, match="2 documents"):
+        config.load_config(write(tmp_path / "two.yaml", "a: 1\n---\nb: 2\n"))
+
+
+def test_a_client_reads_its_own_keys_alone(tmp_path):
+    text = "rpc: {manager_bind: ipc://m.sock, timeout: 5s}\nworkers: not looked at\n"
+    settings = config.client_settings(write(tmp_path / "lmaps.yaml", text))
+    assert settings == config.ClientSettings(f"ipc://{tmp_path}/m.sock", 5.0)
+    assert config.client_settings(None) == config.ClientSettings()
+    with pytest.raises(ConfigError):
+        config.client_settings(write(tmp_path / "bad.yaml", "rpc: {timeout: soon}\n"))
+
+
+@pytest.mark.parametrize("kind", [Draft7Validator, Draft202012Validator])
+def test_extend_with_default_mixes_in_defaults(kind):
+    validator = config.extend_with_default(kind)(
+        {
+            "properties": {
+                "a": {"type": "integer", "default": 1},
+                "b": {"oneOf": [{"properties": {"c": {"default": 2}}}]},
+            }
+        }
+    )
+    document = {"b": {}}
+    validator.validate(document)
+    assert document == {"a": 1, "b": {"c": 2}}
+    assert not validator.is_valid({"a": "x"})
+    with pytest.raises(ValidationError):
+        validator.validate({"a": "x"})

@@ -1,0 +1,114 @@
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmaps.core import strict_yaml
+from lmaps.errors import DocumentRefused, Finding
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    max_leaves=15,
+)  # fmt: skip
+HOSTILE = (
+    "no on y 0777 0x1f 0o17 0b1 1e3 1_000 12:30:45 2026-11-23 ~ null .inf NaN = << - a # * & ! ' \" +1 .5 1. @ ` %"
+).split() + ["", " ", "a\nb\n", "\n", "\t", "\r\n", " x ", "\x01\x7f", "\x85", "\u2028", "😀", "key: value", "[a", "{b"]
+
+
+@given(VALUES)
+def test_what_is_dumped_is_loaded(value):
+    text = strict_yaml.dump(value)
+    loaded = strict_yaml.load(text)
+    assert [document.value for document in loaded] == ([] if value is None else [value])
+    assert repr(yaml.safe_load(text)) == repr(value)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_strings_stay_strings(text):
+    dumped = strict_yaml.dump({text: [text]})
+    assert strict_yaml.load(dumped)[0].value == {text: [text]}
+    assert yaml.safe_load(dumped) == {text: [text]}
+
+
+def test_plain_words_are_not_guessed():
+    text = "{a: no, b: 0777, c: 2026-11-23, d: 12:30, e: 1e3, f: null, g: true, h: -7, i: 1.5, j: ~, k: '7'}"
+    assert strict_yaml.load(text)[0].value == {
+        "a": "no", "b": "0777", "c": "2026-11-23", "d": "12:30", "e": "1e3",
+        "f": None, "g": True, "h": -7, "i": 1.5, "j": None, "k": "7",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("[" * 100_000, "1:1001", "nesting depth|nested deeper"),
+        ("[" * 70 + "]" * 70, "1:66", "nested deeper than 64"),
+        ("a: &x [1]\nb: *x", "2:4", "alias"),
+        ("a: 1\na: 2", "2:1", "stands twice"),
+        ("1: x", "1:1", "quote it"),
+        ("? [a]\n: b", "1:3", "no string"),
+        ("a: !!binary aGk=", "1:4", "tag"),
+        ("a: !!python/object/apply:os.system [id]", "1:4", "tag"),
+        ("a: !!set {b}", "1:4", "tag"),
+        ("<<: {a: 1}", "1:1", "merge keys"),
+        ("a: 9223372036854775808", "1:4", "64 bits"),
+        ("a: 1.0e999", "1:4", "too large"),
+        ("a: [b\nc: d", "2:2", "expected|did not find"),
+        ("a: \x00", "1:1", "character"),
+        (b"a: \xff", "1:1", "UTF-8"),
+    ],
+    ids=lambda value: str(value)[:16],
+)
+def test_refused_with_its_place(text, place, reason):
+    with pytest.raises(DocumentRefused, match="f.yaml") as refused:
+        strict_yaml.load(text, file="f.yaml")
+    [finding] = refused.value.errors
+    assert finding.place == f"f.yaml:{place}"
+    assert __import__("re").search(reason, finding.message)
+
+
+def test_an_alias_bomb_is_refused_where_aliases_are_allowed():
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)]
+    with pytest.raises(DocumentRefused, match="too large"):
+        strict_yaml.load("\n".join(lines), aliases=True)
+
+
+def test_an_alias_is_a_copy():
+    value = strict_yaml.load("a: &x {b: [1]}\nc: *x", aliases=True)[0].value
+    value["a"]["b"].append(2)
+    assert value["c"] == {"b": [1]}
+
+
+def test_too_many_events_are_refused():
+    with pytest.raises(DocumentRefused, match="more than 10 parts"):
+        strict_yaml.load("[1,2,3,4,5,6,7,8,9,10]", events=10)
+
+
+def test_places_of_values_and_keys():
+    documents = strict_yaml.load("a: 1\n---\nhost: x\nlist:\n  - b: 2\n")
+    second = documents[1]
+    assert second.place(("host",)) == (3, 7)
+    assert second.place(("host",), on_key=True) == (3, 1)
+    assert second.place(("list", 0, "b")) == (5, 8)
+    assert second.place(("list", 0, "missing", "deeper")) == (5, 5)
+    assert second.place(("missing",)) == (3, 1)
+    assert second.locate(Finding("x", ("list", 0, "b"))).line == 5
+
+
+def test_empty_documents_are_passed_over():
+    assert strict_yaml.load("---\n---\na: 1\n---\n# nothing\n") != []
+    assert [document.value for document in strict_yaml.load("---\n---\na: 1\n---\n")] == [{"a": 1}]
+    assert strict_yaml.load("") == []
+
+
+def test_shared_values_are_written_out():
+    shared = {"x": 1}
+    assert "&" not in strict_yaml.dump([shared, shared])
+
+
+def test_a_stream_of_documents():
+    text = strict_yaml.dump_all([{"a": 1}, {"b": 2}])
+    assert text == "---\na: 1\n---\nb: 2\n"

@@ -130,7 +130,7 @@ def _root(ctx: click.Context, /, daemon: bool, **flags: Any) -> None:
     if daemon:
         from lmaps.core import daemon as supervisor  # noqa: PLC0415 (the daemon is another program)
 
-        supervisor.start(["--config", session.config] if session.config else [])
+        ctx.exit(supervisor.start(["--config", session.config] if session.config else []))
     elif ctx.invoked_subcommand is None:
         asked = legacy.Flags(**flags)
         if not asked.any():

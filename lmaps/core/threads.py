@@ -43,12 +43,12 @@ class Threader:
         """Raise SystemExit in the thread, and wait for it; whether it has ended.
 
         Python delivers it between two steps of Python code: a thread that is blocked in a call goes on until that
-        call returns.
+        call returns, and a lock that it is just taking may stay taken.
         """
-        if self.thread.ident is not None and self.thread.is_alive():
+        if self.thread.ident is not None and self.isAlive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(SystemExit))
             self.thread.join(STOP_WITHIN)
-        return not self.thread.is_alive()
+        return not self.isAlive()
 
     def isAlive(self) -> bool:  # noqa: N802 (the documented name)
         """Whether the thread is alive."""

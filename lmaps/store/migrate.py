@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -77,10 +78,10 @@ def _backup(connection: Connection, path: str, revision: str) -> None:
     target = f"{path}.{revision}.{times.now().replace(':', '')}.backup"
     mask = os.umask(0o177)
     try:
-        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM INTO ?", (target,))
+        driver: Any = connection.connection.driver_connection
+        driver.execute("VACUUM INTO ?", (target,))  # on the driver: it cannot run within a transaction
     finally:
         os.umask(mask)
-        connection.execution_options(isolation_level="SERIALIZABLE")
     log.info("before the upgrade the database was copied to %s", target)
 
 

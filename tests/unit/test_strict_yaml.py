@@ -12,9 +12,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
     max_leaves=15,
 )  # fmt: skip
-HOSTILE = (
-    "no on y 0777 0x1f 0o17 0b1 1e3 1_000 12:30:45 2026-11-23 ~ null .inf NaN = << - a # * & ! ' \" +1 .5 1. @ ` %"
-).split() + ["", " ", "a\nb\n", "\n", "\t", "\r\n", " x ", "\x01\x7f", "\x85", "\u2028", "😀", "key: value", "[a", "{b"]
+HOSTILE = [
+    *"no on y 0777 0x1f 0o17 0b1 1e3 1_000 12:30:45 2026-11-23 ~ null .inf NaN = << - a # * & ! ' \" +1 .5 1. @ ` %".split(),
+    *["", " ", "a\nb\n", "\n", "\t", "\r\n", " x ", "\x01\x7f", "\x85", "\u2028", "😀", "key: value", "[a", "{b"],
+]
 
 
 @given(VALUES)

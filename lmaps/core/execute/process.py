@@ -68,11 +68,13 @@ class Process:
         return [*self._readers, *ended] if self.outcome is None else []
 
     def _start(self, program: Program, folder: Path) -> "subprocess.Popen[bytes]":
+        environment = _environment(program, folder)
+        if shutil.which(program.argv[0], path=environment["PATH"]) is None:
+            raise HandlerFailed(f"cannot start {program.argv[0]}: there is no such program")
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writing, True)
         given = [writing]
         self._readers[reading] = Output(self._sink)
-        environment = _environment(program, folder)
         passed: tuple[int, ...] = ()
         if program.events:
             event_reading, event_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -48,15 +48,18 @@ class Dispatcher:
         self._on_hello = on_hello
         self._waiting: deque[Task] = deque()
         self._running: dict[str, Task] = {}
+        self._awaited: set[int] = set()
         self._refused: list[FromWorker] = []
         self._look = True
         self._not_before = 0.0
 
     def recover(self, state: Transaction) -> None:
-        """At the manager's start: what ran under an earlier daemon is `interrupted`."""
+        """At the manager's start: what ran under an earlier daemon is `interrupted`; else its worker will tell."""
         for job in state.jobs(states=["running"]):
             if job.boot_id != self.service.boot_id:
                 self._interrupt(state, job)
+            else:
+                self._awaited.add(job.id)
 
     def collect(self) -> Iterator["FromWorker"]:
         """What the workers say, as far as it waits. A hello ends it: what follows is heard when it is settled."""
@@ -80,8 +83,8 @@ class Dispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether no worker runs anything."""
-        return all(slot.token is None for slot in self.service.slots.values())
+        """Whether no worker runs anything, as far as all have said how it stands."""
+        return not self._awaited and all(slot.token is None for slot in self.service.slots.values())
 
     def take_moved(self) -> set[int]:
         """The jobs that have moved since the last call."""
@@ -184,9 +187,12 @@ class Dispatcher:
         """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
         slot = Slot(hello.slot, identity, hello.pid)
         for job in state.jobs(states=["running"]):
-            if job.slot == hello.slot and job.token == hello.token:
+            if job.slot != hello.slot:
+                continue
+            self._awaited.discard(job.id)
+            if job.token == hello.token:
                 slot.token, slot.job = job.token, job.id
-            elif job.slot == hello.slot:
+            else:
                 self._interrupt(state, job)
         known = slot.token is not None or hello.token in self._running
 

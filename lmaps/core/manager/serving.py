@@ -22,10 +22,16 @@ from lmaps.core.transport import Listener, Poller, listening, make_context
 from lmaps.core.units import load_units
 from lmaps.core.verbs import Later, Service, Visit
 from lmaps.core.verbs.units import handler_faults
+from lmaps.core.words import plural
 from lmaps.errors import Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
 from lmaps.store import Store, open_store
 
 log = logging.getLogger(__name__)
+
+
+def told(refused: ValidationFailed) -> str:
+    """An error and all its findings in one line of the log."""
+    return "; ".join([refused.message, *(f"{finding.place} {finding.message}" for finding in refused.errors)])
 
 
 class Manager:
@@ -54,6 +60,8 @@ class Manager:
             supervisor=os.getppid() if self._control is not None else None,
             reload=self._reload,
         )
+        for refused in self.service.units.errors:
+            log.error("%s", told(refused))
         self._wakeup = -1
         self._checked = False
 
@@ -136,7 +144,7 @@ class Manager:
             try:
                 self._reload()
             except ValidationFailed as refused:
-                log.error("%s", "; ".join([refused.message, *(f"{f.place} {f.message}" for f in refused.errors)]))
+                log.error("%s", told(refused))
 
     def _tell_supervisor(self, news: dict[str, Any]) -> None:
         if self._control is not None:
@@ -165,7 +173,7 @@ class Manager:
         self.service.units = loaded
         self._find_faults()
         self._check_units(lambda: None)
-        log.info("reloaded: %d units", len(loaded.units))
+        log.info("reloaded %s", plural(len(loaded.units), "unit"))
 
     def _find_faults(self) -> None:
         found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}

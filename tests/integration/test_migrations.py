@@ -1,0 +1,98 @@
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from lmaps.errors import StateUnusable
+from lmaps.store import Why, open_store
+from lmaps.store.migrate import known_revisions, migrations_directory
+
+
+@pytest.fixture
+def connection(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'm.db'}", poolclass=NullPool)
+    with engine.connect() as opened:
+        yield opened
+    engine.dispose()
+
+
+@pytest.fixture
+def config(connection):
+    made = Config(attributes={"connection": connection})
+    made.set_main_option("script_location", str(migrations_directory()))
+    return made
+
+
+def test_models_equal_migrations_and_there_is_one_head(config):
+    command.upgrade(config, "head")
+    command.check(config)
+    assert len(known_revisions()) == len(list((migrations_directory() / "versions").glob("*.py")))
+
+
+def test_up_down_up(config, connection):
+    command.upgrade(config, "head")
+    command.downgrade(config, "base")
+    tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
+    assert set(tables) <= {"alembic_version", "sqlite_sequence"}
+    command.upgrade(config, "head")
+
+
+def test_a_newer_database_is_refused_untouched(tmp_path):
+    path = tmp_path / "new.db"
+    open_store(str(path)).close()
+    with sqlite3.connect(path) as driver:
+        driver.execute("UPDATE alembic_version SET version_num = 'ffff'")
+    driver.close()
+    before = path.read_bytes()
+    with pytest.raises(StateUnusable, match=f"revision ffff.*knows up to {known_revisions()[-1]}"):
+        open_store(str(path))
+    assert path.read_bytes() == before
+
+
+def test_an_older_database_is_copied_and_upgraded(tmp_path, monkeypatch):
+    path = tmp_path / "old.db"
+    with open_store(str(path)) as store, store.transaction() as state:
+        state.create("web", Why("me"), [("a", "{}", "{}")], state.definition("web", "d", "{}"))
+    newer = tmp_path / "migrations"
+    _copy_with_one_more(migrations_directory(), newer)
+    monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)
+    with open_store(str(path)) as store, store.transaction() as state:
+        assert state.count("web") == 1
+    [backup] = tmp_path.glob("old.db.0001.*.backup")
+    assert backup.stat().st_mode & 0o777 == 0o600
+    with sqlite3.connect(backup) as driver:
+        assert driver.execute("SELECT count(*) FROM instance").fetchone() == (1,)
+    driver.close()
+
+
+def _copy_with_one_more(source: Path, target: Path) -> None:
+    for file in [*source.glob("*.py"), *source.glob("*.mako"), *source.glob("versions/*.py")]:
+        (target / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        (target / file.relative_to(source)).write_text(file.read_text())
+    head = known_revisions()[-1]
+    (target / "versions" / "9999_more.py").write_text(
+        f'from alembic import op\nrevision = "9999"\ndown_revision = "{head}"\n'
+        'def upgrade():\n    op.execute("CREATE TABLE more (x)")\ndef downgrade():\n    op.execute("DROP TABLE more")\n'
+    )
+
+
+def test_a_failing_migration_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = tmp_path / "old.db"
+    open_store(str(path)).close()
+    newer = tmp_path / "migrations"
+    _copy_with_one_more(migrations_directory(), newer)
+    failing = newer / "versions" / "9999_more.py"
+    failing.write_text(re.sub(r"\(x\)\"\)", '(x)"); raise RuntimeError("half way")', failing.read_text()))
+    monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)
+    with pytest.raises(RuntimeError, match="half way"):
+        open_store(str(path))
+    monkeypatch.undo()
+    open_store(str(path)).close()
+    with sqlite3.connect(path) as driver:
+        assert driver.execute("SELECT name FROM sqlite_master WHERE name = 'more'").fetchone() is None
+    driver.close()

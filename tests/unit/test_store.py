@@ -1,0 +1,247 @@
+import os
+import random
+import sqlite3
+import stat
+import sys
+
+import pytest
+
+from lmaps.errors import AnotherDaemon, StateUnusable
+from lmaps.store import Store, Why, open_store
+
+WHY = Why("me", "you", "cli", "because", "CHG1", "key")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(str(tmp_path / "state" / "lmaps.db")) as opened:
+        yield opened
+
+
+def create(store: Store, *keys: str, unit: str = "web") -> int:
+    with store.transaction() as state:
+        definition = state.definition(unit, "digest", "{}")
+        return state.create(
+            unit, WHY, [(key, f'{{"k":"{key}"}}', f'{{"k":"{key}"}}') for key in keys], definition
+        ).revision
+
+
+def rollback(store: Store, unit: str = "web") -> int | None:
+    with store.transaction() as state:
+        changeset = state.rollback(unit, WHY)
+        return changeset.revision if changeset else None
+
+
+def keys(store: Store, unit: str = "web") -> str:
+    with store.transaction() as state:
+        return "".join(instance.key for instance in state.instances(unit))
+
+
+@pytest.mark.parametrize(
+    ("story", "left", "undone"),
+    [
+        ("", "", ""),
+        ("-", "", ""),
+        ("a", "a", ""),
+        ("a -", "", "a"),
+        ("a - -", "", "a"),
+        ("a b", "ab", ""),
+        ("a b -", "a", "b"),
+        ("a b - -", "", "ab"),
+        ("a b - c", "ac", ""),
+        ("a b - c -", "a", "c"),
+        ("a b - c - -", "", "ac"),
+        ("ab c -", "ab", "c"),
+        ("ab c - -", "", "abc"),
+        ("a - b - c", "c", ""),
+        ("a b c - - d - -", "", "ad"),
+        ("a - a", "a", ""),
+        ("a - a - a -", "", "a"),
+    ],
+)
+def test_rollback_as_a_table(store, story, left, undone):
+    """A word creates an instance a letter in one change, ``-`` rolls back; undone is what redo brings, next first."""
+    for word in story.split():
+        if word == "-":
+            rollback(store)
+        else:
+            create(store, *word)
+    assert keys(store) == left
+    with store.transaction() as state:
+        changes = [change for changeset in state.undone("web") for change in state.changes(changeset.revision)]
+    assert "".join(change.after_key or "" for change in changes) == undone
+
+
+def test_the_state_is_a_function_of_the_changesets(store):
+    chosen = random.Random(7)  # noqa: S311 (no secret)
+    for number in range(200):
+        if chosen.random() < 0.4:
+            rollback(store)
+        else:
+            create(store, *(f"{number}.{part}" for part in range(chosen.randint(1, 3))))
+    with store.transaction() as state:
+        replayed = {}
+        for revision in range(1, state.revision() + 1):
+            for change in state.changes(revision):
+                replayed.pop(change.instance_id, None)
+                if change.after_key is not None:
+                    replayed[change.instance_id] = (
+                        change.after_key,
+                        change.after_given,
+                        change.after_completed,
+                        revision,
+                    )
+        stored = {i.id: (i.key, i.given, i.completed, i.revision) for i in state.instances("web")}
+    assert replayed == stored
+
+
+def test_revisions_count_all_units_without_gaps(store):
+    made = [create(store, "a"), create(store, "a", unit="other"), rollback(store), create(store, "b", unit="other")]
+    assert made == [1, 2, 3, 4]
+    with store.transaction() as state:
+        assert state.units() == ["other", "web"]
+        assert state.revision() == 4
+        assert state.revision_of("web") == 3
+        assert state.revision_of("nothing") is None
+
+
+def test_what_fails_is_undone_with_its_numbers(store):
+    create(store, "a")
+    with pytest.raises(KeyError), store.transaction() as state:
+        state.create("web", WHY, [("b", "{}", "{}")], state.definition("web", "digest", "{}"))
+        assert state.wrote
+        raise KeyError
+    assert keys(store) == "a"
+    assert create(store, "c") == 2
+
+
+def test_a_changeset_says_who_and_why(store):
+    create(store, "a")
+    with store.transaction() as state:
+        head = state.head("web")
+    assert (head.kind, head.author, head.on_behalf_of, head.door) == ("create", "me", "you", "cli")
+    assert (head.message, head.ticket, head.request_key) == ("because", "CHG1", "key")
+
+
+def test_instances_are_found_by_key(store):
+    create(store, *(f"k{number}" for number in range(1200)))
+    with store.transaction() as state:
+        found = state.find("web", [f"k{number}" for number in range(0, 1300, 100)])
+        assert len(found) == 12
+        assert state.count("web") == 1200
+        assert state.outdated("web", "digest") == []
+        assert len(state.outdated("web", "other")) == 1200
+        assert state.definition_text("web") == "{}"
+
+
+def test_jobs_and_their_lines(store):
+    create(store, "a")
+    with store.transaction() as state:
+        first = state.add_job("web", "apply", 1, "digest", WHY)
+        second = state.add_job("web", "apply", 1, "digest", WHY)
+        assert [job.id for job in state.queued()] == [first.id, second.id]
+        assert state.applied_revision("web") is None
+        assert state.pending("web") == 1
+        state.update_job(first.id, state="succeeded", started_at="now", summary={"ok": 1})
+        assert state.job(first.id).summary == {"ok": 1}
+        assert (state.applied_revision("web"), state.pending("web"), state.last_job("web").id) == (1, 0, first.id)
+        state.add_lines(1, 1, [{"at": "t", "stream": "output", "text": str(n)} for n in range(5)])
+        state.add_lines(1, 6, [{"at": "t", "stream": "event", "text": "", "event": {"event": "x"}}])
+        assert [line.number for line in state.lines(1, after=3)] == [4, 5, 6]
+        assert state.lines(1, after=5)[0].event == {"event": "x"}
+        assert state.line_count(1) == 6
+        assert [job.id for job in state.jobs(limit=1)] == [2]
+
+
+def test_a_change_and_its_rollback_leave_nothing_pending(store):
+    create(store, "a")
+    with store.transaction() as state:
+        job = state.add_job("web", "apply", 1, "digest", WHY)
+        state.update_job(job.id, state="succeeded")
+    create(store, "b")
+    with store.transaction() as state:
+        assert state.pending("web") == 1
+    rollback(store)
+    with store.transaction() as state:
+        assert state.pending("web") == 0
+    rollback(store)
+    with store.transaction() as state:
+        assert state.pending("web") == 3
+
+
+def test_an_answer_is_kept_under_its_key(store):
+    with store.transaction() as state:
+        assert state.request("k") is None
+        state.add_request("k", "digest", "create", "web", "{}", 1)
+        assert (state.request("k").digest, state.request("k").answer) == ("digest", "{}")
+
+
+def test_files_are_private_and_nobody_opens_them_but_sqlite(tmp_path):
+    opened = []
+
+    def hook(event, args):
+        if event == "open" and str(args[0]).endswith(("lmaps.db", "lmaps.db-wal", "lmaps.db-shm")):
+            opened.append(args[0])
+
+    sys.addaudithook(hook)
+    path = tmp_path / "state" / "lmaps.db"
+    with open_store(str(path)) as store:
+        create(store, "a")
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {"lmaps.db": 0o600, "lmaps.db-wal": 0o600, "lmaps.db.lineage": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert opened == []
+
+
+def test_state_survives_being_closed(tmp_path):
+    path = str(tmp_path / "lmaps.db")
+    with open_store(path) as store:
+        create(store, "a")
+    with open_store(path) as store:
+        assert keys(store) == "a"
+        assert create(store, "b") == 2
+
+
+def test_a_database_that_is_gone_is_not_begun_anew(tmp_path):
+    path = tmp_path / "lmaps.db"
+    open_store(str(path)).close()
+    path.unlink()
+    with pytest.raises(StateUnusable, match="is gone"):
+        open_store(str(path))
+
+
+def test_a_database_in_use_is_refused(tmp_path):
+    path = str(tmp_path / "lmaps.db")
+    open_store(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(AnotherDaemon):
+        open_store(path)
+    other.close()
+
+
+@pytest.mark.parametrize("damage", ["text", "tail", "foreign"])
+def test_a_damaged_or_foreign_database_is_refused(tmp_path, damage):
+    path = tmp_path / "other.db"
+    if damage == "foreign":
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE theirs (x)")
+        other.close()
+    else:
+        with open_store(str(path)) as store:
+            create(store, "a")
+        with path.open("r+b") as file:
+            if damage == "text":
+                file.write(b"this is no database")
+            else:
+                file.truncate(path.stat().st_size - 4096)
+    with pytest.raises(StateUnusable) as refused:
+        open_store(str(path))
+    assert refused.value.daemon_level == 65
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateUnusable, match="cannot keep state in"):
+        open_store(str(tmp_path / "file" / "lmaps.db"))
+    assert os.listdir(tmp_path) == ["file"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lmaps.core.commands import legacy, output
+from lmaps.core.commands import output
 from lmaps.core.commands.session import Session, global_options
 from lmaps.errors import Finding, LmapsError
 
@@ -132,6 +132,8 @@ def _root(ctx: click.Context, /, daemon: bool, **flags: Any) -> None:
 
         ctx.exit(supervisor.start(["--config", session.config] if session.config else []))
     elif ctx.invoked_subcommand is None:
+        from lmaps.core.commands import legacy  # noqa: PLC0415 (help does without)
+
         asked = legacy.Flags(**flags)
         if not asked.any():
             click.echo(ctx.get_help())
@@ -144,9 +146,9 @@ def print_response(msg: Any, format: str = "dict") -> None:  # noqa: A002 (the d
     click.echo(output.render(msg, format), nl=False)
 
 
-def start(args: list[str] | None = None) -> None:
+def start(args: list[str] | None = None, session: Session | None = None) -> None:
     """Run ``lmaps``: the process ends with the exit code of what was asked for."""
-    session = Session()
+    session = session or Session()
     try:
         code = get_parser().main(args, prog_name="lmaps", standalone_mode=False, obj=session)
     except LmapsError as error:

@@ -14,6 +14,7 @@ from lmaps.plugins.ansible_playbook.names import is_usable
 from lmaps.plugins.ansible_playbook.variables import variables_file
 
 CALLBACKS = Path(__file__).parent / "callback"
+NO_VARIABLE = "cannot be a variable: Ansible keeps the name, or it is none"
 _WORDS = {"type": "array", "items": {"type": "string"}, "default": []}
 
 
@@ -106,8 +107,12 @@ class AnsiblePlaybook(UnitHandler):
         if not playbook.is_file():
             found.append(Finding(f"there is no playbook {playbook}", ("handler", "args", "playbook")))
         if unit.data_type != "YamlFile" and not is_usable(unit.store_key):
-            text = f"{unit.store_key} cannot be a variable: Ansible keeps the name, or it is none"
-            found.append(Finding(text, ("meta", "store_key") if "store_key" in unit.definition["meta"] else ("meta",)))
+            found.append(
+                Finding(
+                    f"{unit.store_key} {NO_VARIABLE}",
+                    ("meta", "store_key") if "store_key" in unit.definition["meta"] else ("meta",),
+                )
+            )
         if unit.data_type == "YamlFile":
             found += _top_level_faults(unit)
         return [unit.locate(finding) for finding in found]
@@ -117,9 +122,7 @@ def _top_level_faults(unit: Unit) -> list[Finding]:
     """A YamlFile's properties are variables themselves: they have to be known from the schema, and usable."""
     properties = unit.params.get("properties", {}) if isinstance(unit.params, dict) else {}
     found = [
-        Finding(
-            f"{name} cannot be a variable: Ansible keeps the name, or it is none", (*unit.params_at, "properties", name)
-        )
+        Finding(f"{name} {NO_VARIABLE}", (*unit.params_at, "properties", name), on_key=True)
         for name in properties
         if not is_usable(name)
     ]

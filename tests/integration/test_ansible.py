@@ -1,0 +1,125 @@
+"""Real ansible-playbook: what a client sends is text, whatever it looks like."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lmaps import Client
+from tests.daemons import RunningDaemon, until
+
+BESIDE = Path(sys.executable).parent / "ansible-playbook"
+pytestmark = [
+    pytest.mark.ansible,
+    pytest.mark.skipif(
+        not BESIDE.exists() and not shutil.which("ansible-playbook"), reason="ansible-playbook is not installed"
+    ),
+]
+
+UNIT = """\
+meta: {name: site, data_type: YamlKeyList, store_key: sites}
+handler: {type: ansible_playbook, args: {playbook: site.yml}}
+params:
+  type: object
+  properties:
+    own: {type: string, default: "{{ 6 * 7 }}"}
+"""
+DUMP = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: write down what came
+      copy: {dest: "{{ lookup('env', 'HOME') }}/came.json", content: "{{ sites | to_json }}"}
+    - name: look at every key and value
+      debug: {msg: "{{ item.key }} {{ item.value }}"}
+      loop: "{{ sites[0].deep | dict2items }}"
+      loop_control: {label: one}
+"""
+FAILING = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: fine
+      debug: {msg: hello}
+    - name: breaks
+      command: sh -c 'echo why >&2; exit 3'
+    - name: never
+      debug: {msg: no}
+"""
+
+
+def hostile(sentinel: Path) -> list[str]:
+    templates = [
+        "{{ lookup('pipe', 'TOUCH') }}",
+        "{% set x = lookup('pipe', 'TOUCH') %}{{ x }}",
+        "{{ cycler.__init__.__globals__.os.system('TOUCH') }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ hostvars }}", "{{ sites }}", "{{ undefined_variable }}", "{{", "}}", "{%", "%}", "{# comment #}",
+        "#jinja2: variable_start_string:'[%'", "[[ 1 ]]", "${x}", "$(TOUCH)", "`TOUCH`", "; TOUCH", "| TOUCH",
+    ]  # fmt: skip
+    yaml_like = (
+        "no yes on off true null ~ 0777 0x1f 0b1 1e3 1_000 12:30:45 2026-11-23 .inf .nan = << - * & ! % @ ` : ? , [ ] { }"
+    ).split()
+    markers = [
+        "!unsafe x", "!vault |", "!!python/object/apply:os.system [id]", "__ansible_unsafe", "__ansible_vault",
+        "&anchor", "*alias", "- item", "key: value", "# comment", "'", '"', "\\", "\\n", "a\\x41", "---", "...", "--- a",
+    ]  # fmt: skip
+    spaces = ["", " ", "  lead", "trail  ", "a\nb", "a\n", "\n", "\t", "\r\n", "a\r"]
+    characters = ["é", "日本語", "😀", "\u2028", "\x85", "\x01", "\x7f", "\u200b", "\ufeff"]
+    templates = [text.replace("TOUCH", f"touch {sentinel}") for text in templates]
+    return [*templates, *yaml_like, *markers, *spaces, *characters]
+
+
+def apply(daemon: RunningDaemon, unit: str) -> tuple[dict[str, object], list[str]]:
+    with Client(daemon.endpoint) as client:
+        job = client.call("apply", unit=unit).job
+        ended = until(lambda: _ended(client, job), within=90)
+        return ended, [line["text"] for line in client.call("lines", job=job).extra["lines"]]
+
+
+def _ended(client: Client, job: int | None) -> dict[str, object] | None:
+    found: dict[str, object] = client.call("lines", job=job, after=10_000, wait_ms=2000).extra["job"]
+    return found if found["state"] not in ("queued", "running") else None
+
+
+def test_hostile_text_arrives_exact_and_inert(start_daemon: Callable[..., RunningDaemon], tmp_path: Path) -> None:
+    daemon = start_daemon(UNIT, wait=False)
+    (daemon.unit_dir / "site.yml").write_text(DUMP)
+    daemon.wait_ready()
+    sentinel = tmp_path / "sentinel"
+    corpus = hostile(sentinel)
+    assert len(corpus) >= 80
+    given = {
+        "deep": {text: text for text in corpus},
+        "list": corpus,
+        "__ansible_unsafe": "x",
+        "__ansible_type": {"a": "b"},
+    }
+    with Client(daemon.endpoint) as client:
+        client.call("create", unit="site", instances=[given])
+    ended, output = apply(daemon, "site")
+    assert ended["state"] == "succeeded", output
+    came = json.loads((daemon.directory / "came.json").read_text())
+    assert came == [given | {"own": came[0]["own"]}]
+    assert str(came[0]["own"]) == "42"
+    assert not sentinel.exists()
+
+
+def test_a_failing_task_and_a_playbook_that_cannot_be_read(start_daemon: Callable[..., RunningDaemon]) -> None:
+    daemon = start_daemon(UNIT, wait=False)
+    playbook = daemon.unit_dir / "site.yml"
+    playbook.write_text(FAILING)
+    daemon.wait_ready()
+    ended, output = apply(daemon, "site")
+    assert (ended["state"], ended["rc"]) == ("failed", 2)
+    assert ended["summary"] == {"ok": 1, "changed": 0, "failed": 1, "unknown": 0}
+    assert output[:4] == ["PLAY [all]", "TASK [fine]", "ok: localhost", "TASK [breaks]"]
+    assert output[4].startswith("failed: localhost: non-zero return code; why")
+    playbook.write_text("- hosts: [")
+    ended, output = apply(daemon, "site")
+    assert (ended["state"], ended["rc"]) == ("failed", 4)
+    assert "YAML" in "\n".join(output) or "yaml" in "\n".join(output)
+    assert not list((daemon.directory / "jobs").glob("*/*")), "job folders are gone"

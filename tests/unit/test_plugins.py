@@ -1,0 +1,162 @@
+"""Every handler that is shipped keeps the contract; each says the right thing to run."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lmaps.core import strict_yaml
+from lmaps.core.handlers import State, UnitHandler
+from lmaps.core.schema import Schema, lint
+from lmaps.core.units import parse_unit
+from lmaps.errors import UnitUnusable
+from lmaps.plugins import find_handlers
+from lmaps.plugins.ansible_playbook.names import RESERVED, is_usable
+from lmaps.plugins.ansible_playbook.variables import ClientText, mark, variables_file
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HANDLERS = find_handlers([str(EXAMPLES / "handlers")])
+
+
+def unit(text, file="/units/web.yaml"):
+    return parse_unit(strict_yaml.load(text, file=file)[0])
+
+
+def state(unit, given):
+    return State(unit, 1, given, [unit.complete(document) for document in given])
+
+
+@pytest.mark.parametrize("name", list(HANDLERS.found))
+def test_the_contract(name):
+    handler = HANDLERS.get(name)
+    assert issubclass(handler, UnitHandler)
+    assert handler.type == name
+    assert (handler.__doc__ or "").strip().endswith(".")
+    assert handler.preview in ("none", "partial", "full")
+    assert lint(handler.args_schema) == []
+    assert Schema(handler.args_schema).findings({"unknown": 1}), "args have to be closed"
+    assert handler.is_pure_python() or handler.program is not UnitHandler.program
+    assert handler.describe() == json.loads(json.dumps(handler.describe()))
+
+
+def test_what_is_shipped():
+    assert {"ansible_playbook", "command", "noop"} <= HANDLERS.found.keys()
+    with pytest.raises(UnitUnusable, match="did you mean command?"):
+        HANDLERS.get("comand")
+
+
+def test_a_broken_plugin_spares_the_others(tmp_path):
+    (tmp_path / "raises.py").write_text("raise ValueError('not today')")
+    (tmp_path / "empty.py").write_text("")
+    (tmp_path / "syntax.py").write_text("def")
+    (tmp_path / "nameless.py").write_text(
+        "from lmaps.core.handlers import UnitHandler\nclass Nameless(UnitHandler):\n    'Nameless.'\n"
+    )
+    (tmp_path / "good.py").write_text(
+        "from lmaps.core.handlers import UnitHandler\nclass Good(UnitHandler):\n    'Good.'\n    type = 'good'\n"
+    )
+    found = find_handlers([str(tmp_path)])
+    assert found.get("good").describe()["doc"] == "Good."
+    assert found.get("noop")
+    assert found.describe()["good"]["source"] == str(tmp_path / "good.py")
+    for name, words in (
+        ("raises", "not today"),
+        ("empty", "no UnitHandler"),
+        ("syntax", "SyntaxError"),
+        ("nameless", "no type"),
+    ):
+        with pytest.raises(UnitUnusable, match=words):
+            found.get(name)
+
+
+def test_command_says_what_to_run(tmp_path):
+    text = (
+        "meta: {name: web}\nhandler: {type: command, args: {argv: [./bin/x, '{state}', '$HOME'], cwd: sub,"
+        " environment: {A: b}, changed: [10]}}\n"
+    )
+    web = unit(text)
+    program = HANDLERS.get("command")(context=web).program(state(web, [{"a": "; rm -rf /"}]), tmp_path)
+    assert program.argv == ("/units/bin/x", f"{tmp_path}/state.json", "$HOME")
+    assert json.loads(program.stdin) == json.loads(program.files["state.json"]) == [{"a": "; rm -rf /"}]
+    assert (program.cwd, program.environment, program.success) == ("/units/sub", {"A": "b"}, {0, 10})
+    [finding] = HANDLERS.get("command").check(web)
+    assert finding.message == "there is no program /units/./bin/x" or "bin/x" in finding.message
+
+
+def test_noop_prints_the_state(tmp_path, capsys):
+    web = unit("meta: {name: web, data_type: YamlKeyList, store_key: vhosts}")
+    HANDLERS.get("noop")(context=web).apply(state(web, [{"a": "no"}]), tmp_path)
+    assert capsys.readouterr().out == "vhosts:\n- a: 'no'\n"
+
+
+SITE = """\
+meta: {name: site, data_type: YamlKeyList, store_key: sites}
+handler: {type: ansible_playbook, args: {playbook: p/site.yml, tags: [a, b], become: true, limit: web, extra_args: [-v]}}
+params: {properties: {name: {type: string}, title: {type: string, default: "{{ now() }}"}}}
+"""
+
+
+def test_ansible_says_what_to_run(tmp_path):
+    site = unit(SITE)
+    program = HANDLERS.get("ansible_playbook")(context=site).program(state(site, [{"name": "x"}]), tmp_path)
+    assert program.argv[0].endswith("/ansible-playbook")
+    assert program.argv[1:] == (
+        *("--inventory", "localhost,", "--extra-vars", f"@{tmp_path}/vars.yaml"),
+        *("--limit", "web", "--tags", "a,b", "--become", "-v", "--", "/units/p/site.yml"),
+    )
+    assert program.environment["ANSIBLE_CONFIG"] == f"{tmp_path}/ansible.cfg"
+    assert program.environment["ANSIBLE_ROLES_PATH"] == "/units/p/roles"
+    assert program.events
+    assert not any("x" in word.split("/") for word in program.argv)
+
+
+def test_the_clients_text_is_marked_and_the_authors_is_not():
+    site = unit(SITE)
+    text = variables_file(state(site, [{"name": "{{ lookup('pipe', 'id') }}"}])).decode()
+    assert text.startswith("---\n")
+    assert "!unsafe \"{{ lookup('pipe', 'id') }}\"" in text
+    assert 'title": "{{ now() }}"' in text or '"title": "{{ now() }}"' in text
+
+
+@pytest.mark.parametrize("text", ["no", "", "0777", "12:30", "~", "1e3", "2026-11-23", "null", "=", "<<"])
+def test_text_that_yaml_would_read_as_something_else_is_left_literal(text):
+    site = unit(SITE)
+    dumped = variables_file(state(site, [{"name": text}])).decode()
+    assert yaml.safe_load(dumped.replace("!unsafe ", ""))["sites"][0]["name"] == text
+
+
+def test_marking_goes_by_origin_keys_too():
+    marked = mark(
+        {"a": {"k": "v", "d": "w"}, "l": ["x", {"y": "z"}], "n": 1}, {"a": {"k": "v"}, "l": ["x", {"y": "z"}], "n": 1}
+    )
+    kinds = {key: type(key) is ClientText for key in marked["a"]}
+    assert kinds == {"k": True, "d": False}
+    assert type(marked["a"]["k"]) is ClientText
+    assert type(marked["a"]["d"]) is str
+    assert [type(marked["l"][0]), type(marked["l"][1]["y"])] == [ClientText, ClientText]
+
+
+@pytest.mark.parametrize(
+    "name", ["ansible_become", "hosts", "item", "vars", "lookup", "with-dash", "1st", "groups", "a\n"]
+)
+def test_names_that_ansible_keeps(name):
+    assert not is_usable(name)
+    assert name in RESERVED or not name.isidentifier() or name.startswith("ansible_")
+
+
+def test_a_unit_whose_names_ansible_keeps_is_faulty(tmp_path):
+    (tmp_path / "p.yml").write_text("[]")
+    check = HANDLERS.get("ansible_playbook").check
+    args = "handler: {type: ansible_playbook, args: {playbook: p.yml}}\n"
+    file = str(tmp_path / "u.yaml")
+    good = "meta: {name: a, data_type: YamlFile, strict: true}\n" + args + "params: {properties: {relay: {}}}\n"
+    assert check(unit(good, file)) == []
+    [reserved] = check(unit(good.replace("relay", "hosts"), file))
+    assert reserved.place == f"{file}:3:23"
+    [open_] = check(unit(good.replace(", strict: true", ""), file))
+    assert "has to be closed" in open_.message
+    [key] = check(unit("meta: {name: a, store_key: item}\n" + args, file))
+    assert key.place == f"{file}:1:28"
+    [missing] = check(unit(good.replace("p.yml", "q.yml"), file))
+    assert "there is no playbook" in missing.message

@@ -38,7 +38,7 @@ floors: setup    ## who may import whom
 	$(BIN)/lint-imports
 
 docs: setup      ## the generated reference is the one that is committed
-	$(BIN)/python scripts/reference --check
+	$(BIN)/python scripts/reference.py --check
 
 check: lint types floors docs test unit-others ## everything that must hold before a change lands
 

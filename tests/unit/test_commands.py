@@ -73,7 +73,7 @@ class StandIn:
                 if request.args.get("instances")
                 else {"state": {"root": [{"host": "a", "port": 80}]}}
             )
-            return Reply("", extra={"unit": "web", **instances})
+            return Reply("", extra={"unit": "web", "primary_key": "host", **instances})
         return self.answers[request.verb]
 
     def close(self):
@@ -116,8 +116,8 @@ web   YamlKeyList  noop     1          r4        -        pending 1
          ("create", {"unit": "web", "instances": [{"host": "7"}], "message": "why", "ticket": "T"}), "created  a  r4\n"),
         ("create --set port=7 -u web -o name", ("create", {"unit": "web", "instances": [{"port": 7}]}), "a\n"),
         ("show web", ("show", {"unit": "web", "ids": [], "reverse": False}), "root:\n- host: a\n  port: 80\n"),
-        ("show-summary --unit web a -o table", ("show", {"unit": "web", "ids": ["a"], "instances": True}), "ID  HOST  PORT\na   a     80\n"),
-        ("show web --instances -o table", ("show", {"unit": "web", "ids": [], "instances": True}), "ID  REV  HOST  PORT\na   r4   a     80\n"),
+        ("show-summary --unit web a -o table", ("show", {"unit": "web", "ids": ["a"], "instances": True}), "ID  PORT\na   80\n"),
+        ("show web --instances -o table", ("show", {"unit": "web", "ids": [], "instances": True}), "ID  REV  PORT\na   r4   80\n"),
         ("jobs web --state failed -o name", ("jobs", {"unit": "web", "state": "failed", "limit": 20}), "1\n"),
         ("logs 1", ("lines", {"job": 1, "after": 0}), "TASK [x]\ndone\n"),
         ("logs 1 --since 1", ("lines", {"job": 1, "after": 1}), "done\n"),

@@ -117,17 +117,18 @@ def show(
     wanted = [*([unit] if unit_option and unit else []), *ids]
     by_row = instances or session.output_format in ("table", "name")
     if by_row:
-        rows = session.call("show", unit=name, ids=wanted, instances=True).extra["instances"]
-        table = _table(rows[::-1] if reverse else rows, with_revision=instances)
+        extra = session.call("show", unit=name, ids=wanted, instances=True).extra
+        rows = extra["instances"][::-1] if reverse else extra["instances"]
+        table = _table(rows, extra["primary_key"], with_revision=instances)
         session.data([_without_short(row) for row in rows], table, [row["id"] for row in rows])
         return
     extra = session.call("show", unit=name, ids=wanted, reverse=reverse).extra
     session.data(extra["state"])
 
 
-def _table(rows: Sequence[dict[str, Any]], *, with_revision: bool) -> Table:
-    """A row an instance, the ID first, then its properties."""
-    names = list(dict.fromkeys(name for row in rows for name in row["completed"]))
+def _table(rows: Sequence[dict[str, Any]], primary_key: str | None, *, with_revision: bool) -> Table:
+    """A row an instance, the ID first, then its properties; the primary key is the ID already."""
+    names = [name for name in dict.fromkeys(name for row in rows for name in row["completed"]) if name != primary_key]
     lead = ("ID", "REV") if with_revision else ("ID",)
     cells = [
         (

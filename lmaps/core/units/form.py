@@ -14,9 +14,17 @@ from lmaps.errors import Finding, UnitRefused, ValidationFailed
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 DATA_TYPES = ("YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict")
 
-_TEXT = {"type": "string", "minLength": 1}
-_TEXTS = {"type": "array", "items": _TEXT}
-_DURATION = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
+_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
+_DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "description": description}
+
+
+def _later(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema | {"description": "Accepted; a later version acts on it."}
+
 
 FORM = Schema(
     {
@@ -28,40 +36,55 @@ FORM = Schema(
                 "type": "object",
                 "required": ["name"],
                 "additionalProperties": False,
+                "description": "What the unit is.",
                 "properties": {
-                    "name": _TEXT,
-                    "data_type": {"enum": list(DATA_TYPES), "default": "YamlList"},
-                    "store_key": _TEXT | {"default": "root"},
-                    "store_root": {"type": "string"},
-                    "primary_key": _TEXT,
-                    "strict": {"type": "boolean", "default": False},
-                    "require": {"type": "array", "items": {"enum": ["message", "ticket"]}},
-                    "unique": _TEXTS,
-                    "max_instances": {"type": "integer", "minimum": 1},
-                    "keep": {
-                        "type": "object",
-                        "properties": {"count": {"type": "integer", "minimum": 1}, "age": _DURATION},
-                        "additionalProperties": False,
+                    "name": _text("The unit's name: 1 to 64 letters, digits, dots, hyphens, underscores."),
+                    "data_type": {
+                        "enum": list(DATA_TYPES),
+                        "default": "YamlList",
+                        "description": "How instances are shown to the handler.",
                     },
+                    "store_key": _text("The key below which they are shown.") | {"default": "root"},
+                    "store_root": _text("The original's directory; accepted and not used."),
+                    "primary_key": _text("The property whose value names an instance; else its content does."),
+                    "strict": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Refuse properties that the schema does not know.",
+                    },
+                    "require": _later({"type": "array", "items": {"enum": ["message", "ticket"]}}),
+                    "unique": _later(_TEXTS),
+                    "max_instances": _later({"type": "integer", "minimum": 1}),
+                    "keep": _later(
+                        {
+                            "type": "object",
+                            "properties": {
+                                "count": _later({"type": "integer", "minimum": 1}),
+                                "age": _later(_DURATION),
+                            },
+                            "additionalProperties": False,
+                        }
+                    ),
                 },
             },
             "handler": {
                 "type": "object",
                 "default": {},
                 "additionalProperties": False,
+                "description": "What carries the state to the host.",
                 "properties": {
-                    "type": _TEXT | {"default": "noop"},
-                    "args": {"type": "object", "default": {}},
-                    "name": {"type": "string"},
-                    "params": {"type": ["object", "boolean"]},
-                    "lock": _TEXTS,
-                    "timeout": _DURATION,
-                    "idle_timeout": _DURATION,
-                    "probe": _TEXTS | {"minItems": 1},
-                    "on_interrupt": {"enum": ["rerun"]},
+                    "type": _text("The handler: lmaps handlers lists them.") | {"default": "noop"},
+                    "args": {"type": "object", "default": {}, "description": "Its arguments."},
+                    "name": {"type": "string", "description": "A label for people."},
+                    "params": {"type": ["object", "boolean"], "description": "The schema, where the original had it."},
+                    "lock": _later(_TEXTS),
+                    "timeout": _later(_DURATION),
+                    "idle_timeout": _later(_DURATION),
+                    "probe": _later(_TEXTS | {"minItems": 1}),
+                    "on_interrupt": _later({"enum": ["rerun"]}),
                 },
             },
-            "params": {"type": ["object", "boolean"]},
+            "params": {"type": ["object", "boolean"], "description": "The JSON Schema of an instance."},
         },
     }
 )

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Write docs/reference/ from the code, or with --check say whether it is what is committed."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lmaps.core import config, shell
+from lmaps.core.commands.session import global_options
+from lmaps.core.daemon.command import command as lmapsd
+from lmaps.core.tasks import ON_MANAGER, TASKS
+from lmaps.core.units.form import FORM
+from lmaps.core.verbs import VERBS
+from lmaps.errors import error_tree
+from lmaps.plugins import find_handlers
+
+DIRECTORY = Path(__file__).parents[1] / "docs" / "reference"
+HEAD = "<!-- Written by scripts/reference.py from the code. -->\n\n"
+
+
+def usage(command: click.Command, path: str) -> Iterator[str]:
+    context = click.Context(command, info_name=path, max_content_width=100)
+    yield f"## {path}\n"
+    yield f"```\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            yield from usage(command.get_command(context, name), f"{path} {name}")  # type: ignore[arg-type]
+
+
+def commands() -> Iterator[str]:
+    yield "# Commands\n"
+    yield "Global options may stand before a command or after it; other options before or after arguments.\n"
+    group = shell.get_parser()
+    context = click.Context(group, info_name="lmaps", max_content_width=100)
+    yield f"## lmaps\n\n```\n{group.get_help(context)}\n```\n"
+    for name in shell.COMMANDS:
+        yield from usage(group.get_command(context, name), f"lmaps {name}")  # type: ignore[arg-type]
+    aliases = ", ".join(f"`{alias}` is `{name}`" for alias, name in shell.ALIASES.items())
+    yield f"Aliases: {aliases}. Global options: {', '.join(f'`{o.opts[0]}`' for o in global_options(hidden=False))}.\n"
+    yield from usage(lmapsd, "lmapsd")
+
+
+def keys(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, below in schema.get("properties", {}).items():
+        default = f"`{below['default']}`" if "default" in below and below["default"] != {} else ""
+        kind = below.get("type") or ("one of " + ", ".join(below["enum"]) if "enum" in below else "duration")
+        told = " or ".join(kind) if isinstance(kind, list) else kind
+        yield f"| `{prefix}{name}` | {told} | {default} | {below.get('description', '')} |"
+        yield from keys(below, f"{prefix}{name}.")
+
+
+def configuration() -> Iterator[str]:
+    yield "# Configuration\n"
+    names = ", ".join(f"`{name}`" for name in config.NAMES)
+    places = ", ".join(f"`{place}`" for place in config.DIRECTORIES)
+    yield f"The first of {names} in the first of {places}; or the file that `--config` or `LMAPS_CONFIG` names."
+    yield "Every key is optional. Relative paths count from the file. Where the table has no default it depends on the user:"
+    yield "root's state and sockets lie in `/var/lib/lmaps` and `/run/lmaps`, others' in the XDG directories.\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    yield from keys(config.SCHEMA)
+    yield "\n## Unit files\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    yield from keys(FORM.definition)
+    yield ""
+
+
+def verbs() -> Iterator[str]:
+    yield "# Verbs\n"
+    yield 'What a request may ask for: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ...}`.'
+    yield "The answer is `{message, level, extra, id, code, errors, revision, job}`; `level` is the exit code.\n"
+    yield "| verb | right | arguments | what it does |\n|---|---|---|---|"
+    for name, verb in VERBS.items():
+        args = ", ".join(f"`{arg}`" + ("" if arg in verb.required else "?") for arg in verb.properties)
+        yield f"| `{name}` | {verb.right} | {args} | {first_line(verb.function)} |"
+    yield "\n## Errors\n"
+    yield "| code | level | lmapsd | meaning |\n|---|---|---|---|"
+    for error in error_tree():
+        yield f"| `{error.code}` | {error.level} | {error.daemon_level} | {first_line(error)} |"
+    yield "\n## Tasks\n"
+    yield "Run by name through `Manager.run_task`.\n"
+    yield "| task | runs on | what it does |\n|---|---|---|"
+    for name, task in TASKS.items():
+        yield f"| `{name}` | {'the manager' if name in ON_MANAGER else 'a worker'} | {first_line(task)} |"
+    yield ""
+
+
+def handlers() -> Iterator[str]:
+    yield "# Handlers\n"
+    for name, told in find_handlers().describe().items():
+        yield f"## {name}\n\n{told['doc']} Preview: {told['preview']}.\n"
+        if told["args_schema"].get("properties"):
+            yield "| argument | type | default | meaning |\n|---|---|---|---|"
+            yield from keys(told["args_schema"])
+            yield ""
+
+
+def first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().partition("\n")[0]
+
+
+PAGES = {"commands.md": commands, "configuration.md": configuration, "verbs.md": verbs, "handlers.md": handlers}
+
+
+def main() -> None:
+    stale = []
+    for name, page in PAGES.items():
+        text = HEAD + "\n".join(line.rstrip() for line in "\n".join(page()).splitlines()) + "\n"
+        path = DIRECTORY / name
+        if "--check" not in sys.argv:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            stale.append(name)
+    if stale:
+        sys.exit(f"docs/reference is not what the code says: {', '.join(stale)}; run scripts/reference.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -57,7 +57,7 @@ def configuration() -> Iterator[str]:
     names = ", ".join(f"`{name}`" for name in config.NAMES)
     places = ", ".join(f"`{place}`" for place in config.DIRECTORIES)
     yield f"The first of {names} in the first of {places}; or the file that `--config` or `LMAPS_CONFIG` names."
-    yield "Every key is optional. Relative paths count from the file. Where the table has no default it depends on the user:"
+    yield "Every key is optional. Relative paths count from the file. Where there is no default it depends on the user:"
     yield "root's state and sockets lie in `/var/lib/lmaps` and `/run/lmaps`, others' in the XDG directories.\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     yield from keys(config.SCHEMA)
@@ -69,7 +69,7 @@ def configuration() -> Iterator[str]:
 
 def verbs() -> Iterator[str]:
     yield "# Verbs\n"
-    yield 'What a request may ask for: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ...}`.'
+    yield 'A request: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ...}`.'
     yield "The answer is `{message, level, extra, id, code, errors, revision, job}`; `level` is the exit code.\n"
     yield "| verb | right | arguments | what it does |\n|---|---|---|---|"
     for name, verb in VERBS.items():

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import zmq
+
 BIN = Path(sys.executable).parent
 
 WEB = """\
@@ -150,3 +152,22 @@ class RunningDaemon:
         finally:
             for pid in self.everything():
                 os.kill(pid, signal.SIGKILL)
+
+
+class Raw:
+    """A client that sends what it likes."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.connect(endpoint)
+
+    def ask(self, *frames: bytes) -> dict[str, Any]:
+        self.socket.send_multipart([b"", *frames])
+        assert self.socket.poll(10_000), "no answer"
+        answer: dict[str, Any] = json.loads(self.socket.recv_multipart()[1])
+        return answer
+
+    def close(self) -> None:
+        self.context.destroy(0)

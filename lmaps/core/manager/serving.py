@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from lmaps.core import tasks
 from lmaps.core.config import Config
@@ -67,13 +67,20 @@ class Manager:
 
     def start(self) -> None:
         """Open the state, listen, and serve until SIGTERM or until the supervisor is gone."""
+        with self.serving(), self._stopped_by_sigterm():
+            while self.running:
+                self.turn()
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[Self]:
+        """Within the block the state is open and clients can connect; they are served by `turn` and `run_task`."""
         self._open()
         try:
-            with listening(self._clients, self._workers), self._stopped_by_sigterm():
-                while self.running:
-                    self.turn()
+            with listening(self._clients, self._workers):
+                yield self
         finally:
-            self.close()
+            self._store.close()
+            self._context.term()
 
     @contextlib.contextmanager
     def _stopped_by_sigterm(self) -> Iterator[None]:
@@ -107,11 +114,6 @@ class Manager:
         with self._store.transaction() as state:
             self._dispatcher.recover(state)
         self.running = True
-
-    def close(self) -> None:
-        """Close the database and the sockets."""
-        self._store.close()
-        self._context.term()
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.running = False

@@ -1,0 +1,146 @@
+"""A real worker in a process of its own, with this test as its manager."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmaps.core.config import load_config
+from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, decode, encode
+from lmaps.core.transport import Listener, make_context
+from lmaps.core.units import load_units
+from tests.daemons import is_alive, until
+
+UNIT = """\
+meta: {name: talk, primary_key: id}
+handler: {type: command, args: {argv: [sh, -c, 'echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; sleep 600 & wait']}}
+params: {type: object, required: [id], properties: {id: {type: string}}}
+"""
+
+WORKER = """
+import sys
+from lmaps.core.config import load_config
+from lmaps.core.worker import Worker
+config = load_config(sys.argv[1])
+Worker(config["rpc"]["worker_bind"], config, 1, 0).start()
+"""
+
+
+class AsManager:
+    """The manager's end, by hand."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "units.d").mkdir()
+        (directory / "units.d" / "talk.yaml").write_text(UNIT)
+        (directory / "lmaps.yaml").write_text("rpc: {worker_bind: ipc://w.sock}\ndb: lmaps.db\n")
+        self.config = load_config(str(directory / "lmaps.yaml"))
+        self.uri = self.config["rpc"]["worker_bind"]
+        self.directory = directory
+        self.context = make_context()
+        self.listener = Listener(self.context, [self.uri])
+        self.listener.listen()
+        self.identity = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def hear(self, kind: type) -> Any:
+        def find() -> Any:
+            incoming = self.listener.receive()
+            if incoming is None:
+                return None
+            self.identity = incoming.identity
+            message = decode(incoming.body)
+            return message if isinstance(message, kind) else None
+
+        return until(find)
+
+    def say(self, message: ManagerMessage) -> None:
+        self.listener.send(self.identity, encode(message))
+
+    def restart(self) -> None:
+        """As a killed manager that is replaced: the connection is lost, and made anew."""
+        self.listener.close()
+        self.listener = Listener(self.context, [self.uri])
+        self.listener.listen()
+
+    def apply(self) -> None:
+        unit = load_units(self.config).units["talk"]
+        rows = [{"id": "a"}]
+        self.say(Run("t1", "apply", kwargs={
+            "unit": "talk", "digest": unit.digest, "revision": 1, "job": 5, "given": rows, "completed": rows,
+        }))  # fmt: skip
+
+    @property
+    def folder(self) -> Path:
+        return self.directory / "jobs" / "1" / "5"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.listener.close()
+        self.context.term()
+
+
+@pytest.fixture
+def manager(short_path: Path) -> Iterator[AsManager]:
+    made = AsManager(short_path)
+    yield made
+    made.close()
+
+
+def test_a_worker_says_hello_and_runs_a_task(manager: AsManager) -> None:
+    hello = manager.hear(Hello)
+    assert (hello.slot, hello.pid, hello.token) == (1, manager.process.pid, None)
+    assert hello.handlers["noop"]["preview"] == "full"
+    manager.say(Run("t", "no_work"))
+    assert manager.hear(Result) == Result("t", "succeeded", value={})
+    manager.say(Done("t"))
+    manager.say(Run("t2", "validate_instance", ["talk", {"id": 7}]))
+    failed = manager.hear(Result)
+    assert (failed.state, failed.code) == ("failed", "invalid")
+
+
+def test_what_is_not_acknowledged_is_said_again(manager: AsManager) -> None:
+    manager.hear(Hello)
+    manager.apply()
+    lines = manager.hear(Lines)
+    assert (lines.first, [line["text"] for line in lines.lines]) == (1, ["one"])
+    manager.restart()
+    assert manager.hear(Hello).token == "t1"
+    assert manager.hear(Lines).lines == lines.lines
+    manager.say(Ack("t1", 1))
+    (manager.folder / "go").touch()
+    following = manager.hear(Lines)
+    assert (following.first, following.lines[0]["text"]) == (2, "two")
+    os.kill(manager.process.pid, signal.SIGTERM)
+    result = manager.hear(Result)
+    assert (result.state, result.token) == ("interrupted", "t1")
+    manager.say(Done("t1"))
+    assert manager.process.wait(10) == 0
+    assert not manager.folder.exists()
+
+
+@pytest.mark.parametrize("end", ["lifeline", "SIGTERM"])
+def test_a_worker_ends_its_tool_before_it_leaves(manager: AsManager, end: str) -> None:
+    manager.hear(Hello)
+    manager.apply()
+    manager.hear(Lines)
+    tools = until(lambda: _children(manager.process.pid))
+    if end == "SIGTERM":
+        os.kill(manager.process.pid, signal.SIGTERM)
+    else:
+        manager.process.stdin.close()
+    assert manager.process.wait(10) == 0
+    assert not any(is_alive(pid) for pid in tools)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

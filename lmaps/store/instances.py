@@ -37,9 +37,11 @@ class InstanceTables(Tables):
 
     def outdated(self, name: str, digest: str) -> list[Instance]:
         """The instances that were completed under another text of the unit than the one with this digest."""
-        joined = select(instance).join(unit, unit.c.id == instance.c.definition)
-        rows = self.connection.execute(joined.where(instance.c.unit == name, unit.c.digest != digest))
-        return [Instance(*row) for row in rows]
+        others = self.connection.scalars(select(unit.c.id).where(unit.c.name == name, unit.c.digest != digest)).all()
+        if not others:
+            return []
+        wanted = select(instance).where(instance.c.unit == name, instance.c.definition.in_(others))
+        return [Instance(*row) for row in self.connection.execute(wanted)]
 
     def definition(self, name: str, digest: str, text: str) -> int:
         """The number of this text of the unit, kept if it is new."""

@@ -31,6 +31,13 @@ class InstanceTables(Tables):
             found |= {row.key: Instance(*row) for row in rows}
         return found
 
+    def find_begun(self, name: str, beginning: str) -> list[Instance]:
+        """Those instances of a unit whose key begins so."""
+        begun = instance.c.key.startswith(beginning, autoescape=True)
+        return [
+            Instance(*row) for row in self.connection.execute(select(instance).where(instance.c.unit == name, begun))
+        ]
+
     def count(self, name: str) -> int:
         """How many instances a unit has."""
         return self.connection.scalar(select(func.count()).where(instance.c.unit == name)) or 0

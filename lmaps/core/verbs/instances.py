@@ -110,9 +110,8 @@ def _told(key: str, known: dict[str, Instance], revision: int | None) -> dict[st
 def show(call: Call) -> Reply:
     """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
     unit = call.kept_unit
-    instances = call.state.instances(unit.name)
-    if call.args["ids"]:
-        instances = [_pick(unit, instances, wanted) for wanted in dict.fromkeys(call.args["ids"])]
+    ids = list(dict.fromkeys(call.args["ids"]))
+    instances = _picked(call, unit, ids) if ids else call.state.instances(unit.name)
     extra: dict[str, Any] = {
         "unit": unit.name,
         "type": unit.data_type,
@@ -144,11 +143,14 @@ def _row(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _pick(unit: Unit, instances: Sequence[Instance], wanted: str) -> Instance:
-    """The instance of this ID, or of this beginning of a content ID."""
-    exact = [instance for instance in instances if instance.key == wanted]
-    begun = [] if unit.primary_key or len(wanted) < PREFIX else [i for i in instances if i.key.startswith(wanted)]
-    found = exact or begun
+def _picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
+    """The instances of these IDs, or of these beginnings of content IDs."""
+    exact = call.state.find(unit.name, ids)
+    return [exact[wanted] if wanted in exact else _begun(call, unit, wanted) for wanted in ids]
+
+
+def _begun(call: Call, unit: Unit, wanted: str) -> Instance:
+    found = [] if unit.primary_key or len(wanted) < PREFIX else call.state.find_begun(unit.name, wanted)
     if len(found) > 1:
         raise NotFound(f"cannot show {wanted} in {unit.name}: {len(found)} instances begin so; give more digits")
     if not found:

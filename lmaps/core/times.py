@@ -28,7 +28,7 @@ def format_duration(seconds: float) -> str:
 
 def now() -> str:
     """This moment in RFC 3339, UTC, with microseconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_time(text: str) -> datetime:

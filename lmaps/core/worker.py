@@ -1,19 +1,17 @@
 """The worker: runs one task at a time, and tells the manager what comes of it until it is stored."""
 
-import contextlib
 import logging
 import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
 from itertools import islice
-from types import FrameType
 from typing import Any
 
 from lmaps.core.config import Config
 from lmaps.core.execute import Line, set_subreaper
 from lmaps.core.messages import Ack, Done, Hello, Lines, Result, Run
+from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
 from lmaps.core.transport import WorkerLink, ipc_path
 from lmaps.errors import LmapsError
@@ -62,7 +60,7 @@ class Worker:
         set_subreaper()
         self._link = WorkerLink(self.worker_connection_uri)
         try:
-            with self._stopped_by_sigterm():
+            with queued_signals([signal.SIGTERM]) as self._signals:
                 while self.running or not self._may_leave():
                     self._turn()
         finally:
@@ -86,27 +84,11 @@ class Worker:
             self._leave_at = time.monotonic() + STORED_WITHIN
         return self._result is None or time.monotonic() >= self._leave_at
 
-    @contextlib.contextmanager
-    def _stopped_by_sigterm(self) -> Iterator[None]:
-        self._wakeup, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        old_fd = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        old_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, old_handler)
-            signal.set_wakeup_fd(old_fd)
-            os.close(self._wakeup)
-            os.close(woken)
-
-    def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
-        self.stop()
-
     def _turn(self) -> None:
         """One turn of the loop: wait, hear the manager, see to the program that runs, say what is new."""
         ready = self._link.poll(self._sources(), self._timeout())
-        if self._wakeup in ready:
-            os.read(self._wakeup, 512)
+        if self._signals.take():
+            self.stop()
         if self._lifeline is not None and self._lifeline in ready:
             self._orphaned()
         if self._link.connected():
@@ -117,7 +99,7 @@ class Worker:
         self._say_lines()
 
     def _sources(self) -> list[int]:
-        sources = [self._wakeup] if self._lifeline is None else [self._wakeup, self._lifeline]
+        sources = [self._signals.fd] if self._lifeline is None else [self._signals.fd, self._lifeline]
         if self._execution is not None and len(self._pending) < UNACKNOWLEDGED:
             sources += self._execution.process.fds()
         return sources

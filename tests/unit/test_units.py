@@ -124,7 +124,7 @@ def test_units_of_a_configuration_a_broken_one_alone_is_refused(tmp_path):
 
 
 def test_unknown_keywords_are_warnings():
-    found = load_units_from(strict_yaml.load("meta: {name: a}\nparams: {propertys: {}, x-own: 1}", file="a.yaml"))
+    found = load_units_from([("a.yaml", "meta: {name: a}\nparams: {propertys: {}, x-own: 1}")])
     [warning] = found.warnings
     assert warning.place == "a.yaml:2:10"
     assert "did you mean properties?" in warning.message

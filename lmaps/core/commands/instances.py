@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lmaps.core.commands.inputs import Given, read_documents, set_properties
+from lmaps.core.commands.inputs import Given, read_documents, read_text, set_properties
 from lmaps.core.commands.output import Table, revision, short
 from lmaps.core.commands.session import Session, command, the_unit, unit_argument, why_options
 from lmaps.core.words import plural
@@ -173,11 +173,9 @@ def validate(
 
 
 def _validate_offline(file: str, name: str | None, documents: Sequence[Any]) -> list[Any]:
-    from pathlib import Path  # noqa: PLC0415 (only offline pays for the schema)
+    from lmaps.core.units import load_units_from  # noqa: PLC0415 (only offline pays for the schema)
 
-    from lmaps.core.units import load_units_from, read_unit_file  # noqa: PLC0415
-
-    found = load_units_from(read_unit_file(Path(file)))
+    found = load_units_from([(file, read_text(file))])
     for error in found.errors:
         raise error
     if name is not None and name not in found.units:

@@ -114,26 +114,18 @@ def _text(name: str) -> str:
 
 
 def _check_offline(texts: list[dict[str, str]]) -> "Reply":
-    from lmaps.core import strict_yaml  # noqa: PLC0415 (only offline pays for the schema)
-    from lmaps.core.messages import Reply  # noqa: PLC0415
+    """As the daemon does it, but for the handlers, which it alone knows."""
+    from lmaps.core.messages import Reply  # noqa: PLC0415 (only offline pays for the schema)
     from lmaps.core.units import load_units_from  # noqa: PLC0415
-    from lmaps.errors import DocumentRefused  # noqa: PLC0415
 
-    errors: list[Finding] = []
-    documents: list[strict_yaml.Document] = []
-    for file in texts:
-        try:
-            documents += strict_yaml.load(file["text"], file=file["name"], aliases=True)
-        except DocumentRefused as refused:
-            errors += refused.errors
-    found = load_units_from(documents)
-    errors += [finding for error in found.errors for finding in error.errors]
+    found = load_units_from((file["name"], file["text"]) for file in texts)
+    errors = tuple(finding for error in found.errors for finding in error.errors)
     return Reply(
         f"{plural(len(errors), 'error')}, {plural(len(found.warnings), 'warning')}",
         level=1 if errors else 0,
         extra={
-            "units": [{"unit": name, "file": loaded.file, "ok": True} for name, loaded in found.units.items()],
+            "units": [{"unit": name, "file": unit.file, "ok": True} for name, unit in found.units.items()],
             "warnings": [finding.to_json() for finding in found.warnings],
         },
-        errors=tuple(errors),
+        errors=errors,
     )

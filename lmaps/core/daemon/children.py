@@ -20,8 +20,8 @@ from setproctitle import setproctitle
 
 from lmaps.core.config import Log
 from lmaps.core.daemon.report import tell
-from lmaps.core.daemon.signals import forget_signals, held_back
 from lmaps.core.logs import set_up_logging
+from lmaps.core.signals import forget_signals, held_back
 from lmaps.errors import LmapsError
 
 PR_SET_PDEATHSIG = 1

@@ -23,9 +23,9 @@ from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import notify, say
 from lmaps.core.daemon.roles import Roles
-from lmaps.core.daemon.signals import SignalQueue, queued_signals
 from lmaps.core.daemon.slots import Slot
 from lmaps.core.execute import Outcome, reap_orphans, set_subreaper
+from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.times import format_duration
 from lmaps.core.transport import ipc_path
 from lmaps.core.words import plural
@@ -33,6 +33,7 @@ from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
 
 log = logging.getLogger(__name__)
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 GIVE_UP_AFTER = 5
 """A manager that died early so many times in a row is not started again."""
 FINAL = frozenset({UsageError.daemon_level, StateUnusable.daemon_level, ConfigError.daemon_level})
@@ -92,7 +93,7 @@ class Daemon:
         SIGTERM lets running jobs end (`stop_grace`), a second one does not, nor does SIGINT; SIGHUP has the unit files
         loaded anew. Raises `AnotherDaemon` if the state or a socket is in use, before anything is touched.
         """
-        with locked(self._held_paths()), queued_signals() as self._signals:
+        with locked(self._held_paths()), queued_signals(SIGNALS) as self._signals:
             set_subreaper()
             setproctitle("lmapsd: supervisor")
             sweep_slots(self._jobs)

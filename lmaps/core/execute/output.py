@@ -5,8 +5,7 @@ that counts what lies between. A line longer than 64 KiB is cut into several; by
 """
 
 import json
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,39 +72,41 @@ class Output:
         self._sink = sink
         self._reader = LineReader()
         self._head = 0
-        self._tail: deque[Line] = deque()
-        self._tail_size = 0
+        self._tail = bytearray()
         self._lost_lines = 0
         self._lost_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        """Take what the program has printed."""
-        for line in self._reader.feed(data):
-            self._take(line)
+        """Take what the program has printed. Beyond the head it is only cut into lines at the end."""
+        if self._head < HEAD:
+            self._head += len(data)
+            self._hand_on(self._reader.feed(data))
+            return
+        self._tail += data
+        if len(self._tail) > 2 * TAIL:
+            self._lose(len(self._tail) - TAIL)
 
     def end(self) -> None:
         """The program prints no more: hand on the end of its output."""
-        for line in self._reader.end():
-            self._take(line)
-        if self._lost_lines:
+        if len(self._tail) > TAIL:
+            self._lose(len(self._tail) - TAIL)
+        if self._lost_bytes:
+            self._lose(self._tail.find(b"\n") + 1)
+            self._hand_on(self._reader.end())
             self._sink(note(f"{self._lost_lines:,} lines ({self._lost_bytes:,} bytes) of output were left out here"))
-        for kept in self._tail:
-            self._sink(kept)
+        self._hand_on(self._reader.feed(bytes(self._tail)))
+        self._hand_on(self._reader.end())
         self._tail.clear()
 
-    def _take(self, data: bytes) -> None:
-        line = Line("output", data.removesuffix(b"\r").decode(errors="replace"), times.now())
-        if self._head < HEAD:
-            self._head += len(data) + 1
-            self._sink(line)
-            return
-        self._tail.append(line)
-        self._tail_size += len(line.text) + 1
-        while self._tail_size > TAIL:
-            dropped = self._tail.popleft()
-            self._tail_size -= len(dropped.text) + 1
-            self._lost_lines += 1
-            self._lost_bytes += len(dropped.text) + 1
+    def _lose(self, count: int) -> None:
+        self._lost_lines += self._tail.count(b"\n", 0, count)
+        self._lost_bytes += count
+        del self._tail[:count]
+
+    def _hand_on(self, lines: Iterable[bytes]) -> None:
+        at = times.now()
+        for line in lines:
+            self._sink(Line("output", line.removesuffix(b"\r").decode(errors="replace"), at))
 
 
 class Events:

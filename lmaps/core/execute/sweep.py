@@ -72,10 +72,16 @@ def _tagged(folder: Path) -> Iterator[int]:
 
 
 def _until_none(find: Callable[[], list[int]]) -> int:
-    """Kill what ``find`` finds, round by round, until it finds nothing: a process may fork while it is looked for."""
+    """Kill what ``find`` finds, round by round, until two rounds find nothing.
+
+    A process may fork while it is looked for, and one that is just being executed shows no environment yet.
+    """
     killed: set[int] = set()
     deadline = time.monotonic() + ROUNDS_WITHIN
-    while (found := find()) and time.monotonic() < deadline:
+    empty = 0
+    while empty < 2 and time.monotonic() < deadline:
+        found = find()
+        empty = 0 if found else empty + 1
         for pid in found:
             kill(pid)
         killed.update(found)

@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from types import FrameType
 from typing import Any, Self
 
 from lmaps.core import tasks
@@ -18,6 +17,7 @@ from lmaps.core.manager import group
 from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.messages import VERSION, Reply, Result
+from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.transport import Listener, Poller, listening, make_context
 from lmaps.core.units import load_units
 from lmaps.core.verbs import Later, Service, Visit
@@ -62,12 +62,13 @@ class Manager:
         )
         for refused in self.service.units.errors:
             log.error("%s", told(refused))
-        self._wakeup = -1
+        self._signals: SignalQueue | None = None
         self._checked = False
 
     def start(self) -> None:
         """Open the state, listen, and serve until SIGTERM or until the supervisor is gone."""
-        with self.serving(), self._stopped_by_sigterm():
+        with self.serving(), queued_signals([signal.SIGTERM]) as self._signals:
+            self._poller.watch(self._signals.fd)
             while self.running:
                 self.turn()
 
@@ -81,21 +82,6 @@ class Manager:
         finally:
             self._store.close()
             self._context.term()
-
-    @contextlib.contextmanager
-    def _stopped_by_sigterm(self) -> Iterator[None]:
-        """Within the block SIGTERM ends the loop; a signal wakes the poll."""
-        self._wakeup, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poller.watch(self._wakeup)
-        old_fd = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        old_handler = signal.signal(signal.SIGTERM, self._stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, old_handler)
-            signal.set_wakeup_fd(old_fd)
-            os.close(self._wakeup)
-            os.close(woken)
 
     def _open(self) -> None:
         """Make everything that this process owns; nobody is served yet."""
@@ -115,15 +101,12 @@ class Manager:
             self._dispatcher.recover(state)
         self.running = True
 
-    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self.running = False
-
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
-        if self._wakeup in ready:
-            os.read(self._wakeup, 512)
+        if self._signals is not None and self._signals.take():
+            self.running = False
         if self._control is not None and self._control.fileno() in ready:
             self._hear_supervisor(self._control)
         group.commit(self._store, [*self._dispatcher.collect(), *self._desk.collect()])

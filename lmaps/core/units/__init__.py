@@ -13,7 +13,6 @@ from lmaps.core.units.loading import (
     get_unit_by_name,
     load_units,
     load_units_from,
-    read_unit_file,
     validate_unit_instance,
 )
 from lmaps.core.units.unit import Unit, short_id
@@ -26,7 +25,6 @@ __all__ = [
     "load_units_from",
     "parse_unit",
     "property_rows",
-    "read_unit_file",
     "short_id",
     "unit_from_definition",
     "validate_unit_instance",

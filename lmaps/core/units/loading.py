@@ -30,20 +30,9 @@ def load_units(config: Config) -> UnitSet:
     return _collect(_parsed(config))
 
 
-def load_units_from(documents: Iterable[strict_yaml.Document]) -> UnitSet:
-    """The units in ``documents``, one each."""
-    return _collect(_each(parse_unit, [(document,) for document in documents]))
-
-
-def read_unit_file(path: Path) -> list[strict_yaml.Document]:
-    """The documents in a unit file; `UnitRefused` with the place if it cannot be read."""
-    try:
-        return strict_yaml.load(path.read_bytes(), file=str(path), events=strict_yaml.UNIT_EVENTS, aliases=True)
-    except OSError as error:
-        finding = Finding(f"cannot be read: {error.strerror}", file=str(path))
-        raise UnitRefused(f"cannot use {path}", errors=[finding]) from error
-    except DocumentRefused as refused:
-        raise UnitRefused(f"cannot use {path}", errors=refused.errors) from refused
+def load_units_from(texts: Iterable[tuple[str, str | bytes]]) -> UnitSet:
+    """The units in texts of unit files, each with the name of its file."""
+    return _collect(each for file, text in texts for each in _in_text(file, text))
 
 
 def _parsed(config: Config) -> Iterator[Unit | UnitRefused]:
@@ -55,11 +44,19 @@ def _parsed(config: Config) -> Iterator[Unit | UnitRefused]:
             yield path
             continue
         try:
-            documents = read_unit_file(path)
-        except UnitRefused as refused:
-            yield refused
-            continue
-        yield from _each(parse_unit, [(found,) for found in documents])
+            yield from _in_text(str(path), path.read_bytes())
+        except OSError as error:
+            finding = Finding(f"cannot be read: {error.strerror}", file=str(path))
+            yield UnitRefused(f"cannot use {path}", errors=[finding])
+
+
+def _in_text(file: str, text: str | bytes) -> Iterator[Unit | UnitRefused]:
+    try:
+        documents = strict_yaml.load(text, file=file, events=strict_yaml.UNIT_EVENTS, aliases=True)
+    except DocumentRefused as refused:
+        yield UnitRefused(f"cannot use {file}", errors=refused.errors)
+    else:
+        yield from _each(parse_unit, [(document,) for document in documents])
 
 
 def _each(parse: Any, calls: Iterable[tuple[Any, ...]]) -> Iterator[Unit | UnitRefused]:

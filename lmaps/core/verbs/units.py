@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-from lmaps.core import strict_yaml
 from lmaps.core.messages import Reply
 from lmaps.core.schema import Schema
 from lmaps.core.units import Unit, load_units_from, property_rows
 from lmaps.core.verbs.call import Call, Service
 from lmaps.core.words import plural
-from lmaps.errors import DocumentRefused, Finding, ValidationFailed
+from lmaps.errors import Finding, ValidationFailed
 
 UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
 """Outcomes of a job that leave the host in doubt."""
@@ -84,25 +83,17 @@ def explain(call: Call) -> Reply:
 
 def unit_check(call: Call) -> Reply:
     """Lint the texts of unit files: what would be refused, and what is odd. Nothing is loaded."""
+    found = load_units_from((file["name"], file["text"]) for file in call.args["files"])
+    errors = [finding for error in found.errors for finding in error.errors]
     rows: list[dict[str, Any]] = []
-    errors: list[Finding] = []
-    warnings: list[Finding] = []
-    for file in call.args["files"]:
-        try:
-            found = load_units_from(strict_yaml.load(file["text"], file=file["name"], aliases=True))
-        except DocumentRefused as refused:
-            errors += refused.errors
-            continue
-        errors += [finding for error in found.errors for finding in error.errors]
-        warnings += found.warnings
-        for unit in found.units.values():
-            wrong = handler_faults(call.service, unit)
-            errors += wrong
-            rows.append({"unit": unit.name, "file": file["name"], "ok": not wrong})
+    for unit in found.units.values():
+        wrong = handler_faults(call.service, unit)
+        errors += wrong
+        rows.append({"unit": unit.name, "file": unit.file, "ok": not wrong})
     return Reply(
-        f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}",
+        f"{plural(len(errors), 'error')}, {plural(len(found.warnings), 'warning')}",
         level=1 if errors else 0,
-        extra={"units": rows, "warnings": [finding.to_json() for finding in warnings]},
+        extra={"units": rows, "warnings": [finding.to_json() for finding in found.warnings]},
         errors=tuple(errors),
     )
 

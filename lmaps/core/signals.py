@@ -3,10 +3,8 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import FrameType
-
-QUEUED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class SignalQueue:
@@ -23,10 +21,10 @@ class SignalQueue:
 
 
 @contextlib.contextmanager
-def queued_signals() -> Iterator[SignalQueue]:
-    """Queue `QUEUED` within the block; afterwards they do again what they did before."""
+def queued_signals(numbers: Collection[signal.Signals]) -> Iterator[SignalQueue]:
+    """Queue the signals of these numbers within the block; afterwards they do again what they did before."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    old_handlers = {number: signal.signal(number, do_nothing) for number in QUEUED}
+    old_handlers = {number: signal.signal(number, do_nothing) for number in numbers}
     old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         yield SignalQueue(reading)

@@ -2,11 +2,13 @@ import os
 import select
 import signal
 
-from lmaps.core.daemon.signals import QUEUED, held_back, queued_signals
+from lmaps.core.signals import held_back, queued_signals
+
+QUEUED = (signal.SIGTERM, signal.SIGHUP)
 
 
 def test_signals_are_queued_in_order_and_wake_a_poll():
-    with queued_signals() as queue:
+    with queued_signals(QUEUED) as queue:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGTERM)
         assert select.select([queue.fd], [], [], 5)[0] == [queue.fd]
@@ -16,20 +18,20 @@ def test_signals_are_queued_in_order_and_wake_a_poll():
 
 def test_afterwards_signals_do_what_they_did_before():
     before = [signal.getsignal(number) for number in QUEUED]
-    with queued_signals():
+    with queued_signals(QUEUED):
         assert [signal.getsignal(number) for number in QUEUED] != before
     assert [signal.getsignal(number) for number in QUEUED] == before
 
 
 def test_a_storm_loses_no_wakeup_and_blocks_nobody():
-    with queued_signals() as queue:
+    with queued_signals(QUEUED) as queue:
         for _ in range(70_000):
             signal.raise_signal(signal.SIGHUP)
         assert set(queue.take()) == {signal.SIGHUP}
 
 
 def test_what_comes_while_signals_are_held_back_comes_afterwards():
-    with queued_signals() as queue:
+    with queued_signals(QUEUED) as queue:
         with held_back():
             signal.raise_signal(signal.SIGTERM)  # to this thread: the runner of the tests may have others
             assert queue.take() == []

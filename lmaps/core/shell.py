@@ -170,7 +170,8 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
 
 def _tell(session: Session, error: LmapsError) -> int:
     session.tell(error.message)
-    for line in output.aligned([_finding(finding) for finding in error.errors[:FINDINGS_SHOWN]]):
+    findings = [] if _says_it_all(error) else error.errors[:FINDINGS_SHOWN]
+    for line in output.aligned([_finding(finding) for finding in findings]):
         session.tell(line)
     if len(error.errors) > FINDINGS_SHOWN:
         session.tell(f"  and {len(error.errors) - FINDINGS_SHOWN} more; -o json lists all")
@@ -181,6 +182,13 @@ def _tell(session: Session, error: LmapsError) -> int:
 
         session.data(Reply.refusal(error).to_json())
     return error.level
+
+
+def _says_it_all(error: LmapsError) -> bool:
+    """Whether the one finding is in the message already."""
+    return len(error.errors) == 1 and all(
+        part in error.message for part in (error.errors[0].message, error.errors[0].place)
+    )
 
 
 def _finding(finding: Finding) -> tuple[str, ...]:

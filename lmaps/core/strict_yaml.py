@@ -81,7 +81,7 @@ def _decoded(text: str | bytes, file: str | None) -> str:
 
 def _refusal(reason: str, file: str | None, place: Place) -> DocumentRefused:
     finding = Finding(reason, file=file, line=place[0], column=place[1])
-    return DocumentRefused(f"cannot read {file or 'the document'}: {reason}", errors=[finding])
+    return DocumentRefused(f"cannot read {finding.place if file else 'the document'}: {reason}", errors=[finding])
 
 
 class _Builder:

@@ -1,6 +1,5 @@
 """How data looks: YAML, JSON, Python's repr, or a table of plain aligned columns."""
 
-import os
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -37,15 +36,15 @@ def render(value: Any, form: str) -> str:
     return strict_yaml.dump(value)
 
 
-def table_text(table: Table, *, terminal: bool) -> str:
-    """The table as text; on a terminal control bytes are written out, and headers dim where colour is wanted."""
+def table_text(table: Table, *, terminal: bool, color: bool = False) -> str:
+    """The table as text; on a terminal control bytes are written out; in colour headers are dim."""
     rows = [[_cell(cell, terminal) for cell in row] for row in table.rows]
     if not table.headers:
         return "".join("  ".join(row).rstrip() + "\n" for row in rows)
     widths = [max(len(row[place]) for row in [list(table.headers), *rows]) for place in range(len(table.headers))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     header = "  ".join(name.ljust(width) for name, width in zip(table.headers, widths, strict=True)).rstrip()
-    if terminal and not os.environ.get("NO_COLOR"):
+    if color:
         header = f"\x1b[2m{header}\x1b[0m"
     return "\n".join([header, *lines]) + "\n"
 

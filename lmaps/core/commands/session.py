@@ -5,6 +5,7 @@ stdout has data and nothing else, in the format that was asked for; stderr has w
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +42,13 @@ class Session:
         """The format of data: what was asked for, else a table on a terminal and YAML otherwise."""
         return self.format or ("table" if self.stdout.isatty() else "yaml")
 
+    @property
+    def in_color(self) -> bool:
+        """Whether data is coloured: as asked for, else on a terminal unless NO_COLOR is set."""
+        if self.color == "auto":
+            return bool(self.stdout.isatty()) and not os.environ.get("NO_COLOR")
+        return self.color == "always"
+
     def connect(self) -> "Client":
         """The client, made when it is first needed."""
         if self.client is None:
@@ -52,7 +60,11 @@ class Session:
         from lmaps.core.messages import Request  # noqa: PLC0415 (help and completion do without)
 
         told = {name: value for name, value in args.items() if value is not None}
+        begin = time.monotonic()
         reply = self.connect().ask(Request(verb, told, key=key))
+        if self.verbose:
+            took = (time.monotonic() - begin) * 1000
+            self.tell(f"{verb}: {reply.code or 'ok'} from {self.connect().endpoint} in {took:.0f} ms")
         if reply.code is not None:
             raise reply.error()
         return reply
@@ -72,7 +84,7 @@ class Session:
         if form == "name":
             text = "".join(f"{name}\n" for name in names or ())
         elif form == "table" and table is not None:
-            text = output.table_text(table, terminal=self.stdout.isatty())
+            text = output.table_text(table, terminal=self.stdout.isatty(), color=self.in_color)
         else:
             text = output.render(value, "yaml" if form == "table" else form)
         self.stdout.write(text)
@@ -118,7 +130,14 @@ def global_options(*, hidden: bool) -> list[click.Option]:
         _global("--format", "-o", type=click.Choice(FORMATS), hidden=hidden, help="Form of data on stdout."),
         _global("--color", type=click.Choice(("auto", "always", "never")), hidden=hidden, help="Colour of tables."),
         _global("--quiet", "-q", is_flag=True, default=None, hidden=hidden, help="Say only what has to be known."),
-        _global("--verbose", "-v", is_flag=True, default=None, hidden=hidden, help="Say more."),
+        _global(
+            "--verbose",
+            "-v",
+            is_flag=True,
+            default=None,
+            hidden=hidden,
+            help="Say what is asked, and how long it takes.",
+        ),
         _global("--timeout", metavar="DURATION", hidden=hidden, help="How long to wait for an answer, such as 30s."),
     ]
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OTHER_PYTHONS := python3.11 python3.12 python3.13
 
-.PHONY: help setup demo test test-tools unit-others lint types floors docs check bench clean
+.PHONY: help setup demo test unit-others lint types floors docs wheel check bench clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -18,11 +18,8 @@ $(VENV)/ready: pyproject.toml
 demo: setup      ## the story, by really doing it: daemon, instances, apply with Ansible, rollback, export
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo
 
-test: setup      ## all tests but those that need Salt or Puppet
-	$(BIN)/pytest -q -n auto --dist worksteal -m "not tools"
-
-test-tools: setup ## tests that run Salt and Puppet
-	$(BIN)/pytest -q -m tools
+test: setup      ## all tests
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 unit-others: setup ## the unit floor on the other Pythons that are found
 	scripts/unit-others $(OTHER_PYTHONS)
@@ -40,7 +37,10 @@ floors: setup    ## who may import whom
 docs: setup      ## the generated reference is the one that is committed
 	$(BIN)/python scripts/reference.py --check
 
-check: lint types floors docs test unit-others ## everything that must hold before a change lands
+wheel: setup     ## the wheel, installed and run from another folder
+	scripts/wheel
+
+check: lint types floors docs test unit-others wheel ## everything that must hold before a change lands
 
 bench: setup     ## measure
 	$(BIN)/python -m bench

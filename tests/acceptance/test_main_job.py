@@ -298,3 +298,15 @@ def test_the_originals_wire_gets_the_originals_envelope(start_daemon: Start) -> 
         assert ask(rollback=True)["extra"]["after"] == {"vhosts": []}  # type: ignore[index]
         assert "verbs" in ask(discover="schema")["extra"]  # type: ignore[operator]
         assert ask()["level"] == 2
+
+
+def test_the_daemon_runs_in_the_foreground_as_the_original_did(start_daemon: Start) -> None:
+    daemon = start_daemon(WEB)
+    assert daemon.end() == 0
+    with daemon.log.open("wb") as log:
+        daemon.process = subprocess.Popen(
+            [BIN / "lmaps", "-D", "--config", daemon.config_file], stdout=log, stderr=log, env=daemon.environment
+        )
+    daemon.wait_ready()
+    assert daemon.data("status")["supervisor"] == daemon.process.pid
+    assert daemon.end(signal.SIGTERM) == 0

@@ -69,7 +69,7 @@ def configuration() -> Iterator[str]:
 
 def verbs() -> Iterator[str]:
     yield "# Verbs\n"
-    yield 'A request: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ...}`.'
+    yield 'A request: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ..., "door": ...}`.'
     yield "The answer is `{message, level, extra, id, code, errors, revision, job}`; `level` is the exit code.\n"
     yield "| verb | right | arguments | what it does |\n|---|---|---|---|"
     for name, verb in VERBS.items():

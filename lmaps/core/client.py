@@ -63,6 +63,7 @@ class Client:
             request.id or uuid.uuid4().hex,
             request.key or uuid.uuid4().hex,
             request.deadline_ms or int(self.timeout * 1000),
+            request.door,
         )
         return Reply.from_json(self._exchange(complete.encode(), complete.id, complete.key))
 

@@ -27,7 +27,8 @@ MAX_BYTES = 16 * 1024 * 1024
 class Request:
     """What a client asks for: a verb with its arguments.
 
-    ``deadline_ms`` is how long the client waits, ``key`` makes repeating the request safe.
+    ``deadline_ms`` is how long the client waits, ``key`` makes repeating the request safe, ``door`` says through what
+    it came in (``cli`` for the command line).
     """
 
     verb: str
@@ -35,6 +36,7 @@ class Request:
     id: str | None = None
     key: str | None = None
     deadline_ms: int | None = None
+    door: str | None = None
 
     def encode(self) -> bytes:
         """The body that goes over the wire."""

@@ -298,6 +298,10 @@ def test_the_originals_wire_gets_the_originals_envelope(start_daemon: Start) -> 
         assert ask(rollback=True)["extra"]["after"] == {"vhosts": []}  # type: ignore[index]
         assert "verbs" in ask(discover="schema")["extra"]  # type: ignore[operator]
         assert ask()["level"] == 2
+    daemon.lmaps("apply", "web")
+    with Client(daemon.endpoint) as client:
+        client.call("apply", unit="web")
+    assert [job["door"] for job in daemon.data("jobs")] == ["api", "cli", "legacy"]
 
 
 def test_the_daemon_runs_in_the_foreground_as_the_original_did(start_daemon: Start) -> None:

@@ -61,7 +61,7 @@ class Session:
 
         told = {name: value for name, value in args.items() if value is not None}
         begin = time.monotonic()
-        reply = self.connect().ask(Request(verb, told, key=key))
+        reply = self.connect().ask(Request(verb, told, key=key, door="cli"))
         if self.verbose:
             took = (time.monotonic() - begin) * 1000
             self.tell(f"{verb}: {reply.code or 'ok'} from {self.connect().endpoint} in {took:.0f} ms")

@@ -176,7 +176,8 @@ class Verb:
 
     def answer(self, visit: Visit, request: Request) -> Reply | Later:
         """Run the verb; a writing request whose key is known gets the answer that it got before."""
-        call = Call(**vars(visit), verb=request.verb, args=self._arguments(request), key=request.key)
+        door = "cli" if request.door == "cli" else visit.door
+        call = Call(**vars(visit) | {"door": door}, verb=request.verb, args=self._arguments(request), key=request.key)
         if not self.writes or request.key is None:
             return self.function(call)
         digest = sha256(strict_json.canonical([request.verb, request.args]).encode()).hexdigest()

@@ -3,7 +3,6 @@
 import importlib
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +206,8 @@ def _tell_usage(session: Session, error: click.ClickException) -> int:
 
 def _tell_crash(session: Session, error: Exception) -> int:
     """Say that it is our fault, and where the traceback is."""
+    import traceback  # noqa: PLC0415 (3 ms that only a crash has to pay)
+
     from lmaps.core.config import default_paths  # noqa: PLC0415
 
     path = Path(default_paths(os.getuid(), os.environ).db).with_name("lmaps-crash.log")

@@ -1,6 +1,8 @@
 """Every handler that is shipped keeps the contract; each says the right thing to run."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,26 @@ def test_a_broken_plugin_spares_the_others(tmp_path):
     ):
         with pytest.raises(UnitUnusable, match=words):
             found.get(name)
+
+
+def test_a_handler_of_another_package_is_found_by_its_entry_point(tmp_path):
+    (tmp_path / "theirs.py").write_text(
+        "from lmaps.core.handlers import UnitHandler\nclass Theirs(UnitHandler):\n    'Theirs.'\n    type = 'theirs'\n"
+    )
+    (tmp_path / "theirs-1.dist-info").mkdir()
+    (tmp_path / "theirs-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (tmp_path / "theirs-1.dist-info/entry_points.txt").write_text(
+        "[lmaps.handlers]\ntheirs = theirs:Theirs\ngone = theirs:Gone\n"
+    )
+    code = "import json; from lmaps.plugins import find_handlers; print(json.dumps(find_handlers().describe()))"
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["theirs"] | {"args_schema": {}} == {
+        "type": "theirs", "doc": "Theirs.", "preview": "none", "args_schema": {}, "source": "theirs:Theirs (theirs)",
+    }  # fmt: skip
+    assert "Gone" in found["gone"]["error"]
+    assert "noop" in found
 
 
 def test_command_says_what_to_run(tmp_path):

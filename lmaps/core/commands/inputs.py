@@ -31,17 +31,21 @@ class Given:
 
 def read_documents(names: Sequence[str]) -> list[Given]:
     """The documents in files, in directories (their files sorted) and on stdin (``-``). A list holds one each."""
-    given = [one for name in names for path in _expanded(name) for one in _read(path)]
+    given = [one for name in names for path in expand(name) for one in _read(path)]
     if not given:
         raise UsageError(f"cannot find a document in {', '.join(names)}")
     return given
 
 
-def _expanded(name: str) -> list[str]:
+def expand(name: str) -> list[str]:
+    """The files in a directory, sorted; anything else as it is. `UsageError` if there is nothing to be read."""
     path = Path(name)
-    if name == "-" or not path.is_dir():
-        return [name]
-    found = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    try:
+        if name == "-" or not path.is_dir():
+            return [name]
+        found = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from error
     if not found:
         raise UsageError(f"cannot find a document in {name}: it has no *.yaml, *.yml or *.json")
     return found
@@ -85,7 +89,7 @@ def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) ->
     """A document from ``K=V`` pairs, ``a.b=V`` for a nested one.
 
     ``types`` tells the type of each property: where it is string the value is text as it stands, else it is read as
-    YAML (``8080``, ``true``, ``[a, b]``).
+    YAML (``8080``, ``true``, ``[a, b]``); where a string is one of several types, text is what fits none of the others.
     """
     known = types()
     made: dict[str, Any] = {}
@@ -99,8 +103,20 @@ def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) ->
             target = target.setdefault(key, {})
             if not isinstance(target, dict):
                 raise UsageError(f"cannot set {name}: {key} has a value already")
-        target[last] = text if known.get(name) == "string" else _value(name, text)
+        target[last] = _typed(name, text, known.get(name, "any").split(" or "))
     return made
+
+
+def _typed(name: str, text: str, types: Sequence[str]) -> Any:
+    """``text`` as a value of the first of ``types`` that it can be; a string only where it can be no other."""
+    if "string" not in types:
+        return _value(name, text)
+    others = {*types, *(["integer"] if "number" in types else [])} - {"string"}
+    try:
+        value = _value(name, text) if others else text
+    except UsageError:
+        return text
+    return value if strict_json.type_name(value) in others else text
 
 
 def _value(name: str, text: str) -> Any:

@@ -1,12 +1,11 @@
 """``units``, ``explain``, ``unit check``."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmaps.core.commands.inputs import SUFFIXES, read_text
+from lmaps.core.commands.inputs import expand, read_text
 from lmaps.core.commands.output import Table, revision
 from lmaps.core.commands.session import Command, Session, command, complete_units, the_unit
 from lmaps.core.words import plural
@@ -77,7 +76,7 @@ def _default(row: dict[str, Any]) -> Any:
     return json.dumps(row["default"], ensure_ascii=False) if "default" in row else None
 
 
-@click.group("unit")
+@click.group("unit", no_args_is_help=False)
 def unit() -> None:
     """Work on unit files."""
 
@@ -88,7 +87,7 @@ def unit() -> None:
 @click.pass_obj
 def check(session: Session, files: tuple[str, ...], offline: bool) -> None:
     """Check unit files: what would be refused, and what is odd. Exit code 1 if anything would be refused."""
-    texts = [{"name": name, "text": _text(name)} for each in files for name in _unit_files(each)]
+    texts = [{"name": name, "text": _text(name)} for each in files for name in expand(each)]
     reply = _check_offline(texts) if offline else session.call("unit_check", files=texts)
     findings = [(finding, "error") for finding in reply.errors]
     findings += [(Finding.from_json(told), "warning") for told in reply.extra["warnings"]]
@@ -97,13 +96,6 @@ def check(session: Session, files: tuple[str, ...], offline: bool) -> None:
     session.data(data, Table(("PLACE", "KIND", "PATH", "FINDING"), rows) if rows else Table((), []))
     session.words(f"{plural(len(texts), 'file')}: {reply.message}")
     raise click.exceptions.Exit(reply.level)
-
-
-def _unit_files(name: str) -> list[str]:
-    path = Path(name)
-    if not path.is_dir():
-        return [name]
-    return sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
 
 
 def _text(name: str) -> str:

@@ -1,8 +1,10 @@
 """The command line: the tree of commands, the one printer, the entry point. Nothing else prints an error."""
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,11 @@ def _root(ctx: click.Context, /, daemon: bool, **flags: Any) -> None:
         from lmaps.core import daemon as supervisor  # noqa: PLC0415 (the daemon is another program)
 
         ctx.exit(supervisor.start(["--config", session.config] if session.config else []))
-    elif ctx.invoked_subcommand is None:
-        from lmaps.core.commands import legacy  # noqa: PLC0415 (help does without)
+    elif ctx.invoked_subcommand is not None:
+        if any(flags.values()):
+            raise click.UsageError("the original's flags do not go together with a command", ctx)
+    else:
+        from lmaps.core.commands import legacy  # noqa: PLC0415 (commands do without)
 
         asked = legacy.Flags(**flags)
         if not asked.any():
@@ -156,9 +161,6 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
         code = _tell_usage(session, error)
     except (click.Abort, KeyboardInterrupt):
         code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:  # noqa: BLE001 (the edge: a user never sees a traceback)
         code = _tell_crash(session, error)
     finally:
@@ -170,7 +172,7 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
 def _tell(session: Session, error: LmapsError) -> int:
     session.tell(error.message)
     findings = [] if _says_it_all(error) else error.errors[:FINDINGS_SHOWN]
-    for line in output.aligned([_finding(finding) for finding in findings]):
+    for line in output.aligned(_rows(findings)):
         session.tell(line)
     if len(error.errors) > FINDINGS_SHOWN:
         session.tell(f"  and {len(error.errors) - FINDINGS_SHOWN} more; -o json lists all")
@@ -179,7 +181,8 @@ def _tell(session: Session, error: LmapsError) -> int:
     if session.structured:
         from lmaps.core.messages import Reply  # noqa: PLC0415 (good answers do without)
 
-        session.data(Reply.refusal(error).to_json())
+        with contextlib.suppress(LmapsError, click.exceptions.Exit):  # the words are on stderr already
+            session.data(Reply.refusal(error).to_json())
     return error.level
 
 
@@ -190,10 +193,18 @@ def _says_it_all(error: LmapsError) -> bool:
     )
 
 
-def _finding(finding: Finding) -> tuple[str, ...]:
-    """Place, path and words; with no file at hand the number of the document stands for the place."""
-    place = finding.place or (f"document {finding.document + 1}" if finding.document else "")
-    return (place, finding.path, finding.message) if place else (finding.path, finding.message)
+def _rows(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
+    """Place (where one of them has any), path and words of each."""
+    places = [_place(finding) for finding in findings]
+    return [
+        (*([place or "-"] if any(places) else []), finding.path, finding.message)
+        for place, finding in zip(places, findings, strict=True)
+    ]
+
+
+def _place(finding: Finding) -> str:
+    """With no file at hand the number of the document stands for the place."""
+    return finding.place or (f"document {finding.document + 1}" if finding.document else "")
 
 
 def _tell_usage(session: Session, error: click.ClickException) -> int:

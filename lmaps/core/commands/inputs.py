@@ -55,6 +55,8 @@ def read_text(name: str) -> bytes:
     """What is in a file or on stdin (``-``); `UsageError` if it cannot be read."""
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise UsageError("cannot read stdin: it is closed")
             data = sys.stdin.buffer.read(MAX_FILE + 1)
         else:
             with Path(name).open("rb") as file:

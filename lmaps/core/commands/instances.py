@@ -9,7 +9,7 @@ import click
 
 from lmaps.core.commands.inputs import Given, read_documents, read_text, set_properties
 from lmaps.core.commands.output import Table, revision, short
-from lmaps.core.commands.session import Session, command, the_unit, unit_argument, why_options
+from lmaps.core.commands.session import Session, any_unit, command, the_unit, unit_argument, why_options
 from lmaps.core.words import plural
 from lmaps.errors import LmapsError, UsageError, ValidationFailed
 
@@ -113,7 +113,7 @@ def show(
     reverse: bool,
 ) -> None:
     """Show the state of a unit as its handler gets it, or single instances."""
-    name = the_unit(unit, unit_option)
+    name = the_unit(None if unit_option else unit, unit_option)
     wanted = [*([unit] if unit_option and unit else []), *ids]
     by_row = instances or session.output_format in ("table", "name")
     if by_row:
@@ -157,7 +157,7 @@ def validate(
     show_defaults: bool,
 ) -> None:
     """Check documents as create would; nothing is kept."""
-    name = unit_option or unit
+    name = any_unit(unit, unit_option)
     if not files:
         raise UsageError("cannot validate nothing: give documents with -f FILE (- is stdin)")
     given = read_documents(files)

@@ -8,13 +8,14 @@ import click
 from lmaps.core.commands.inputs import read_documents
 from lmaps.core.commands.instances import files_option, send_documents, tell_results
 from lmaps.core.commands.output import Table, render, revision, safe
-from lmaps.core.commands.session import Session, command, the_unit, unit_argument, why_options
+from lmaps.core.commands.session import Session, any_unit, command, the_unit, unit_argument, why_options
 from lmaps.core.times import age, format_duration, seconds_between
 from lmaps.errors import HandlerFailed, JobStopped
 
 WAIT_MS = 10_000
 """How long the daemon may hold back an answer while a job says nothing."""
-ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered"})
+STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
+ENDED = frozenset(STATES[2:])
 LEVELS = {"failed": HandlerFailed.level, "timed_out": JobStopped.level, "cancelled": JobStopped.level}
 INTERRUPTED_BY_USER = 130
 
@@ -40,14 +41,14 @@ def apply(
     reply = send_documents(
         given, lambda documents: session.call("apply", key=key, unit=name, instances=documents, **why)
     )
-    if files and not session.structured:
+    if files and not session.structured and session.format != "name":
         tell_results(session, reply.extra["instances"])
     job = reply.extra["job"]
     session.words(f"job {job['job']}: apply {name} {revision(job['revision'])}")
     ended = watch(session, job["job"])
     session.words(outcome(ended))
-    if session.structured:
-        session.data(ended)
+    if session.structured or session.format == "name":
+        session.data(ended, names=[str(ended["job"])])
     raise click.exceptions.Exit(level(ended))
 
 
@@ -93,11 +94,13 @@ def outcome(job: dict[str, Any]) -> str:
 
 @command("jobs", examples="lmaps jobs\nlmaps jobs web --state failed\nlmaps jobs --limit 100 -o json")
 @unit_argument
-@click.option("--state", metavar="STATE", help="Only jobs in this state: queued, running, succeeded, failed, ...")
+@click.option(
+    "--state", type=click.Choice(STATES), metavar="STATE", help=f"Only jobs in this state: {', '.join(STATES)}."
+)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many.")
 def jobs(session: Session, unit: str | None, unit_option: str | None, state: str | None, limit: int) -> None:
     """List jobs, newest first."""
-    rows = session.call("jobs", unit=unit_option or unit, state=state, limit=limit).extra["jobs"]
+    rows = session.call("jobs", unit=any_unit(unit, unit_option), state=state, limit=limit).extra["jobs"]
     headers = ("JOB", "UNIT", "REVISION", "STATE", "AUTHOR", "QUEUED", "TOOK")
     session.data(rows, Table(headers, [_row(session, job) for job in rows]), [str(job["job"]) for job in rows])
 
@@ -170,8 +173,7 @@ def _printer(session: Session, *, events: bool) -> Callable[[dict[str, Any]], No
             text = ""
         else:
             text = f"{line['number']:>4}  {safe(line['text'])}\n" if session.stdout.isatty() else line["text"] + "\n"
-        session.stdout.write(text)
-        session.stdout.flush()
+        session.write(text)
 
     return print_line
 

@@ -38,12 +38,15 @@ def run(session: Session, flags: Flags) -> None:
     elif flags.discover:
         session.endpoint = flags.discover
         session.data(session.call("discover").extra)
-    elif flags.create and not flags.apply:
+    elif flags.create and (flags.file is None or not flags.apply):
         _create(session, _unit(flags), flags.file)
     elif flags.apply:
         _apply(session, _unit(flags), flags.file)
     elif flags.rollback:
-        extra = session.call("rollback", unit=_unit(flags)).extra
+        reply = session.call("rollback", unit=_unit(flags))
+        extra = reply.extra
+        if extra.get("nothing"):
+            session.words(reply.message)
         session.data({name: extra.get(name) for name in ("removing", "before", "after")})
     else:
         session.data(session.call("show", unit=_unit(flags)).extra["state"])

@@ -1,5 +1,6 @@
 """``export``."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,18 +27,19 @@ VERSION = 1
 @click.option("--output", metavar="FILE", help="Write to FILE, whole or not at all, mode 0600.")
 def export(session: Session, units: tuple[str, ...], form: str | None, tree: str | None, output: str | None) -> None:
     """Write out the documents that were given, of all units or of those named."""
-    if tree and (form or output):
+    if tree is not None and (form or output is not None):
         raise UsageError("cannot write a tree as one file: --tree goes alone")
+    if "" in (tree, output):
+        raise UsageError("cannot write to '': name a directory with --tree or a file with --output")
     reply = session.call("export", units=list(units))
-    if tree:
+    if tree is not None:
         _write_tree(Path(tree), reply.extra["units"])
     else:
         text = _text(reply.extra, form or ("json" if session.format in ("json", "pretty") else "yaml"))
-        if output:
-            write_whole(Path(output), text)
+        if output is not None:
+            write_whole(Path(output).resolve(), text)
         else:
-            session.stdout.write(text)
-            session.stdout.flush()
+            session.write(text)
     session.words(reply.message)
 
 
@@ -50,8 +52,11 @@ def _text(extra: dict[str, Any], form: str) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write ``path`` aside, make it durable, and move it into place; `UsageError` if that cannot be done."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write ``path`` aside, make it durable, and move it into place; `UsageError` if that cannot be done.
+
+    What is no file (a directory, a device, a pipe) is never replaced.
+    """
+    aside = _name_aside(path)
     try:
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -60,8 +65,19 @@ def write_whole(path: Path, text: str) -> None:
         aside.rename(path)
         _sync_directory(path.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _name_aside(path: Path) -> Path:
+    try:
+        special = path.exists() and not path.is_file()
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    if special:
+        raise UsageError(f"cannot write {path}: it is no file; without --output data goes to stdout")
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def _sync_directory(directory: Path) -> None:

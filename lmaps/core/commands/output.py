@@ -37,7 +37,7 @@ def render(value: Any, form: str) -> str:
 
 
 def table_text(table: Table, *, terminal: bool, color: bool = False) -> str:
-    """The table as text; on a terminal control bytes are written out; in colour headers are dim."""
+    """The table as text, a line a row; on a terminal control bytes are written out; in colour headers are dim."""
     rows = [[_cell(cell, terminal) for cell in row] for row in table.rows]
     if not table.headers:
         return "".join("  ".join(row).rstrip() + "\n" for row in rows)
@@ -60,7 +60,7 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
 
 
 def _cell(value: Any, terminal: bool) -> str:
-    text = _plain(value)
+    text = _plain(value).replace("\n", "\\n")
     return safe(text) if terminal else text
 
 
@@ -77,8 +77,8 @@ def _plain(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A cell of no more than `WIDEST` characters, line breaks written out."""
-    text = _plain(value).replace("\n", "\\n")
+    """A cell of no more than `WIDEST` characters."""
+    text = _plain(value)
     return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 

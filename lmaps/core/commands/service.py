@@ -74,4 +74,4 @@ def completion(ctx: click.Context, session: Session, shell: str) -> None:
     """Print what makes a shell complete commands, options and units."""
     made = get_completion_class(shell)
     if made is not None:
-        session.stdout.write(made(ctx.find_root().command, {}, "lmaps", "_LMAPS_COMPLETE").source() + "\n")
+        session.write(made(ctx.find_root().command, {}, "lmaps", "_LMAPS_COMPLETE").source() + "\n")

@@ -3,23 +3,35 @@
 stdout has data and nothing else, in the format that was asked for; stderr has words, progress and hints.
 """
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lmaps.core.commands import output
-from lmaps.errors import UsageError
+from lmaps.errors import LmapsError, UsageError
 
 if TYPE_CHECKING:
     from lmaps.core.client import Client
     from lmaps.core.messages import Reply
 
 FORMATS = ("table", "yaml", "json", "pretty", "dict", "name")
+
+
+def _open_stream(name: str) -> Any:
+    """stdout or stderr, in UTF-8 whatever the locale says; if it was closed, what is written goes nowhere."""
+    stream: Any = getattr(sys, name)
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return stream
 
 
 @dataclass
@@ -34,8 +46,8 @@ class Session:
     verbose: bool = False
     timeout: str | None = None
     client: "Client | None" = None
-    stdout: Any = field(default_factory=lambda: sys.stdout)
-    stderr: Any = field(default_factory=lambda: sys.stderr)
+    stdout: Any = field(default_factory=lambda: _open_stream("stdout"))
+    stderr: Any = field(default_factory=lambda: _open_stream("stderr"))
 
     @property
     def output_format(self) -> str:
@@ -61,7 +73,10 @@ class Session:
 
         told = {name: value for name, value in args.items() if value is not None}
         begin = time.monotonic()
-        reply = self.connect().ask(Request(verb, told, key=key, door="cli"))
+        try:
+            reply = self.connect().ask(Request(verb, told, key=key, door="cli"))
+        except UnicodeEncodeError as error:
+            raise UsageError(f"cannot {verb}: {_around(error)} is not UTF-8") from error
         if self.verbose:
             took = (time.monotonic() - begin) * 1000
             self.tell(f"{verb}: {reply.code or 'ok'} from {self.connect().endpoint} in {took:.0f} ms")
@@ -75,8 +90,22 @@ class Session:
             self.tell(text)
 
     def tell(self, text: str) -> None:
-        """Tell people something that they have to know."""
-        print(output.safe(text) if self.stderr.isatty() else text, file=self.stderr, flush=True)
+        """Tell people something that they have to know; where stderr takes nothing, nobody is there to be told."""
+        try:
+            print(output.safe(text) if self.stderr.isatty() else text, file=self.stderr, flush=True)
+        except OSError:
+            _forget_what_is_buffered(self.stderr)
+
+    def write(self, text: str) -> None:
+        """Write data; a reader that has gone away ends the command, and is no error."""
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except OSError as error:
+            _forget_what_is_buffered(self.stdout)
+            if isinstance(error, BrokenPipeError):
+                raise click.exceptions.Exit(0) from error
+            raise LmapsError(f"cannot write to stdout: {error.strerror}") from error
 
     def data(self, value: Any, table: "output.Table | None" = None, names: Sequence[str] | None = None) -> None:
         """Print data: as a table where there is one and none of the other formats is asked for."""
@@ -87,8 +116,7 @@ class Session:
             text = output.table_text(table, terminal=self.stdout.isatty(), color=self.in_color)
         else:
             text = output.render(value, "yaml" if form == "table" else form)
-        self.stdout.write(text)
-        self.stdout.flush()
+        self.write(text)
 
     def lines(self, value: Any, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
         """Print data that people read as lines rather than as a table."""
@@ -98,6 +126,17 @@ class Session:
     def structured(self) -> bool:
         """Whether a program reads the data: a format of data was asked for."""
         return self.format in ("yaml", "json", "pretty", "dict")
+
+
+def _around(error: UnicodeEncodeError) -> str:
+    """The argument that cannot be encoded, as far as it can be told from where it stands in the request."""
+    return repr(error.object[: error.end].rpartition('"')[2])
+
+
+def _forget_what_is_buffered(stream: Any) -> None:
+    """At its end Python tries once more to write it, and would tell that this fails too."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _make_client(session: Session) -> "Client":
@@ -172,8 +211,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def complete_units(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The units that begin so, within 300 ms; nothing if the daemon does not say."""
-    from lmaps.errors import LmapsError  # noqa: PLC0415
-
     session = ctx.ensure_object(Session)
     session.timeout, session.quiet = "0.3s", True
     try:
@@ -189,9 +226,16 @@ def unit_argument(function: F) -> F:
     return click.argument("unit", required=False, shell_complete=complete_units)(function)
 
 
+def any_unit(unit: str | None, unit_option: str | None) -> str | None:
+    """The unit that was named, in one way or the other, if any was."""
+    if unit and unit_option and unit != unit_option:
+        raise UsageError(f"cannot tell which unit is meant, {unit} or {unit_option}: name one")
+    return unit_option or unit
+
+
 def the_unit(unit: str | None, unit_option: str | None) -> str:
     """The unit that was named, in one way or the other."""
-    named = unit_option or unit
+    named = any_unit(unit, unit_option)
     if named is None:
         raise UsageError("cannot tell which unit is meant: name it", hint="lmaps units lists them")
     return named

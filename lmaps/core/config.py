@@ -135,7 +135,7 @@ def find_config_file() -> str | None:
     for directory in DIRECTORIES:
         for name in NAMES:
             path = Path(directory).expanduser() / name
-            if path.is_file():
+            if os.access(path, os.F_OK) and path.is_file():
                 return str(path.absolute())
     return None
 

@@ -29,6 +29,7 @@ FILES = {
     "twice.yaml": b"host: a\nhost: b\n",
     "tag.yaml": b"host: !!python/object/apply:os.system [id]\n",
     "list.yaml": b"- 1\n- 2\n",
+    "scalar.yaml": b"just text\n",
     "types.yaml": b"host: [a]\nport: x\n",
     "nul.json": b'{"host": "\\u0000"}',
     "nan.json": b'{"host": NaN}',

@@ -9,7 +9,8 @@ from typing import Any
 
 from lmaps.core import strict_json, strict_yaml
 from lmaps.core.schema import Schema
-from lmaps.errors import Finding
+from lmaps.core.schema.findings import quote
+from lmaps.errors import Finding, ValidationFailed
 
 _CONTENT_ID = re.compile(r"[0-9a-f]{64}\Z")
 SHORT = 8
@@ -56,6 +57,9 @@ class Unit:
 
     def complete(self, document: Any) -> dict[str, Any]:
         """``document`` with defaults mixed in, valid; else `ValidationFailed` with all findings."""
+        if not isinstance(document, dict):
+            finding = Finding(f"{quote(document)} is not an object")
+            raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
         completed: dict[str, Any] = self.schema.complete(document)
         return completed
 

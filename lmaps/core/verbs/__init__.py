@@ -11,7 +11,7 @@ from lmaps.core.verbs.call import Call, Later, Service, Slot, Verb, Visit
 
 _UNIT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 64}
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096}
-_DOCUMENTS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
+_DOCUMENTS: dict[str, Any] = {"type": "array"}
 _NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}
 _WHY = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
 

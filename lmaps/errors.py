@@ -10,6 +10,10 @@ LmapsError                  code                level
 ├── NotFound                not-found           4
 ├── Conflict                conflict            5
 │   ├── AlreadyExists       exists              5
+│   ├── RuleBroken          rule-broken         5
+│   ├── Outdated            outdated            5
+│   ├── RevertConflict      revert-conflict     5
+│   ├── TooManyDeletions    too-many-deletions  5
 │   ├── UnitUnusable        unit-unusable       5
 │   ├── Busy                busy                5
 │   └── NoSpace             no-space            5
@@ -170,6 +174,30 @@ class AlreadyExists(Conflict):
     """cannot create what exists with other content"""
 
     code = "exists"
+
+
+class RuleBroken(Conflict):
+    """cannot accept the change: the unit's instances would break a rule of the unit"""
+
+    code = "rule-broken"
+
+
+class Outdated(Conflict):
+    """cannot change what has changed since it was looked at"""
+
+    code = "outdated"
+
+
+class RevertConflict(Conflict):
+    """cannot take back what a later change has changed again"""
+
+    code = "revert-conflict"
+
+
+class TooManyDeletions(Conflict):
+    """cannot delete so many instances unless told so"""
+
+    code = "too-many-deletions"
 
 
 class UnitUnusable(Conflict):

@@ -6,15 +6,23 @@ engine       all that is SQLite's alone
 migrate      bring a database to this version
 store        Store: one database, one connection
 transaction  Transaction: what is read and written within one commit
+instances    what is there now
+history      what was done, and what was there before
+changing     changes, and how they are undone
+jobs         runs of handlers
+requests     what was answered under which key
+replay       the instances made anew from the changesets, and compared
 """
 
-from lmaps.store.records import Change, Changeset, Instance, Job, JobLine, StoredRequest, Why
+from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 
 __all__ = [
     "Change",
     "Changeset",
+    "Document",
+    "Edit",
     "Instance",
     "Job",
     "JobLine",

@@ -1,6 +1,7 @@
 """All that is SQLite's alone: the one connection, its guards, and what its errors mean."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -62,6 +63,21 @@ def check_engine(connection: Connection) -> None:
     verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if verdict != "ok":
         raise StateUnusable(f"cannot use the database: it is damaged ({verdict})")
+
+
+def copy_database(connection: Connection, target: str) -> None:
+    """Copy the database to the new file ``target``, readable for nobody else; not within a transaction."""
+    driver: Any = connection.connection.driver_connection
+    mask = os.umask(0o177)
+    try:
+        driver.execute("VACUUM INTO ?", (target,))  # on the driver: SQLAlchemy would begin a transaction
+    finally:
+        os.umask(mask)
+
+
+def given_numbers(connection: Connection) -> dict[str, int]:
+    """The highest number that each table has given, also to rows that are gone."""
+    return {name: number for name, number in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
 
 
 @contextlib.contextmanager

@@ -1,173 +1,164 @@
-"""The tables ``changeset`` and ``change``: what was done, and how it is undone.
+"""The tables ``changeset`` and ``change``, read: what was done, and what was there at any revision.
 
-The line of a unit and its redo list are stacks that share their tails: each changeset knows both ends after it, and
-what lies before itself. So an undo looks at two rows, however long the history is.
+The changesets of a unit that are in effect form its line. Each knows what lies before itself on the line, so lines are
+paths that share their beginnings, and undo only moves the line's end along such a path.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Row, Select, func, select
 
-from lmaps.core import times
-from lmaps.store.instances import InstanceTables
-from lmaps.store.models import change, changeset
-from lmaps.store.records import Change, Changeset, Instance, Why
+from lmaps.store.instances import BATCH, InstanceTables
+from lmaps.store.models import change, changeset, horizon
+from lmaps.store.models import unit as definition
+from lmaps.store.records import Change, Changeset, Document, Instance
 
-Document = tuple[str, str, str]
-"""Key, given text, completed text."""
+NEWEST = 2**63 - 1
+"""Above every revision."""
 
 
 class HistoryTables(InstanceTables):
-    """Changesets, and the instances that follow from them."""
+    """What was done to the units, and what they were."""
 
     def units(self) -> list[str]:
         """The names of all units that have a history."""
-        return list(self.connection.scalars(select(changeset.c.unit).distinct().order_by(changeset.c.unit)))
+        return list(self.connection.scalars(select(definition.c.name).distinct().order_by(definition.c.name)))
 
     def changeset(self, revision: int) -> Changeset | None:
         """The changeset of this revision."""
         row = self.connection.execute(select(changeset).where(changeset.c.revision == revision)).one_or_none()
         return None if row is None else Changeset(*row)
 
-    def changes(self, revision: int) -> list[Change]:
-        """What a changeset did, instance by instance."""
-        rows = self.connection.execute(select(change).where(change.c.revision == revision).order_by(change.c.number))
-        return [Change(*row) for row in rows]
+    def changesets(
+        self,
+        unit: str | None = None,
+        *,
+        limit: int | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        author: str | None = None,
+        ticket: str | None = None,
+    ) -> list[Changeset]:
+        """The changesets of one unit or of all, newest first; ``since`` and ``until`` are times, both included."""
+        wanted = select(changeset).order_by(changeset.c.revision.desc()).limit(limit)
+        for column, value in ((changeset.c.unit, unit), (changeset.c.author, author), (changeset.c.ticket, ticket)):
+            if value is not None:
+                wanted = wanted.where(column == value)
+        if since is not None:
+            wanted = wanted.where(changeset.c.at >= since)
+        if until is not None:
+            wanted = wanted.where(changeset.c.at <= until)
+        return [Changeset(*row) for row in self.connection.execute(wanted)]
 
     def head(self, unit: str) -> Changeset | None:
         """The newest changeset of a unit."""
-        newest = select(changeset).where(changeset.c.unit == unit).order_by(changeset.c.revision.desc()).limit(1)
-        row = self.connection.execute(newest).one_or_none()
-        return None if row is None else Changeset(*row)
+        found = self.changesets(unit, limit=1)
+        return found[0] if found else None
+
+    def horizon(self, unit: str) -> int:
+        """Where the history of a unit begins: what was there at this revision and later is known."""
+        return self.connection.scalar(select(horizon.c.revision).where(horizon.c.unit == unit)) or 0
 
     def revision_of(self, unit: str) -> int | None:
         """The newest revision of a unit."""
-        newest: int | None = self.connection.scalar(
-            select(func.max(changeset.c.revision)).where(changeset.c.unit == unit)
-        )
-        return newest
+        return self.connection.scalar(select(func.max(changeset.c.revision)).where(changeset.c.unit == unit))
 
     def changes_after(self, unit: str, revision: int) -> int:
         """How many changesets a unit has after ``revision``."""
         newer = select(func.count()).where(changeset.c.unit == unit, changeset.c.revision > revision)
         return self.connection.scalar(newer) or 0
 
-    def undone(self, unit: str) -> Iterator[Changeset]:
-        """The changesets that redo would bring back, the next one first."""
-        head = self.head(unit)
-        revision = head.redo_end if head else None
-        while revision is not None and (undo := self.changeset(revision)) is not None:
-            if undo.target is not None and (target := self.changeset(undo.target)) is not None:
-                yield target
-            revision = undo.redo_previous
+    def changes(self, revision: int, limit: int | None = None) -> list[Change]:
+        """What a changeset did, instance by instance; the first ``limit`` of them."""
+        wanted = select(change).where(change.c.revision == revision).order_by(change.c.id).limit(limit)
+        return [_change(row) for row in self.connection.execute(wanted)]
 
-    def create(self, unit: str, why: Why, documents: Sequence[Document], definition: int) -> Changeset:
-        """Append instances, as one change on the unit's line."""
-        made = self._change_on_line(unit, "create", why)
-        first = self.counters.instance + 1
-        self.counters.instance += len(documents)
-        rows = [
-            Instance(number, unit, key, given, completed, definition, made.revision, made.revision)
-            for number, (key, given, completed) in enumerate(documents, first)
-        ]
-        self._record(made, [_after(number, row) for number, row in enumerate(rows)])
-        self.add(rows)
-        return made
+    def size(self, revision: int) -> int:
+        """How many instances a changeset changed."""
+        return self.connection.scalar(select(func.count()).where(change.c.revision == revision)) or 0
 
-    def rollback(self, unit: str, why: Why) -> Changeset | None:
-        """Take back the last change on the unit's line; None if there is none. The documents come back as they were."""
-        head = self.head(unit)
-        target = self.changeset(head.line_end) if head and head.line_end is not None else None
-        if head is None or target is None:
-            return None
-        made = self._changeset(
-            unit,
-            "rollback",
-            why,
-            target=target.revision,
-            line_end=target.line_previous,
-            redo_end=self.counters.revision + 1,
-            redo_previous=head.redo_end,
+    def changes_of(self, instance: int) -> list[Change]:
+        """All that is kept of what was done to one instance, oldest first."""
+        wanted = select(change).where(change.c.instance_id == instance).order_by(change.c.revision)
+        return [_change(row) for row in self.connection.execute(wanted)]
+
+    def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
+        """The revisions on the line that ends with ``end``, newest first: those after ``above``, ``limit`` at most."""
+        walk = (
+            select(changeset.c.revision, changeset.c.line_previous)
+            .where(changeset.c.revision == end, changeset.c.revision > (above or 0))
+            .cte("walk", recursive=True)
         )
-        undone = [_exchanged(made.revision, each) for each in self.changes(target.revision)]
-        self._record(made, undone)
-        self._apply(unit, undone)
-        return made
-
-    def _change_on_line(self, unit: str, kind: str, why: Why) -> Changeset:
-        """A changeset at the end of the unit's line; the redo list is empty after it."""
-        head = self.head(unit)
-        revision = self.counters.revision + 1
-        return self._changeset(unit, kind, why, line_end=revision, line_previous=head.line_end if head else None)
-
-    def _changeset(self, unit: str, kind: str, why: Why, **links: int | None) -> Changeset:
-        self.counters.revision += 1
-        return Changeset(
-            revision=self.counters.revision,
-            unit=unit,
-            kind=kind,
-            author=why.author,
-            on_behalf_of=why.on_behalf_of,
-            door=why.door,
-            message=why.message,
-            ticket=why.ticket,
-            at=times.now(),
-            request_key=why.request_key,
-            **(
-                {"target": None, "line_end": None, "line_previous": None, "redo_end": None, "redo_previous": None}
-                | links
-            ),
+        before = select(changeset.c.revision, changeset.c.line_previous).where(
+            changeset.c.revision == walk.c.line_previous, changeset.c.revision > (above or 0)
         )
+        return list(self.connection.scalars(select(walk.union_all(before).c.revision).limit(limit)))
 
-    def _record(self, made: Changeset, changes: Sequence[Change]) -> None:
-        self.write(insert(changeset), _row(made))
-        if changes:
-            self.write(insert(change), [_row(each) for each in changes])
+    def undone(self, unit: str) -> list[int]:
+        """The revisions that redo would bring back, the next one first."""
+        head = self.head(unit)
+        return [] if head is None else self.line(head.redo_end, above=head.line_end)[::-1]
 
-    def _apply(self, unit: str, changes: Sequence[Change]) -> None:
-        """Make the instances what ``changes`` say they are after them."""
-        self.remove([each.instance_id for each in changes])
-        self.add([_instance(unit, each) for each in changes if each.after_key is not None])
+    def state_at(self, unit: str, revision: int) -> list[Instance]:
+        """The instances of a unit as they were at ``revision``, oldest first."""
+        found = {instance.id: instance for instance in self.instances(unit)}
+        later = list(self.between(unit, revision, NEWEST))
+        made = self._last_changed([each.instance_id for each in later], revision)
+        for each in later:
+            found.pop(each.instance_id, None)
+            if each.before is not None:
+                since = made.get(each.instance_id, each.first_revision)
+                found[each.instance_id] = Instance(each.instance_id, unit, *each.before, each.first_revision, since)
+        return [found[number] for number in sorted(found)]
+
+    def between(self, unit: str, older: int, newer: int) -> Iterator[Change]:
+        """What the changesets of a unit after ``older``, up to ``newer``, did to each instance taken together."""
+        ends = (
+            select(func.min(change.c.id), func.max(change.c.id))
+            .join(changeset, changeset.c.revision == change.c.revision)
+            .where(changeset.c.unit == unit, changeset.c.revision > older, changeset.c.revision <= newer)
+            .group_by(change.c.instance_id)
+            .order_by(change.c.instance_id)
+        )
+        pairs = self.connection.execute(ends).all()
+        for start in range(0, len(pairs), BATCH):
+            batch = pairs[start : start + BATCH]
+            found = self._changes_by_id({number for pair in batch for number in pair})
+            for first, last in batch:
+                yield net([found[first], found[last]])
+
+    def _changes_by_id(self, numbers: Iterable[int]) -> dict[int, Change]:
+        rows = self.connection.execute(select(change).where(change.c.id.in_(numbers)))
+        return {row.id: _change(row) for row in rows}
+
+    def _last_changed(self, instances: Sequence[int], revision: int) -> dict[int, int]:
+        """By which revision, up to ``revision``, each of these instances was changed last."""
+        found: dict[int, int] = {}
+        for start in range(0, len(instances), BATCH):
+            wanted: Select[tuple[int, int]] = (
+                select(change.c.instance_id, func.max(change.c.revision))
+                .where(change.c.instance_id.in_(instances[start : start + BATCH]), change.c.revision <= revision)
+                .group_by(change.c.instance_id)
+            )
+            found |= {row[0]: row[1] for row in self.connection.execute(wanted)}
+        return found
 
 
-def _row(record: Changeset | Change) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
+def net(changes: Sequence[Change]) -> Change:
+    """Changes of one instance, oldest first, taken together."""
+    last = changes[-1]
+    return Change(last.revision, last.instance_id, last.first_revision, changes[0].before, last.after)
 
 
-def _after(number: int, row: Instance) -> Change:
-    """The change that made ``row``."""
-    before = (None, None, None, None)
-    after = (row.key, row.given, row.completed, row.definition)
-    return Change(row.revision, number, row.id, row.first_revision, *before, *after)
-
-
-def _exchanged(revision: int, undone: Change) -> Change:
-    """``undone`` the other way round."""
+def _change(row: Row[tuple[object, ...]]) -> Change:
     return Change(
-        revision,
-        undone.number,
-        undone.instance_id,
-        undone.first_revision,
-        undone.after_key,
-        undone.after_given,
-        undone.after_completed,
-        undone.after_definition,
-        undone.before_key,
-        undone.before_given,
-        undone.before_completed,
-        undone.before_definition,
+        row.revision,
+        row.instance_id,
+        row.first_revision,
+        _document(row.before_key, row.before_given, row.before_completed, row.before_definition),
+        _document(row.after_key, row.after_given, row.after_completed, row.after_definition),
     )
 
 
-def _instance(unit: str, made: Change) -> Instance:
-    return Instance(
-        made.instance_id,
-        unit,
-        made.after_key or "",
-        made.after_given or "",
-        made.after_completed or "",
-        made.after_definition or 0,
-        made.first_revision,
-        made.revision,
-    )
+def _document(key: str | None, given: str, completed: str, made_under: int) -> Document | None:
+    return None if key is None else Document(key, given, completed, made_under)

@@ -1,6 +1,7 @@
 """The tables ``instance`` and ``unit``: what is there now, and the texts of units that it was made under."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
@@ -38,6 +39,27 @@ class InstanceTables(Tables):
             Instance(*row) for row in self.connection.execute(select(instance).where(instance.c.unit == name, begun))
         ]
 
+    def numbered(self, name: str, ids: Sequence[int]) -> dict[int, Instance]:
+        """Those instances of a unit that have one of these numbers."""
+        found: dict[int, Instance] = {}
+        for start in range(0, len(ids), BATCH):
+            wanted = select(instance).where(instance.c.unit == name, instance.c.id.in_(ids[start : start + BATCH]))
+            found |= {row.id: Instance(*row) for row in self.connection.execute(wanted)}
+        return found
+
+    def with_value(self, name: str, keys: Sequence[str], values: Sequence[Any]) -> list[Instance]:
+        """Those instances of a unit whose completed document has one of ``values`` (scalars) below ``keys``.
+
+        SQL takes true for 1 and 1 for 1.0: so an instance may be among them whose value is only alike.
+        """
+        path = "$" + "".join(f'."{key}"' for key in keys)
+        found: list[Instance] = []
+        for start in range(0, len(values), BATCH):
+            alike = func.json_extract(instance.c.completed, path).in_(values[start : start + BATCH])
+            rows = self.connection.execute(select(instance).where(instance.c.unit == name, alike))
+            found += [Instance(*row) for row in rows]
+        return found
+
     def count(self, name: str) -> int:
         """How many instances a unit has."""
         return self.connection.scalar(select(func.count()).where(instance.c.unit == name)) or 0
@@ -58,6 +80,11 @@ class InstanceTables(Tables):
             self.write(insert(unit).values(name=name, digest=digest, definition=text))
             found = self.connection.scalar(wanted)
         return int(found or 0)
+
+    def definitions(self, name: str) -> dict[int, str]:
+        """Every text of the unit that changes were made under, by its number."""
+        rows = self.connection.execute(select(unit.c.id, unit.c.definition).where(unit.c.name == name))
+        return {row.id: row.definition for row in rows}
 
     def definition_text(self, name: str) -> str | None:
         """The newest text of the unit that changes were made under."""

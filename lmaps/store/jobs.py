@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import Select, func, insert, select, update
 
 from lmaps.core import times
-from lmaps.store.history import HistoryTables
-from lmaps.store.models import job, job_line
+from lmaps.store.changing import ChangingTables
+from lmaps.store.models import changeset, job, job_line
 from lmaps.store.records import Job, JobLine, Why
 
 
-class JobTables(HistoryTables):
+class JobTables(ChangingTables):
     """Jobs, newest first unless said otherwise."""
 
     def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Why) -> Job:
@@ -72,17 +72,30 @@ class JobTables(HistoryTables):
         succeeded = select(job.c.revision).where(job.c.unit == unit, job.c.state == "succeeded", job.c.kind == "apply")
         return self.connection.scalar(succeeded.order_by(job.c.id.desc()).limit(1))
 
-    def pending(self, unit: str) -> int:
-        """How many changesets of the unit its handler has not yet run with, 0 if the state is the one applied.
+    def is_pending(self, unit: str) -> bool:
+        """Whether the unit's state is another one than its handler ran with last.
 
-        The end of the line names the state: after a change and its rollback the state is the same again.
+        The end of the line names the state: after a change and its rollback the state is the same again. A state that
+        came from a backup is pending, since nobody knows what was applied after the backup was made.
         """
         head = self.head(unit)
         applied = self.applied_revision(unit)
         then = self.changeset(applied) if applied else None
-        if head is None or head.line_end == (then.line_end if then else None):
-            return 0
-        return self.changes_after(unit, applied or 0)
+        if head is None:
+            return False
+        if head.line_end != (then.line_end if then else None):
+            return True
+        restored = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.kind == "restore")
+        return self.connection.scalar(restored.where(changeset.c.revision > (applied or 0)).limit(1)) is not None
+
+    def pending(self, unit: str) -> int:
+        """How many changesets of the unit its handler has not yet run with, 0 if the state is the one applied."""
+        return self.changes_after(unit, self.applied_revision(unit) or 0) if self.is_pending(unit) else 0
+
+    def _pinned(self, unit: str) -> list[int]:
+        """The applied revision, and those of jobs that have not ended: what was changed since is to stay known."""
+        going = select(job.c.revision).where(job.c.unit == unit, job.c.state.in_(("queued", "running")))
+        return [*filter(None, [self.applied_revision(unit)]), *self.connection.scalars(going)]
 
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
         rows = [row._asdict() for row in self.connection.execute(wanted)]

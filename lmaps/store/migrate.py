@@ -1,16 +1,14 @@
 """Bring a database to this version's tables: all of it or nothing, after a backup. The manager does it at its start."""
 
 import logging
-import os
 import re
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
 from lmaps.core import times
 from lmaps.errors import StateUnusable
-from lmaps.store.engine import make_engine
+from lmaps.store.engine import copy_database, make_engine
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +74,7 @@ def _current(connection: Connection) -> str | None:
 
 def _backup(connection: Connection, path: str, revision: str) -> None:
     target = f"{path}.{revision}.{times.now().replace(':', '')}.backup"
-    mask = os.umask(0o177)
-    try:
-        driver: Any = connection.connection.driver_connection
-        driver.execute("VACUUM INTO ?", (target,))  # on the driver: it cannot run within a transaction
-    finally:
-        os.umask(mask)
+    copy_database(connection, target)
     log.info("before the upgrade the database was copied to %s", target)
 
 

@@ -62,23 +62,23 @@ changeset = Table(
     Column("line_end", Integer),
     Column("line_previous", Integer),
     Column("redo_end", Integer),
-    Column("redo_previous", Integer),
     _one_of("kind", KINDS),
     Index(None, "unit", "revision"),
     sqlite_autoincrement=True,
 )
 """One recorded change of one unit.
 
-``line_end`` and ``redo_end`` are the ends of the unit's line and redo list after it, ``line_previous`` and
-``redo_previous`` what lies before itself on them, ``target`` what it takes back or brings back: no undo walks the
-history.
+``line_end`` is the end of the unit's line after it, ``line_previous`` what lies before itself on the line: so lines
+are paths that share their beginnings, and no undo walks the history. ``redo_end`` is the newest change that redo can
+bring back: the redo list is the path from ``line_end`` to it. ``target`` is what the changeset takes back, brings back
+or returns to.
 """
 
 change = Table(
     "change",
     metadata,
+    Column("id", Integer, primary_key=True),
     Column("revision", Integer, ForeignKey("changeset.revision"), nullable=False),
-    Column("number", Integer, nullable=False),
     Column("instance_id", Integer, nullable=False),
     Column("first_revision", Integer, nullable=False),
     Column("before_key", Text),
@@ -89,8 +89,8 @@ change = Table(
     Column("after_given", Text),
     Column("after_completed", Text),
     Column("after_definition", Integer),
-    PrimaryKeyConstraint("revision", "number"),
-    sqlite_with_rowid=False,
+    Index(None, "revision"),
+    Index(None, "instance_id", "revision"),
 )
 """What a changeset did to one instance: whole documents before and after, null where there was none."""
 
@@ -108,6 +108,15 @@ instance = Table(
     UniqueConstraint("unit", "key"),
 )
 """The current truth. ``id`` counts creations: its order is theirs, and an undone deletion comes back at its place."""
+
+horizon = Table(
+    "horizon",
+    metadata,
+    Column("unit", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Where the history of a unit begins: the newest of its changesets that were dropped because they were old."""
 
 job = Table(
     "job",

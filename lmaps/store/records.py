@@ -1,7 +1,7 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,15 @@ class Why:
     request_key: str | None = None
 
 
+class Document(NamedTuple):
+    """What an instance is: its key, the document as given and as completed, and the unit's text it was made under."""
+
+    key: str
+    given: str
+    completed: str
+    definition: int
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One instance as it is now; ``definition`` names the text of the unit that it was completed under."""
@@ -28,6 +37,11 @@ class Instance:
     definition: int
     first_revision: int
     revision: int
+
+    @property
+    def document(self) -> Document:
+        """What it is now."""
+        return Document(self.key, self.given, self.completed, self.definition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +62,40 @@ class Changeset:
     line_end: int | None
     line_previous: int | None
     redo_end: int | None
-    redo_previous: int | None
+
+    @property
+    def on_line(self) -> bool:
+        """Whether it was put on the unit's line: undo and redo, which move along the line, are not."""
+        return self.line_end == self.revision
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What becomes of one instance: no ``before`` where it comes, no ``after`` where it goes.
+
+    A new instance has no number (``id``) and no first revision yet; one that comes back has those that it had.
+    """
+
+    before: Document | None
+    after: Document | None
+    id: int | None = None
+    first_revision: int | None = None
+
+    @classmethod
+    def of(cls, instance: Instance, after: Document | None) -> Self:
+        """``instance`` becomes ``after``, or goes."""
+        return cls(instance.document, after, instance.id, instance.first_revision)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a changeset did to one instance."""
+    """What a changeset, or several in a row, did to one instance."""
 
     revision: int
-    number: int
     instance_id: int
     first_revision: int
-    before_key: str | None
-    before_given: str | None
-    before_completed: str | None
-    before_definition: int | None
-    after_key: str | None
-    after_given: str | None
-    after_completed: str | None
-    after_definition: int | None
+    before: Document | None
+    after: Document | None
 
 
 @dataclass(frozen=True, slots=True)

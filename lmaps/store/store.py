@@ -9,7 +9,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import StateUnusable
-from lmaps.store.engine import APPLICATION_ID, check_engine, make_engine, plain_errors
+from lmaps.store.engine import APPLICATION_ID, check_engine, copy_database, make_engine, plain_errors
 from lmaps.store.migrate import migrate
 from lmaps.store.transaction import Counters, Transaction
 
@@ -89,6 +89,12 @@ class Store:
         except BaseException:
             self._counters = before
             raise
+
+    def copy_to(self, path: str) -> None:
+        """Write a consistent copy of the whole state to the new file ``path``; not within a transaction."""
+        with plain_errors(self.path):
+            copy_database(self._connection, path)
+            self._connection.rollback()
 
     def close(self) -> None:
         """Close the database."""

@@ -1,11 +1,14 @@
 """`Transaction`: what is read and written within one commit."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
 from sqlalchemy import Connection, func, select
 
 from lmaps.store import models
+from lmaps.store.engine import given_numbers
 from lmaps.store.jobs import JobTables
 from lmaps.store.requests import RequestTables
 
@@ -20,13 +23,19 @@ class Counters:
 
     @classmethod
     def read(cls, connection: Connection) -> Self:
-        """As the database has them."""
-        newest = select(
-            select(func.coalesce(func.max(models.changeset.c.revision), 0)).scalar_subquery(),
-            select(func.coalesce(func.max(models.change.c.instance_id), 0)).scalar_subquery(),
-            select(func.coalesce(func.max(models.job.c.id), 0)).scalar_subquery(),
-        )
-        return cls(*connection.execute(newest).one())
+        """As the database has them; a number that was given once is not given again, whatever was dropped since."""
+        given = given_numbers(connection)
+        newest = connection.execute(
+            select(
+                select(func.max(models.change.c.instance_id)).scalar_subquery(),
+                select(func.max(models.instance.c.id)).scalar_subquery(),
+            )
+        ).one()
+        return cls(given.get("changeset", 0), max(each or 0 for each in newest), given.get("job", 0))
+
+    def restore(self, before: Self) -> None:
+        """Give the numbers after ``before`` once more."""
+        self.revision, self.instance, self.job = before.revision, before.instance, before.job
 
     def copy(self) -> Self:
         """The numbers as they are now, to return to."""
@@ -35,6 +44,20 @@ class Counters:
 
 class Transaction(JobTables, RequestTables):
     """The tables, by subject. ``wrote`` tells whether anything was written since it was last set to False."""
+
+    counters: Counters
+
+    @contextlib.contextmanager
+    def discarded(self) -> Iterator[None]:
+        """Whatever is written within the block is taken back at its end, numbers too."""
+        wrote, before = self.wrote, self.counters.copy()
+        savepoint = self.connection.begin_nested()
+        try:
+            yield
+        finally:
+            savepoint.rollback()
+            self.wrote = wrote
+            self.counters.restore(before)
 
     def revision(self) -> int:
         """The newest revision of all units, 0 before the first."""

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Why, open_store
+from lmaps.store import Document, Edit, Why, open_store
 from lmaps.store.migrate import known_revisions, migrations_directory
 
 
@@ -57,13 +57,14 @@ def test_a_newer_database_is_refused_untouched(tmp_path):
 def test_an_older_database_is_copied_and_upgraded(tmp_path, monkeypatch):
     path = tmp_path / "old.db"
     with open_store(str(path)) as store, store.transaction() as state:
-        state.create("web", Why("me"), [("a", "{}", "{}")], state.definition("web", "d", "{}"))
+        document = Document("a", "{}", "{}", state.definition("web", "d", "{}"))
+        state.change("web", "create", Why("me"), [Edit(None, document)])
     newer = tmp_path / "migrations"
     _copy_with_one_more(migrations_directory(), newer)
     monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)
     with open_store(str(path)) as store, store.transaction() as state:
         assert state.count("web") == 1
-    [backup] = tmp_path.glob("old.db.0001.*.backup")
+    [backup] = tmp_path.glob("old.db.0002.*.backup")
     assert backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(backup) as driver:
         assert driver.execute("SELECT count(*) FROM instance").fetchone() == (1,)

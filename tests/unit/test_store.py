@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from lmaps.errors import AnotherDaemon, StateUnusable
-from lmaps.store import Store, Why, open_store
+from lmaps.store import Document, Edit, Store, Why, open_store
+from lmaps.store.replay import replay
 
 WHY = Why("me", "you", "cli", "because", "CHG1", "key")
 
@@ -21,9 +22,8 @@ def store(tmp_path):
 def create(store: Store, *keys: str, unit: str = "web") -> int:
     with store.transaction() as state:
         definition = state.definition(unit, "digest", "{}")
-        return state.create(
-            unit, WHY, [(key, f'{{"k":"{key}"}}', f'{{"k":"{key}"}}') for key in keys], definition
-        ).revision
+        edits = [Edit(None, Document(key, f'{{"k":"{key}"}}', f'{{"k":"{key}"}}', definition)) for key in keys]
+        return state.change(unit, "create", WHY, edits).revision
 
 
 def rollback(store: Store, unit: str = "web") -> int | None:
@@ -68,8 +68,8 @@ def test_rollback_as_a_table(store, story, left, undone):
             create(store, *word)
     assert keys(store) == left
     with store.transaction() as state:
-        changes = [change for changeset in state.undone("web") for change in state.changes(changeset.revision)]
-    assert "".join(change.after_key or "" for change in changes) == undone
+        changes = [change for revision in state.undone("web") for change in state.changes(revision)]
+    assert "".join(change.after.key for change in changes if change.after) == undone
 
 
 def test_the_state_is_a_function_of_the_changesets(store):
@@ -80,19 +80,7 @@ def test_the_state_is_a_function_of_the_changesets(store):
         else:
             create(store, *(f"{number}.{part}" for part in range(chosen.randint(1, 3))))
     with store.transaction() as state:
-        replayed = {}
-        for revision in range(1, state.revision() + 1):
-            for change in state.changes(revision):
-                replayed.pop(change.instance_id, None)
-                if change.after_key is not None:
-                    replayed[change.instance_id] = (
-                        change.after_key,
-                        change.after_given,
-                        change.after_completed,
-                        revision,
-                    )
-        stored = {i.id: (i.key, i.given, i.completed, i.revision) for i in state.instances("web")}
-    assert replayed == stored
+        assert replay(state.connection) == state.revision()
 
 
 def test_revisions_count_all_units_without_gaps(store):
@@ -108,7 +96,7 @@ def test_revisions_count_all_units_without_gaps(store):
 def test_what_fails_is_undone_with_its_numbers(store):
     create(store, "a")
     with pytest.raises(KeyError), store.transaction() as state:
-        state.create("web", WHY, [("b", "{}", "{}")], state.definition("web", "digest", "{}"))
+        state.change("web", "create", WHY, [Edit(None, Document("b", "{}", "{}", 1))])
         assert state.wrote
         raise KeyError
     assert keys(store) == "a"

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.core import strict_yaml
+from lmaps.core.differences import parse_pointer
 from lmaps.core.schema import Schema, lint
+from lmaps.core.times import parse_duration
 from lmaps.core.units.unit import Unit
 from lmaps.errors import Finding, UnitRefused, ValidationFailed
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 DATA_TYPES = ("YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict")
 
+_POINTERS: dict[str, Any] = {"type": "array", "items": {"type": "string", "pattern": r"^(/[^/\"]+)+$"}}
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
 _DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
 
@@ -52,19 +55,29 @@ FORM = Schema(
                         "default": False,
                         "description": "Refuse properties that the schema does not know.",
                     },
-                    "require": _later({"type": "array", "items": {"enum": ["message", "ticket"]}}),
-                    "unique": _later(_TEXTS),
-                    "max_instances": _later({"type": "integer", "minimum": 1}),
-                    "keep": _later(
-                        {
-                            "type": "object",
-                            "properties": {
-                                "count": _later({"type": "integer", "minimum": 1}),
-                                "age": _later(_DURATION),
-                            },
-                            "additionalProperties": False,
-                        }
-                    ),
+                    "require": {
+                        "type": "array",
+                        "items": {"enum": ["message", "ticket"]},
+                        "default": [],
+                        "description": "What each change has to say.",
+                    },
+                    "unique": _POINTERS
+                    | {"default": [], "description": "Paths, such as /port, whose values no two instances may share."},
+                    "max_instances": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "How many instances there may be.",
+                    },
+                    "keep": {
+                        "type": "object",
+                        "default": {},
+                        "additionalProperties": False,
+                        "description": "How much of its history is kept, by either limit; all of it if there is none.",
+                        "properties": {
+                            "count": {"type": "integer", "minimum": 1, "description": "The newest so many changesets."},
+                            "age": _DURATION | {"description": "Changesets that are not older."},
+                        },
+                    },
                 },
             },
             "handler": {
@@ -124,6 +137,11 @@ def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Uni
         args=handler["args"],
         label=handler.get("name"),
         params=filled.get("params", handler.get("params", {})),
+        require=tuple(meta["require"]),
+        unique=tuple(map(parse_pointer, meta["unique"])),
+        max_instances=meta.get("max_instances"),
+        keep_count=meta["keep"].get("count"),
+        keep_age=parse_duration(meta["keep"]["age"]) if "age" in meta["keep"] else None,
         definition=told,
         directory=Path(file).absolute().parent if file else Path.cwd(),
         file=file,
@@ -151,6 +169,10 @@ def _faults(unit: Unit, told: dict[str, Any]) -> Iterator[Finding]:
     yield from (replace(finding, at=unit.params_at + finding.at) for finding in broken)
     if not broken and unit.primary_key is not None:
         yield from _primary_key_faults(unit)
+    known = unit.params.get("properties") if isinstance(unit.params, dict) else None
+    for place, path in enumerate(unit.unique):
+        if known is not None and path[0] not in known:
+            yield Finding(f"{path[0]} is no property of params", ("meta", "unique", place), got=path[0])
 
 
 def _primary_key_faults(unit: Unit) -> Iterator[Finding]:

@@ -22,6 +22,8 @@ class Unit:
 
     ``handler`` is the handler's type and ``args`` its arguments, ``params`` the JSON Schema of an instance.
     ``definition`` is ``meta``, ``handler`` and ``params`` as written; ``directory`` is what relative paths count from.
+    ``require`` names what each change has to say, ``unique`` the paths whose values no two instances may share,
+    ``keep_count`` and ``keep_age`` (seconds) what stays of its history: all of it, if neither is given.
     """
 
     name: str
@@ -35,6 +37,11 @@ class Unit:
     params: Any
     definition: dict[str, Any]
     directory: Path
+    require: tuple[str, ...] = ()
+    unique: tuple[tuple[str | int, ...], ...] = ()
+    max_instances: int | None = None
+    keep_count: int | None = None
+    keep_age: float | None = None
     file: str | None = None
     document: strict_yaml.Document | None = field(default=None, repr=False, compare=False)
     at: tuple[str | int, ...] = ()

@@ -1,0 +1,188 @@
+"""The tables ``changeset``, ``change`` and ``instance``, written: changes, and how they are undone."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+
+from lmaps.core import times
+from lmaps.store.history import NEWEST, HistoryTables, net
+from lmaps.store.models import change, changeset, horizon
+from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Why
+
+SHED = 1000
+"""Changesets of a unit that one change drops at most, when more are kept than are to be."""
+
+_COLUMNS = ("key", "given", "completed", "definition")
+_NONE = (None,) * len(_COLUMNS)
+
+
+class ChangingTables(HistoryTables):
+    """Changes of units. Instances are what follows from them, and nothing else changes an instance."""
+
+    def change(self, unit: str, kind: str, why: Why, edits: Sequence[Edit], target: int | None = None) -> Changeset:
+        """Record ``edits`` as one change at the end of the unit's line; the redo list is empty after it."""
+        head = self.head(unit)
+        revision = self.counters.revision + 1
+        made = self._record(unit, kind, why, target, line_end=revision, line_previous=head.line_end if head else None)
+        self._carry_out(made, [self._numbered(revision, edit) for edit in edits])
+        return made
+
+    def rollback(self, unit: str, why: Why, steps: int = 1) -> Changeset | None:
+        """Take the last changes off the unit's line, ``steps`` of them or as many as there are; None if there is none.
+
+        The documents come back as they were, to the byte.
+        """
+        head = self.head(unit)
+        off = self.line(head.line_end, limit=steps) if head else []
+        oldest = self.changeset(off[-1]) if off else None
+        if head is None or oldest is None:
+            return None
+        taken = [each for revision in off for each in reversed(self.changes(revision))]
+        made = self._record(
+            unit,
+            "rollback",
+            why,
+            oldest.revision,
+            line_end=oldest.line_previous,
+            redo_end=head.redo_end or head.line_end,
+        )
+        self._carry_out(made, _together(made.revision, [_exchanged(each) for each in taken]))
+        return made
+
+    def redo(self, unit: str, why: Why, steps: int = 1) -> Changeset | None:
+        """Put back on the line what rollback took off, ``steps`` changes or as many as there are; None for none."""
+        head = self.head(unit)
+        back = self.undone(unit)[:steps]
+        if head is None or not back:
+            return None
+        brought = [each for revision in back for each in self.changes(revision)]
+        left = None if back[-1] == head.redo_end else head.redo_end
+        made = self._record(unit, "redo", why, back[-1], line_end=back[-1], redo_end=left)
+        self._carry_out(made, _together(made.revision, brought))
+        return made
+
+    def mark_restored(self, unit: str, why: Why) -> Changeset:
+        """Record that the state was put back from a backup: an empty changeset, not on the line."""
+        head = self.head(unit)
+        ends = {"line_end": head.line_end, "redo_end": head.redo_end} if head else {}
+        return self._record(unit, "restore", why, None, **ends)
+
+    def restore_history(self, changesets: Iterable[tuple[Changeset, Sequence[Change]]]) -> None:
+        """Take over changesets as they are, oldest first, into a state that has none."""
+        for made, changes in changesets:
+            self.counters.revision = made.revision
+            self.counters.instance = max([self.counters.instance, *(each.instance_id for each in changes)])
+            self.write(insert(changeset), {name: getattr(made, name) for name in made.__slots__})
+            self._carry_out(made, changes)
+
+    def retain(self, unit: str, count: int | None, since: str | None) -> int:
+        """Drop a unit's oldest changesets that no limit keeps; how many were dropped.
+
+        Kept are the newest ``count`` and those from ``since`` on, whatever an undo needs (the end of the line and the
+        redo list), and whatever lies after the applied revision.
+        """
+        head = self.head(unit)
+        if head is None:
+            return 0
+        limits = [head.revision, *self.undone(unit)[:1], *self._pinned(unit), *filter(None, [head.line_end])]
+        if count is not None:
+            limits.append(self._nth_newest(unit, count))
+        if since is not None:
+            limits.append(self._first_since(unit, since))
+        dropped = self.connection.scalars(
+            select(changeset.c.revision)
+            .where(changeset.c.unit == unit, changeset.c.revision < min(limits))
+            .order_by(changeset.c.revision)
+            .limit(SHED)
+        ).all()
+        if dropped:
+            self._drop(unit, dropped[-1])
+        return len(dropped)
+
+    def _drop(self, unit: str, until: int) -> None:
+        gone = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.revision <= until)
+        self.write(delete(change).where(change.c.revision.in_(gone)))
+        self.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
+        self.write(delete(horizon).where(horizon.c.unit == unit))
+        self.write(insert(horizon).values(unit=unit, revision=until))
+
+    def _pinned(self, unit: str) -> list[int]:
+        """Revisions of a unit that something else needs."""
+        return []
+
+    def _nth_newest(self, unit: str, count: int) -> int:
+        newest = select(changeset.c.revision).where(changeset.c.unit == unit).order_by(changeset.c.revision.desc())
+        return self.connection.scalar(newest.offset(count - 1).limit(1)) or 0
+
+    def _first_since(self, unit: str, since: str) -> int:
+        kept = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
+        return self.connection.scalar(kept) or NEWEST
+
+    def _record(self, unit: str, kind: str, why: Why, target: int | None, **ends: int | None) -> Changeset:
+        self.counters.revision += 1
+        made = Changeset(
+            revision=self.counters.revision,
+            unit=unit,
+            kind=kind,
+            author=why.author,
+            on_behalf_of=why.on_behalf_of,
+            door=why.door,
+            message=why.message,
+            ticket=why.ticket,
+            at=times.now(),
+            request_key=why.request_key,
+            target=target,
+            **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
+        )
+        self.write(insert(changeset), {name: getattr(made, name) for name in made.__slots__})
+        return made
+
+    def _numbered(self, revision: int, edit: Edit) -> Change:
+        number, first = edit.id, edit.first_revision
+        if number is None:
+            self.counters.instance += 1
+            number = self.counters.instance
+        return Change(revision, number, first or revision, edit.before, edit.after)
+
+    def _carry_out(self, made: Changeset, changes: Sequence[Change]) -> None:
+        """Record ``changes``, and make the instances what they say."""
+        if not changes:
+            return
+        self.write(insert(change), [_row(each) for each in changes])
+        self.remove([each.instance_id for each in changes if each.before is not None])
+        self.add([_instance(made, each, each.after) for each in changes if each.after is not None])
+
+
+def _together(revision: int, changes: Sequence[Change]) -> list[Change]:
+    """Changes in the order in which they happen, each instance's taken together; what comes to nothing is left out."""
+    by_instance: dict[int, list[Change]] = {}
+    for each in changes:
+        by_instance.setdefault(each.instance_id, []).append(each)
+    taken = [net(several) for several in by_instance.values()]
+    return [
+        Change(revision, each.instance_id, each.first_revision, each.before, each.after)
+        for each in taken
+        if each.before != each.after
+    ]
+
+
+def _exchanged(undone: Change) -> Change:
+    """``undone`` the other way round."""
+    return Change(undone.revision, undone.instance_id, undone.first_revision, undone.after, undone.before)
+
+
+def _row(each: Change) -> dict[str, Any]:
+    before = dict(zip((f"before_{name}" for name in _COLUMNS), each.before or _NONE, strict=True))
+    after = dict(zip((f"after_{name}" for name in _COLUMNS), each.after or _NONE, strict=True))
+    return {
+        "revision": each.revision,
+        "instance_id": each.instance_id,
+        "first_revision": each.first_revision,
+        **before,
+        **after,
+    }
+
+
+def _instance(made: Changeset, each: Change, document: Document) -> Instance:
+    return Instance(each.instance_id, made.unit, *document, each.first_revision, made.revision)

@@ -54,7 +54,7 @@ class DataStore:
 
     def store_files(self) -> list[str]:
         """The files of the ``current`` tree, oldest first."""
-        return _files(self.get_current_store_dir())
+        return files_by_time(self.get_current_store_dir())
 
     def get_current_store_dir(self) -> str:
         """The directory of the instances that are in effect."""
@@ -179,7 +179,7 @@ def _same(one: Any, other: Any) -> bool:
     return strict_json.canonical(one) == strict_json.canonical(other)
 
 
-def _files(directory: str) -> list[str]:
+def files_by_time(directory: str) -> list[str]:
     """By the time in their names: the original's are ``1546300800.12``, with fewer digits where it ended in zeros."""
     found = [path for path in Path(directory).iterdir() if path.is_file() and not path.name.startswith(".")]
     return [str(path) for path in sorted(found, key=lambda path: (_moment(path.name), path.name))]

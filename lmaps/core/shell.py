@@ -19,6 +19,8 @@ COMMANDS = {
     "explain": ("units:explain", "Show a unit's properties: type, default, limits, text."),
     "unit": ("units:unit", "Check unit files: lmaps unit check FILE."),
     "create": ("instances:create", "Create instances: all of the documents given, or none."),
+    "set": ("instances:set_", "Change an instance, or make it."),
+    "delete": ("instances:delete", "Delete instances: all that are named, or none."),
     "show": ("instances:show", "Show the state of a unit, or single instances."),
     "validate": ("instances:validate", "Check documents as create would; nothing is kept."),
     "apply": ("jobs:apply", "Hand the whole state of a unit to its handler."),
@@ -26,8 +28,17 @@ COMMANDS = {
     "job": ("jobs:job", "Show all that is known of a job."),
     "logs": ("jobs:logs", "Show a job's output."),
     "attach": ("jobs:attach", "Watch a job's output until it has ended."),
+    "history": ("history:history", "List changes, newest first."),
+    "diff": ("history:diff", "Show how a unit differs between two revisions."),
+    "blame": ("history:blame", "Show who gave each value, when and why."),
     "rollback": ("history:rollback", "Undo the newest change of a unit."),
+    "redo": ("history:redo", "Bring back what was rolled back last."),
+    "revert": ("history:revert", "Take back one older change, keep what came later."),
     "export": ("move:export", "Write out the documents that were given."),
+    "import": ("move:import_", "Take in documents that were exported."),
+    "migrate": ("move:migrate", "Take in what the original lMaPS kept."),
+    "backup": ("keeping:backup", "Copy the whole state to a file, while the daemon runs."),
+    "restore": ("keeping:restore", "Put a backup in the place of the state; the daemon is stopped."),
     "status": ("service:status", "Show how the daemon stands."),
     "handlers": ("service:handlers", "List the handlers that units may name."),
     "reload": ("service:reload", "Load the unit files anew."),
@@ -36,7 +47,7 @@ COMMANDS = {
 }
 """Every command: where it is, and its line in the help, so that help loads none of them."""
 
-ALIASES = {"list-units": "units", "show-summary": "show"}
+ALIASES = {"list-units": "units", "show-summary": "show", "compare": "diff"}
 FINDINGS_SHOWN = 50
 
 EPILOG = """\

@@ -83,7 +83,7 @@ def get_worker_units_instances(context: Any, name: str) -> Any:
 
 def rollback_worker_units_instances(context: Any, name: str) -> dict[str, Any]:
     """Take a unit's newest change back: ``removing``, ``before``, ``after``. ``context`` is the manager."""
-    extra: dict[str, Any] = context.answer("rollback", unit=name).extra
+    extra: dict[str, Any] = context.answer("rollback", unit=name, states=True).extra
     return extra
 
 

@@ -1,11 +1,12 @@
 """Durations and times as people write and read them."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from lmaps.errors import UsageError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CLOCK = re.compile(r"\d{1,2}:\d\d\Z")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 
 
@@ -28,7 +29,32 @@ def format_duration(seconds: float) -> str:
 
 def now() -> str:
     """This moment in RFC 3339, UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return format_time(datetime.now(UTC))
+
+
+def format_time(moment: datetime) -> str:
+    """A moment in RFC 3339, UTC, with microseconds: texts sort as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def read_time(text: str) -> datetime:
+    """A moment as people write it: RFC 3339 (without an offset it is UTC), ``HH:MM`` today, or ``-2h``, so long ago.
+
+    `UsageError` for anything else.
+    """
+    current = datetime.now(UTC)
+    try:
+        if text.startswith("-"):
+            return current - timedelta(seconds=parse_duration(text[1:]))
+        if _CLOCK.match(text):
+            hour, _, minute = text.partition(":")
+            return current.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+        read = datetime.fromisoformat(text)
+        return read if read.tzinfo else read.replace(tzinfo=UTC)
+    except (ValueError, UsageError):
+        raise UsageError(
+            f"cannot read the time {text!r}: expected 2026-11-23T10:00:00Z, 10:00 (UTC, today) or -2h"
+        ) from None
 
 
 def parse_time(text: str) -> datetime:

@@ -11,10 +11,12 @@ history      what was done, and what was there before
 changing     changes, and how they are undone
 jobs         runs of handlers
 requests     what was answered under which key
+keeping      backups, verified and restored
 replay       the instances made anew from the changesets, and compared
 """
 
 from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
+from lmaps.store.replay import replay
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 
@@ -31,4 +33,5 @@ __all__ = [
     "Transaction",
     "Why",
     "open_store",
+    "replay",
 ]

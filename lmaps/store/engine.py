@@ -60,6 +60,11 @@ def check_engine(connection: Connection) -> None:
     journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if (synchronous, journal) != (2, "wal"):
         raise StateUnusable(f"cannot rely on the database: synchronous is {synchronous}, journal_mode {journal}")
+    look_over(connection)
+
+
+def look_over(connection: Connection) -> None:
+    """Have SQLite look the database over; `StateUnusable` if it is damaged."""
     verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if verdict != "ok":
         raise StateUnusable(f"cannot use the database: it is damaged ({verdict})")
@@ -77,7 +82,14 @@ def copy_database(connection: Connection, target: str) -> None:
 
 def given_numbers(connection: Connection) -> dict[str, int]:
     """The highest number that each table has given, also to rows that are gone."""
-    return {name: number for name, number in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
+    return {row.name: row.seq for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
+
+
+def give_above(connection: Connection, table: str, number: int) -> None:
+    """Let a table that counts its rows give numbers above ``number`` only."""
+    changed = connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
+    if not changed.rowcount:
+        connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))
 
 
 @contextlib.contextmanager

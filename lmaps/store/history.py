@@ -6,7 +6,7 @@ paths that share their beginnings, and undo only moves the line's end along such
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, func, select
 
 from lmaps.store.instances import BATCH, InstanceTables
 from lmaps.store.models import change, changeset, horizon
@@ -61,7 +61,10 @@ class HistoryTables(InstanceTables):
 
     def revision_of(self, unit: str) -> int | None:
         """The newest revision of a unit."""
-        return self.connection.scalar(select(func.max(changeset.c.revision)).where(changeset.c.unit == unit))
+        newest: int | None = self.connection.scalar(
+            select(func.max(changeset.c.revision)).where(changeset.c.unit == unit)
+        )
+        return newest
 
     def changes_after(self, unit: str, revision: int) -> int:
         """How many changesets a unit has after ``revision``."""
@@ -135,12 +138,12 @@ class HistoryTables(InstanceTables):
         """By which revision, up to ``revision``, each of these instances was changed last."""
         found: dict[int, int] = {}
         for start in range(0, len(instances), BATCH):
-            wanted: Select[tuple[int, int]] = (
-                select(change.c.instance_id, func.max(change.c.revision))
+            wanted = (
+                select(change.c.instance_id, func.max(change.c.revision).label("newest"))
                 .where(change.c.instance_id.in_(instances[start : start + BATCH]), change.c.revision <= revision)
                 .group_by(change.c.instance_id)
             )
-            found |= {row[0]: row[1] for row in self.connection.execute(wanted)}
+            found |= {row[0]: row[1] for row in self.connection.execute(wanted).tuples()}
         return found
 
 

@@ -86,6 +86,10 @@ class InstanceTables(Tables):
         rows = self.connection.execute(select(unit.c.id, unit.c.definition).where(unit.c.name == name))
         return {row.id: row.definition for row in rows}
 
+    def restore_definition(self, name: str, number: int, digest: str, text: str) -> None:
+        """Take over a text of a unit as it is, with its number."""
+        self.write(insert(unit).values(id=number, name=name, digest=digest, definition=text))
+
     def definition_text(self, name: str) -> str | None:
         """The newest text of the unit that changes were made under."""
         newest = select(unit.c.definition).where(unit.c.name == name).order_by(unit.c.id.desc()).limit(1)

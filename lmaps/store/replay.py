@@ -1,36 +1,34 @@
 """Replay: the instances are what the changesets make of nothing, and nothing else."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from lmaps.errors import StateUnusable
 from lmaps.store.history import HistoryTables
 from lmaps.store.models import changeset
 from lmaps.store.records import Change, Changeset, Instance
-from lmaps.store.transaction import Counters
 
 
-def replay(connection: Connection) -> int:
+def replay(tables: HistoryTables) -> int:
     """Make the instances anew from the changesets and compare; how many changesets there are.
 
     `StateUnusable` names the first place where a change does not fit what was there before it, where a changeset does
     not fit its unit's line, or where an instance is another one than its changes make it.
     """
-    tables = HistoryTables(connection, Counters.read(connection))
-    revisions = connection.scalars(select(changeset.c.revision).order_by(changeset.c.revision)).all()
+    changesets = [
+        Changeset(*row) for row in tables.connection.execute(select(changeset).order_by(changeset.c.revision))
+    ]
     made: dict[int, Instance] = {}
     heads: dict[str, Changeset] = {}
     horizons: dict[str, int] = {}
-    for revision in revisions:
-        each = tables.changeset(revision)
-        assert each is not None  # it was listed a moment ago
+    for each in changesets:
         horizons.setdefault(each.unit, tables.horizon(each.unit))
         _follow_line(each, heads.get(each.unit), horizons[each.unit])
         heads[each.unit] = each
-        for change in tables.changes(revision):
+        for change in tables.changes(each.revision):
             _follow(each, change, made, horizons[each.unit])
     for unit in heads:
         _compare(unit, tables, {number: each for number, each in made.items() if each.unit == unit}, horizons[unit])
-    return len(revisions)
+    return len(changesets)
 
 
 def _follow_line(each: Changeset, head: Changeset | None, horizon: int) -> None:

@@ -2,14 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import StateUnusable
-from lmaps.store.engine import APPLICATION_ID, check_engine, copy_database, make_engine, plain_errors
+from lmaps.store.engine import APPLICATION_ID, check_engine, copy_database, give_above, make_engine, plain_errors
 from lmaps.store.migrate import migrate
 from lmaps.store.transaction import Counters, Transaction
 
@@ -89,6 +89,13 @@ class Store:
         except BaseException:
             self._counters = before
             raise
+
+    def count_on_from(self, given: Mapping[str, int]) -> None:
+        """Give no number of a changeset or a job that another state has ``given`` (by table) already."""
+        with plain_errors(self.path), self._connection.begin():
+            for table, number in given.items():
+                give_above(self._connection, table, number)
+            self._counters = Counters.read(self._connection)
 
     def copy_to(self, path: str) -> None:
         """Write a consistent copy of the whole state to the new file ``path``; not within a transaction."""

@@ -44,7 +44,7 @@ def upgrade():
             CONSTRAINT fk_change_revision FOREIGN KEY (revision) REFERENCES changeset (revision)
         )
     """)
-    op.execute(f"INSERT INTO change ({COLUMNS}) SELECT {COLUMNS} FROM change_before ORDER BY revision, number")
+    op.execute(f"INSERT INTO change ({COLUMNS}) SELECT {COLUMNS} FROM change_before ORDER BY revision, number")  # noqa: S608 (constants)
     op.execute("DROP TABLE change_before")
     op.create_table(
         "horizon",
@@ -72,5 +72,5 @@ def downgrade():
             CONSTRAINT fk_change_revision FOREIGN KEY (revision) REFERENCES changeset (revision)
         ) WITHOUT ROWID
     """)
-    op.execute(f"INSERT INTO change (number, {COLUMNS}) SELECT id, {COLUMNS} FROM change_before")
+    op.execute(f"INSERT INTO change (number, {COLUMNS}) SELECT id, {COLUMNS} FROM change_before")  # noqa: S608 (constants)
     op.execute("DROP TABLE change_before")

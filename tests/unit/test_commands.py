@@ -42,8 +42,8 @@ ANSWERS = {
     "apply": Reply("job 1", extra={"job": JOB | {"state": "queued"}, "instances": [CREATED]}, job=1),
     "job": Reply("", extra={"job": JOB}),
     "jobs": Reply("", extra={"jobs": [JOB]}),
-    "rollback": Reply("", extra={"undone": 3, "removing": [{"host": "b"}], "before": [1], "after": [2], "changes": [{"sign": "-", "id": "b"}], "applied": 1, "pending": True}, revision=4),
-    "export": Reply("exported 1 unit, 1 instance at r4", extra={"revision": 4, "units": [{"unit": "web", "type": "YamlList", "store_key": "root", "primary_key": None, "revision": 4, "instances": [{"a": "no"}], "undone": [{"b": 1}]}]}),
+    "rollback": Reply("", extra={"undone": 3, "target": 3, "removing": [{"host": "b"}], "before": [1], "after": [2], "changes": [{"sign": "-", "id": "b", "short": "b"}], "applied": 1, "pending": True}, revision=4),
+    "export": Reply("exported 1 unit, 1 instance at r4", extra={"revision": 4, "units": [{"unit": "web", "type": "YamlList", "store_key": "root", "primary_key": None, "instances": [{"a": "no"}], "undone": [{"b": 1}]}]}),
     "validate": Reply("", extra={"instances": [{"id": "a", "short": "a", "completed": {"host": "a", "port": 80}}]}),
     "handlers": Reply("", extra={"handlers": [{"type": "noop", "doc": "Nothing.", "preview": "full"}, {"type": "bad", "error": "boom"}]}),
     "reload": Reply("reloaded 1 unit, 0 changed", extra={"units": ["web"], "changed": []}),
@@ -122,7 +122,7 @@ web   YamlKeyList  noop     1          r4        -        pending 1
         ("logs 1", ("lines", {"job": 1, "after": 0}), "TASK [x]\ndone\n"),
         ("logs 1 --since 1", ("lines", {"job": 1, "after": 1}), "done\n"),
         ("logs 1 --events", ("lines", {"job": 1, "after": 0}), '{"event": "start"}\n'),
-        ("rollback web -o table", ("rollback", {"unit": "web"}), "r4: rolled back r3 (-b); web is pending, applied is r1: lmaps apply web\n"),
+        ("rollback web -o table", ("rollback", {"unit": "web", "states": False}), "r4: rolled back r3 (-b); web is pending, applied is r1: lmaps apply web\n"),
         ("handlers -o table", ("handlers", {}), "HANDLER  PREVIEW  WHAT IT DOES\nnoop     full     Nothing.\nbad      -        cannot be loaded: boom\n"),
         ("discover -o json", ("discover", {}), '{"verbs": {}}\n'),
         ("explain web.port -o name", ("explain", {"unit": "web", "property": "port"}), "host\nport\n"),
@@ -130,7 +130,7 @@ web   YamlKeyList  noop     1          r4        -        pending 1
         ("-l --format json", ("units", {}), '["web"]\n'),
         ("--show-summary --unit web", ("show", {"unit": "web"}), "root:\n- host: a\n  port: 80\n"),
         ("-s -u web -o dict", ("show", {"unit": "web"}), "{'root': [{'host': 'a', 'port': 80}]}\n"),
-        ("--rollback --unit web --format json", ("rollback", {"unit": "web"}), '{"removing": [{"host": "b"}], "before": [1], "after": [2]}\n'),
+        ("--rollback --unit web --format json", ("rollback", {"unit": "web", "states": True}), '{"removing": [{"host": "b"}], "before": [1], "after": [2]}\n'),
         ("--discover ipc:///x --format json", ("discover", {}), '{"verbs": {}}\n'),
     ],
 )  # fmt: skip
@@ -209,8 +209,8 @@ def test_offline_commands_ask_nobody(lmaps, daemon, tmp_path):
 
 def test_export_to_a_stream_a_file_and_a_tree(lmaps, tmp_path):
     assert lmaps("export", "--yaml").out == (
-        "---\nlmaps: export\nversion: 1\nrevision: 4\n"
-        "---\nunit: web\ntype: YamlList\nstore_key: root\nprimary_key: null\nrevision: 4\ninstances:\n- a: 'no'\n"
+        "---\nlmaps: export\nversion: 1\n"
+        "---\nunit: web\ntype: YamlList\nstore_key: root\nprimary_key: null\ninstances:\n- a: 'no'\n"
     )
     assert json.loads(lmaps("export", "--json").out)["units"][0]["instances"] == [{"a": "no"}]
     target = tmp_path / "state.yaml"

@@ -217,7 +217,7 @@ def test_the_originals_flags_hint_at_todays_commands_on_a_terminal(session, flag
         ("--apply --unit web", ("apply", {"unit": "web", "instances": []})),
         ("-a -u web --file {}", ("apply", {"unit": "web", "instances": [{"host": "a"}]})),
         ("-c -a -u web -f {}", ("apply", {"unit": "web", "instances": [{"host": "a"}]})),
-        ("-r -u web", ("rollback", {"unit": "web"})),
+        ("-r -u web", ("rollback", {"unit": "web", "states": True})),
         ("--list-units --format dict", ("units", {})),
         ("-s -u web --format pretty", ("show", {"unit": "web"})),
         ("--discover ipc:///x", ("discover", {})),

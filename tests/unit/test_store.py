@@ -80,7 +80,7 @@ def test_the_state_is_a_function_of_the_changesets(store):
         else:
             create(store, *(f"{number}.{part}" for part in range(chosen.randint(1, 3))))
     with store.transaction() as state:
-        assert replay(state.connection) == state.revision()
+        assert replay(state) == state.revision()
 
 
 def test_revisions_count_all_units_without_gaps(store):

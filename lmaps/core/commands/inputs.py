@@ -87,25 +87,32 @@ def _json(data: bytes, name: str) -> list[strict_yaml.Document]:
     return [strict_yaml.Document(value, name, data.decode(), 0)]
 
 
-def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> dict[str, Any]:
-    """A document from ``K=V`` pairs, ``a.b=V`` for a nested one.
+def assignments(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> list[tuple[tuple[str, ...], Any]]:
+    """Path and value of each ``K=V`` pair, ``a.b=V`` for a nested property.
 
     ``types`` tells the type of each property: where it is string the value is text as it stands, else it is read as
     YAML (``8080``, ``true``, ``[a, b]``); where a string is one of several types, text is what fits none of the others.
     """
-    known = types()
-    made: dict[str, Any] = {}
+    known = types() if pairs else {}
+    made = []
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise UsageError(f"cannot read --set {pair}: expected PROPERTY=VALUE")
-        *above, last = name.split(".")
+        made.append((tuple(name.split(".")), _typed(name, text, known.get(name, "any").split(" or "))))
+    return made
+
+
+def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> dict[str, Any]:
+    """A document from `assignments`."""
+    made: dict[str, Any] = {}
+    for (*above, last), value in assignments(pairs, types):
         target = made
         for key in above:
             target = target.setdefault(key, {})
             if not isinstance(target, dict):
-                raise UsageError(f"cannot set {name}: {key} has a value already")
-        target[last] = _typed(name, text, known.get(name, "any").split(" or "))
+                raise UsageError(f"cannot set {'.'.join([*above, last])}: {key} has a value already")
+        target[last] = value
     return made
 
 

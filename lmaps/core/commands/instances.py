@@ -1,18 +1,24 @@
-"""``create``, ``show``, ``validate``; and how a refused document is told."""
+"""``create``, ``set``, ``delete``, ``show``, ``validate``; and how a refused document is told."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmaps.core.commands.inputs import Given, read_documents, read_text, set_properties
+from lmaps.core.commands.diffs import tell_dry_run
+from lmaps.core.commands.inputs import Given, assignments, read_documents, read_text, set_properties
 from lmaps.core.commands.output import Table, revision, short
-from lmaps.core.commands.session import Session, any_unit, command, the_unit, unit_argument, why_options
+from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
+from lmaps.core.differences import pointer
 from lmaps.core.words import plural
 from lmaps.errors import LmapsError, UsageError, ValidationFailed
 
+if TYPE_CHECKING:
+    from lmaps.core.messages import Reply
+
+set_option = click.option("--set", "pairs", metavar="K=V", multiple=True, help="A property; a.b=V for a nested one.")
 files_option = click.option(
     "--file", "-f", "files", metavar="FILE", multiple=True, help="Documents: a file, a directory, or - for stdin."
 )
@@ -26,24 +32,84 @@ files_option = click.option(
 )
 @unit_argument
 @files_option
-@click.option("--set", "pairs", metavar="K=V", multiple=True, help="A property; a.b=V for a nested one.")
-@why_options
+@set_option
+@write_options
 def create(
     session: Session,
     unit: str | None,
     unit_option: str | None,
     files: tuple[str, ...],
     pairs: tuple[str, ...],
-    key: str | None,
-    **why: str | None,
+    write: Write,
 ) -> None:
     """Create instances: all of the documents given, or none."""
     name = the_unit(unit, unit_option)
     given = gather(session, name, files, pairs)
+    reply = send_documents(given, lambda documents: write.send(session, "create", unit=name, instances=documents))
+    tell_write(session, reply, write)
+
+
+@command(
+    "set",
+    examples="lmaps set web www.example.org --set tls=true -m https\n"
+    "lmaps set web www.example.org --unset aliases --if-rev r5\n"
+    "lmaps set web www.example.org -f www.yaml --dry-run",
+)
+@unit_argument
+@click.argument("ids", metavar="ID", nargs=-1)
+@files_option
+@set_option
+@click.option("--unset", "unset", metavar="K", multiple=True, help="A property to take away; a.b for a nested one.")
+@write_options
+def set_(
+    session: Session,
+    unit: str | None,
+    unit_option: str | None,
+    ids: tuple[str, ...],
+    files: tuple[str, ...],
+    pairs: tuple[str, ...],
+    unset: tuple[str, ...],
+    write: Write,
+) -> None:
+    """Change an instance: replace it by a document, or set properties of it; make it if it is not there."""
+    name, wanted = unit_and_ids(unit, unit_option, ids)
+    if len(wanted) != 1:
+        raise UsageError(f"cannot tell which instance is meant: name one ID, as in lmaps set {name} ID --set K=V")
+    given = read_documents(files) if files else []
+    if len(given) > 1:
+        raise UsageError(f"cannot set one instance to {len(given)} documents: give one")
+    types = typed(session, name)
     reply = send_documents(
-        given, lambda documents: session.call("create", key=key, unit=name, instances=documents, **why)
+        given,
+        lambda documents: write.send(
+            session,
+            "set",
+            unit=name,
+            id=wanted[0],
+            instance=documents[0] if documents else None,
+            set=[{"path": pointer(path), "value": value} for path, value in assignments(pairs, types)],
+            unset=[pointer(key.split(".")) for key in unset],
+        ),
     )
-    tell_results(session, reply.extra["instances"])
+    tell_write(session, reply, write)
+
+
+@command("delete", examples="lmaps delete web www.example.org -m 'moved'\nlmaps delete web a.example.org b.example.org")
+@unit_argument
+@click.argument("ids", metavar="ID...", nargs=-1)
+@write_options
+def delete(session: Session, unit: str | None, unit_option: str | None, ids: tuple[str, ...], write: Write) -> None:
+    """Delete instances: all that are named, or none."""
+    name, wanted = unit_and_ids(unit, unit_option, ids)
+    if not wanted:
+        raise UsageError(f"cannot delete nothing: name the IDs, lmaps show {name} lists them")
+    tell_write(session, write.send(session, "delete", unit=name, ids=wanted), write)
+
+
+def unit_and_ids(unit: str | None, unit_option: str | None, ids: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The unit, and the IDs: with ``--unit`` the first argument is an ID already."""
+    name = the_unit(None if unit_option else unit, unit_option)
+    return name, [*([unit] if unit_option and unit else []), *ids]
 
 
 def gather(session: Session, unit: str, files: Sequence[str], pairs: Sequence[str]) -> list[Given]:
@@ -53,13 +119,13 @@ def gather(session: Session, unit: str, files: Sequence[str], pairs: Sequence[st
     if files:
         return read_documents(files)
     if pairs:
-        return [Given(set_properties(pairs, lambda: _types(session, unit)))]
+        return [Given(set_properties(pairs, typed(session, unit)))]
     raise UsageError("cannot create nothing: give documents with -f FILE (- is stdin) or properties with --set K=V")
 
 
-def _types(session: Session, unit: str) -> dict[str, str]:
-    rows = session.call("explain", unit=unit).extra["properties"]
-    return {row["path"]: row["type"] for row in rows}
+def typed(session: Session, unit: str) -> Callable[[], dict[str, str]]:
+    """What asks the daemon for the type of each property, when it is called."""
+    return lambda: {row["path"]: row["type"] for row in session.call("explain", unit=unit).extra["properties"]}
 
 
 def send_documents(given: Sequence[Given], send: Callable[[list[Any]], Any]) -> Any:
@@ -89,6 +155,14 @@ def _with_files(message: str, errors: Counter[str | None]) -> str:
     return f"{start}: {who}{end[end.index(',') :] if ',' in end else ''}"
 
 
+def tell_write(session: Session, reply: "Reply", write: Write) -> None:
+    """What became of the instances, or what would; ends the command where that has an exit code of its own."""
+    if reply.extra.get("dry_run"):
+        tell_dry_run(session, reply)
+    tell_results(session, reply.extra["instances"])
+    write.end(changed=any(row["result"] != "unchanged" for row in reply.extra["instances"]))
+
+
 def tell_results(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """One line an instance: what became of it, its ID, its revision."""
     lines = [f"{row['result']}  {row['short']}  {revision(row['revision'])}" for row in rows]
@@ -99,9 +173,14 @@ def _without_short(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "short"}
 
 
-@command("show", examples="lmaps show web\nlmaps show web www.example.org -o json\nlmaps show web --instances")
+@command(
+    "show",
+    examples="lmaps show web\nlmaps show web www.example.org -o json\nlmaps show web --instances\n"
+    "lmaps show web --at @~1\nlmaps show web --at 2026-11-23T10:00",
+)
 @unit_argument
 @click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--at", metavar="REV", help="As it was then: r41, @~2, applied, or a time.")
 @click.option("--instances", is_flag=True, help="One by one: ID, revision, document given and completed.")
 @click.option("--reverse", is_flag=True, help="Newest first; where instances are merged the oldest wins.")
 def show(
@@ -109,20 +188,20 @@ def show(
     unit: str | None,
     unit_option: str | None,
     ids: tuple[str, ...],
+    at: str | None,
     instances: bool,
     reverse: bool,
 ) -> None:
     """Show the state of a unit as its handler gets it, or single instances."""
-    name = the_unit(None if unit_option else unit, unit_option)
-    wanted = [*([unit] if unit_option and unit else []), *ids]
+    name, wanted = unit_and_ids(unit, unit_option, ids)
     by_row = instances or session.output_format in ("table", "name")
     if by_row:
-        extra = session.call("show", unit=name, ids=wanted, instances=True).extra
+        extra = session.call("show", unit=name, ids=wanted, at=at, instances=True).extra
         rows = extra["instances"][::-1] if reverse else extra["instances"]
         table = _table(rows, extra["primary_key"], with_revision=instances)
         session.data([_without_short(row) for row in rows], table, [row["id"] for row in rows])
         return
-    extra = session.call("show", unit=name, ids=wanted, reverse=reverse).extra
+    extra = session.call("show", unit=name, ids=wanted, at=at, reverse=reverse).extra
     session.data(extra["state"])
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
+from lmaps.core.commands.diffs import tell_dry_run
 from lmaps.core.commands.inputs import read_documents
 from lmaps.core.commands.instances import files_option, send_documents, tell_results
 from lmaps.core.commands.output import Table, render, revision, safe
-from lmaps.core.commands.session import Session, any_unit, command, the_unit, unit_argument, why_options
+from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
 from lmaps.core.times import age, format_duration, seconds_between
 from lmaps.errors import HandlerFailed, JobStopped
 
@@ -23,14 +24,13 @@ INTERRUPTED_BY_USER = 130
 @command("apply", examples="lmaps apply web -m 'go live'\nlmaps apply web -f www.yaml\nlmaps apply web -o json")
 @unit_argument
 @files_option
-@why_options
+@write_options
 def apply(
     session: Session,
     unit: str | None,
     unit_option: str | None,
     files: tuple[str, ...],
-    key: str | None,
-    **why: str | None,
+    write: Write,
 ) -> None:
     """Hand the whole state of a unit to its handler; with documents create them first.
 
@@ -38,9 +38,9 @@ def apply(
     """
     name = the_unit(unit, unit_option)
     given = read_documents(files) if files else []
-    reply = send_documents(
-        given, lambda documents: session.call("apply", key=key, unit=name, instances=documents, **why)
-    )
+    reply = send_documents(given, lambda documents: write.send(session, "apply", unit=name, instances=documents))
+    if reply.extra.get("dry_run"):
+        tell_dry_run(session, reply)
     if files and not session.structured and session.format != "name":
         tell_results(session, reply.extra["instances"])
     job = reply.extra["job"]
@@ -49,6 +49,8 @@ def apply(
     session.words(outcome(ended))
     if session.structured or session.format == "name":
         session.data(ended, names=[str(ended["job"])])
+    if level(ended) == 0:
+        write.end(changed=not ended["summary"] or ended["summary"]["changed"] > 0)
     raise click.exceptions.Exit(level(ended))
 
 

@@ -43,7 +43,7 @@ def run(session: Session, flags: Flags) -> None:
     elif flags.apply:
         _apply(session, _unit(flags), flags.file)
     elif flags.rollback:
-        reply = session.call("rollback", unit=_unit(flags))
+        reply = session.call("rollback", unit=_unit(flags), states=True)
         extra = reply.extra
         if extra.get("nothing"):
             session.words(reply.message)

@@ -4,6 +4,7 @@ stdout has data and nothing else, in the format that was asked for; stderr has w
 """
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -241,13 +242,51 @@ def the_unit(unit: str | None, unit_option: str | None) -> str:
     return named
 
 
-def why_options(function: F) -> F:
-    """Who asks, and for what reason."""
+def write_options(function: F) -> F:
+    """Who asks, for what reason, and under which condition; the command gets them as one `Write`, ``write``."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        told = {name: kwargs.pop(name) for name in ("message", "ticket", "on_behalf_of", "if_rev", "dry_run")}
+        told["on_behalf_of"] = told["on_behalf_of"] or _original_user()
+        write = Write(
+            {name: value for name, value in told.items() if value}, kwargs.pop("key"), kwargs.pop("changed_rc")
+        )
+        return function(*args, write=write, **kwargs)
+
+    wrapped: Any = gathered
     for option in (
+        click.option("--changed-rc", metavar="N", type=click.IntRange(0, 255), help="Exit code if something changed."),
+        click.option("--dry-run", is_flag=True, help="Show what would change (exit code 1), and keep nothing."),
+        click.option("--if-rev", metavar="REV", help="Only if this is the unit's newest revision."),
         click.option("--key", metavar="KEY", help="Makes it safe to send the request again."),
-        click.option("--on-behalf-of", metavar="NAME", help="For whom it is done."),
+        click.option("--on-behalf-of", metavar="NAME", help="For whom it is done; under sudo who called it."),
         click.option("--ticket", metavar="ID", help="The ticket that asks for it."),
         click.option("--message", "-m", metavar="TEXT", help="Why it is done."),
     ):
-        function = option(function)
-    return function
+        wrapped = option(wrapped)
+    made: F = wrapped
+    return made
+
+
+def _original_user() -> str | None:
+    """Who called sudo; the socket proves root alone."""
+    return os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
+
+
+@dataclass(frozen=True)
+class Write:
+    """What is said with a change: ``args`` for the daemon, the request's key, the exit code if something changed."""
+
+    args: dict[str, Any]
+    key: str | None = None
+    changed_rc: int | None = None
+
+    def send(self, session: Session, verb: str, **args: Any) -> "Reply":
+        """Ask for the change."""
+        return session.call(verb, key=self.key, **args, **self.args)
+
+    def end(self, *, changed: bool) -> None:
+        """End the command with ``--changed-rc``, if something changed."""
+        if changed and self.changed_rc is not None:
+            raise click.exceptions.Exit(self.changed_rc)

@@ -9,7 +9,7 @@ from lmaps.core.transport import ipc_path
 from lmaps.core.units import load_units
 from lmaps.core.words import plural
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError
-from lmaps.store import open_store
+from lmaps.store.keeping import verify
 
 
 def check(config: Config) -> int:
@@ -45,7 +45,7 @@ def _check_database(path: Path) -> int:
         return 0
     try:
         with locked([path]):
-            open_store(str(path)).close()
+            verify(str(path))
     except AnotherDaemon as error:
         say(f"the database was not looked at: {error.message.removeprefix('cannot start: ')}")
     except LmapsError as error:

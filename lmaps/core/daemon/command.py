@@ -10,12 +10,15 @@ import click
 
 from lmaps.core.config import Config, default_paths, load_config
 from lmaps.core.daemon.check import check
+from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import say, tell
 from lmaps.core.daemon.supervisor import Daemon
 from lmaps.core.logs import set_up_logging
 from lmaps.core.times import parse_duration
 from lmaps.core.transport import ipc_path
-from lmaps.errors import LmapsError, UsageError
+from lmaps.core.users import login_name
+from lmaps.errors import AnotherDaemon, LmapsError, UsageError
+from lmaps.store import keeping
 
 HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.
 
@@ -54,16 +57,36 @@ Exit codes:
     "the jobs' folder lie, they lie beside the first.",
 )
 @click.option("--check", "checking", is_flag=True, help="Check configuration, units and database; start nothing.")
+@click.option("--verify", metavar="FILE", hidden=True, help="Look a backup over; start nothing.")
+@click.option("--restore", "backup", metavar="FILE", hidden=True, help="Put a backup in the place of the state.")
 @click.option("--stop-grace", default="60s", show_default=True, metavar="D", help="What running jobs have at the end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
 @click.version_option(version("lmaps"), prog_name="lmapsd", message="%(prog)s %(version)s")
-def command(file: str | None, checking: bool, stop_grace: str, **given: Any) -> int:
-    """Run the daemon or check what it needs; the exit code."""
+def command(
+    file: str | None, checking: bool, verify: str | None, backup: str | None, stop_grace: str, **given: Any
+) -> int:
+    """Run the daemon, or do what needs it to be stopped; the exit code."""
+    if verify is not None:
+        keeping.verify(verify)
+        return 0
     grace = parse_duration(stop_grace)
     config = _overridden(load_config(file), given)
     set_up_logging("supervisor", config["log"]["level"], config["log"]["format"])
+    if backup is not None:
+        return _restore(backup, Path(config["db"]))
     return check(config) if checking else Daemon(config, grace).run()
+
+
+def _restore(backup: str, db: Path) -> int:
+    """Put ``backup`` in the place of the state, which nobody uses, and tell where the old one is."""
+    try:
+        with locked([db]):
+            restored = keeping.restore(backup, str(db), login_name(os.getuid()))
+    except AnotherDaemon as error:
+        raise AnotherDaemon(error.message.replace("cannot start", "cannot restore"), hint="stop it first") from error
+    say(f"restored {backup}, at r{restored.revision}", *([f"the old state: {restored.kept}"] if restored.kept else []))
+    return 0
 
 
 def start(arguments: Sequence[str] | None = None) -> int:

@@ -2,19 +2,18 @@
 
 import logging
 import math
-import pwd
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from lmaps.core.handlers import ManagerHandler
 from lmaps.core.messages import Reply, read_object
-from lmaps.core.transport import Incoming, Listener, Peer
-from lmaps.core.verbs import VERBS, Later, Service, Visit, legacy
+from lmaps.core.transport import Incoming, Listener
+from lmaps.core.users import login_name
+from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
 from lmaps.errors import LmapsError, MessageRefused
-from lmaps.store import Transaction
+from lmaps.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +22,9 @@ GROUP_BYTES = 1024 * 1024
 """A group takes no more requests, and no more bytes, than this; a larger request goes alone."""
 
 
-def handle(visit: Visit, request: dict[str, Any]) -> Reply | Later:
+def handle(visit: Visit, request: dict[str, Any]) -> Answer:
     """The answer to a decoded request; raises what the client is to be told."""
-    answer: Reply | Later
+    answer: Answer
     answer = ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(request)
     return answer
 
@@ -33,8 +32,9 @@ def handle(visit: Visit, request: dict[str, Any]) -> Reply | Later:
 class Desk:
     """Takes what clients ask for and gives back what they are to know."""
 
-    def __init__(self, service: Service, clients: Listener, on_job: Callable[[], None]) -> None:
+    def __init__(self, service: Service, store: Store, clients: Listener, on_job: Callable[[], None]) -> None:
         self.service = service
+        self._store = store
         self.on_job = on_job
         self._clients = clients
         self._parked: list[tuple[Later, ClientRequest]] = []
@@ -57,6 +57,13 @@ class Desk:
     def send(self, incoming: Incoming, reply: Reply) -> None:
         """Answer the request that came as ``incoming``."""
         self._clients.send(incoming.identity, reply.encode())
+
+    def after(self, answer: Afterwards) -> Reply:
+        """The answer that is made outside every transaction."""
+        try:
+            return answer.then(self._store)
+        except LmapsError as error:
+            return Reply.refusal(error)
 
     def park(self, later: Later, request: "ClientRequest") -> None:
         """Keep a request whose answer is not there yet."""
@@ -86,7 +93,7 @@ class ClientRequest:
         self._id = told_id if isinstance(told_id, str) else None
         self._arrived = time.monotonic()
         self._waiting: Later | None = None
-        self._answer: Reply | Later = Reply("")
+        self._answer: Answer = Reply("")
 
     def run(self, state: Transaction) -> None:
         """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group."""
@@ -100,14 +107,17 @@ class ClientRequest:
             log.exception("request failed")
             raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
-    def _ask(self, state: Transaction) -> Reply | Later:
+    def _ask(self, state: Transaction) -> Answer:
         if self._waiting is not None:
             return self._waiting.resume(state)
-        visit = Visit(self._desk.service, state, author(self._incoming.peer), arrived=self._arrived)
+        visit = Visit(self._desk.service, state, login_name(self._incoming.peer.uid), arrived=self._arrived)
         return handle(visit, self._told)
 
     def settle(self) -> None:
         """Send the answer, or wait for it."""
+        if isinstance(self._answer, Afterwards):
+            self._send(self._desk.after(self._answer))
+            return
         if isinstance(self._answer, Later) or self._answer.job is not None:
             self._desk.on_job()
         if isinstance(self._answer, Later):
@@ -122,14 +132,3 @@ class ClientRequest:
 
     def _send(self, reply: Reply) -> None:
         self._desk.send(self._incoming, replace(reply, id=self._id))
-
-
-@lru_cache(maxsize=256)
-def author(peer: Peer) -> str:
-    """The subject that the socket proved: a login name, else the number, ``unknown`` where it is not told."""
-    if peer.uid is None:
-        return "unknown"
-    try:
-        return pwd.getpwuid(peer.uid).pw_name
-    except KeyError:
-        return str(peer.uid)

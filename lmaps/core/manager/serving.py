@@ -20,7 +20,7 @@ from lmaps.core.messages import VERSION, Reply, Result
 from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.transport import Listener, Poller, listening, make_context
 from lmaps.core.units import load_units
-from lmaps.core.verbs import Later, Service, Visit
+from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
 from lmaps.core.words import plural
 from lmaps.errors import Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
@@ -91,7 +91,7 @@ class Manager:
         self._context = context
         self._store: Store = open_store(self.service.config["db"])
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
-        self._desk = Desk(self.service, self._clients, self._dispatcher.look)
+        self._desk = Desk(self.service, self._store, self._clients, self._dispatcher.look)
         self._poller = Poller()
         for source in (self._clients, self._workers):
             self._poller.watch(source)
@@ -200,6 +200,6 @@ class Manager:
         with self._store.transaction() as state:
             visit = Visit(self.service, state, author=str(os.getuid()))
             reply = handle(visit, {"v": VERSION, "verb": verb, "args": args})
-        if isinstance(reply, Later):
+        if not isinstance(reply, Reply):
             raise LmapsError(f"cannot wait in {verb}")
         return reply

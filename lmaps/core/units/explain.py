@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lmaps.core.schema.drafts import resolver
-from lmaps.core.schema.findings import quote
+from lmaps.core.schema.findings import is_secret, quote
 from lmaps.core.units.unit import Unit
 from lmaps.core.words import nearest
 from lmaps.errors import NotFound
@@ -31,7 +31,8 @@ DEPTH = 8
 def property_rows(unit: Unit, wanted: str | None = None) -> list[dict[str, Any]]:
     """The properties of an instance, nested ones as ``a.b`` and ``a[].b``; or ``wanted`` and what lies below it.
 
-    Each row has ``path``, ``type``, ``required``, ``limits``, ``description``, and ``default`` where there is one.
+    Each row has ``path``, ``type``, ``required``, ``limits``, ``description``, and ``default`` and ``secret`` where
+    they apply.
     `NotFound` with the nearest name if there is no such property.
     """
     rows = list(_rows(unit.params, resolver(unit.params), "", DEPTH))
@@ -82,7 +83,8 @@ def _row(path: str, schema: Any, inner: Any, *, required: bool) -> dict[str, Any
         ),
         "description": facts.get("description") or facts.get("title"),
     }
-    return row | ({"default": facts["default"]} if "default" in facts else {})
+    known = {"default": facts["default"]} if "default" in facts else {}
+    return row | known | ({"secret": True} if is_secret(facts) else {})
 
 
 def _type(facts: dict[str, Any]) -> str:

@@ -6,14 +6,19 @@ A name that is not a key of the table does nothing, whatever it looks like.
 
 from typing import Any
 
-from lmaps.core.verbs import history, instances, jobs, move, service, units
-from lmaps.core.verbs.call import Call, Later, Service, Slot, Verb, Visit
+from lmaps.core.verbs import blame, chronicle, history, instances, jobs, keeping, move, service, units
+from lmaps.core.verbs.call import Afterwards, Answer, Call, Later, Service, Slot, Visit
+from lmaps.core.verbs.verb import Verb
 
 _UNIT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 64}
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096}
 _DOCUMENTS: dict[str, Any] = {"type": "array"}
+_POINTER: dict[str, Any] = {"type": "string", "pattern": "^/"}
 _NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}
-_WHY = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
+_FLAG: dict[str, Any] = {"type": "boolean", "default": False}
+_STEPS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
+_IDS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}
 
 VERBS: dict[str, Verb] = {
     "units": Verb(units.units, "list"),
@@ -37,35 +42,133 @@ VERBS: dict[str, Verb] = {
     "create": Verb(
         instances.create,
         "create",
-        {"unit": _UNIT, "instances": _DOCUMENTS | {"minItems": 1}, **_WHY},
+        {"unit": _UNIT, "instances": _DOCUMENTS | {"minItems": 1}},
         ("unit", "instances"),
         writes=True,
+    ),
+    "set": Verb(
+        instances.set_,
+        "create",
+        {
+            "unit": _UNIT,
+            "id": {"type": "string", "minLength": 1},
+            "instance": {"type": "object"},
+            "set": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"path": _POINTER, "value": {}},
+                    "required": ["path", "value"],
+                    "additionalProperties": False,
+                },
+                "default": [],
+            },
+            "unset": {"type": "array", "items": _POINTER, "default": []},
+        },
+        ("unit", "id"),
+        writes=True,
+    ),
+    "delete": Verb(
+        instances.delete, "create", {"unit": _UNIT, "ids": _IDS | {"minItems": 1}}, ("unit", "ids"), writes=True
     ),
     "show": Verb(
         instances.show,
         "show",
         {
             "unit": _UNIT,
-            "ids": {"type": "array", "items": {"type": "string"}, "default": []},
-            "reverse": {"type": "boolean", "default": False},
-            "instances": {"type": "boolean", "default": False},
+            "ids": _IDS | {"default": []},
+            "at": _TEXT,
+            "reverse": _FLAG,
+            "instances": _FLAG,
         },
         ("unit",),
     ),
     "validate": Verb(instances.validate, "show", {"unit": _UNIT, "instances": _DOCUMENTS}, ("unit", "instances")),
-    "rollback": Verb(history.rollback, "rollback", {"unit": _UNIT, **_WHY}, ("unit",), writes=True),
-    "export": Verb(move.export, "export", {"units": {"type": "array", "items": _UNIT, "default": []}}),
+    "rollback": Verb(
+        history.rollback,
+        "rollback",
+        {
+            "unit": _UNIT,
+            "to": _TEXT,
+            "steps": {"type": ["integer", "null"], "minimum": 1, "default": None},
+            "states": _FLAG,
+        },
+        ("unit",),
+        writes=True,
+    ),
+    "redo": Verb(
+        history.redo,
+        "rollback",
+        {"unit": _UNIT, "steps": _STEPS | {"default": 1}, "states": _FLAG},
+        ("unit",),
+        writes=True,
+    ),
+    "revert": Verb(
+        history.revert,
+        "rollback",
+        {"unit": _UNIT, "revision": {"type": "string", "pattern": r"^r?\d{1,18}$"}, "states": _FLAG},
+        ("unit", "revision"),
+        writes=True,
+    ),
+    "history": Verb(
+        history.history,
+        "show",
+        {"unit": _UNIT, "limit": _LIMIT, "since": _TEXT, "author": _TEXT, "ticket": _TEXT, "diff": _FLAG},
+    ),
+    "diff": Verb(history.diff, "show", {"unit": _UNIT, "from": _TEXT, "to": _TEXT | {"default": "@"}}, ("unit",)),
+    "blame": Verb(blame.blame, "show", {"unit": _UNIT, "ids": _IDS | {"default": []}, "path": _POINTER}, ("unit",)),
+    "export": Verb(
+        move.export,
+        "export",
+        {"units": {"type": "array", "items": _UNIT, "default": []}, "at": _TEXT, "history": _FLAG},
+    ),
+    "import": Verb(
+        move.import_,
+        "import",
+        {
+            "units": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {"unit": _UNIT, "instances": _DOCUMENTS},
+                    "required": ["unit", "instances"],
+                    "additionalProperties": False,
+                },
+            },
+            "mode": {"enum": ["merge", "replace", "skip"], "default": "merge"},
+            "max_deletes": _NUMBER | {"default": 0},
+        },
+        ("units",),
+        writes=True,
+    ),
+    "import_history": Verb(
+        chronicle.import_history,
+        "import",
+        {"units": {"type": "array", "minItems": 1, "items": chronicle.SCHEMA}},
+        ("units",),
+        writes=True,
+    ),
+    "migrate": Verb(
+        move.migrate,
+        "import",
+        {"unit": _UNIT, "current": _DOCUMENTS, "undone": _DOCUMENTS | {"default": []}},
+        ("unit", "current"),
+        writes=True,
+    ),
+    "backup": Verb(keeping.backup, "admin"),
+    "backup_read": Verb(keeping.backup_read, "admin", {"backup": _TEXT, "offset": _NUMBER}, ("backup", "offset")),
     "apply": Verb(
         jobs.apply,
         "apply",
-        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, **_WHY},
+        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}},
         ("unit",),
         writes=True,
     ),
     "jobs": Verb(
         jobs.jobs,
         "show",
-        {"unit": _UNIT, "state": _TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}},
+        {"unit": _UNIT, "state": _TEXT, "limit": _LIMIT},
     ),
     "job": Verb(jobs.job, "show", {"job": _NUMBER}, ("job",)),
     "lines": Verb(
@@ -85,4 +188,4 @@ VERBS: dict[str, Verb] = {
 }
 VERBS["discover"] = service.discover(VERBS)
 
-__all__ = ["VERBS", "Call", "Later", "Service", "Slot", "Verb", "Visit"]
+__all__ = ["VERBS", "Afterwards", "Answer", "Call", "Later", "Service", "Slot", "Verb", "Visit"]

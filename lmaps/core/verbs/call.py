@@ -1,21 +1,18 @@
-"""What a verb is, what it is given, and how it says "not yet"."""
+"""What a verb is given, and how it says "not yet"."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from lmaps.core import strict_json
 from lmaps.core.config import Config
-from lmaps.core.messages import Reply, Request
-from lmaps.core.schema import Schema
+from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, UnitSet, unit_from_definition
 from lmaps.core.words import nearest
-from lmaps.errors import Conflict, Finding, MessageRefused, NotFound, UnitUnusable, ValidationFailed
-from lmaps.store import Transaction, Why
+from lmaps.errors import Finding, NotFound, UnitUnusable
+from lmaps.store import Store, Transaction, Why
 
 Right = Literal["list", "show", "create", "apply", "rollback", "export", "import", "cancel", "admin"]
 
@@ -49,6 +46,7 @@ class Service:
     slots: dict[int, Slot] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     reload: Callable[[], None] = lambda: None
+    copies: dict[str, BinaryIO] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,57 +143,11 @@ class Later:
         return self.then(replace(self.call, state=state))
 
 
-@dataclass(frozen=True)
-class Verb:
-    """One row of the manager's table: what a request must look like, which right it takes, what it does.
+@dataclass(frozen=True, slots=True)
+class Afterwards:
+    """Not within a transaction: ``then`` makes the answer when the group has been committed."""
 
-    ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. A verb that writes is
-    remembered under its request's key.
-    """
+    then: Callable[[Store], Reply]
 
-    function: Callable[[Call], Reply | Later]
-    right: Right
-    properties: Mapping[str, Any] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-    writes: bool = False
 
-    @property
-    def definition(self) -> dict[str, Any]:
-        """The JSON Schema of the verb's arguments."""
-        return {
-            "type": "object",
-            "properties": dict(self.properties),
-            "required": list(self.required),
-            "additionalProperties": False,
-        }
-
-    @cached_property
-    def schema(self) -> Schema:
-        """The compiled schema, made when the verb is first called."""
-        return Schema(self.definition)
-
-    def answer(self, visit: Visit, request: Request) -> Reply | Later:
-        """Run the verb; a writing request whose key is known gets the answer that it got before."""
-        door = "cli" if request.door == "cli" else visit.door
-        call = Call(**vars(visit) | {"door": door}, verb=request.verb, args=self._arguments(request), key=request.key)
-        if not self.writes or request.key is None:
-            return self.function(call)
-        digest = sha256(strict_json.canonical([request.verb, request.args]).encode()).hexdigest()
-        kept = visit.state.request(request.key)
-        if kept is None:
-            reply = self.function(call)
-            if isinstance(reply, Reply):
-                text = strict_json.encode(reply.to_json())
-                visit.state.add_request(request.key, digest, request.verb, call.args.get("unit"), text, reply.revision)
-            return reply
-        if kept.digest != digest:
-            raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
-        return Reply.from_json(json.loads(kept.answer))
-
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        try:
-            arguments: dict[str, Any] = self.schema.complete(request.args)
-        except ValidationFailed as refused:
-            told = "; ".join(f"{finding.path} {finding.message}" for finding in refused.errors[:3])
-            raise MessageRefused(f"cannot {request.verb}: {told}", errors=refused.errors) from refused
-        return arguments
+Answer = Reply | Later | Afterwards

@@ -1,4 +1,4 @@
-"""Verbs on a unit's instances: create, show, validate."""
+"""Verbs on a unit's instances: create, set, delete, show, validate."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,15 @@ from typing import Any
 
 from lmaps.core import strict_json
 from lmaps.core.data import get_data_type_by_name
+from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, short_id
+from lmaps.core.verbs import writing
 from lmaps.core.verbs.call import Call
+from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
-from lmaps.errors import AlreadyExists, Finding, NotFound, ValidationFailed
-from lmaps.store import Instance
+from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, ValidationFailed
+from lmaps.store import Document, Edit, Instance
 
 PREFIX = 4
 """The fewest hex digits that may stand for a content ID."""
@@ -32,16 +35,93 @@ def create(call: Call) -> Reply:
     unit = call.usable_unit
     accepted = accept(call, unit, call.args["instances"])
     fresh, known = _sort_out(call, unit, accepted)
-    revision = None
-    if fresh:
-        definition = call.state.definition(unit.name, unit.digest, strict_json.encode(unit.definition))
-        rows = [(one.key, strict_json.encode(one.given), strict_json.encode(one.completed)) for one in fresh.values()]
-        revision = call.state.create(unit.name, call.why, rows, definition).revision
+    edits = [Edit(None, stored(call, unit, one)) for one in fresh.values()]
+    made = writing.record(call, unit, "create", edits)
+    revision = made.revision if made else None
     return Reply(
         f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
-        extra={"instances": [_told(one.key, known, revision) for one in accepted]},
+        extra={"instances": [_created(one.key, known, revision) for one in accepted]},
         revision=revision or call.state.revision_of(unit.name),
     )
+
+
+def stored(call: Call, unit: Unit, one: Accepted) -> Document:
+    """What is stored of an accepted document."""
+    return writing.document(call, unit, one.key, one.given, one.completed)
+
+
+def set_(call: Call) -> Reply:
+    """Update an instance, or insert it: a document replaces it, ``set`` and ``unset`` change properties of it."""
+    unit = call.usable_unit
+    wanted = call.args["id"]
+    instance = find(call, unit, wanted, missing_ok=unit.primary_key is not None)
+    [one] = accept(call, unit, [_wanted(call, unit, instance)])
+    _check_key(call, unit, instance, one)
+    if instance and same(json.loads(instance.completed), one.completed):
+        return _wrote(call, f"nothing to set in {unit.name}", [_told(instance.key, "unchanged", instance.revision)])
+    document = stored(call, unit, one)
+    made = writing.record(call, unit, "set", [Edit.of(instance, document) if instance else Edit(None, document)])
+    result = _told(one.key, "updated" if instance else "created", made.revision if made else None)
+    return _wrote(call, f"set {result['short']} in {unit.name}", [result])
+
+
+def _wanted(call: Call, unit: Unit, instance: Instance | None) -> Any:
+    """The document as it is to be given: the one that was sent, or the one that is there, changed."""
+    given = call.args.get("instance")
+    changes = [Difference.from_json(each | {"after": each["value"]}) for each in call.args["set"]]
+    changes += [Difference(parse_pointer(path), MISSING, MISSING) for path in call.args["unset"]]
+    if given is None and not changes:
+        raise MessageRefused("cannot set nothing: give a document, or properties to set or to unset")
+    base = given if given is not None else json.loads(instance.given) if instance else {}
+    if not isinstance(base, dict):
+        return base
+    key = unit.primary_key
+    if key is not None and key not in base and instance is None:
+        base = {key: _key_value(unit, call.args["id"])} | base
+    elif key is not None and key not in base and instance is not None:
+        base = {key: json.loads(instance.completed)[key]} | base
+    try:
+        return changed(base, changes)
+    except Clash as clash:
+        path = pointer(clash.path)
+        raise MessageRefused(
+            f"cannot set in {unit.name}: there is nothing below {path} of {call.args['id']}"
+        ) from clash
+
+
+def _key_value(unit: Unit, text: str) -> Any:
+    """The primary key's value that an ID stands for."""
+    integer = unit.params["properties"][unit.primary_key].get("type") == "integer"
+    return int(text) if integer and text.removeprefix("-").isdecimal() else text
+
+
+def _check_key(call: Call, unit: Unit, instance: Instance | None, one: Accepted) -> None:
+    wanted = instance.key if instance else call.args["id"]
+    if one.key == wanted:
+        return
+    if unit.primary_key is not None:
+        text = f"cannot set in {unit.name}: {unit.primary_key} of {wanted} cannot become {one.key}"
+        hint = (
+            f"lmaps create {unit.name} makes a new instance, lmaps delete {unit.name} {wanted} takes the old one away"
+        )
+        raise RuleBroken(f"{text}: it names the instance", hint=hint)
+    if call.state.find(unit.name, [one.key]):
+        raise AlreadyExists(f"cannot set in {unit.name}: {short_id(one.key)} has this content already")
+
+
+def delete(call: Call) -> Reply:
+    """Delete instances: all that are named, or none."""
+    unit = call.kept_unit
+    there = picked(call, unit, list(dict.fromkeys(call.args["ids"])))
+    gone = list({instance.id: instance for instance in there}.values())
+    made = writing.record(call, unit, "delete", [Edit.of(instance, None) for instance in gone])
+    revision = made.revision if made else None
+    rows = [_told(instance.key, "deleted", revision) for instance in gone]
+    return _wrote(call, f"deleted {plural(len(rows), 'instance')} in {unit.name}", rows)
+
+
+def _wrote(call: Call, message: str, rows: list[dict[str, Any]]) -> Reply:
+    return Reply(message, extra={"instances": rows}, revision=call.state.revision_of(call.args["unit"]))
 
 
 def accept(call: Call, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
@@ -82,7 +162,7 @@ def _sort_out(call: Call, unit: Unit, accepted: Sequence[Accepted]) -> tuple[dic
         raise AlreadyExists(
             f"cannot create in {unit.name}: {told} exists with other content, nothing was changed",
             errors=clashes,
-            hint=f"see what is there: lmaps show {unit.name} {clashes[0].got}",
+            hint=f"to change it: lmaps set {unit.name} {clashes[0].got}",
         )
     return fresh, known
 
@@ -96,27 +176,31 @@ def _clash(unit: Unit, one: Accepted, number: int) -> Finding:
     )
 
 
-def _told(key: str, known: dict[str, Instance], revision: int | None) -> dict[str, Any]:
+def _created(key: str, known: dict[str, Instance], revision: int | None) -> dict[str, Any]:
     instance = known.get(key)
-    result = "unchanged" if instance else "created"
-    return {
-        "id": key,
-        "short": short_id(key),
-        "result": result,
-        "revision": instance.revision if instance else revision,
-    }
+    return _told(key, "unchanged", instance.revision) if instance else _told(key, "created", revision)
+
+
+def _told(key: str, result: str, revision: int | None) -> dict[str, Any]:
+    return {"id": key, "short": short_id(key), "result": result, "revision": revision}
 
 
 def show(call: Call) -> Reply:
     """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
     unit = call.kept_unit
     ids = list(dict.fromkeys(call.args["ids"]))
-    instances = _picked(call, unit, ids) if ids else call.state.instances(unit.name)
+    at = call.args.get("at")
+    revision = call.state.revision_of(unit.name) if at is None else resolve(call, unit.name, at)
+    if at is not None:
+        then = call.state.state_at(unit.name, revision or 0)
+        instances = [_among(call, unit, then, wanted) for wanted in ids] if ids else then
+    else:
+        instances = picked(call, unit, ids) if ids else call.state.instances(unit.name)
     extra: dict[str, Any] = {
         "unit": unit.name,
         "type": unit.data_type,
         "primary_key": unit.primary_key,
-        "revision": call.state.revision_of(unit.name),
+        "revision": revision,
         "applied": call.state.applied_revision(unit.name),
     }
     if call.args["instances"]:
@@ -143,19 +227,49 @@ def _row(instance: Instance) -> dict[str, Any]:
     }
 
 
-def _picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
-    """The instances of these IDs, or of these beginnings of content IDs."""
+def picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
+    """The instances of these IDs, or of these beginnings of content IDs; `NotFound` names all that are not there."""
     exact = call.state.find(unit.name, ids)
-    return [exact[wanted] if wanted in exact else _begun(call, unit, wanted) for wanted in ids]
+    found = {wanted: exact.get(wanted) or find(call, unit, wanted, missing_ok=True) for wanted in ids}
+    missing = [wanted for wanted, instance in found.items() if instance is None]
+    if missing:
+        raise _no_instance(call, unit, missing)
+    return [instance for instance in found.values() if instance is not None]
 
 
-def _begun(call: Call, unit: Unit, wanted: str) -> Instance:
-    found = [] if unit.primary_key or len(wanted) < PREFIX else call.state.find_begun(unit.name, wanted)
-    if len(found) > 1:
-        raise NotFound(f"cannot show {wanted} in {unit.name}: {len(found)} instances begin so; give more digits")
-    if not found:
-        raise NotFound(f"cannot show {wanted} in {unit.name}: there is no such instance")
-    return found[0]
+def find(call: Call, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
+    """The instance of this ID, or of this beginning of a content ID."""
+    exact = call.state.find(unit.name, [wanted])
+    begun = [] if unit.primary_key or len(wanted) < PREFIX else call.state.find_begun(unit.name, wanted)
+    found = exact.get(wanted) or _only(call, unit, wanted, begun)
+    if found is None and not missing_ok:
+        raise _no_instance(call, unit, [wanted])
+    return found
+
+
+def _only(call: Call, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
+    if len(begun) > 1:
+        raise NotFound(f"cannot {call.verb} {wanted} in {unit.name}: {len(begun)} instances begin so; give more digits")
+    return begun[0] if begun else None
+
+
+def _among(call: Call, unit: Unit, then: Sequence[Instance], wanted: str) -> Instance:
+    """The instance of this ID among those that were there then."""
+    exact = [each for each in then if each.key == wanted]
+    begun = [] if unit.primary_key or len(wanted) < PREFIX else [each for each in then if each.key.startswith(wanted)]
+    found = exact[0] if exact else _only(call, unit, wanted, begun)
+    if found is None:
+        raise _no_instance(call, unit, [wanted])
+    return found
+
+
+def _no_instance(call: Call, unit: Unit, missing: Sequence[str]) -> NotFound:
+    named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    outcome = ", nothing was changed" if call.verb in ("delete", "set") else ""
+    return NotFound(
+        f"cannot {call.verb} {named} in {unit.name}: there is no such instance{outcome}",
+        hint=f"lmaps show {unit.name} lists them",
+    )
 
 
 def validate(call: Call) -> Reply:

@@ -67,7 +67,7 @@ def translate(told: dict[str, Any]) -> Translated:
     return {
         "create": Translated(Request("create", unit | {"instances": documents}), _as_it_is),
         "apply": Translated(Request("apply", unit | {"instances": documents}), _when_ended),
-        "rollback": Translated(Request("rollback", unit), _as_it_is),
+        "rollback": Translated(Request("rollback", unit | {"states": True}), _as_it_is),
         "show_summary": Translated(Request("show", unit), _state_alone),
     }[asked]
 

@@ -1,22 +1,34 @@
-"""Verbs that carry state out: export."""
+"""Verbs that carry state out and in: export, import, migrate."""
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lmaps.core import strict_json
+from lmaps.core.differences import Path, leaves, same
 from lmaps.core.messages import Reply
+from lmaps.core.units import Unit, short_id
+from lmaps.core.verbs import chronicle, instances, writing
 from lmaps.core.verbs.call import Call
+from lmaps.core.verbs.instances import Accepted
+from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
+from lmaps.errors import Finding, LmapsError, TooManyDeletions, ValidationFailed
+from lmaps.store import Edit, Instance
 
 
 def export(call: Call) -> Reply:
-    """The given documents of the units named, or of all, oldest first, with what redo would bring back."""
+    """The given documents of the units named, or of all, oldest first; with ``history`` all their changesets too."""
     names = list(call.service.units.units)
     names += [name for name in call.state.units() if name not in names]
     for wanted in call.args["units"]:
         call.for_unit(wanted).kept_unit  # noqa: B018 (an unknown unit is told before anything is read)
     rows = [_exported(call, name) for name in call.args["units"] or names]
     count = plural(sum(len(row["instances"]) for row in rows), "instance")
-    revision = call.state.revision()
+    revision = (
+        resolve(call, rows[0]["unit"], call.args["at"]) if call.args.get("at") and rows else call.state.revision()
+    )
     return Reply(
         f"exported {plural(len(rows), 'unit')}, {count} at r{revision}",
         extra={"units": rows, "revision": revision},
@@ -26,17 +38,222 @@ def export(call: Call) -> Reply:
 
 def _exported(call: Call, name: str) -> dict[str, Any]:
     unit = call.for_unit(name).kept_unit
+    at = call.args.get("at")
+    there = call.state.instances(name) if at is None else call.state.state_at(name, resolve(call, name, at))
     return {
         "unit": name,
         "type": unit.data_type,
         "store_key": unit.store_key,
         "primary_key": unit.primary_key,
-        "revision": call.state.revision_of(name),
-        "instances": [json.loads(instance.given) for instance in call.state.instances(name)],
+        "instances": [json.loads(instance.given) for instance in there],
+        **(chronicle.told(call, name) if call.args["history"] else {}),
         "undone": [
-            json.loads(change.after_given)
-            for changeset in call.state.undone(name)
-            for change in call.state.changes(changeset.revision)
-            if change.after_given is not None
+            json.loads(change.after.given)
+            for revision in call.state.undone(name)
+            for change in call.state.changes(revision)
+            if change.after is not None
         ],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """Documents of one unit that are to be imported."""
+
+    call: Call
+    unit: Unit
+    accepted: list[Accepted]
+
+
+def import_(call: Call) -> Reply:
+    """Take documents in, of any number of units: all of them, or none. One changeset a unit.
+
+    ``merge`` adds and replaces by ID, ``skip`` adds only, ``replace`` makes the state what the documents are, order
+    too; it deletes no more than ``max_deletes`` instances.
+    """
+    arriving = _arriving(call)
+    mode = call.args["mode"]
+    edits = [(each, _edits(each, mode)) for each in arriving]
+    _check_deletions(call, edits)
+    rows: list[dict[str, Any]] = []
+    for each, changes in edits:
+        known = {instance.key: instance for instance in each.call.state.instances(each.unit.name)}
+        made = writing.record(each.call, each.unit, "import", changes)
+        rows += _told(each, changes, known, made.revision if made else None)
+    counts = [
+        f"{sum(row['result'] == result for row in rows)} {result}" for result in ("created", "updated", "deleted")
+    ]
+    return Reply(f"imported: {', '.join(counts)}", extra={"instances": rows}, revision=call.state.revision())
+
+
+def _arriving(call: Call) -> list[Arriving]:
+    """The documents by unit; one error lists what is wrong in all of them. ``document`` counts them as they came."""
+    arriving: list[Arriving] = []
+    findings: list[Finding] = []
+    number = 0
+    for told in call.args["units"]:
+        about = call.for_unit(told["unit"])
+        try:
+            unit = about.usable_unit
+            accepted = instances.accept(about, unit, told["instances"])
+            findings += _twice(unit, accepted, number)
+            arriving.append(Arriving(about, unit, accepted))
+        except ValidationFailed as refused:
+            findings += [replace(each, document=number + (each.document or 0)) for each in refused.errors]
+        except LmapsError as refused:
+            if len(call.args["units"]) == 1:
+                raise
+            findings.append(Finding(refused.message.removeprefix(f"cannot {call.verb}: "), document=number))
+        number += len(told["instances"])
+    if findings:
+        raise ValidationFailed(f"cannot import: {plural(len(findings), 'error')}, nothing was changed", errors=findings)
+    return arriving
+
+
+def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding]:
+    """Documents with the same ID and different content."""
+    seen: dict[str, Accepted] = {}
+    return [
+        Finding(f"{short_id(one.key)} stands twice, with different content", document=first + place)
+        for place, one in enumerate(accepted)
+        if not same(seen.setdefault(one.key, one).completed, one.completed)
+    ]
+
+
+def _edits(each: Arriving, mode: str) -> list[Edit]:
+    unit, state = each.unit, each.call.state
+    accepted = list({one.key: one for one in each.accepted}.values())
+    there = {instance.key: instance for instance in state.instances(unit.name)}
+    if mode == "replace":
+        return _replacing(each, accepted, there)
+    edits = [Edit(None, instances.stored(each.call, unit, one)) for one in accepted if one.key not in there]
+    if mode == "merge":
+        edits += _updates(each, [one for one in accepted if one.key in there], there)
+    return edits
+
+
+def _updates(each: Arriving, accepted: Iterable[Accepted], there: dict[str, Instance]) -> list[Edit]:
+    return [
+        Edit.of(there[one.key], instances.stored(each.call, each.unit, one))
+        for one in accepted
+        if not same(json.loads(there[one.key].completed), one.completed)
+    ]
+
+
+def _replacing(each: Arriving, accepted: Sequence[Accepted], there: dict[str, Instance]) -> list[Edit]:
+    """What makes the state the documents that arrive: what does not stand in their order is put to the end anew."""
+    wanted = {one.key for one in accepted}
+    edits = [Edit.of(instance, None) for key, instance in there.items() if key not in wanted]
+    last = 0
+    moving = False
+    for one in accepted:
+        instance = there.get(one.key)
+        if instance is not None and instance.id > last and not moving:
+            last = instance.id
+            edits += _updates(each, [one], there)
+            continue
+        moving = moving or instance is None or instance.id <= last
+        if instance is not None:
+            edits.append(Edit.of(instance, None))
+        edits.append(Edit(None, instances.stored(each.call, each.unit, one)))
+    return edits
+
+
+def _check_deletions(call: Call, edits: Sequence[tuple[Arriving, list[Edit]]]) -> None:
+    gone = [(each.unit.name, key) for each, changes in edits for key in _gone(changes)]
+    if len(gone) > call.args["max_deletes"]:
+        named = ", ".join(f"{unit} {short_id(key)}" for unit, key in gone[:5]) + (", ..." if len(gone) > 5 else "")
+        raise TooManyDeletions(
+            f"cannot import: it would delete {plural(len(gone), 'instance')} ({named}), nothing was changed",
+            hint=f"if that is meant: --max-deletes {len(gone)}",
+            extra={"deletions": [{"unit": unit, "id": key} for unit, key in gone]},
+        )
+
+
+def _gone(changes: Sequence[Edit]) -> list[str]:
+    staying = {edit.after.key for edit in changes if edit.after}
+    return [edit.before.key for edit in changes if edit.before and not edit.after and edit.before.key not in staying]
+
+
+def _told(
+    each: Arriving, changes: Sequence[Edit], known: dict[str, Instance], revision: int | None
+) -> list[dict[str, Any]]:
+    changed = {edit.after.key for edit in changes if edit.after}
+    rows = []
+    for key in dict.fromkeys(one.key for one in each.accepted):
+        result = "unchanged" if key not in changed else "updated" if key in known else "created"
+        rows.append((key, result, revision if key in changed else known[key].revision))
+    rows += [(key, "deleted", revision) for key in _gone(changes)]
+    return [
+        {"unit": each.unit.name, "id": key, "short": short_id(key), "result": result, "revision": made}
+        for key, result, made in rows
+    ]
+
+
+def migrate(call: Call) -> Reply:
+    """Take over what the original kept of a unit: a changeset for each of its files, what it had rolled back too.
+
+    A leaf that equals the schema's default becomes a default again. What was rolled back is what redo brings.
+    """
+    unit = call.usable_unit
+    current = _undefaulted(call, unit, call.args["current"], 0)
+    undone = _undefaulted(call, unit, call.args["undone"], len(current))
+    if call.state.head(unit.name) is not None:
+        raise ValidationFailed(f"cannot migrate into {unit.name}: it has a history already; take a unit that has none")
+    rows: list[tuple[Accepted, str, int | None]] = []
+    for one in [*current, *undone]:
+        there = call.state.find(unit.name, [one.key]).get(one.key)
+        if there is not None and same(json.loads(there.completed), one.completed):
+            rows.append((one, "unchanged", there.revision))
+            continue
+        document = instances.stored(call, unit, one)
+        made = writing.record(call, unit, "import", [Edit.of(there, document) if there else Edit(None, document)])
+        rows.append((one, "updated" if there else "created", made.revision if made else None))
+    back = sum(result != "unchanged" for _, result, _ in rows[len(current) :])
+    for _ in range(back):
+        call.state.rollback(unit.name, call.why)
+    told = [
+        {"id": one.key, "short": short_id(one.key), "result": result, "revision": revision}
+        for one, result, revision in rows[: len(current)]
+    ]
+    return Reply(
+        f"migrated {plural(len(current), 'instance')} to {unit.name}, {back} for redo",
+        extra={"instances": told, "undone": back},
+        revision=call.state.revision_of(unit.name),
+    )
+
+
+def _undefaulted(call: Call, unit: Unit, documents: Sequence[Any], first: int) -> list[Accepted]:
+    """Accepted documents whose given form has no leaf that the schema fills in by itself."""
+    try:
+        accepted = instances.accept(call, unit, documents)
+    except ValidationFailed as refused:
+        raise ValidationFailed(
+            refused.message, errors=[replace(each, document=first + (each.document or 0)) for each in refused.errors]
+        ) from refused
+    return [replace(one, given=_without_defaults(unit, one)) for one in accepted]
+
+
+def _without_defaults(unit: Unit, one: Accepted) -> dict[str, Any]:
+    """``one.given`` without each property that comes back by itself when it is left out."""
+    given = one.given
+    for path, _ in list(leaves(given)):
+        less = _without(given, path)
+        try:
+            completed = unit.complete(less)
+        except ValidationFailed:
+            continue
+        if strict_json.canonical(completed) == strict_json.canonical(one.completed):
+            given = less
+    return given
+
+
+def _without(document: Any, path: Path) -> Any:
+    if not path:
+        return document
+    key, *below = path
+    if isinstance(document, list):
+        return [_without(each, tuple(below)) if index == key and below else each for index, each in enumerate(document)]
+    if not below:
+        return {name: value for name, value in document.items() if name != key}
+    return {name: _without(value, tuple(below)) if name == key else value for name, value in document.items()}

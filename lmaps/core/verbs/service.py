@@ -7,8 +7,9 @@ from typing import Any
 
 from lmaps.core.messages import VERSION, Reply
 from lmaps.core.verbs import legacy
-from lmaps.core.verbs.call import Call, Verb
+from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.units import condition
+from lmaps.core.verbs.verb import Verb
 from lmaps.core.words import plural
 
 

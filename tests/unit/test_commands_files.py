@@ -1,11 +1,11 @@
-"""Export to a file: whole or not at all, and never over what is no file."""
+"""Files that commands write: whole or not at all, and never over what is no file."""
 
 import os
 import stat
 
 import pytest
 
-from lmaps.core.commands.move import write_whole
+from lmaps.core.commands.files import write_whole
 from lmaps.errors import UsageError
 
 
@@ -15,7 +15,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path, monkeypatch, name):
     os.mkfifo(tmp_path / "pipe")
     path = (tmp_path / name).resolve()
     with pytest.raises(UsageError, match=f"cannot write {path}: it is no file"):
-        write_whole(path, "text")
+        write_whole(path, [b"text"])
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
@@ -26,7 +26,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path, monkeypatch, name):
 def test_where_nothing_can_be_written(tmp_path, name, reason):
     (tmp_path / "file").write_text("kept")
     with pytest.raises(UsageError, match=reason):
-        write_whole(tmp_path / name, "text")
+        write_whole(tmp_path / name, [b"text"])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -34,7 +34,7 @@ def test_a_file_is_replaced_whole_and_is_its_owners_alone(tmp_path):
     file = tmp_path / "state.yaml"
     file.write_text("old and longer")
     file.chmod(0o644)
-    write_whole(file, "new\n")
+    write_whole(file, [b"ne", b"w\n"])
     assert file.read_text() == "new\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["state.yaml"]

@@ -1,0 +1,164 @@
+"""Whole histories of units, out and in: what `export` writes with ``--history``, and `import_history` takes over."""
+
+import json
+from hashlib import sha256
+from typing import Any
+
+from lmaps.core import strict_json
+from lmaps.core.messages import Reply
+from lmaps.core.units import unit_from_definition
+from lmaps.core.verbs.call import Call
+from lmaps.core.words import plural
+from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
+from lmaps.store import Change, Changeset, Document, replay
+
+COLUMNS = (
+    "revision kind author on_behalf_of door message ticket at request_key target line_end line_previous redo_end"
+).split()
+"""What a changeset says of itself, but for its unit."""
+
+_TEXT = {"type": ["string", "null"]}
+_REVISION = {"type": "integer", "minimum": 1}
+_LINK = {"type": ["integer", "null"], "minimum": 1}
+_DOCUMENT = {
+    "type": "object",
+    "properties": {
+        "key": {"type": "string"},
+        "given": {"type": "object"},
+        "completed": {"type": "object"},
+        "definition": _REVISION,
+    },
+    "required": ["key", "given", "completed", "definition"],
+    "additionalProperties": False,
+}
+_CHANGE = {
+    "type": "object",
+    "properties": {"instance": _REVISION, "first_revision": _REVISION, "before": _DOCUMENT, "after": _DOCUMENT},
+    "required": ["instance", "first_revision"],
+    "additionalProperties": False,
+}
+_CHANGESET = {
+    "type": "object",
+    "properties": {
+        "revision": _REVISION,
+        "kind": {"enum": ["create", "set", "delete", "rollback", "redo", "revert", "import", "restore"]},
+        "author": {"type": "string"},
+        "door": {"type": "string"},
+        "at": {"type": "string"},
+        **dict.fromkeys(("on_behalf_of", "message", "ticket", "request_key"), _TEXT),
+        **dict.fromkeys(("target", "line_end", "line_previous", "redo_end"), _LINK),
+        "changes": {"type": "array", "items": _CHANGE},
+    },
+    "required": [*COLUMNS, "changes"],
+    "additionalProperties": False,
+}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "unit": {"type": "string", "minLength": 1, "maxLength": 64},
+        "definitions": {"type": "object", "additionalProperties": {"type": "object"}},
+        "history": {"type": "array", "items": _CHANGESET},
+    },
+    "required": ["unit", "history", "definitions"],
+}
+"""A unit with its history, as `export` writes it; what else stands there follows from it."""
+
+
+def told(call: Call, unit: str) -> dict[str, Any]:
+    """All that is kept of a unit: the texts it had, and its changesets, oldest first."""
+    if call.state.horizon(unit):
+        raise Conflict(
+            f"cannot export the history of {unit}: it is kept from r{call.state.horizon(unit)} on alone",
+            hint="lmaps backup FILE keeps all that there is",
+        )
+    return {
+        "definitions": {str(number): json.loads(text) for number, text in call.state.definitions(unit).items()},
+        "history": [
+            {name: getattr(each, name) for name in COLUMNS}
+            | {"changes": [_told(change) for change in call.state.changes(each.revision)]}
+            for each in reversed(call.state.changesets(unit))
+        ],
+    }
+
+
+def _told(change: Change) -> dict[str, Any]:
+    documents = {"before": change.before, "after": change.after}
+    return {"instance": change.instance_id, "first_revision": change.first_revision} | {
+        name: {
+            "key": one.key,
+            "given": json.loads(one.given),
+            "completed": json.loads(one.completed),
+            "definition": one.definition,
+        }
+        for name, one in documents.items()
+        if one is not None
+    }
+
+
+def import_history(call: Call) -> Reply:
+    """Take over units with all their changesets, as they are, into a state that has none."""
+    if call.state.revision():
+        raise Conflict(
+            f"cannot import a history: the state has one already (r{call.state.revision()})",
+            hint="take it in with a new daemon, or import what lmaps export writes without --history",
+        )
+    try:
+        _take_over(call)
+        count = replay(call.state)
+    except StateUnusable as error:
+        text = error.message.removeprefix("cannot rely on the database: ")
+        raise ValidationFailed(f"cannot import the history: it contradicts itself, {text}") from error
+    units = [each["unit"] for each in call.args["units"]]
+    return Reply(
+        f"imported {plural(count, 'changeset')} of {plural(len(units), 'unit')}, at r{call.state.revision()}",
+        extra={"units": units, "changesets": count},
+        revision=call.state.revision(),
+    )
+
+
+def _take_over(call: Call) -> None:
+    changesets: list[tuple[Changeset, list[Change]]] = []
+    for unit in call.args["units"]:
+        for number, definition in unit["definitions"].items():
+            _check_definition(unit["unit"], definition)
+            digest = sha256(strict_json.canonical(definition).encode()).hexdigest()
+            call.state.restore_definition(unit["unit"], int(number), digest, strict_json.encode(definition))
+        changesets += [_changeset(unit["unit"], each) for each in unit["history"]]
+    changesets.sort(key=lambda pair: pair[0].revision)
+    revisions = [made.revision for made, _ in changesets]
+    if len(set(revisions)) != len(revisions):
+        raise StateUnusable("a revision stands twice")
+    call.state.restore_history(changesets)
+
+
+def _check_definition(unit: str, definition: dict[str, Any]) -> None:
+    try:
+        name = unit_from_definition(definition).name
+    except LmapsError as error:
+        raise ValidationFailed(f"cannot import the history of {unit}: {error.message}", errors=error.errors) from error
+    if name != unit:
+        finding = Finding(f"a text of {unit} is one of {name}", got=name)
+        raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
+
+
+def _changeset(unit: str, each: dict[str, Any]) -> tuple[Changeset, list[Change]]:
+    made = Changeset(unit=unit, **{name: each[name] for name in COLUMNS})
+    changes = [
+        Change(
+            made.revision,
+            change["instance"],
+            change["first_revision"],
+            _document(change.get("before")),
+            _document(change.get("after")),
+        )
+        for change in each["changes"]
+    ]
+    return made, changes
+
+
+def _document(one: dict[str, Any] | None) -> Document | None:
+    if one is None:
+        return None
+    return Document(
+        one["key"], strict_json.encode(one["given"]), strict_json.encode(one["completed"]), one["definition"]
+    )

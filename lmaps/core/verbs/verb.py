@@ -1,0 +1,81 @@
+"""`Verb`: one row of the manager's table."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from lmaps.core import strict_json
+from lmaps.core.messages import Reply, Request
+from lmaps.core.schema import Schema
+from lmaps.core.verbs import writing
+from lmaps.core.verbs.call import Answer, Call, Right, Visit
+from lmaps.errors import Conflict, MessageRefused, ValidationFailed
+
+_TEXT = {"type": "string", "maxLength": 4096}
+WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
+"""What every request may say that changes something."""
+WRITE: dict[str, Any] = WHY | {
+    "if_rev": {"type": "string", "pattern": r"^r?\d{1,18}$"},
+    "dry_run": {"type": "boolean", "default": False},
+}
+"""And under which condition: the unit is at this revision; nothing is to be kept."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One row of the manager's table: what a request must look like, which right it takes, what it does.
+
+    ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. A verb that writes takes
+    `WRITE` too, runs in `writing`, and is remembered under its request's key.
+    """
+
+    function: Callable[[Call], Answer]
+    right: Right
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    writes: bool = False
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The JSON Schema of the verb's arguments."""
+        return {
+            "type": "object",
+            "properties": {**self.properties, **(WRITE if self.writes else {})},
+            "required": list(self.required),
+            "additionalProperties": False,
+        }
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The compiled schema, made when the verb is first called."""
+        return Schema(self.definition)
+
+    def answer(self, visit: Visit, request: Request) -> Answer:
+        """Run the verb; a writing request whose key is known gets the answer that it got before."""
+        door = "cli" if request.door == "cli" else visit.door
+        call = Call(**vars(visit) | {"door": door}, verb=request.verb, args=self._arguments(request), key=request.key)
+        if not self.writes:
+            return self.function(call)
+        if request.key is None or call.args["dry_run"]:
+            return writing.run(call, self.function)
+        digest = sha256(strict_json.canonical([request.verb, request.args]).encode()).hexdigest()
+        kept = visit.state.request(request.key)
+        if kept is None:
+            reply = writing.run(call, self.function)
+            text = strict_json.encode(reply.to_json())
+            visit.state.add_request(request.key, digest, request.verb, call.args.get("unit"), text, reply.revision)
+            return reply
+        if kept.digest != digest:
+            raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
+        return Reply.from_json(json.loads(kept.answer))
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        try:
+            arguments: dict[str, Any] = self.schema.complete(request.args)
+        except ValidationFailed as refused:
+            told = "; ".join(f"{finding.path} {finding.message}" for finding in refused.errors[:3])
+            raise MessageRefused(f"cannot {request.verb}: {told}", errors=refused.errors) from refused
+        return arguments

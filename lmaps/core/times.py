@@ -67,6 +67,11 @@ def seconds_between(start: str, end: str) -> float:
     return (parse_time(end) - parse_time(start)).total_seconds()
 
 
+def in_seconds(text: str) -> str:
+    """A moment that `now` wrote, without its microseconds, as tables show it."""
+    return f"{text.partition('.')[0]}Z"
+
+
 def age(text: str) -> str:
     """How long ago a moment was: ``2 m 5 s ago``."""
     return f"{format_duration(max(0.0, (datetime.now(UTC) - parse_time(text)).total_seconds()))} ago"

@@ -8,7 +8,7 @@ import click
 from lmaps.core.commands.diffs import diff_lines, signs, tell_diff, tell_dry_run
 from lmaps.core.commands.output import Table, revision, short
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
-from lmaps.core.times import age
+from lmaps.core.times import age, in_seconds
 from lmaps.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def history(session: Session, unit: str | None, unit_option: str | None, **asked
 
 
 def _row(session: Session, row: dict[str, Any], name: str | None) -> Sequence[Any]:
-    when = age(row["at"]) if session.stdout.isatty() else row["at"]
+    when = age(row["at"]) if session.stdout.isatty() else in_seconds(row["at"])
     unit = [] if name else [row["unit"]]
     changes = signs(row["changes"], row["instances"]) or None
     author = row["author"] + (f" for {row['on_behalf_of']}" if row["on_behalf_of"] else "")

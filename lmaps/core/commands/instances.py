@@ -133,7 +133,7 @@ def send_documents(given: Sequence[Given], send: Callable[[list[Any]], Any]) -> 
     try:
         return send([one.value for one in given])
     except LmapsError as refused:
-        if not any(finding.document is not None for finding in refused.errors):
+        if not given or not any(finding.document is not None for finding in refused.errors):
             raise
         located = [
             given[finding.document].locate(finding) if finding.document is not None else finding

@@ -10,7 +10,7 @@ from lmaps.core.commands.inputs import read_documents
 from lmaps.core.commands.instances import files_option, send_documents, tell_results
 from lmaps.core.commands.output import Table, render, revision, safe
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
-from lmaps.core.times import age, format_duration, seconds_between
+from lmaps.core.times import age, format_duration, in_seconds, seconds_between
 from lmaps.errors import HandlerFailed, JobStopped
 
 WAIT_MS = 10_000
@@ -108,7 +108,7 @@ def jobs(session: Session, unit: str | None, unit_option: str | None, state: str
 
 
 def _row(session: Session, job: dict[str, Any]) -> Sequence[Any]:
-    queued = age(job["queued_at"]) if session.stdout.isatty() else job["queued_at"]
+    queued = age(job["queued_at"]) if session.stdout.isatty() else in_seconds(job["queued_at"])
     ended = job["started_at"] and job["ended_at"]
     took = format_duration(seconds_between(job["started_at"], job["ended_at"])) if ended else None
     return (job["job"], job["unit"], revision(job["revision"]), job["state"], job["author"], queued, took)

@@ -83,15 +83,19 @@ def unit() -> None:
 
 @unit.command("check", cls=Command, epilog="Examples:\nlmaps unit check web.yaml\nlmaps unit check --offline units.d")
 @click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True)
-@click.option("--offline", is_flag=True, help="Without the daemon: handler arguments are not checked.")
+@click.option("--offline", is_flag=True, help="Without the daemon: handlers and stored instances are left out.")
 @click.pass_obj
 def check(session: Session, files: tuple[str, ...], offline: bool) -> None:
-    """Check unit files: what would be refused, and what is odd. Exit code 1 if anything would be refused."""
+    """Check unit files: what would be refused, what is odd, and what it would do to the instances that are stored.
+
+    Exit code 1 if anything would be refused, or would touch what is stored.
+    """
     texts = [{"name": name, "text": _text(name)} for each in files for name in expand(each)]
     reply = _check_offline(texts) if offline else session.call("unit_check", files=texts)
     findings = [(finding, "error") for finding in reply.errors]
     findings += [(Finding.from_json(told), "warning") for told in reply.extra["warnings"]]
     rows = [(found.place, kind, found.path, found.message) for found, kind in findings]
+    rows += [(told["file"], told["impact"], told["path"], told["message"]) for told in reply.extra.get("impacts", ())]
     data = {"errors": [each.to_json() for each in reply.errors], **reply.extra}
     session.data(data, Table(("PLACE", "KIND", "PATH", "FINDING"), rows) if rows else Table((), []))
     session.words(f"{plural(len(texts), 'file')}: {reply.message}")

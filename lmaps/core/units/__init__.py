@@ -3,11 +3,13 @@
 unit      Unit: one kind, with its schema compiled
 form      what a unit file may look like, and how one becomes a Unit
 loading   all units of a configuration, each error with its place, a bad one refused alone
+impact    what a new text of a unit would do to what is stored
 explain   a unit's properties as rows for people
 """
 
 from lmaps.core.units.explain import property_rows
 from lmaps.core.units.form import parse_unit, unit_from_definition
+from lmaps.core.units.impact import Impact, Stored, impact
 from lmaps.core.units.loading import (
     UnitSet,
     get_unit_by_name,
@@ -18,9 +20,12 @@ from lmaps.core.units.loading import (
 from lmaps.core.units.unit import Unit, short_id
 
 __all__ = [
+    "Impact",
+    "Stored",
     "Unit",
     "UnitSet",
     "get_unit_by_name",
+    "impact",
     "load_units",
     "load_units_from",
     "parse_unit",

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+from lmaps.core import strict_json
 from lmaps.core.messages import Reply
 from lmaps.core.schema import Schema
-from lmaps.core.units import Unit, load_units_from, property_rows
+from lmaps.core.units import Impact, Stored, Unit, impact, load_units_from, property_rows, unit_from_definition
 from lmaps.core.verbs.call import Call, Service
 from lmaps.core.words import plural
-from lmaps.errors import Finding, ValidationFailed
+from lmaps.errors import Finding
 
 UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
 """Outcomes of a job that leave the host in doubt."""
@@ -56,9 +57,7 @@ def condition(call: Call, name: str) -> str:
 def _still_fits(call: Call, unit: Unit) -> bool:
     """Whether what was stored under older texts of the unit fits today's."""
     for instance in call.state.outdated(unit.name, unit.digest):
-        try:
-            unit.complete(json.loads(instance.given))
-        except ValidationFailed:
+        if unit.schema.findings(json.loads(instance.completed)):
             return False
     return True
 
@@ -82,20 +81,35 @@ def explain(call: Call) -> Reply:
 
 
 def unit_check(call: Call) -> Reply:
-    """Lint the texts of unit files: what would be refused, and what is odd. Nothing is loaded."""
+    """Lint the texts of unit files: what would be refused, what is odd, and what they would do to what is stored.
+
+    Nothing is loaded. Level 1 if anything would be refused, or would touch stored instances.
+    """
     found = load_units_from((file["name"], file["text"]) for file in call.args["files"])
     errors = [finding for error in found.errors for finding in error.errors]
     rows: list[dict[str, Any]] = []
+    impacts: list[dict[str, Any]] = []
     for unit in found.units.values():
         wrong = handler_faults(call.service, unit)
         errors += wrong
         rows.append({"unit": unit.name, "file": unit.file, "ok": not wrong})
+        impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in _impact(call, unit)]
     return Reply(
-        f"{plural(len(errors), 'error')}, {plural(len(found.warnings), 'warning')}",
-        level=1 if errors else 0,
-        extra={"units": rows, "warnings": [finding.to_json() for finding in found.warnings]},
+        f"{plural(len(errors), 'error')}, {plural(len(found.warnings), 'warning')}, {plural(len(impacts), 'impact')}",
+        level=1 if errors or impacts else 0,
+        extra={"units": rows, "warnings": [finding.to_json() for finding in found.warnings], "impacts": impacts},
         errors=tuple(errors),
     )
+
+
+def _impact(call: Call, unit: Unit) -> list[Impact]:
+    if not call.state.outdated(unit.name, unit.digest):
+        return []
+    before = call.state.definition_text(unit.name)
+    stored = [
+        Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in call.state.instances(unit.name)
+    ]
+    return impact(unit, unit_from_definition(strict_json.decode(before)) if before else None, stored)
 
 
 def handler_faults(service: Service, unit: Unit) -> list[Finding]:

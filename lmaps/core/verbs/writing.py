@@ -54,7 +54,8 @@ def _expect_revision(call: Call) -> None:
         return
     if newest is None:
         raise Outdated(f"cannot {call.verb} in {units[0]}: expected r{expected}, it has no changes yet")
-    who = ", ".join(filter(None, [newest.author, newest.message]))
+    whose = (call.state.changeset(newest.target or 0) if newest.kind == "redo" else None) or newest
+    who = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
     known = call.state.horizon(newest.unit) <= expected < newest.revision
     raise Outdated(
         f"cannot {call.verb} in {newest.unit}: expected r{expected}, it is at r{newest.revision} ({who}); "

@@ -143,7 +143,7 @@ class HistoryTables(InstanceTables):
                 .where(change.c.instance_id.in_(instances[start : start + BATCH]), change.c.revision <= revision)
                 .group_by(change.c.instance_id)
             )
-            found |= {row[0]: row[1] for row in self.connection.execute(wanted).tuples()}
+            found |= {row[0]: row[1] for row in self.connection.execute(wanted)}
         return found
 
 

@@ -1,7 +1,7 @@
 """Verbs that carry state out and in: export, import, migrate."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,18 +126,20 @@ def _edits(each: Arriving, mode: str) -> list[Edit]:
     there = {instance.key: instance for instance in state.instances(unit.name)}
     if mode == "replace":
         return _replacing(each, accepted, there)
-    edits = [Edit(None, instances.stored(each.call, unit, one)) for one in accepted if one.key not in there]
-    if mode == "merge":
-        edits += _updates(each, [one for one in accepted if one.key in there], there)
+    edits: list[Edit] = []
+    for one in accepted:
+        instance = there.get(one.key)
+        if instance is None:
+            edits.append(Edit(None, instances.stored(each.call, unit, one)))
+        elif mode == "merge":
+            edits += _update(each, one, instance)
     return edits
 
 
-def _updates(each: Arriving, accepted: Iterable[Accepted], there: dict[str, Instance]) -> list[Edit]:
-    return [
-        Edit.of(there[one.key], instances.stored(each.call, each.unit, one))
-        for one in accepted
-        if not same(json.loads(there[one.key].completed), one.completed)
-    ]
+def _update(each: Arriving, one: Accepted, instance: Instance) -> list[Edit]:
+    if same(json.loads(instance.completed), one.completed):
+        return []
+    return [Edit.of(instance, instances.stored(each.call, each.unit, one))]
 
 
 def _replacing(each: Arriving, accepted: Sequence[Accepted], there: dict[str, Instance]) -> list[Edit]:
@@ -150,7 +152,7 @@ def _replacing(each: Arriving, accepted: Sequence[Accepted], there: dict[str, In
         instance = there.get(one.key)
         if instance is not None and instance.id > last and not moving:
             last = instance.id
-            edits += _updates(each, [one], there)
+            edits += _update(each, one, instance)
             continue
         moving = moving or instance is None or instance.id <= last
         if instance is not None:

@@ -1,0 +1,63 @@
+"""The manager's verbs on a state of their own, without sockets: what many cases can be tried on."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lmaps.core.config import load_config
+from lmaps.core.messages import Reply, Request
+from lmaps.core.units import load_units_from
+from lmaps.core.verbs import VERBS, Service, Visit
+from lmaps.core.verbs.call import Afterwards, Later
+from lmaps.store import open_store, replay
+from tests.daemons import WEB
+
+
+class InProcess:
+    """Asked as a `Client` is. Errors are raised as the daemon would tell them, each request is one transaction."""
+
+    def __init__(self, directory: Path, units: str = WEB, author: str = "me") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = directory / "lmaps.yaml"
+        file.write_text("db: lmaps.db\nunit_dirs: []\n")
+        self.author = author
+        self.store = open_store(str(directory / "lmaps.db"))
+        self.service = Service(load_config(str(file)), load_units_from([]), "boot")
+        self.load(units)
+
+    def load(self, units: str) -> None:
+        """Take these units instead of those that were there."""
+        loaded = load_units_from((f"unit{number}.yaml", text) for number, text in enumerate(units.split("---\n")))
+        assert not loaded.errors, loaded.errors
+        self.service.units = loaded
+
+    def call(self, verb: str, *, key: str | None = None, **args: Any) -> Reply:
+        """The reply; raises what the daemon refuses with."""
+        request = Request(verb, json.loads(json.dumps(args)), key=key)
+        with self.store.transaction() as state:
+            answer = VERBS[verb].answer(Visit(self.service, state, self.author), request)
+        assert not isinstance(answer, Later)
+        reply = answer.then(self.store) if isinstance(answer, Afterwards) else answer
+        return Reply.from_json(json.loads(reply.encode()))
+
+    def replayed(self) -> int:
+        """How many changesets there are, when the instances are what they make."""
+        with self.store.transaction() as state:
+            return replay(state)
+
+    def applied(self, unit: str, revision: int) -> None:
+        """As if the unit's handler had run with this revision."""
+        from lmaps.store import Why
+
+        with self.store.transaction() as state:
+            job = state.add_job(unit, "apply", revision, "digest", Why("me"))
+            state.update_job(job.id, state="succeeded")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.store.close()

@@ -1,6 +1,7 @@
 """Verbs on a unit's history: rollback, redo, revert; history, diff."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,9 +165,10 @@ def _clash(key: str, path: Sequence[str | int], expected: Any, got: Any) -> Find
 
 def _check_keys(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
     """What comes back does not take the key of another instance."""
-    coming = {edit.after.key: edit.id for edit in edits if edit.after}
+    coming = [edit.after.key for edit in edits if edit.after]
     leaving = {edit.id for edit in edits}
-    taken = [each.key for each in call.state.find(unit.name, list(coming)).values() if each.id not in leaving]
+    taken = [each.key for each in call.state.find(unit.name, coming).values() if each.id not in leaving]
+    taken += [key for key, count in Counter(coming).items() if count > 1]
     if taken:
         raise AlreadyExists(
             f"cannot {call.verb} in {unit.name}: {short_id(taken[0])} exists again, made by a later change"

@@ -268,6 +268,6 @@ def test_the_history_is_what_the_model_says(open_lmaps: Callable[[], Any], runs:
             database=None,
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
-            phases=[Phase.generate] if open_lmaps is live else [Phase.generate],
+            phases=[Phase.generate] if open_lmaps is live else [Phase.generate, Phase.shrink],
         ),
     )

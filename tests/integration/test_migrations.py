@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Document, Edit, Why, open_store
+from lmaps.store import Document, Edit, Why, open_store, replay
 from lmaps.store.migrate import known_revisions, migrations_directory
 
 
@@ -40,6 +40,41 @@ def test_up_down_up(config, connection):
     tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars().all()
     assert set(tables) <= {"alembic_version", "sqlite_sequence"}
     command.upgrade(config, "head")
+
+
+def test_the_redo_list_of_the_first_tables_is_kept(config, connection, tmp_path):
+    """Three creations, two of them rolled back: what redo brings is the same after the upgrade."""
+    command.upgrade(config, "0001")
+    connection.exec_driver_sql("INSERT INTO unit VALUES (1, 'web', 'd', '{}')")
+    changesets = [
+        (1, "create", None, 1, None, None, None),
+        (2, "create", None, 2, 1, None, None),
+        (3, "create", None, 3, 2, None, None),
+        (4, "rollback", 3, 2, None, 4, None),
+        (5, "rollback", 2, 1, None, 5, 4),
+    ]
+    for revision, kind, target, *ends in changesets:
+        connection.exec_driver_sql(
+            "INSERT INTO changeset (revision, unit, kind, author, door, at, target,"
+            " line_end, line_previous, redo_end, redo_previous) VALUES (?, 'web', ?, 'me', 'api', 't', ?, ?, ?, ?, ?)",
+            (revision, kind, target, *ends),
+        )
+        key = "abc"[(target or revision) - 1]
+        document, nothing = (key, f'"{key}"', f'"{key}"', 1), (None, None, None, None)
+        before, after = (nothing, document) if target is None else (document, nothing)
+        connection.exec_driver_sql(
+            "INSERT INTO change VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (revision, "abc".index(key) + 1, "abc".index(key) + 1, *before, *after),
+        )
+    connection.exec_driver_sql("INSERT INTO instance VALUES (1, 'web', 'a', '\"a\"', '\"a\"', 1, 1, 1)")
+    connection.commit()
+    connection.close()
+    with open_store(str(tmp_path / "m.db")) as store, store.transaction() as state:
+        assert (replay(state), state.undone("web")) == (5, [2, 3])
+        assert [state.redo("web", Why("me")).target for _ in range(2)] == [2, 3]
+        assert "".join(each.key for each in state.instances("web")) == "abc"
+        assert state.redo("web", Why("me")) is None
+        assert replay(state) == 7
 
 
 def test_a_newer_database_is_refused_untouched(tmp_path):

@@ -79,15 +79,15 @@ class ChangingTables(HistoryTables):
     def retain(self, unit: str, count: int | None, since: str | None) -> int:
         """Drop a unit's oldest changesets that no limit keeps; how many were dropped.
 
-        Kept are the newest ``count`` and those from ``since`` on, whatever an undo needs (the end of the line and the
-        redo list), and whatever lies after the applied revision.
+        Kept are the newest ``count`` on the line, so that as many can be undone, and those from ``since`` on; the redo
+        list, and whatever lies after the applied revision.
         """
         head = self.head(unit)
         if head is None:
             return 0
         limits = [head.revision, *self.undone(unit)[:1], *self._pinned(unit), *filter(None, [head.line_end])]
         if count is not None:
-            limits.append(self._nth_newest(unit, count))
+            limits += [self._nth_newest(unit, count), *self.line(head.line_end, limit=count)[-1:]]
         if since is not None:
             limits.append(self._first_since(unit, since))
         dropped = self.connection.scalars(

@@ -48,10 +48,13 @@ class InstanceTables(Tables):
         return found
 
     def with_value(self, name: str, keys: Sequence[str], values: Sequence[Any]) -> list[Instance]:
-        """Those instances of a unit whose completed document has one of ``values`` (scalars) below ``keys``.
+        """Those instances of a unit whose completed document has one of ``values`` below ``keys``.
 
-        SQL takes true for 1 and 1 for 1.0: so an instance may be among them whose value is only alike.
+        SQL takes true for 1 and 1 for 1.0: so an instance may be among them whose value is only alike. If SQL cannot
+        compare one of the values, all instances are.
         """
+        if not all(map(_is_comparable, values)):
+            return self.instances(name)
         path = "$" + "".join(f'."{key}"' for key in keys)
         found: list[Instance] = []
         for start in range(0, len(values), BATCH):
@@ -105,3 +108,10 @@ class InstanceTables(Tables):
         """Remove the instances with these numbers, as far as they are there."""
         if ids:
             self.write(_DELETE, [{"gone": gone} for gone in ids])
+
+
+def _is_comparable(value: Any) -> bool:
+    """Whether SQL has this value: no array, no object, no integer of more than 64 bits, no text with a NUL."""
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return isinstance(value, float) or (isinstance(value, str) and "\0" not in value)

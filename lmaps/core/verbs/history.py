@@ -56,7 +56,6 @@ def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: s
         return Reply(nothing, extra={"nothing": True}, revision=call.state.revision_of(unit.name))
     if not made.on_line:
         writing.require_why(call, unit)
-        writing.retain(call, unit)
     changes = call.state.changes(made.revision)
     extra: dict[str, Any] = {
         "undone": made.target,

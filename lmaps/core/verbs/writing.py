@@ -85,7 +85,7 @@ def record(
         for path in unit.unique:
             _check_unique(call, unit, path, edits)
     made = call.state.change(unit.name, kind, call.why, edits, target)
-    retain(call, unit)
+    _retain(call, unit)
     return made
 
 
@@ -100,7 +100,7 @@ def require_why(call: Call, unit: Unit) -> None:
         )
 
 
-def retain(call: Call, unit: Unit) -> None:
+def _retain(call: Call, unit: Unit) -> None:
     """Drop what the unit does not want kept of its history."""
     if unit.keep_count is None and unit.keep_age is None:
         return
@@ -127,10 +127,9 @@ def _check_unique(call: Call, unit: Unit, path: Path, edits: Sequence[Edit]) -> 
     mine = {edit.after.key: look_up(json.loads(edit.after.completed), path) for edit in edits if edit.after}
     mine = {key: value for key, value in mine.items() if value is not MISSING and value is not None}
     touched = {edit.before.key for edit in edits if edit.before} | mine.keys()
-    scalars = [value for value in mine.values() if not isinstance(value, dict | list)]
     others = {
         each.key: look_up(json.loads(each.completed), path)
-        for each in call.state.with_value(unit.name, [str(key) for key in path], scalars)
+        for each in call.state.with_value(unit.name, [str(key) for key in path], list(mine.values()))
         if each.key not in touched
     }
     times_there = Counter(strict_json.canonical(value) for value in [*mine.values(), *others.values()])

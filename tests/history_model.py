@@ -6,7 +6,6 @@ content. Documents are flat: ``k`` (text), ``n`` (integer, 1 by default), ``m`` 
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -158,9 +157,9 @@ class Model:
     def _reverted(self, there: Unit, old: Change) -> tuple[Row | int | None, Document | None] | None:
         row = there.rows.get(old.number)
         now = row.document if row else None
-        if now == old.before:
+        if alike(now, old.before):
             return None
-        if now == old.after:
+        if alike(now, old.after):
             return (row or old.number, old.before)
         if row is None or now is None:
             if old.before and old.after:
@@ -258,4 +257,6 @@ def same(one: Document, other: Document) -> bool:
     return bool(json.loads(one[2]) == json.loads(other[2]))
 
 
-Step = Callable[[Model], None]
+def alike(one: Document | None, other: Document | None) -> bool:
+    """Whether two documents are the same when completed, or neither is there."""
+    return one is other if one is None or other is None else same(one, other)

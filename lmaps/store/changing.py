@@ -1,20 +1,29 @@
 """The tables ``changeset``, ``change`` and ``instance``, written: changes, and how they are undone."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select
 
 from lmaps.core import times
 from lmaps.store.history import NEWEST, HistoryTables, net
-from lmaps.store.models import change, changeset, horizon
+from lmaps.store.models import change, changeset, document, horizon, instance
 from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Why
 
 SHED = 1000
 """Changesets of a unit that one change drops at most, when more are kept than are to be."""
 
-_COLUMNS = ("key", "given", "completed", "definition")
-_NONE = (None,) * len(_COLUMNS)
+_COLUMNS = ("id", "key", "given", "completed", "definition")
+_FORGET = delete(document).where(
+    document.c.id == bindparam("old"),
+    ~exists().where(
+        change.c.instance_id == document.c.instance_id,
+        or_(change.c.before_document == document.c.id, change.c.after_document == document.c.id),
+    ),
+    ~exists().where(instance.c.id == document.c.instance_id, instance.c.document == document.c.id),
+)
+"""Forget a document that no change and no instance has any more."""
 
 
 class ChangingTables(HistoryTables):
@@ -70,11 +79,15 @@ class ChangingTables(HistoryTables):
 
     def restore_history(self, changesets: Iterable[tuple[Changeset, Sequence[Change]]]) -> None:
         """Take over changesets as they are, oldest first, into a state that has none."""
+        known: dict[tuple[int, Document | None], Document | None] = {}
         for made, changes in changesets:
             self.counters.revision = made.revision
             self.counters.instance = max([self.counters.instance, *(each.instance_id for each in changes)])
             self.write(insert(changeset), {name: getattr(made, name) for name in made.__slots__})
-            self._carry_out(made, changes)
+            found = [
+                each.with_ends(*(known.get((each.instance_id, one), one) for one in each.ends)) for each in changes
+            ]
+            known |= {(each.instance_id, one): one for each in self._carry_out(made, found) for one in each.ends}
 
     def retain(self, unit: str, count: int | None, since: str | None) -> int:
         """Drop a unit's oldest changesets that no limit keeps; how many were dropped.
@@ -102,7 +115,12 @@ class ChangingTables(HistoryTables):
 
     def _drop(self, unit: str, until: int) -> None:
         gone = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.revision <= until)
+        ends = self.connection.execute(
+            select(change.c.before_document, change.c.after_document).where(change.c.revision.in_(gone))
+        )
+        documents = {number for pair in ends for number in pair if number is not None}
         self.write(delete(change).where(change.c.revision.in_(gone)))
+        self.write(_FORGET, [{"old": number} for number in documents])
         self.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
         self.write(delete(horizon).where(horizon.c.unit == unit))
         self.write(insert(horizon).values(unit=unit, revision=until))
@@ -145,13 +163,40 @@ class ChangingTables(HistoryTables):
             number = self.counters.instance
         return Change(revision, number, first or revision, edit.before, edit.after)
 
-    def _carry_out(self, made: Changeset, changes: Sequence[Change]) -> None:
-        """Record ``changes``, and make the instances what they say."""
+    def _carry_out(self, made: Changeset, changes: Sequence[Change]) -> list[Change]:
+        """Record ``changes``, and make the instances what they say; the changes as they are kept."""
         if not changes:
-            return
-        self.write(insert(change), [_row(each) for each in changes])
-        self.remove([each.instance_id for each in changes if each.before is not None])
-        self.add([_instance(made, each, each.after) for each in changes if each.after is not None])
+            return []
+        kept = self._kept(changes)
+        self.write(insert(change), [_row(each) for each in kept])
+        self.remove([each.instance_id for each in kept if each.before is not None])
+        self.add(
+            [
+                Instance(each.instance_id, made.unit, each.after, each.first_revision, made.revision)
+                for each in kept
+                if each.after is not None
+            ]
+        )
+        return kept
+
+    def _kept(self, changes: Sequence[Change]) -> list[Change]:
+        """``changes``, each with documents that are kept: those that are new get a number."""
+        new: list[dict[str, Any]] = []
+
+        def kept(one: Document | None, of: int) -> Document | None:
+            if one is None or one.id is not None:
+                return one
+            self.counters.document += 1
+            numbered = replace(one, id=self.counters.document)
+            new.append({"instance_id": of} | {name: getattr(numbered, name) for name in _COLUMNS})
+            return numbered
+
+        made = [
+            each.with_ends(kept(each.before, each.instance_id), kept(each.after, each.instance_id)) for each in changes
+        ]
+        if new:
+            self.write(insert(document), new)
+        return made
 
 
 def _together(revision: int, changes: Sequence[Change]) -> list[Change]:
@@ -173,16 +218,10 @@ def _exchanged(undone: Change) -> Change:
 
 
 def _row(each: Change) -> dict[str, Any]:
-    before = dict(zip((f"before_{name}" for name in _COLUMNS), each.before or _NONE, strict=True))
-    after = dict(zip((f"after_{name}" for name in _COLUMNS), each.after or _NONE, strict=True))
     return {
         "revision": each.revision,
         "instance_id": each.instance_id,
         "first_revision": each.first_revision,
-        **before,
-        **after,
+        "before_document": each.before.id if each.before else None,
+        "after_document": each.after.id if each.after else None,
     }
-
-
-def _instance(made: Changeset, each: Change, document: Document) -> Instance:
-    return Instance(each.instance_id, made.unit, *document, each.first_revision, made.revision)

@@ -5,16 +5,30 @@ paths that share their beginnings, and undo only moves the line's end along such
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import and_, func, or_, select
 
 from lmaps.store.instances import BATCH, InstanceTables
-from lmaps.store.models import change, changeset, horizon
+from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
 from lmaps.store.records import Change, Changeset, Document, Instance
 
 NEWEST = 2**63 - 1
 """Above every revision."""
+
+_BEFORE, _AFTER = document.alias(), document.alias()
+_CHANGES = (
+    select(
+        change.c.id,
+        change.c.revision,
+        change.c.instance_id,
+        change.c.first_revision,
+        *(side.c[name] for side in (_BEFORE, _AFTER) for name in ("key", "given", "completed", "definition", "id")),
+    )
+    .outerjoin(_BEFORE, _BEFORE.c.id == change.c.before_document)
+    .outerjoin(_AFTER, _AFTER.c.id == change.c.after_document)
+)
 
 
 class HistoryTables(InstanceTables):
@@ -73,7 +87,7 @@ class HistoryTables(InstanceTables):
 
     def changes(self, revision: int, limit: int | None = None) -> list[Change]:
         """What a changeset did, instance by instance; the first ``limit`` of them."""
-        wanted = select(change).where(change.c.revision == revision).order_by(change.c.id).limit(limit)
+        wanted = _CHANGES.where(change.c.revision == revision).order_by(change.c.id).limit(limit)
         return [_change(row) for row in self.connection.execute(wanted)]
 
     def size(self, revision: int) -> int:
@@ -82,7 +96,7 @@ class HistoryTables(InstanceTables):
 
     def changes_of(self, instance: int) -> list[Change]:
         """All that is kept of what was done to one instance, oldest first."""
-        wanted = select(change).where(change.c.instance_id == instance).order_by(change.c.revision)
+        wanted = _CHANGES.where(change.c.instance_id == instance).order_by(change.c.revision)
         return [_change(row) for row in self.connection.execute(wanted)]
 
     def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
@@ -111,7 +125,7 @@ class HistoryTables(InstanceTables):
             found.pop(each.instance_id, None)
             if each.before is not None:
                 since = made.get(each.instance_id, each.first_revision)
-                found[each.instance_id] = Instance(each.instance_id, unit, *each.before, each.first_revision, since)
+                found[each.instance_id] = Instance(each.instance_id, unit, each.before, each.first_revision, since)
         return [found[number] for number in sorted(found)]
 
     def between(self, unit: str, older: int, newer: int) -> Iterator[Change]:
@@ -130,9 +144,16 @@ class HistoryTables(InstanceTables):
             for first, last in batch:
                 yield net([found[first], found[last]])
 
+    def incomplete(self) -> list[int]:
+        """The revisions of changes one of whose documents is lost."""
+        lost = [
+            and_(named.is_not(None), found.c.id.is_(None))
+            for named, found in ((change.c.before_document, _BEFORE), (change.c.after_document, _AFTER))
+        ]
+        return list(self.connection.scalars(_CHANGES.with_only_columns(change.c.revision).where(or_(*lost))))
+
     def _changes_by_id(self, numbers: Iterable[int]) -> dict[int, Change]:
-        rows = self.connection.execute(select(change).where(change.c.id.in_(numbers)))
-        return {row.id: _change(row) for row in rows}
+        return {row.id: _change(row) for row in self.connection.execute(_CHANGES.where(change.c.id.in_(numbers)))}
 
     def _last_changed(self, instances: Sequence[int], revision: int) -> dict[int, int]:
         """By which revision, up to ``revision``, each of these instances was changed last."""
@@ -153,15 +174,11 @@ def net(changes: Sequence[Change]) -> Change:
     return Change(last.revision, last.instance_id, last.first_revision, changes[0].before, last.after)
 
 
-def _change(row: Row[tuple[object, ...]]) -> Change:
-    return Change(
-        row.revision,
-        row.instance_id,
-        row.first_revision,
-        _document(row.before_key, row.before_given, row.before_completed, row.before_definition),
-        _document(row.after_key, row.after_given, row.after_completed, row.after_definition),
-    )
+def _change(row: Sequence[Any]) -> Change:
+    _, revision, instance, first, *documents = row
+    before, after = (_document(*documents[start : start + 5]) for start in (0, 5))
+    return Change(revision, instance, first, before, after)
 
 
-def _document(key: str | None, given: str, completed: str, made_under: int) -> Document | None:
-    return None if key is None else Document(key, given, completed, made_under)
+def _document(key: str | None, given: str, completed: str, made_under: int, number: int) -> Document | None:
+    return None if key is None else Document(key, given, completed, made_under, number)

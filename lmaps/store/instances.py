@@ -3,49 +3,55 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select
 
-from lmaps.store.models import instance, unit
-from lmaps.store.records import Instance
+from lmaps.store.models import document, instance, unit
+from lmaps.store.records import Document, Instance
 from lmaps.store.tables import Tables
 
 BATCH = 500
 """Keys that one statement looks up."""
 
 _DELETE = delete(instance).where(instance.c.id == bindparam("gone"))
+_INSTANCES = (
+    select(
+        instance.c.id,
+        instance.c.unit,
+        instance.c.first_revision,
+        instance.c.revision,
+        *(document.c[name] for name in ("key", "given", "completed", "definition")),
+        document.c.id.label("document"),
+    )
+    .join(document, document.c.id == instance.c.document)
+    .order_by(instance.c.id)
+)
 
 
 class InstanceTables(Tables):
-    """Instances of units and definitions of units."""
+    """Instances of units, their documents, and definitions of units."""
 
     def instances(self, name: str) -> list[Instance]:
         """All instances of a unit, oldest first."""
-        rows = self.connection.execute(select(instance).where(instance.c.unit == name).order_by(instance.c.id))
-        return [Instance(*row) for row in rows]
+        return self._instances(_INSTANCES.where(instance.c.unit == name))
 
     def find(self, name: str, keys: Sequence[str]) -> dict[str, Instance]:
         """Those instances of a unit that have one of ``keys``."""
-        found: dict[str, Instance] = {}
-        for start in range(0, len(keys), BATCH):
-            batch = keys[start : start + BATCH]
-            rows = self.connection.execute(select(instance).where(instance.c.unit == name, instance.c.key.in_(batch)))
-            found |= {row.key: Instance(*row) for row in rows}
-        return found
+        wanted = _INSTANCES.where(instance.c.unit == name)
+        batches = (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
+        return {
+            each.key: each for batch in batches for each in self._instances(wanted.where(instance.c.key.in_(batch)))
+        }
 
     def find_begun(self, name: str, beginning: str) -> list[Instance]:
         """Those instances of a unit whose key begins so."""
         begun = instance.c.key.startswith(beginning, autoescape=True)
-        return [
-            Instance(*row) for row in self.connection.execute(select(instance).where(instance.c.unit == name, begun))
-        ]
+        return self._instances(_INSTANCES.where(instance.c.unit == name, begun))
 
     def numbered(self, name: str, ids: Sequence[int]) -> dict[int, Instance]:
         """Those instances of a unit that have one of these numbers."""
-        found: dict[int, Instance] = {}
-        for start in range(0, len(ids), BATCH):
-            wanted = select(instance).where(instance.c.unit == name, instance.c.id.in_(ids[start : start + BATCH]))
-            found |= {row.id: Instance(*row) for row in self.connection.execute(wanted)}
-        return found
+        wanted = _INSTANCES.where(instance.c.unit == name)
+        batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+        return {each.id: each for batch in batches for each in self._instances(wanted.where(instance.c.id.in_(batch)))}
 
     def with_value(self, name: str, keys: Sequence[str], values: Sequence[Any]) -> list[Instance]:
         """Those instances of a unit whose completed document has one of ``values`` below ``keys``.
@@ -58,9 +64,8 @@ class InstanceTables(Tables):
         path = "$" + "".join(f'."{key}"' for key in keys)
         found: list[Instance] = []
         for start in range(0, len(values), BATCH):
-            alike = func.json_extract(instance.c.completed, path).in_(values[start : start + BATCH])
-            rows = self.connection.execute(select(instance).where(instance.c.unit == name, alike))
-            found += [Instance(*row) for row in rows]
+            alike = func.json_extract(document.c.completed, path).in_(values[start : start + BATCH])
+            found += self._instances(_INSTANCES.where(instance.c.unit == name, alike))
         return found
 
     def count(self, name: str) -> int:
@@ -72,8 +77,7 @@ class InstanceTables(Tables):
         others = self.connection.scalars(select(unit.c.id).where(unit.c.name == name, unit.c.digest != digest)).all()
         if not others:
             return []
-        wanted = select(instance).where(instance.c.unit == name, instance.c.definition.in_(others))
-        return [Instance(*row) for row in self.connection.execute(wanted)]
+        return self._instances(_INSTANCES.where(instance.c.unit == name, document.c.definition.in_(others)))
 
     def definition(self, name: str, digest: str, text: str) -> int:
         """The number of this text of the unit, kept if it is new."""
@@ -99,15 +103,33 @@ class InstanceTables(Tables):
         return self.connection.scalar(newest)
 
     def add(self, rows: Sequence[Instance]) -> None:
-        """Add new instances."""
-        if rows:
-            columns = [column.name for column in instance.c]
-            self.write(insert(instance), [{name: getattr(row, name) for name in columns} for row in rows])
+        """Add new instances, whose documents are kept."""
+        told = [
+            {
+                "id": row.id,
+                "unit": row.unit,
+                "key": row.key,
+                "document": row.document.id,
+                "first_revision": row.first_revision,
+                "revision": row.revision,
+            }
+            for row in rows
+        ]
+        if told:
+            self.write(insert(instance), told)
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove the instances with these numbers, as far as they are there."""
         if ids:
             self.write(_DELETE, [{"gone": gone} for gone in ids])
+
+    def _instances(self, wanted: Select[Any]) -> list[Instance]:
+        return [_instance(row) for row in self.connection.execute(wanted)]
+
+
+def _instance(row: Sequence[Any]) -> Instance:
+    number, name, first, revision, *told = row
+    return Instance(number, name, Document(*told), first, revision)
 
 
 def _is_comparable(value: Any) -> bool:

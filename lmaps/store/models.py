@@ -1,6 +1,7 @@
 """The tables. Documents are kept as JSON text just as they came, so that what is read is what was written.
 
-``changeset`` and ``change`` are the truth, append-only; ``instance`` is what follows from them. Times are RFC 3339.
+``changeset``, ``change`` and ``document`` are the truth, append-only; ``instance`` is what follows from them. Times are
+RFC 3339.
 """
 
 from sqlalchemy import (
@@ -74,6 +75,18 @@ bring back: the redo list is the path from ``line_end`` to it. ``target`` is wha
 or returns to.
 """
 
+document = Table(
+    "document",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("given", Text, nullable=False),
+    Column("completed", Text, nullable=False),
+    Column("definition", Integer, ForeignKey("unit.id"), nullable=False),
+)
+"""What an instance is, or was: kept once, however often changes take it away and bring it back."""
+
 change = Table(
     "change",
     metadata,
@@ -81,18 +94,12 @@ change = Table(
     Column("revision", Integer, ForeignKey("changeset.revision"), nullable=False),
     Column("instance_id", Integer, nullable=False),
     Column("first_revision", Integer, nullable=False),
-    Column("before_key", Text),
-    Column("before_given", Text),
-    Column("before_completed", Text),
-    Column("before_definition", Integer),
-    Column("after_key", Text),
-    Column("after_given", Text),
-    Column("after_completed", Text),
-    Column("after_definition", Integer),
+    Column("before_document", Integer),
+    Column("after_document", Integer),
     Index(None, "revision"),
     Index(None, "instance_id", "revision"),
 )
-"""What a changeset did to one instance: whole documents before and after, null where there was none."""
+"""What a changeset did to one instance: its whole document before and after, null where there was none."""
 
 instance = Table(
     "instance",
@@ -100,9 +107,7 @@ instance = Table(
     Column("id", Integer, primary_key=True),
     Column("unit", Text, nullable=False),
     Column("key", Text, nullable=False),
-    Column("given", Text, nullable=False),
-    Column("completed", Text, nullable=False),
-    Column("definition", Integer, ForeignKey("unit.id"), nullable=False),
+    Column("document", Integer, nullable=False),
     Column("first_revision", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
     UniqueConstraint("unit", "key"),

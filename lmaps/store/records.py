@@ -1,7 +1,7 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,32 +16,44 @@ class Why:
     request_key: str | None = None
 
 
-class Document(NamedTuple):
-    """What an instance is: its key, the document as given and as completed, and the unit's text it was made under."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What an instance is: its key, the document as given and as completed, and the unit's text it was made under.
+
+    One that is kept already has a number (``id``), which says nothing about what it is.
+    """
 
     key: str
     given: str
     completed: str
     definition: int
+    id: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance as it is now; ``definition`` names the text of the unit that it was completed under."""
+    """One instance as it is now."""
 
     id: int
     unit: str
-    key: str
-    given: str
-    completed: str
-    definition: int
+    document: Document
     first_revision: int
     revision: int
 
     @property
-    def document(self) -> Document:
-        """What it is now."""
-        return Document(self.key, self.given, self.completed, self.definition)
+    def key(self) -> str:
+        """What it is named by."""
+        return self.document.key
+
+    @property
+    def given(self) -> str:
+        """The document as it was given."""
+        return self.document.given
+
+    @property
+    def completed(self) -> str:
+        """The document as it was completed."""
+        return self.document.completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,15 @@ class Change:
     first_revision: int
     before: Document | None
     after: Document | None
+
+    @property
+    def ends(self) -> tuple[Document | None, Document | None]:
+        """The document before and after."""
+        return self.before, self.after
+
+    def with_ends(self, before: Document | None, after: Document | None) -> Self:
+        """The same change with other documents."""
+        return replace(self, before=before, after=after)
 
 
 @dataclass(frozen=True, slots=True)

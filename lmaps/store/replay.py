@@ -17,6 +17,9 @@ def replay(tables: HistoryTables) -> int:
     changesets = [
         Changeset(*row) for row in tables.connection.execute(select(changeset).order_by(changeset.c.revision))
     ]
+    incomplete = tables.incomplete()
+    if incomplete:
+        raise StateUnusable(f"cannot rely on the database: r{incomplete[0]} has lost a document")
     made: dict[int, Instance] = {}
     heads: dict[str, Changeset] = {}
     horizons: dict[str, int] = {}
@@ -50,7 +53,7 @@ def _follow(each: Changeset, change: Change, made: dict[int, Instance], horizon:
         )
     if change.after is not None:
         made[change.instance_id] = Instance(
-            change.instance_id, each.unit, *change.after, change.first_revision, each.revision
+            change.instance_id, each.unit, change.after, change.first_revision, each.revision
         )
 
 

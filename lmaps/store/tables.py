@@ -11,6 +11,7 @@ class CountersLike(Protocol):
 
     revision: int
     instance: int
+    document: int
     job: int
 
 

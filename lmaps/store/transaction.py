@@ -19,6 +19,7 @@ class Counters:
 
     revision: int
     instance: int
+    document: int
     job: int
 
     @classmethod
@@ -31,11 +32,13 @@ class Counters:
                 select(func.max(models.instance.c.id)).scalar_subquery(),
             )
         ).one()
-        return cls(given.get("changeset", 0), max(each or 0 for each in newest), given.get("job", 0))
+        document = connection.scalar(select(func.max(models.document.c.id))) or 0
+        return cls(given.get("changeset", 0), max(each or 0 for each in newest), document, given.get("job", 0))
 
     def restore(self, before: Self) -> None:
         """Give the numbers after ``before`` once more."""
-        self.revision, self.instance, self.job = before.revision, before.instance, before.job
+        for name in self.__slots__:
+            setattr(self, name, getattr(before, name))
 
     def copy(self) -> Self:
         """The numbers as they are now, to return to."""

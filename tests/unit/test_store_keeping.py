@@ -63,12 +63,13 @@ def test_a_state_that_a_crash_has_left_is_verified_with_its_log(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("UPDATE instance SET completed = '\"z\"' WHERE key = 'a'", "instance 1 of web is not what its changesets make it"),
+        ("UPDATE instance SET document = 2 WHERE key = 'a'", "instance 1 of web is not what its changesets make it"),
         ("DELETE FROM instance WHERE key = 'b'", "instance 2 of web is not what its changesets make it"),
         ("UPDATE instance SET revision = 2 WHERE key = 'a'", "instance 1 of web"),
         ("DELETE FROM change WHERE revision = 1", "instance 1 of web"),
-        ("UPDATE change SET after_given = '1' WHERE revision = 1", "instance 1 of web"),
-        ("UPDATE change SET before_key = 'x', before_given = '1', before_completed = '1' WHERE revision = 2", "r2 changed instance 2 of web from something else"),
+        ("UPDATE change SET after_document = 2 WHERE revision = 1", "instance 1 of web"),
+        ("DELETE FROM document WHERE id = 1", "r1 has lost a document"),
+        ("UPDATE change SET before_document = 1 WHERE revision = 2", "r2 changed instance 2 of web from something else"),
         ("DELETE FROM changeset WHERE revision = 1", "r2 does not fit the line of web"),
         ("UPDATE changeset SET line_previous = NULL WHERE revision = 2", "r2 does not fit the line of web"),
         ("DROP TABLE alembic_version", "it is no state of lMaPS"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmaps.core import strict_json, times
-from lmaps.core.differences import MISSING, Clash, differences, merged, pointer
+from lmaps.core.differences import MISSING, Clash, differences, merged, pointer, same
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs import instances, writing
@@ -121,9 +121,9 @@ def _reverted(call: Call, unit: Unit, old: Change, clashes: list[Finding]) -> Ed
     """What takes ``old`` back, None if nothing is left of it."""
     there = call.state.numbered(unit.name, [old.instance_id]).get(old.instance_id)
     now = there.document if there else None
-    if now == old.before:
+    if _alike(now, old.before):
         return None
-    if now == old.after:
+    if _alike(now, old.after):
         return Edit(now, old.before, old.instance_id, old.first_revision)
     if there is None:
         if old.before is not None and old.after is not None:
@@ -141,6 +141,13 @@ def _reverted(call: Call, unit: Unit, old: Change, clashes: list[Finding]) -> Ed
     except Clash as clash:
         clashes.append(_clash(there.key, clash.path, clash.expected, clash.got))
         return None
+
+
+def _alike(one: Document | None, other: Document | None) -> bool:
+    """Whether two documents are the same when completed, or neither is there."""
+    if one is None or other is None:
+        return one is other
+    return same(json.loads(one.completed), json.loads(other.completed))
 
 
 def _taken_back(call: Call, unit: Unit, there: Instance, before: Document, after: Document) -> Edit | None:

@@ -122,7 +122,10 @@ def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding
 
 def _edits(each: Arriving, mode: str) -> list[Edit]:
     unit, state = each.unit, each.call.state
-    accepted = list({one.key: one for one in each.accepted}.values())
+    first: dict[str, Accepted] = {}
+    for one in each.accepted:
+        first.setdefault(one.key, one)
+    accepted = list(first.values())
     there = {instance.key: instance for instance in state.instances(unit.name)}
     if mode == "replace":
         return _replacing(each, accepted, there)

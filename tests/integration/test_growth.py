@@ -1,0 +1,59 @@
+"""The database grows by less than three times the bytes of the documents changed: given and completed, each side."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.in_process import InProcess
+
+UNIT = """\
+meta: {name: web, primary_key: host, strict: true}
+params:
+  type: object
+  required: [host]
+  properties:
+    host: {type: string, format: hostname}
+    port: {type: integer, default: 80}
+    tls: {type: boolean, default: false}
+    root: {type: string, default: /var/www}
+    owner: {type: string}
+    level: {enum: [low, high], default: low}
+    aliases: {type: array, items: {type: string}, default: []}
+    weight: {type: number, default: 1.5}
+"""
+COUNT = 300
+
+
+def pages(lmaps: InProcess) -> int:
+    return numbers(lmaps, "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+
+
+def documents(lmaps: InProcess) -> int:
+    return numbers(
+        lmaps,
+        "SELECT coalesce(sum(length(given) + length(completed)), 0) FROM change "
+        "JOIN document ON document.id IN (before_document, after_document)",
+    )
+
+
+def numbers(lmaps: InProcess, statement: str) -> int:
+    with lmaps.store.transaction() as state:
+        return int(state.connection.exec_driver_sql(statement).scalar_one())
+
+
+@pytest.mark.parametrize("size", [1, 200, 1000, 5000])
+def test_less_than_three_times_what_was_changed(tmp_path: Path, size: int) -> None:
+    with InProcess(tmp_path, UNIT) as lmaps:
+        grown = []
+        for step in ("create", "set", "rollback"):
+            before = pages(lmaps), documents(lmaps)
+            for number in range(COUNT):
+                host = f"h{number}.example.org"
+                if step == "create":
+                    lmaps.call("create", unit="web", instances=[{"host": host, "owner": "m" * size}])
+                elif step == "set":
+                    lmaps.call("set", unit="web", id=host, set=[{"path": "/port", "value": number + 1}])
+                else:
+                    lmaps.call("rollback", unit="web")
+            grown.append((pages(lmaps) - before[0]) / (documents(lmaps) - before[1]))
+        assert max(grown) < 3, grown

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lmaps.core.commands.diffs import tell_dry_run
 from lmaps.core.commands.files import write_whole
 from lmaps.core.commands.inputs import Given, read_documents
 from lmaps.core.commands.instances import send_documents, tell_write
@@ -91,7 +92,10 @@ def import_(session: Session, files: tuple[str, ...], mode: str, max_deletes: in
     if any("history" in unit for unit in units):
         told = [unit.history for unit in units]
         reply = write.send(session, "import_history", units=told)
+        if reply.extra.get("dry_run"):
+            tell_dry_run(session, reply)
         session.words(reply.message)
+        write.end(changed=True)
         return
     given = [one for unit in units for one in unit.instances]
     reply = send_documents(

@@ -4,6 +4,7 @@ Client and manager exchange `Request` and `Reply`. Manager and worker exchange t
 
     worker   Hello ──▶ manager      after each connect: who I am, what I run, which handlers I have
              Run   ◀── manager      do this task
+             Stop  ◀── manager      end it before its time
              Lines ──▶ manager      numbered output; sent again after a reconnect until ...
              Ack   ◀── manager      ... it is stored up to this number
              Result──▶ manager      the outcome; sent again after a reconnect until ...
@@ -124,6 +125,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """End the task before its time; its result says ``cancelled``."""
+
+    kind: ClassVar[str] = "stop"
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Output of a running task. ``first`` numbers the first line, from 1.
 
@@ -149,8 +158,9 @@ class Ack:
 class Result:
     """How a task ended.
 
-    ``state`` is ``succeeded``, ``failed`` or ``interrupted``; ``value`` what the task returned; ``rc`` the tool's
-    exit code (negative: the signal); ``summary`` counts ok, changed, failed, unknown; ``error`` says why not.
+    ``state`` is ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``interrupted``; ``value`` what the task
+    returned; ``rc`` the tool's exit code (negative: the signal); ``summary`` counts ok, changed, failed, unknown;
+    ``error`` says why not.
     """
 
     kind: ClassVar[str] = "result"
@@ -172,9 +182,9 @@ class Done:
 
 
 WorkerMessage = Hello | Lines | Result
-ManagerMessage = Run | Ack | Done
+ManagerMessage = Run | Stop | Ack | Done
 _KINDS: dict[str, type[WorkerMessage] | type[ManagerMessage]] = {
-    kind.kind: kind for kind in (Hello, Run, Lines, Ack, Result, Done)
+    kind.kind: kind for kind in (Hello, Run, Stop, Lines, Ack, Result, Done)
 }
 
 

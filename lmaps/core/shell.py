@@ -28,6 +28,8 @@ COMMANDS = {
     "job": ("jobs:job", "Show all that is known of a job."),
     "logs": ("jobs:logs", "Show a job's output."),
     "attach": ("jobs:attach", "Watch a job's output until it has ended."),
+    "wait": ("jobs:wait", "Wait for jobs to end."),
+    "cancel": ("jobs:cancel", "End jobs, and all that they started."),
     "history": ("history:history", "List changes, newest first."),
     "diff": ("history:diff", "Show how a unit differs between two revisions."),
     "blame": ("history:blame", "Show who gave each value, when and why."),

@@ -5,46 +5,102 @@ that the worker's loop turns to its end. The two that need the state are answere
 """
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lmaps.core.config import Config
-from lmaps.core.execute import Line, Outcome, Process, Program
+from lmaps.core.execute import GRACE, Line, Outcome, Process, Program
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.messages import Result
+from lmaps.core.times import format_duration
 from lmaps.core.units import Unit, get_unit_by_name, load_units
+from lmaps.core.words import plural
 from lmaps.errors import HandlerFailed, UnitUnusable, ValidationFailed
 from lmaps.plugins import find_handlers
 from lmaps.plugins.run import as_program
 
 
-class Execution:
-    """A job that runs: its program, and what it has said so far."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a job may run, and how long it may say nothing, in seconds; None for ever."""
 
-    def __init__(self, handler: UnitHandler, program: Program, folder: Path, sink: Callable[[Line], None]) -> None:
+    timeout: float | None = None
+    idle: float | None = None
+
+
+class Execution:
+    """A job that runs: its program, its limits, and what it has said so far. Its owner polls and turns it."""
+
+    def __init__(
+        self, handler: UnitHandler, program: Program, folder: Path, sink: Callable[[Line], None], limits: Limits
+    ) -> None:
         self._handler = handler
         self._program = program
         self._folder = folder
         self._sink = sink
+        self._limits = limits
         self._events: list[dict[str, Any]] = []
-        self.process = Process(program, folder, self._take)
+        self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
+        self._process = Process(program, folder, self._take)
 
     def _take(self, line: Line) -> None:
         if line.event is not None:
             self._events.append(line.event)
         self._sink(line)
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the program ended, when it has."""
+        return self._process.outcome
+
+    @property
+    def deadline(self) -> float | None:
+        """When to turn it, if it says nothing until then (monotonic)."""
+        own = self._process.deadline
+        return min((at for at, _ in self._due()), default=None) if own is None else own
+
+    def fds(self) -> list[int]:
+        """The descriptors to wait for."""
+        return self._process.fds()
+
+    def turn(self) -> None:
+        """Read what has come, and see to the limits."""
+        self._process.turn()
+        due = [words for at, words in self._due() if time.monotonic() >= at]
+        if due and self._process.deadline is None and self.outcome is None:
+            self._stopped = ("timed_out", f"{due[0]}: it may have run in part")
+            self._process.stop()
+
+    def _due(self) -> Iterator[tuple[float, str]]:
+        if self._limits.timeout is not None:
+            yield (
+                self._process.started + self._limits.timeout,
+                f"it ran longer than {format_duration(self._limits.timeout)}",
+            )
+        if self._limits.idle is not None:
+            yield self._process.heard + self._limits.idle, f"it said nothing for {format_duration(self._limits.idle)}"
+
+    def cancel(self) -> None:
+        """End it, because somebody wants so."""
+        self._stopped = ("cancelled", "it may have run in part")
+        self._process.stop()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """End it, because the daemon ends."""
+        self._process.stop(grace)
+
     def result(self, token: str, outcome: Outcome) -> Result:
         """How the job ended. Its folder is gone then."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        succeeded = outcome.rc in self._program.success and not outcome.stopped
-        state = "interrupted" if outcome.stopped else "succeeded" if succeeded else "failed"
-        error = {
-            "succeeded": None,
-            "failed": f"the handler ended with {outcome.words}",
-            "interrupted": "the daemon was stopped: it may have run in part",
-        }[state]
+        state, error = "succeeded", None
+        if outcome.stopped:
+            state, words = self._stopped
+            error = f"{words}, {plural(len(outcome.left), 'process', 'processes')} left"
+        elif outcome.rc not in self._program.success:
+            state, error = "failed", f"the handler ended with {outcome.words}"
         summary = self._handler.summary(outcome, self._events, self._program)
         return Result(token, state, rc=outcome.rc, summary=summary, error=error)
 
@@ -113,8 +169,12 @@ def apply(
     job: int,
     given: list[dict[str, Any]],
     completed: list[dict[str, Any]],
+    timeout: float | None = None,
 ) -> Execution:
-    """Start the unit's handler with this state. The unit's own file is read anew, and every document checked again."""
+    """Start the unit's handler with this state. The unit's own file is read anew, and every document checked again.
+
+    ``timeout`` (seconds) stands above the unit's own.
+    """
     known = _as_queued(context.config, unit, digest)
     state = State(known, revision, given, completed)
     _check_again(known, completed)
@@ -125,7 +185,8 @@ def apply(
             program = as_program(known, state, folder, context.config["plugin_dirs"])
         else:
             program = handler.program(state, folder)
-        return Execution(handler, program, folder, context.emit)
+        limits = Limits(known.timeout if timeout is None else timeout, known.idle_timeout)
+        return Execution(handler, program, folder, context.emit, limits)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

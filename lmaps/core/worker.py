@@ -10,7 +10,7 @@ from typing import Any
 
 from lmaps.core.config import Config
 from lmaps.core.execute import Line, set_subreaper
-from lmaps.core.messages import Ack, Done, Hello, Lines, Result, Run
+from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, Stop
 from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
 from lmaps.core.transport import WorkerLink, ipc_path
@@ -65,7 +65,7 @@ class Worker:
                     self._turn()
         finally:
             if self._execution is not None:
-                self._execution.process.stop(grace=0)
+                self._execution.stop(grace=0)
                 self._finish_now(self._execution)
             self._link.close()
 
@@ -75,7 +75,7 @@ class Worker:
             return
         self.running = False
         if self._execution is not None:
-            self._execution.process.stop()
+            self._execution.stop()
 
     def _may_leave(self) -> bool:
         if self._execution is not None:
@@ -101,11 +101,11 @@ class Worker:
     def _sources(self) -> list[int]:
         sources = [self._signals.fd] if self._lifeline is None else [self._signals.fd, self._lifeline]
         if self._execution is not None and len(self._pending) < UNACKNOWLEDGED:
-            sources += self._execution.process.fds()
+            sources += self._execution.fds()
         return sources
 
     def _timeout(self) -> float | None:
-        deadlines = [self._leave_at, self._execution.process.deadline if self._execution else None]
+        deadlines = [self._leave_at, self._execution.deadline if self._execution else None]
         known = [deadline for deadline in deadlines if deadline is not None]
         return min(known) - time.monotonic() if known else None
 
@@ -115,7 +115,7 @@ class Worker:
         self.running = False
         self._leave_at = time.monotonic()
         if self._execution is not None:
-            self._execution.process.stop(grace=0)
+            self._execution.stop(grace=0)
 
     def _greet(self) -> None:
         """Say who is here, and everything again that the manager has not acknowledged."""
@@ -124,10 +124,12 @@ class Worker:
         self._say_lines()
         self._say_result()
 
-    def _hear(self, message: Run | Ack | Done) -> None:
+    def _hear(self, message: ManagerMessage) -> None:
         match message:
             case Run():
                 self._begin(message)
+            case Stop() if message.token == self._token and self._execution is not None:
+                self._execution.cancel()
             case Ack() if message.token == self._token:
                 while self._pending and self._first <= message.upto:
                     self._pending.popleft()
@@ -163,15 +165,15 @@ class Worker:
         execution = self._execution
         if execution is None or len(self._pending) >= UNACKNOWLEDGED:
             return
-        execution.process.turn()
-        if execution.process.outcome is not None and self._token is not None:
+        execution.turn()
+        if execution.outcome is not None and self._token is not None:
             self._execution = None
-            self._end(execution.result(self._token, execution.process.outcome))
+            self._end(execution.result(self._token, execution.outcome))
 
     def _finish_now(self, execution: Execution) -> None:
         """The loop has failed: leave nothing of the program behind."""
-        while execution.process.outcome is None:
-            execution.process.turn()
+        while execution.outcome is None:
+            execution.turn()
             os.sched_yield()
 
     def _end(self, result: Result) -> None:

@@ -15,8 +15,8 @@ from lmaps.store.records import Job, JobLine, Why
 class JobTables(ChangingTables):
     """Jobs, newest first unless said otherwise."""
 
-    def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Why) -> Job:
-        """Queue a job."""
+    def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Why, **columns: Any) -> Job:
+        """Queue a job; ``columns`` are the others that it has from its beginning."""
         self.counters.job += 1
         self.write(
             insert(job).values(
@@ -33,6 +33,7 @@ class JobTables(ChangingTables):
                 ticket=why.ticket,
                 request_key=why.request_key,
                 queued_at=times.now(),
+                **columns,
             )
         )
         return self._jobs(select(job).where(job.c.id == self.counters.job))[0]
@@ -58,8 +59,29 @@ class JobTables(ChangingTables):
         return self._jobs(wanted)
 
     def queued(self) -> list[Job]:
-        """The jobs that wait, the next one first."""
-        return self._jobs(select(job).where(job.c.state == "queued").order_by(job.c.id))
+        """The jobs that wait to be run, the next one first; those that another one covers are not run."""
+        waiting = select(job).where(job.c.state == "queued", job.c.covered_by.is_(None))
+        return self._jobs(waiting.order_by(job.c.id))
+
+    def covered(self, number: int) -> list[Job]:
+        """The jobs that wait for the end of this one, which covers them."""
+        return self._jobs(select(job).where(job.c.state == "queued", job.c.covered_by == number).order_by(job.c.id))
+
+    def end_job(self, number: int, **outcome: Any) -> list[int]:
+        """End a job, and those that it covers; the numbers of all."""
+        covered = [each.id for each in self.covered(number)]
+        self.update_job(number, ended_at=times.now(), **outcome)
+        for each in covered:
+            self.update_job(each, ended_at=times.now(), **outcome | {"state": "covered"})
+        return [number, *covered]
+
+    def withdraw_job(self, number: int) -> list[int]:
+        """Take a job that waits out of the queue; the next one that it was to cover stands in its place."""
+        covered = [each.id for each in self.covered(number)]
+        for place, each in enumerate(covered):
+            self.update_job(each, covered_by=covered[0] if place else None)
+        self.update_job(number, state="cancelled", covered_by=None, ended_at=times.now())
+        return [number]
 
     def last_job(self, unit: str) -> Job | None:
         """The unit's newest job that has begun."""

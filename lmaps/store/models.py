@@ -7,6 +7,7 @@ RFC 3339.
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 
 KINDS = ("create", "set", "delete", "rollback", "redo", "revert", "import", "restore")
 STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
+CONFIRMATIONS = ("waiting", "confirmed", "undone", "undo_failed")
 
 metadata = MetaData(
     naming_convention={
@@ -152,12 +154,23 @@ job = Table(
     Column("previous_revision", Integer),
     Column("confirm_deadline", Text),
     Column("confirm_boot_deadline", Integer),
+    Column("timeout", Float),
+    Column("confirm_within", Float),
+    Column("confirmation", Text),
+    Column("host_boot", Text),
+    Column("undoes", Integer),
+    Column("repeats", Integer),
     _one_of("state", STATES),
+    _one_of("confirmation", CONFIRMATIONS),
     Index(None, "unit", "state"),
     Index(None, "state"),
     sqlite_autoincrement=True,
 )
-"""Runs of handlers. ``boot_id`` names the start of the daemon it ran under, ``token`` the one run in its slot."""
+"""Runs of handlers. ``boot_id`` names the start of the daemon it ran under, ``token`` the one run in its slot.
+
+``timeout`` and ``confirm_within`` are seconds. ``host_boot`` names the start of the host that the deadline of a
+confirmation counts in; ``undoes`` is the job that this one takes back, ``repeats`` the interrupted one that it repeats.
+"""
 
 job_line = Table(
     "job_line",

@@ -149,6 +149,12 @@ class Job:
     previous_revision: int | None
     confirm_deadline: str | None
     confirm_boot_deadline: int | None
+    timeout: float | None
+    confirm_within: float | None
+    confirmation: str | None
+    host_boot: str | None
+    undoes: int | None
+    repeats: int | None
 
 
 @dataclass(frozen=True, slots=True)

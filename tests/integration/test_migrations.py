@@ -94,12 +94,12 @@ def test_an_older_database_is_copied_and_upgraded(tmp_path, monkeypatch):
     with open_store(str(path)) as store, store.transaction() as state:
         document = Document("a", "{}", "{}", state.definition("web", "d", "{}"))
         state.change("web", "create", Why("me"), [Edit(None, document)])
-    newer = tmp_path / "migrations"
+    newer, head = tmp_path / "migrations", known_revisions()[-1]
     _copy_with_one_more(migrations_directory(), newer)
     monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)
     with open_store(str(path)) as store, store.transaction() as state:
         assert state.count("web") == 1
-    [backup] = tmp_path.glob("old.db.0002.*.backup")
+    [backup] = tmp_path.glob(f"old.db.{head}.*.backup")
     assert backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(backup) as driver:
         assert driver.execute("SELECT count(*) FROM instance").fetchone() == (1,)

@@ -20,6 +20,7 @@ JOB = {
     "summary": {"ok": 3, "changed": 2, "failed": 0, "unknown": 0}, "error": None, "author": "me", "on_behalf_of": None,
     "door": "api", "message": None, "ticket": None, "queued_at": "2026-11-23T10:00:00.000000Z",
     "started_at": "2026-11-23T10:00:01.000000Z", "ended_at": "2026-11-23T10:00:04.100000Z", "covered_by": None, "place": None,
+    "outcome": "succeeded", "after": None, "timeout": None, "repeats": None,
 }  # fmt: skip
 UNIT = {
     "unit": "web", "type": "YamlKeyList", "handler": "noop", "instances": 1, "revision": 4, "applied": None, "condition": "pending 1",
@@ -154,6 +155,7 @@ def test_apply_shows_the_output_and_the_outcome(lmaps, daemon):
 @pytest.mark.parametrize(("state", "code"), [("failed", 6), ("timed_out", 7), ("cancelled", 7), ("interrupted", 7)])
 def test_the_exit_code_tells_how_a_job_ended(lmaps, monkeypatch, state, code):
     monkeypatch.setitem(JOB, "state", state)
+    monkeypatch.setitem(JOB, "outcome", state)
     monkeypatch.setitem(JOB, "error", "the handler ended with exit code 3")
     monkeypatch.setitem(JOB, "rc", 3)
     assert lmaps("apply", "web").code == code

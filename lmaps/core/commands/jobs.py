@@ -1,5 +1,6 @@
-"""``apply``, ``jobs``, ``job``, ``logs``; and how a job is followed."""
+"""``apply``, ``jobs``, ``job``, ``logs``, ``wait``, ``cancel``."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,88 +11,50 @@ from lmaps.core.commands.inputs import read_documents
 from lmaps.core.commands.instances import files_option, send_documents, tell_results
 from lmaps.core.commands.output import Table, render, revision, safe
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
-from lmaps.core.times import age, format_duration, in_seconds, seconds_between
-from lmaps.errors import HandlerFailed, JobStopped
+from lmaps.core.commands.watching import (
+    ENDED,
+    INTERRUPTED_BY_USER,
+    STATES,
+    Run,
+    follow,
+    level,
+    outcome,
+    run_options,
+    see_through,
+    wait_ms,
+    worst,
+)
+from lmaps.core.times import age, format_duration, in_seconds, parse_duration, seconds_between
 
-WAIT_MS = 10_000
-"""How long the daemon may hold back an answer while a job says nothing."""
-STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
-ENDED = frozenset(STATES[2:])
-LEVELS = {"failed": HandlerFailed.level, "timed_out": JobStopped.level, "cancelled": JobStopped.level}
-INTERRUPTED_BY_USER = 130
+TIMED_OUT = 124
 
 
-@command("apply", examples="lmaps apply web -m 'go live'\nlmaps apply web -f www.yaml\nlmaps apply web -o json")
+@command(
+    "apply",
+    examples="lmaps apply web -m 'go live'\nlmaps apply web -f www.yaml\nlmaps apply web --no-wait\n"
+    "lmaps apply web --job-timeout 10m -o json",
+)
 @unit_argument
 @files_option
+@run_options
 @write_options
 def apply(
-    session: Session,
-    unit: str | None,
-    unit_option: str | None,
-    files: tuple[str, ...],
-    write: Write,
+    session: Session, unit: str | None, unit_option: str | None, files: tuple[str, ...], run: Run, write: Write
 ) -> None:
     """Hand the whole state of a unit to its handler; with documents create them first.
 
-    Waits for the outcome and shows the output as it comes. Ctrl-C stops the watching, not the job.
+    Waits for the outcome and shows the output as it comes. Ctrl-C stops the watching, not the job; twice cancels it.
     """
     name = the_unit(unit, unit_option)
     given = read_documents(files) if files else []
-    reply = send_documents(given, lambda documents: write.send(session, "apply", unit=name, instances=documents))
+    reply = send_documents(
+        given, lambda documents: write.send(session, "apply", unit=name, instances=documents, **run.args)
+    )
     if reply.extra.get("dry_run"):
         tell_dry_run(session, reply)
     if files and not session.structured and session.format != "name":
         tell_results(session, reply.extra["instances"])
-    job = reply.extra["job"]
-    session.words(f"job {job['job']}: apply {name} {revision(job['revision'])}")
-    ended = watch(session, job["job"])
-    session.words(outcome(ended))
-    if session.structured or session.format == "name":
-        session.data(ended, names=[str(ended["job"])])
-    if level(ended) == 0:
-        write.end(changed=not ended["summary"] or ended["summary"]["changed"] > 0)
-    raise click.exceptions.Exit(level(ended))
-
-
-def watch(session: Session, number: int) -> dict[str, Any]:
-    """Show a job's output until it has ended; the job as it ended. Ctrl-C says how to come back, exit code 130."""
-    try:
-        for batch, job in follow(session, number):
-            for line in batch:
-                if line["text"]:
-                    session.words(f"{line['number']:>4}  {line['text']}")
-            ended = job
-    except KeyboardInterrupt:
-        session.tell(f"\ndetached, the job goes on: lmaps attach {number}")
-        raise click.exceptions.Exit(INTERRUPTED_BY_USER) from None
-    return ended
-
-
-def follow(session: Session, number: int, after: int = 0) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
-    """The lines of a job after ``after`` as they come, with the job as it is then, until it has ended."""
-    wait_ms = min(WAIT_MS, int(session.connect().timeout * 500))
-    while True:
-        extra = session.call("lines", job=number, after=after, wait_ms=wait_ms).extra
-        lines: list[dict[str, Any]] = extra["lines"]
-        yield lines, extra["job"]
-        if lines:
-            after = lines[-1]["number"]
-        elif extra["job"]["state"] in ENDED:
-            return
-
-
-def level(job: dict[str, Any]) -> int:
-    """The exit code for how a job ended."""
-    return 0 if job["state"] in ("succeeded", "covered") else LEVELS.get(job["state"], JobStopped.level)
-
-
-def outcome(job: dict[str, Any]) -> str:
-    """``job 1 succeeded in 3.1 s: ok 3, changed 2, failed 0, unknown 0; web applied r1``."""
-    took = f" in {format_duration(seconds_between(job['started_at'], job['ended_at']))}" if job["started_at"] else ""
-    counts = f": {', '.join(f'{name} {count}' for name, count in job['summary'].items())}" if job["summary"] else ""
-    end = f"; {job['unit']} applied {revision(job['revision'])}" if job["state"] == "succeeded" else f"; {job['error']}"
-    return f"job {job['job']} {job['state']}{took}{counts}{end}"
+    see_through(session, reply.extra["job"], run, write)
 
 
 @command("jobs", examples="lmaps jobs\nlmaps jobs web --state failed\nlmaps jobs --limit 100 -o json")
@@ -178,6 +141,40 @@ def _printer(session: Session, *, events: bool) -> Callable[[dict[str, Any]], No
         session.write(text)
 
     return print_line
+
+
+@command("wait", examples="lmaps wait 3\nlmaps wait 3 4 --timeout 10m")
+@click.argument("numbers", metavar="JOB...", type=int, nargs=-1, required=True)
+def wait(session: Session, numbers: tuple[int, ...]) -> None:
+    """Wait for jobs to end. The exit code is that of the worst; 124 if --timeout is over first."""
+    deadline = time.monotonic() + parse_duration(session.timeout) if session.timeout else None
+    ended = [_wait_for(session, number, deadline) for number in numbers]
+    session.lines(ended, [outcome(job) for job in ended], [str(job["job"]) for job in ended])
+    raise click.exceptions.Exit(worst(map(level, ended)))
+
+
+def _wait_for(session: Session, number: int, deadline: float | None) -> dict[str, Any]:
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            session.tell(f"job {number} goes on: lmaps attach {number}")
+            raise click.exceptions.Exit(TIMED_OUT)
+        most = wait_ms(session) if left is None else min(wait_ms(session), int(left * 1000) + 1)
+        job: dict[str, Any] = session.call("job", job=number, wait_ms=most).extra["job"]
+        if job["state"] in ENDED:
+            return job
+
+
+@command("cancel", examples="lmaps cancel 3\nlmaps cancel 3 4")
+@click.argument("numbers", metavar="JOB...", type=int, nargs=-1, required=True)
+def cancel(session: Session, numbers: tuple[int, ...]) -> None:
+    """End jobs. When it answers nothing that they started is left running."""
+    replies = [session.call("cancel", job=number) for number in numbers]
+    session.lines(
+        [reply.extra["job"] for reply in replies],
+        [reply.message for reply in replies],
+        [str(number) for number in numbers],
+    )
 
 
 logs = _logs("logs", "Show a job's output.", follows=False)

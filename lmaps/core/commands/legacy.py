@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from lmaps.core.commands import instances, jobs
+from lmaps.core.commands import instances, watching
 from lmaps.core.commands.inputs import read_documents
 from lmaps.core.commands.session import Session
 from lmaps.errors import UsageError
@@ -70,7 +70,7 @@ def _apply(session: Session, unit: str, file: str | None) -> None:
     """The exit code is the handler's own, where it has one."""
     given = read_documents([file]) if file else []
     reply = instances.send_documents(given, lambda documents: session.call("apply", unit=unit, instances=documents))
-    ended = jobs.watch(session, reply.extra["job"]["job"])
+    ended = watching.watch(session, reply.extra["job"]["job"])
     session.data(ended)
-    own = ended["rc"] if ended["state"] == "failed" and (ended["rc"] or 0) > 0 else None
-    raise click.exceptions.Exit(own or jobs.level(ended))
+    own = ended["rc"] if ended["outcome"] == "failed" and (ended["rc"] or 0) > 0 else None
+    raise click.exceptions.Exit(own or watching.level(ended))

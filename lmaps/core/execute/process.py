@@ -45,12 +45,14 @@ class Process:
     """Runs ``program`` in ``folder``, handing each line to ``sink``.
 
     The owner polls `fds` and calls `turn` when one is readable or `deadline` (monotonic) has passed, until `outcome`
-    is there. It must be a sub-reaper; processes that it has already, left by earlier programs, are spared.
+    is there. ``started`` and ``heard`` (monotonic) are when it began and when it last said something. The owner must be
+    a sub-reaper; processes that it has already, left by earlier programs, are spared.
     """
 
     def __init__(self, program: Program, folder: Path, sink: Sink) -> None:
         self.outcome: Outcome | None = None
         self.deadline: float | None = None
+        self.heard = self.started = time.monotonic()
         self._sink = sink
         self._readers: dict[int, Output | Events] = {}
         self._kill_at: float | None = None
@@ -123,13 +125,19 @@ class Process:
         except BlockingIOError:
             return
         if data:
+            self.heard = time.monotonic()
             self._readers[fd].feed(data)
         else:
             self._readers.pop(fd).end()
             os.close(fd)
 
     def stop(self, grace: float = GRACE) -> None:
-        """Have the program end: SIGTERM to its leader, after ``grace`` seconds SIGKILL to all that descends from it."""
+        """Have the program end: SIGTERM to its leader, after ``grace`` seconds SIGKILL to all that descends from it.
+
+        One that has ended already has not been stopped.
+        """
+        if self._ended_at is not None or self._popen.poll() is not None:
+            return
         self._stopped = True
         kill(self._popen.pid, signal.SIGTERM)
         self._kill_at = self.deadline = time.monotonic() + grace

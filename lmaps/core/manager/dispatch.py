@@ -15,11 +15,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmaps.core import times
-from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, WorkerMessage, decode, encode
+from lmaps.core.messages import (
+    Ack,
+    Done,
+    Hello,
+    Lines,
+    ManagerMessage,
+    Result,
+    Run,
+    Stop,
+    WorkerMessage,
+    decode,
+    encode,
+)
 from lmaps.core.transport import Incoming, Listener
 from lmaps.core.verbs import Service, Slot
 from lmaps.errors import LmapsError, MessageRefused, StoreError
-from lmaps.store import Job, Store, Transaction
+from lmaps.store import Job, Store, Transaction, Why
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +61,7 @@ class Dispatcher:
         self._waiting: deque[Task] = deque()
         self._running: dict[str, Task] = {}
         self._awaited: set[int] = set()
+        self._to_stop: set[int] = set()
         self._refused: list[FromWorker] = []
         self._look = True
         self._not_before = 0.0
@@ -91,6 +104,10 @@ class Dispatcher:
         moved, self.moved = self.moved, set()
         return moved
 
+    def job_moved(self, job: int) -> None:
+        """Somebody else than a worker has moved a job."""
+        self.moved.add(job)
+
     def look(self) -> None:
         """There may be a job to start."""
         self._look = True
@@ -129,15 +146,20 @@ class Dispatcher:
 
     def _begin(self, state: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, int]]:
         """Mark as running as many queued jobs as there are idle workers and free units."""
-        taken = {job.unit for job in state.jobs(states=["running"])}
+        taken = {name for job in state.jobs(states=["running"]) for name in self._needs(job)}
         for job in state.queued():
             if not idle:
                 return
-            if job.unit in taken:
+            if taken & self._needs(job):
                 continue
-            taken.add(job.unit)
+            taken |= self._needs(job)
             slot = idle.popleft()
             yield slot, self._mark_running(state, job, slot), job.id
+
+    def _needs(self, job: Job) -> set[tuple[str, str]]:
+        """What no two running jobs may share: the unit, and the locks that it names."""
+        unit = self.service.units.units.get(job.unit)
+        return {("unit", job.unit), *(("lock", name) for name in (unit.locks if unit else ()))}
 
     def _mark_running(self, state: Transaction, job: Job, slot: Slot) -> Run:
         token = secrets.token_hex(8)
@@ -166,6 +188,7 @@ class Dispatcher:
                 "job": job.id,
                 "given": [json.loads(instance.given) for instance in instances],
                 "completed": [json.loads(instance.completed) for instance in instances],
+                "timeout": job.timeout,
             },
         )
 
@@ -179,9 +202,21 @@ class Dispatcher:
         """Send ``message`` to the worker behind ``identity``; one that is gone is replaced, and says hello."""
         self._workers.send(identity, encode(message))
 
+    def stop(self, job: int) -> None:
+        """End a job that runs, as soon as its worker can be told."""
+        self._to_stop.add(job)
+        for slot in self.service.slots.values():
+            if slot.job == job and slot.token is not None:
+                self.say(slot.identity, Stop(slot.token))
+
     def _interrupt(self, state: Transaction, job: Job) -> None:
-        state.update_job(job.id, state="interrupted", ended_at=times.now(), error=LOST)
-        self.moved.add(job.id)
+        """Its process is gone. If the unit says so it is run once more, else people decide."""
+        self.moved.update(state.end_job(job.id, state="interrupted", error=LOST))
+        unit = self.service.units.units.get(job.unit)
+        if unit is not None and unit.reruns and job.repeats is None and job.kind == "apply":
+            why = Why(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
+            state.add_job(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
+            self._look = True
 
     def hello(self, state: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
         """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
@@ -202,6 +237,8 @@ class Dispatcher:
             self.service.handlers = hello.handlers
             if hello.token is not None and not known:
                 self.say(identity, Done(hello.token))
+            elif slot.token is not None and slot.job in self._to_stop:
+                self.say(identity, Stop(slot.token))
             self._look = True
             self._on_hello()
 
@@ -229,15 +266,11 @@ class Dispatcher:
         """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
         slot = self._slot(identity, result.token)
         if slot is not None and slot.job is not None:
-            state.update_job(
-                slot.job,
-                state=result.state,
-                rc=result.rc,
-                summary=result.summary,
-                error=result.error,
-                ended_at=times.now(),
+            ended = state.end_job(
+                slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error
             )
-            self.moved.add(slot.job)
+            self.moved.update(ended)
+            self._to_stop.discard(slot.job)
 
         def settle() -> None:
             self.say(identity, Done(result.token))

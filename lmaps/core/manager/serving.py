@@ -91,6 +91,7 @@ class Manager:
         self._context = context
         self._store: Store = open_store(self.service.config["db"])
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
+        self.service.stop_job, self.service.job_moved = self._dispatcher.stop, self._dispatcher.job_moved
         self._desk = Desk(self.service, self._store, self._clients, self._dispatcher.look)
         self._poller = Poller()
         for source in (self._clients, self._workers):

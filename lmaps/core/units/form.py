@@ -25,10 +25,6 @@ def _text(description: str) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "description": description}
 
 
-def _later(schema: dict[str, Any]) -> dict[str, Any]:
-    return schema | {"description": "Accepted; a later version acts on it."}
-
-
 FORM = Schema(
     {
         "type": "object",
@@ -90,11 +86,16 @@ FORM = Schema(
                     "args": {"type": "object", "default": {}, "description": "Its arguments."},
                     "name": {"type": "string", "description": "A label for people."},
                     "params": {"type": ["object", "boolean"], "description": "The schema, where the original had it."},
-                    "lock": _later(_TEXTS),
-                    "timeout": _later(_DURATION),
-                    "idle_timeout": _later(_DURATION),
-                    "probe": _later(_TEXTS | {"minItems": 1}),
-                    "on_interrupt": _later({"enum": ["rerun"]}),
+                    "lock": _TEXTS
+                    | {"default": [], "description": "Names; jobs of units that share one run one after the other."},
+                    "timeout": _DURATION | {"description": "How long a job may run; it is `timed_out` then."},
+                    "idle_timeout": _DURATION | {"description": "How long a job may say nothing."},
+                    "probe": _TEXTS
+                    | {"minItems": 1, "description": "A program that confirms: 3 passes in a row, one every 5 s."},
+                    "on_interrupt": {
+                        "enum": ["rerun"],
+                        "description": "Run a job once more if it was interrupted; else people decide.",
+                    },
                 },
             },
             "params": {"type": ["object", "boolean"], "description": "The JSON Schema of an instance."},
@@ -142,6 +143,11 @@ def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Uni
         max_instances=meta.get("max_instances"),
         keep_count=meta["keep"].get("count"),
         keep_age=parse_duration(meta["keep"]["age"]) if "age" in meta["keep"] else None,
+        locks=tuple(handler["lock"]),
+        timeout=parse_duration(handler["timeout"]) if "timeout" in handler else None,
+        idle_timeout=parse_duration(handler["idle_timeout"]) if "idle_timeout" in handler else None,
+        probe=tuple(handler.get("probe", ())),
+        reruns=handler.get("on_interrupt") == "rerun",
         definition=told,
         directory=Path(file).absolute().parent if file else Path.cwd(),
         file=file,

@@ -23,7 +23,9 @@ class Unit:
     ``handler`` is the handler's type and ``args`` its arguments, ``params`` the JSON Schema of an instance.
     ``definition`` is ``meta``, ``handler`` and ``params`` as written; ``directory`` is what relative paths count from.
     ``require`` names what each change has to say, ``unique`` the paths whose values no two instances may share,
-    ``keep_count`` and ``keep_age`` (seconds) what stays of its history: all of it, if neither is given.
+    ``keep_count`` and ``keep_age`` (seconds) what stays of its history: all of it, if neither is given. Units that
+    share one of ``locks`` are applied one after the other; ``timeout`` and ``idle_timeout`` (seconds) limit a job,
+    ``probe`` (argv) confirms one, and ``reruns`` says that an interrupted one is run once more.
     """
 
     name: str
@@ -42,6 +44,11 @@ class Unit:
     max_instances: int | None = None
     keep_count: int | None = None
     keep_age: float | None = None
+    locks: tuple[str, ...] = ()
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    probe: tuple[str, ...] = ()
+    reruns: bool = False
     file: str | None = None
     document: strict_yaml.Document | None = field(default=None, repr=False, compare=False)
     at: tuple[str | int, ...] = ()

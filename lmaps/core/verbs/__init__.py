@@ -18,6 +18,8 @@ _NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}
 _FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 _STEPS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _IDS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_WAIT: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 600_000, "default": 0}
+_DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
 _LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}
 
 VERBS: dict[str, Verb] = {
@@ -161,16 +163,17 @@ VERBS: dict[str, Verb] = {
     "apply": Verb(
         jobs.apply,
         "apply",
-        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}},
+        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, "timeout": _DURATION},
         ("unit",),
         writes=True,
     ),
+    "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",)),
     "jobs": Verb(
         jobs.jobs,
         "show",
         {"unit": _UNIT, "state": _TEXT, "limit": _LIMIT},
     ),
-    "job": Verb(jobs.job, "show", {"job": _NUMBER}, ("job",)),
+    "job": Verb(jobs.job, "show", {"job": _NUMBER, "wait_ms": _WAIT}, ("job",)),
     "lines": Verb(
         jobs.lines,
         "show",
@@ -178,7 +181,7 @@ VERBS: dict[str, Verb] = {
             "job": _NUMBER,
             "after": _NUMBER | {"default": 0},
             "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000},
-            "wait_ms": {"type": "integer", "minimum": 0, "maximum": 600_000, "default": 0},
+            "wait_ms": _WAIT,
         },
         ("job",),
     ),

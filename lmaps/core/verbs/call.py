@@ -35,7 +35,10 @@ class Slot:
 
 @dataclass(slots=True)
 class Service:
-    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units."""
+    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units.
+
+    ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one.
+    """
 
     config: Config
     units: UnitSet
@@ -46,6 +49,8 @@ class Service:
     slots: dict[int, Slot] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     reload: Callable[[], None] = lambda: None
+    stop_job: Callable[[int], None] = lambda _job: None
+    job_moved: Callable[[int], None] = lambda _job: None
     copies: dict[str, BinaryIO] = field(default_factory=dict)
 
 

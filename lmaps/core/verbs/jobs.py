@@ -1,8 +1,11 @@
-"""Verbs on jobs: apply, jobs, job, lines."""
+"""Verbs on jobs: apply, cancel, jobs, job, lines."""
 
+import math
 from typing import Any
 
+from lmaps.core import times
 from lmaps.core.messages import Reply
+from lmaps.core.units import Unit
 from lmaps.core.verbs import instances
 from lmaps.core.verbs.call import Call, Later
 from lmaps.core.verbs.units import condition
@@ -15,25 +18,64 @@ MAX_QUEUED = 1000
 RETRY_AFTER_MS = 5000
 SHOWN = (
     "unit kind revision state rc summary error author on_behalf_of door message ticket "
-    "queued_at started_at ended_at covered_by"
+    "queued_at started_at ended_at covered_by timeout repeats"
 ).split()
 """The columns of a job that its readers see."""
 
 
 def apply(call: Call) -> Reply:
-    """Queue a job that hands the unit's whole state to its handler; with ``instances`` create them first."""
+    """Queue a job that hands the unit's whole state to its handler; with ``instances`` create them first.
+
+    One that waits already hands over the same state: then it covers this one, which ends as it does.
+    """
     unit = call.usable_unit
     created = instances.create(call).extra if call.args["instances"] else {}
+    job = queue(call, unit)
+    return Reply(f"job {job.id}", extra={"job": told(call, job)} | created, revision=job.revision or None, job=job.id)
+
+
+def queue(call: Call, unit: Unit) -> Job:
+    """A new job of the unit, behind those that wait; its options are the request's."""
     if condition(call, unit.name) == "invalid":
         raise UnitUnusable(
             f"cannot apply {unit.name}: stored instances no longer fit its schema",
-            hint=f"see which: lmaps validate {unit.name}",
+            hint="see which: lmaps unit check FILE",
         )
-    if len(call.state.queued()) >= MAX_QUEUED:
+    waiting = call.state.queued()
+    timeout = times.parse_duration(call.args["timeout"]) if call.args.get("timeout") else None
+    covering = [each.id for each in waiting if each.unit == unit.name and each.timeout == timeout]
+    if len(waiting) >= MAX_QUEUED and not covering:
         raise Busy(f"cannot queue: {MAX_QUEUED} jobs wait already", extra={"retry_after_ms": RETRY_AFTER_MS})
-    revision = call.state.revision_of(unit.name)
-    job = call.state.add_job(unit.name, "apply", revision or 0, unit.digest, call.why)
-    return Reply(f"job {job.id}", extra={"job": told(call, job)} | created, revision=revision, job=job.id)
+    return call.state.add_job(
+        unit.name,
+        "apply",
+        call.state.revision_of(unit.name) or 0,
+        unit.digest,
+        call.why,
+        timeout=timeout,
+        covered_by=covering[0] if covering else None,
+    )
+
+
+def cancel(call: Call) -> Reply | Later:
+    """End a job: one that waits at once, one that runs when nothing of it is left."""
+    found = _job(call)
+    if found.state in ENDED:
+        return _cancelled(call)
+    if found.state == "queued":
+        for moved in call.state.withdraw_job(found.id):
+            call.service.job_moved(moved)
+        return _cancelled(call)
+    call.service.stop_job(found.id)
+    return Later(call, found.id, math.inf, _cancelled)
+
+
+def _cancelled(call: Call) -> Reply | Later:
+    found = _job(call)
+    if found.state not in ENDED:
+        return Later(call, found.id, math.inf, _cancelled)
+    words = f", {found.error.rpartition(', ')[2]}" if found.error and found.state == "cancelled" else ""
+    return Reply(f"job {found.id} {found.state}{words}", extra={"job": told(call, found)})
 
 
 def jobs(call: Call) -> Reply:
@@ -43,20 +85,24 @@ def jobs(call: Call) -> Reply:
     return Reply("", extra={"jobs": [told(call, job) for job in found]})
 
 
-def job(call: Call) -> Reply:
-    """All that is known of one job."""
+def job(call: Call) -> Reply | Later:
+    """All that is known of one job; waits up to ``wait_ms`` for its end."""
     found = _job(call)
+    until = call.arrived + call.args["wait_ms"] / 1000
+    if found.state not in ENDED and not call.expired(until):
+        return Later(call, found.id, until, job)
     return Reply(f"job {found.id} {found.state}", extra={"job": told(call, found)})
 
 
 def lines(call: Call) -> Reply | Later:
     """A job's output after line N; waits up to ``wait_ms`` for some, and ends at once when the job has."""
     found = _job(call)
+    running = found.covered_by or found.id
     limit = call.args["limit"]
-    output = call.state.lines(found.id, call.args["after"], limit + 1)
+    output = call.state.lines(running, call.args["after"], limit + 1)
     until = call.arrived + call.args["wait_ms"] / 1000
     if not output and found.state not in ENDED and not call.expired(until):
-        return Later(call, found.id, until, lines)
+        return Later(call, running, until, lines)
     rows = [
         {"number": line.number, "at": line.at, "stream": line.stream, "text": line.text}
         | ({"event": line.event} if line.event else {})
@@ -73,8 +119,24 @@ def _job(call: Call) -> Job:
 
 
 def told(call: Call, job: Job) -> dict[str, Any]:
-    """A job as its reader sees it; ``place`` counts from 1 in the queue."""
-    place = None
+    """A job as its reader sees it.
+
+    ``outcome`` is the state of the run itself, whichever job it was. One that waits has its ``place`` in the queue,
+    from 1, and the job that it waits for (``after``).
+    """
+    covering = call.state.job(job.covered_by) if job.covered_by is not None else None
+    row = {"job": job.id} | {name: getattr(job, name) for name in SHOWN}
+    row |= {"outcome": (covering or job).state, "place": None, "after": None}
     if job.state == "queued":
-        place = sum(1 for waiting in call.state.queued() if waiting.id <= job.id)
-    return {"job": job.id} | {name: getattr(job, name) for name in SHOWN} | {"place": place}
+        run = covering or job
+        row["place"] = sum(1 for waiting in call.state.queued() if waiting.id <= run.id)
+        row["after"] = _before(call, run)
+    return row
+
+
+def _before(call: Call, job: Job) -> dict[str, Any] | None:
+    """The job of the same unit that runs now."""
+    running = [each for each in call.state.jobs(job.unit, ["running"]) if each.id != job.id]
+    if not running:
+        return None
+    return {"job": running[0].id, "author": running[0].author, "started_at": running[0].started_at}

@@ -86,8 +86,7 @@ def _when_ended(visit: Visit, reply: Reply) -> Reply | Later:
     job = call.state.job(reply.job or 0)
     if job is None or job.state not in ENDED:
         return Later(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
-    failed = 0 if job.state == "succeeded" else HandlerFailed.level
+    row = told(call, job)
+    failed = 0 if row["outcome"] == "succeeded" else HandlerFailed.level
     level = job.rc if failed and job.rc and job.rc > 0 else failed
-    return replace(
-        reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": told(call, job)}
-    )
+    return replace(reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": row})

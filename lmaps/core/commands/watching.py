@@ -1,0 +1,150 @@
+"""Jobs as they run: queued, watched, detached from, and how they end."""
+
+import functools
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from lmaps.core.commands.output import revision
+from lmaps.core.commands.session import Session, Write
+from lmaps.core.times import age, format_duration, seconds_between
+from lmaps.errors import HandlerFailed, JobStopped
+
+WAIT_MS = 10_000
+"""How long the daemon may hold back an answer while a job says nothing."""
+STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
+ENDED = frozenset(STATES[2:])
+LEVELS = {"succeeded": 0, "failed": HandlerFailed.level}
+INTERRUPTED_BY_USER = 130
+AGAIN_WITHIN = 2.0
+"""Seconds within which a second Ctrl-C cancels the job."""
+
+WORST_FIRST = (12, 6, 11, 10, 7, 5, 3, 8, 4, 9, 1, 0)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a job is to be run and watched."""
+
+    wait: bool
+    args: dict[str, Any]
+
+
+def run_options(function: F) -> F:
+    """How to run the job; the command gets them as one `Run`, ``run``."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        wait, timeout = kwargs.pop("wait"), kwargs.pop("job_timeout")
+        return function(*args, run=Run(wait, {"timeout": timeout} if timeout else {}), **kwargs)
+
+    wrapped: Any = gathered
+    for option in (
+        click.option("--job-timeout", metavar="D", help="End the job if it runs longer, such as 10m."),
+        click.option("--wait/--no-wait", default=True, help="Watch the job to its end, or print its number alone."),
+    ):
+        wrapped = option(wrapped)
+    made: F = wrapped
+    return made
+
+
+def see_through(session: Session, queued: dict[str, Any], run: Run, write: Write) -> NoReturn:
+    """Watch a job that was just queued, if that is wanted, and end the command with its exit code."""
+    number = queued["job"]
+    if not run.wait:
+        session.lines(queued, [f"job {number}"], [str(number)])
+        raise click.exceptions.Exit(0)
+    session.words(f"job {number}: apply {queued['unit']} {revision(queued['revision'])}{_place(queued)}")
+    ended = watch(session, number)
+    session.words(outcome(ended))
+    if session.structured or session.format == "name":
+        session.data(ended, names=[str(number)])
+    if level(ended) == 0:
+        write.end(changed=not ended["summary"] or ended["summary"]["changed"] > 0)
+    raise click.exceptions.Exit(level(ended))
+
+
+def _place(queued: dict[str, Any]) -> str:
+    """``, 3rd in the queue, after job 812 (alice, 40 s)``."""
+    before = queued["after"]
+    if queued["place"] is None or (before is None and queued["place"] == 1):
+        return ""
+    told = f", {_ordinal(queued['place'])} in the queue"
+    if before is None:
+        return told
+    since = age(before["started_at"]).removesuffix(" ago")
+    return f"{told}, after job {before['job']} ({before['author']}, {since})"
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def watch(session: Session, number: int) -> dict[str, Any]:
+    """Show a job's output until it has ended; the job as it ended.
+
+    Ctrl-C says how to come back, exit code 130; a second one soon after it cancels the job.
+    """
+    ended: dict[str, Any] = {}
+    try:
+        for batch, job in follow(session, number):
+            for line in batch:
+                if line["text"]:
+                    session.words(f"{line['number']:>4}  {line['text']}")
+            ended = job
+    except KeyboardInterrupt:
+        _detach(session, number)
+    return ended
+
+
+def _detach(session: Session, number: int) -> NoReturn:
+    again = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
+    session.tell(f"\ndetached, the job goes on: lmaps attach {number}{again}")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if again and signal.sigtimedwait({signal.SIGINT}, AGAIN_WITHIN) is not None:
+        session.tell(session.call("cancel", job=number).message)
+        raise click.exceptions.Exit(JobStopped.level)
+    raise click.exceptions.Exit(INTERRUPTED_BY_USER)
+
+
+def follow(session: Session, number: int, after: int = 0) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
+    """The lines of a job after ``after`` as they come, with the job as it is then, until it has ended."""
+    while True:
+        extra = session.call("lines", job=number, after=after, wait_ms=wait_ms(session)).extra
+        lines: list[dict[str, Any]] = extra["lines"]
+        yield lines, extra["job"]
+        if lines:
+            after = lines[-1]["number"]
+        elif extra["job"]["state"] in ENDED:
+            return
+
+
+def wait_ms(session: Session) -> int:
+    """How long the daemon may hold back an answer: well within the time that is waited for it."""
+    return min(WAIT_MS, int(session.connect().timeout * 500))
+
+
+def level(job: dict[str, Any]) -> int:
+    """The exit code for how a job, or the one that covered it, ended."""
+    return LEVELS.get(job["outcome"], JobStopped.level)
+
+
+def worst(levels: Iterable[int]) -> int:
+    """Of several exit codes the one that counts."""
+    return min(levels, key=WORST_FIRST.index)
+
+
+def outcome(job: dict[str, Any]) -> str:
+    """``job 1 succeeded in 3.1 s: ok 3, changed 2, failed 0, unknown 0; web applied r1``."""
+    took = f" in {format_duration(seconds_between(job['started_at'], job['ended_at']))}" if job["started_at"] else ""
+    counts = f": {', '.join(f'{name} {count}' for name, count in job['summary'].items())}" if job["summary"] else ""
+    covered = f" by job {job['covered_by']}, which {job['outcome']}" if job["state"] == "covered" else ""
+    end = f"; {job['unit']} applied {revision(job['revision'])}" if job["outcome"] == "succeeded" else ""
+    end = f"; {job['error']}" if job["error"] else end
+    return f"job {job['job']} {job['state']}{covered}{took}{counts}{end}"

@@ -202,7 +202,7 @@ def test_what_is_kept_can_be_undone_as_if_all_were_kept(count: int, steps: list[
                 break
             assert kept.call("show", unit="t").extra["state"] == whole.call("show", unit="t").extra["state"]
             kept.replayed()
-            if step in "csd":
+            if step in "csd" and "<" not in steps[:number]:
                 assert _undoable(kept) >= min(count, _undoable(whole))
 
 

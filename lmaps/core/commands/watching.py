@@ -106,11 +106,18 @@ def watch(session: Session, number: int) -> dict[str, Any]:
 def _detach(session: Session, number: int) -> NoReturn:
     again = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
     session.tell(f"\ndetached, the job goes on: lmaps attach {number}{again}")
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    if again and signal.sigtimedwait({signal.SIGINT}, AGAIN_WITHIN) is not None:
+    if again and _interrupted_within(AGAIN_WITHIN):
         session.tell(session.call("cancel", job=number).message)
         raise click.exceptions.Exit(JobStopped.level)
     raise click.exceptions.Exit(INTERRUPTED_BY_USER)
+
+
+def _interrupted_within(seconds: float) -> bool:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return signal.sigtimedwait({signal.SIGINT}, seconds) is not None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def follow(session: Session, number: int, after: int = 0) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:

@@ -119,6 +119,10 @@ class UnitHandler(Handler):
         """Bring the host to ``state``, in a process of its own. Overridden by handlers that are pure Python."""
         raise NotImplementedError
 
+    def plan(self, state: State, folder: Path) -> Program:
+        """What to run to see what `program` would do, and to change nothing. Only where ``preview`` is not ``none``."""
+        raise NotImplementedError(f"{type(self).__name__} has no check mode")
+
     def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
         """How many steps were ok, changed, failed, unknown. Without events a program is one step."""
         failed = outcome.rc not in program.success

@@ -23,6 +23,7 @@ COMMANDS = {
     "delete": ("instances:delete", "Delete instances: all that are named, or none."),
     "show": ("instances:show", "Show the state of a unit, or single instances."),
     "validate": ("instances:validate", "Check documents as create would; nothing is kept."),
+    "plan": ("plan:plan", "Show what an apply would do, and do nothing."),
     "apply": ("jobs:apply", "Hand the whole state of a unit to its handler."),
     "jobs": ("jobs:jobs", "List jobs, newest first."),
     "job": ("jobs:job", "Show all that is known of a job."),

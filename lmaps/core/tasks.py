@@ -31,6 +31,22 @@ class Limits:
     idle: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A state that is to be carried to the host, or shown: of which unit, which text of it, which revision.
+
+    ``timeout`` (seconds) stands above the unit's own.
+    """
+
+    unit: str
+    digest: str
+    revision: int
+    job: int
+    given: list[dict[str, Any]]
+    completed: list[dict[str, Any]]
+    timeout: float | None = None
+
+
 class Execution:
     """A job that runs: its program, its limits, and what it has said so far. Its owner polls and turns it."""
 
@@ -161,32 +177,34 @@ def check_units(context: Any) -> dict[str, Any]:
     return found
 
 
-def apply(
-    context: Any,
-    unit: str,
-    digest: str,
-    revision: int,
-    job: int,
-    given: list[dict[str, Any]],
-    completed: list[dict[str, Any]],
-    timeout: float | None = None,
-) -> Execution:
+def apply(context: Any, *args: Any, **kwargs: Any) -> Execution:
     """Start the unit's handler with this state. The unit's own file is read anew, and every document checked again.
 
-    ``timeout`` (seconds) stands above the unit's own.
+    The arguments are those of an `Order`.
     """
-    known = _as_queued(context.config, unit, digest)
-    state = State(known, revision, given, completed)
-    _check_again(known, completed)
+    return _start(context, Order(*args, **kwargs), _applying)
+
+
+def plan(context: Any, *args: Any, **kwargs: Any) -> Execution:
+    """Start the unit's handler in its check mode. The arguments are those of an `Order`."""
+    return _start(context, Order(*args, **kwargs), lambda _context, handler, state, folder: handler.plan(state, folder))
+
+
+def _applying(context: Any, handler: UnitHandler, state: State, folder: Path) -> Program:
+    if handler.is_pure_python():
+        return as_program(handler.unit, state, folder, context.config["plugin_dirs"])
+    return handler.program(state, folder)
+
+
+def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, Path], Program]) -> Execution:
+    known = _as_queued(context.config, order.unit, order.digest)
+    state = State(known, order.revision, order.given, order.completed)
+    _check_again(known, order.completed)
     handler = find_handlers(context.config["plugin_dirs"]).get(known.handler)(context=known)
-    folder = _make_folder(context.jobs_folder / str(job))
+    folder = _make_folder(context.jobs_folder / str(order.job))
     try:
-        if handler.is_pure_python():
-            program = as_program(known, state, folder, context.config["plugin_dirs"])
-        else:
-            program = handler.program(state, folder)
-        limits = Limits(known.timeout if timeout is None else timeout, known.idle_timeout)
-        return Execution(handler, program, folder, context.emit, limits)
+        limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)
+        return Execution(handler, make(context, handler, state, folder), folder, context.emit, limits)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -230,6 +248,7 @@ TASKS: dict[str, Callable[..., Any]] = {
         validate_instance,
         check_units,
         apply,
+        plan,
     )
 }
 """Every task that can be run, by name."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lmaps.core import strict_yaml
+from lmaps.core.execute import Program
 from lmaps.core.handlers import State, UnitHandler
 
 
@@ -15,3 +16,7 @@ class Noop(UnitHandler):
     def apply(self, state: State, folder: Path) -> None:
         """Print the state as YAML."""
         print(strict_yaml.dump(state.document), end="")
+
+    def plan(self, state: State, folder: Path) -> Program:
+        """There is nothing that it would do."""
+        return Program(("true",))

@@ -84,8 +84,8 @@ class JobTables(ChangingTables):
         return [number]
 
     def last_job(self, unit: str) -> Job | None:
-        """The unit's newest job that has begun."""
-        begun = select(job).where(job.c.unit == unit, job.c.started_at.is_not(None))
+        """The unit's newest apply that has begun."""
+        begun = select(job).where(job.c.unit == unit, job.c.kind == "apply", job.c.started_at.is_not(None))
         found = self._jobs(begun.order_by(job.c.id.desc()).limit(1))
         return found[0] if found else None
 

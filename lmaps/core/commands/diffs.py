@@ -27,14 +27,16 @@ def tell_diff(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def diff_lines(row: dict[str, Any]) -> Iterator[str]:
-    """``+ www.example.org  port=8080 tls=false``, ``~ www.example.org  tls: true -> false``, a line a path."""
+    """``+ www.example.org  port=8080 tls=false``, ``~ www.example.org  tls: true -> false``, a line a path.
+
+    The value that is the ID already is left out.
+    """
     found = [Difference.from_json(each) for each in row["differences"]]
     lead = f"{row['sign']} {row['short']}  "
     if row["sign"] != "~":
-        values = (each.after if row["sign"] == "+" else each.before for each in found)
-        yield (
-            lead + " ".join(f"{_name(each)}={short(value)}" for each, value in zip(found, values, strict=True))
-        ).rstrip()
+        values = [(_name(each), each.after if row["sign"] == "+" else each.before) for each in found]
+        told = [f"{name}={short(value)}" for name, value in values if str(value) != row["id"]]
+        yield (lead + " ".join(told)).rstrip()
         return
     for number, each in enumerate(found):
         was, now = ("(nothing)" if value is MISSING else short(value) for value in (each.before, each.after))

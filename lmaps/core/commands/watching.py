@@ -152,6 +152,7 @@ def outcome(job: dict[str, Any]) -> str:
     took = f" in {format_duration(seconds_between(job['started_at'], job['ended_at']))}" if job["started_at"] else ""
     counts = f": {', '.join(f'{name} {count}' for name, count in job['summary'].items())}" if job["summary"] else ""
     covered = f" by job {job['covered_by']}, which {job['outcome']}" if job["state"] == "covered" else ""
-    end = f"; {job['unit']} applied {revision(job['revision'])}" if job["outcome"] == "succeeded" else ""
+    applied = job["outcome"] == "succeeded" and job["kind"] == "apply"
+    end = f"; {job['unit']} applied {revision(job['revision'])}" if applied else ""
     end = f"; {job['error']}" if job["error"] else end
     return f"job {job['job']} {job['state']}{covered}{took}{counts}{end}"

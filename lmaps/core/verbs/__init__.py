@@ -6,7 +6,7 @@ A name that is not a key of the table does nothing, whatever it looks like.
 
 from typing import Any
 
-from lmaps.core.verbs import blame, chronicle, history, instances, jobs, keeping, move, service, units
+from lmaps.core.verbs import blame, chronicle, history, instances, jobs, keeping, move, plan, service, units
 from lmaps.core.verbs.call import Afterwards, Answer, Call, Later, Service, Slot, Visit
 from lmaps.core.verbs.verb import Verb
 
@@ -167,6 +167,8 @@ VERBS: dict[str, Verb] = {
         ("unit",),
         writes=True,
     ),
+    "plan": Verb(plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",)),
+    "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": _DURATION}, ("unit",), writes=True),
     "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",)),
     "jobs": Verb(
         jobs.jobs,

@@ -34,7 +34,7 @@ def apply(call: Call) -> Reply:
     return Reply(f"job {job.id}", extra={"job": told(call, job)} | created, revision=job.revision or None, job=job.id)
 
 
-def queue(call: Call, unit: Unit) -> Job:
+def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
     """A new job of the unit, behind those that wait; its options are the request's."""
     if condition(call, unit.name) == "invalid":
         raise UnitUnusable(
@@ -43,12 +43,13 @@ def queue(call: Call, unit: Unit) -> Job:
         )
     waiting = call.state.queued()
     timeout = times.parse_duration(call.args["timeout"]) if call.args.get("timeout") else None
-    covering = [each.id for each in waiting if each.unit == unit.name and each.timeout == timeout]
+    alike = (unit.name, kind, timeout)
+    covering = [each.id for each in waiting if (each.unit, each.kind, each.timeout) == alike]
     if len(waiting) >= MAX_QUEUED and not covering:
         raise Busy(f"cannot queue: {MAX_QUEUED} jobs wait already", extra={"retry_after_ms": RETRY_AFTER_MS})
     return call.state.add_job(
         unit.name,
-        "apply",
+        kind,
         call.state.revision_of(unit.name) or 0,
         unit.digest,
         call.why,

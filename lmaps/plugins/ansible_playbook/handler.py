@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ class AnsiblePlaybook(UnitHandler):
             events=True,
         )
 
+    def plan(self, state: State, folder: Path) -> Program:
+        """The same in Ansible's check mode, with differences."""
+        program = self.program(state, folder)
+        command, *options = program.argv
+        return replace(program, argv=(command, "--check", "--diff", *options))
+
     def _path(self, name: str) -> Path:
         return self.unit.directory / str(self.unit.args[name])
 
@@ -97,6 +104,7 @@ class AnsiblePlaybook(UnitHandler):
                     counts["ok"] += host["ok"]
                     counts["changed"] += host["changed"]
                     counts["failed"] += host["failures"] + host["unreachable"]
+            counts["unknown"] += int(event.get("unknown") is True)
         return counts
 
     @classmethod

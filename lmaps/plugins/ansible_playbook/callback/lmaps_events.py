@@ -68,7 +68,7 @@ class CallbackModule(CallbackBase):
         self._result("runner_on_unreachable", result, "unreachable")
 
     def v2_runner_on_skipped(self, result):
-        self._result("runner_on_skipped", result, "skipped")
+        self._skipped("runner_on_skipped", result)
 
     def v2_runner_item_on_ok(self, result):
         changed = bool(result._result.get("changed", False))
@@ -78,7 +78,20 @@ class CallbackModule(CallbackBase):
         self._result("runner_item_on_failed", result, "failed")
 
     def v2_runner_item_on_skipped(self, result):
-        self._result("runner_item_on_skipped", result, "skipped")
+        self._skipped("runner_item_on_skipped", result)
+
+    def _skipped(self, event, result):
+        """What check mode skips, and no condition: nobody knows what it would do."""
+        reasons = ("skip_reason", "skipped_reason", "false_condition")
+        unknown = bool(result._task.check_mode) and not any(result._result.get(each) for each in reasons)
+        self._result(event, result, "unknown" if unknown else "skipped", unknown=unknown)
+
+    def v2_on_file_diff(self, result):
+        told = result._result
+        for each in told.get("results", [told]):
+            if each.get("diff") and each.get("changed"):
+                for line in self._get_diff(each["diff"]).splitlines():
+                    self._tell("on_file_diff", line, host=result._host.get_name(), task=result._task.get_name())
 
     def v2_playbook_on_stats(self, stats):
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}

@@ -14,6 +14,7 @@ LmapsError                  code                level
 │   ├── Outdated            outdated            5
 │   ├── RevertConflict      revert-conflict     5
 │   ├── TooManyDeletions    too-many-deletions  5
+│   ├── PendingConfirm      pending-confirm     5
 │   ├── UnitUnusable        unit-unusable       5
 │   ├── Busy                busy                5
 │   └── NoSpace             no-space            5
@@ -198,6 +199,13 @@ class TooManyDeletions(Conflict):
     """cannot delete so many instances unless told so"""
 
     code = "too-many-deletions"
+
+
+class PendingConfirm(Conflict):
+    """cannot change the unit: a job of it waits for confirmation"""
+
+    code = "pending-confirm"
+    level = 5
 
 
 class UnitUnusable(Conflict):

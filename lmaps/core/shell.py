@@ -29,6 +29,7 @@ COMMANDS = {
     "job": ("jobs:job", "Show all that is known of a job."),
     "logs": ("jobs:logs", "Show a job's output."),
     "attach": ("jobs:attach", "Watch a job's output until it has ended."),
+    "confirm": ("jobs:confirm", "Keep what waits for confirmation, or undo it."),
     "wait": ("jobs:wait", "Wait for jobs to end."),
     "cancel": ("jobs:cancel", "End jobs, and all that they started."),
     "history": ("history:history", "List changes, newest first."),

@@ -22,6 +22,9 @@ from lmaps.errors import HandlerFailed, UnitUnusable, ValidationFailed
 from lmaps.plugins import find_handlers
 from lmaps.plugins.run import as_program
 
+PROBE_WITHIN = 10.0
+"""Seconds that a probe may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -190,6 +193,14 @@ def plan(context: Any, *args: Any, **kwargs: Any) -> Execution:
     return _start(context, Order(*args, **kwargs), lambda _context, handler, state, folder: handler.plan(state, folder))
 
 
+def probe(context: Any, unit: str, digest: str) -> Execution:
+    """Run the unit's probe: whether what was applied works."""
+    known = _as_queued(context.config, unit, digest)
+    argv = (str(known.directory / known.probe[0]) if "/" in known.probe[0] else known.probe[0], *known.probe[1:])
+    folder = _make_folder(context.jobs_folder / "probe")
+    return Execution(UnitHandler(context=known), Program(argv), folder, context.emit, Limits(PROBE_WITHIN))
+
+
 def _applying(context: Any, handler: UnitHandler, state: State, folder: Path) -> Program:
     if handler.is_pure_python():
         return as_program(handler.unit, state, folder, context.config["plugin_dirs"])
@@ -249,6 +260,7 @@ TASKS: dict[str, Callable[..., Any]] = {
         check_units,
         apply,
         plan,
+        probe,
     )
 }
 """Every task that can be run, by name."""

@@ -89,6 +89,16 @@ class JobTables(ChangingTables):
         found = self._jobs(begun.order_by(job.c.id.desc()).limit(1))
         return found[0] if found else None
 
+    def unconfirmed(self, unit: str | None = None) -> list[Job]:
+        """The jobs, of one unit or of all, that wait for confirmation or are being undone, the newest first."""
+        going = select(job).where(job.c.confirmation.in_(("waiting", "undoing")))
+        return self._jobs((going if unit is None else going.where(job.c.unit == unit)).order_by(job.c.id.desc()))
+
+    def undoing(self, unit: str, number: int) -> list[Job]:
+        """The jobs of a unit that took a job back, or tried to, the newest first."""
+        wanted = select(job).where(job.c.unit == unit, job.c.undoes == number)
+        return self._jobs(wanted.order_by(job.c.id.desc()))
+
     def applied_revision(self, unit: str) -> int | None:
         """The revision that the unit's handler last ran with success."""
         succeeded = select(job.c.revision).where(job.c.unit == unit, job.c.state == "succeeded", job.c.kind == "apply")
@@ -115,9 +125,10 @@ class JobTables(ChangingTables):
         return self.changes_after(unit, self.applied_revision(unit) or 0) if self.is_pending(unit) else 0
 
     def _pinned(self, unit: str) -> list[int]:
-        """The applied revision, and those of jobs that have not ended: what was changed since is to stay known."""
+        """The applied revision, and those of jobs that are not over: what was changed since is to stay known."""
         going = select(job.c.revision).where(job.c.unit == unit, job.c.state.in_(("queued", "running")))
-        return [*filter(None, [self.applied_revision(unit)]), *self.connection.scalars(going)]
+        back = [each.previous_revision for each in self.unconfirmed(unit)]
+        return [*filter(None, [self.applied_revision(unit), *back]), *self.connection.scalars(going)]
 
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
         rows = [row._asdict() for row in self.connection.execute(wanted)]

@@ -16,11 +16,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 KINDS = ("create", "set", "delete", "rollback", "redo", "revert", "import", "restore")
 STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
-CONFIRMATIONS = ("waiting", "confirmed", "undone", "undo_failed")
+CONFIRMATIONS = ("waiting", "confirmed", "rearmed", "undoing", "undone", "undo_failed")
 
 metadata = MetaData(
     naming_convention={
@@ -162,6 +163,7 @@ job = Table(
     Column("repeats", Integer),
     _one_of("state", STATES),
     _one_of("confirmation", CONFIRMATIONS),
+    Index(None, "confirmation", sqlite_where=text("confirmation IS NOT NULL")),
     Index(None, "unit", "state"),
     Index(None, "state"),
     sqlite_autoincrement=True,

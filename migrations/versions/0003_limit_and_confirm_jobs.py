@@ -16,13 +16,15 @@ def upgrade():
     op.add_column("job", sa.Column("confirm_within", sa.Float(), nullable=True))
     op.execute("""
         ALTER TABLE job ADD COLUMN confirmation TEXT CONSTRAINT ck_job_confirmation
-        CHECK (confirmation IN ('waiting', 'confirmed', 'undone', 'undo_failed'))
+        CHECK (confirmation IN ('waiting', 'confirmed', 'rearmed', 'undoing', 'undone', 'undo_failed'))
     """)
     op.add_column("job", sa.Column("host_boot", sa.Text(), nullable=True))
     op.add_column("job", sa.Column("undoes", sa.Integer(), nullable=True))
     op.add_column("job", sa.Column("repeats", sa.Integer(), nullable=True))
+    op.execute("CREATE INDEX ix_job_confirmation ON job (confirmation) WHERE confirmation IS NOT NULL")
 
 
 def downgrade():
+    op.drop_index("ix_job_confirmation")
     for column in COLUMNS:
         op.execute(f"ALTER TABLE job DROP COLUMN {column}")

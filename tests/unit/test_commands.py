@@ -20,7 +20,8 @@ JOB = {
     "summary": {"ok": 3, "changed": 2, "failed": 0, "unknown": 0}, "error": None, "author": "me", "on_behalf_of": None,
     "door": "api", "message": None, "ticket": None, "queued_at": "2026-11-23T10:00:00.000000Z",
     "started_at": "2026-11-23T10:00:01.000000Z", "ended_at": "2026-11-23T10:00:04.100000Z", "covered_by": None, "place": None,
-    "outcome": "succeeded", "after": None, "timeout": None, "repeats": None,
+    "outcome": "succeeded", "after": None, "timeout": None, "repeats": None, "undoes": None, "over": True,
+    "confirmation": None, "confirm_deadline": None, "previous_revision": None, "undone_by": None,
 }  # fmt: skip
 UNIT = {
     "unit": "web", "type": "YamlKeyList", "handler": "noop", "instances": 1, "revision": 4, "applied": None, "condition": "pending 1",

@@ -12,7 +12,6 @@ from lmaps.core.commands.instances import files_option, send_documents, tell_res
 from lmaps.core.commands.output import Table, render, revision, safe
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
 from lmaps.core.commands.watching import (
-    ENDED,
     INTERRUPTED_BY_USER,
     STATES,
     Run,
@@ -22,6 +21,7 @@ from lmaps.core.commands.watching import (
     run_options,
     see_through,
     wait_ms,
+    watch,
     worst,
 )
 from lmaps.core.times import age, format_duration, in_seconds, parse_duration, seconds_between
@@ -161,8 +161,27 @@ def _wait_for(session: Session, number: int, deadline: float | None) -> dict[str
             raise click.exceptions.Exit(TIMED_OUT)
         most = wait_ms(session) if left is None else min(wait_ms(session), int(left * 1000) + 1)
         job: dict[str, Any] = session.call("job", job=number, wait_ms=most).extra["job"]
-        if job["state"] in ENDED:
+        if job["over"]:
             return job
+
+
+@command("confirm", examples="lmaps confirm web\nlmaps confirm web --rollback -m 'does not answer'")
+@unit_argument
+@click.option("--rollback", is_flag=True, help="Undo it now.")
+@write_options
+def confirm(session: Session, unit: str | None, unit_option: str | None, rollback: bool, write: Write) -> None:
+    """Keep what waits for confirmation, or undo it now."""
+    name = the_unit(unit, unit_option)
+    reply = write.send(session, "confirm", unit=name, rollback=rollback)
+    if reply.extra.get("dry_run"):
+        tell_dry_run(session, reply)
+    if not rollback:
+        session.lines(reply.extra["job"], [reply.message], [str(reply.extra["job"]["job"])])
+        return
+    session.words(reply.message)
+    ended = watch(session, reply.extra["job"]["job"])
+    session.lines(ended, [outcome(ended)], [str(ended["job"])])
+    raise click.exceptions.Exit(0 if ended["confirmation"] == "undone" else level(ended))
 
 
 @command("cancel", examples="lmaps cancel 3\nlmaps cancel 3 4")

@@ -10,13 +10,14 @@ import click
 
 from lmaps.core.commands.output import revision
 from lmaps.core.commands.session import Session, Write
-from lmaps.core.times import age, format_duration, seconds_between
+from lmaps.core.times import age, format_duration, in_seconds, seconds_between
 from lmaps.errors import HandlerFailed, JobStopped
 
 WAIT_MS = 10_000
 """How long the daemon may hold back an answer while a job says nothing."""
 STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
 ENDED = frozenset(STATES[2:])
+CONFIRMED = {"undone": 11, "undo_failed": 12}
 LEVELS = {"succeeded": 0, "failed": HandlerFailed.level}
 INTERRUPTED_BY_USER = 130
 AGAIN_WITHIN = 2.0
@@ -40,11 +41,13 @@ def run_options(function: F) -> F:
 
     @functools.wraps(function)
     def gathered(*args: Any, **kwargs: Any) -> Any:
-        wait, timeout = kwargs.pop("wait"), kwargs.pop("job_timeout")
-        return function(*args, run=Run(wait, {"timeout": timeout} if timeout else {}), **kwargs)
+        told = {"timeout": kwargs.pop("job_timeout"), "confirm": kwargs.pop("confirm")}
+        run = Run(kwargs.pop("wait"), {name: value for name, value in told.items() if value})
+        return function(*args, run=run, **kwargs)
 
     wrapped: Any = gathered
     for option in (
+        click.option("--confirm", metavar="D", help="Undo it unless somebody, or its probe, confirms within D."),
         click.option("--job-timeout", metavar="D", help="End the job if it runs longer, such as 10m."),
         click.option("--wait/--no-wait", default=True, help="Watch the job to its end, or print its number alone."),
     ):
@@ -97,10 +100,19 @@ def watch(session: Session, number: int) -> dict[str, Any]:
             for line in batch:
                 if line["text"]:
                     session.words(f"{line['number']:>4}  {line['text']}")
+            if job["state"] in ENDED and not job["over"] and ended.get("state") != job["state"]:
+                session.words(_unconfirmed(job))
             ended = job
     except KeyboardInterrupt:
         _detach(session, number)
     return ended
+
+
+def _unconfirmed(job: dict[str, Any]) -> str:
+    if job["confirmation"] == "undoing":
+        return f"{outcome(job)}; going back to r{job['previous_revision']}"
+    until = in_seconds(job["confirm_deadline"])
+    return f"{outcome(job)}; goes back to r{job['previous_revision']} at {until} unless: lmaps confirm {job['unit']}"
 
 
 def _detach(session: Session, number: int) -> NoReturn:
@@ -122,13 +134,15 @@ def _interrupted_within(seconds: float) -> bool:
 
 def follow(session: Session, number: int, after: int = 0) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
     """The lines of a job after ``after`` as they come, with the job as it is then, until it has ended."""
+    state = "queued"
     while True:
-        extra = session.call("lines", job=number, after=after, wait_ms=wait_ms(session)).extra
+        extra = session.call("lines", job=number, after=after, wait_ms=wait_ms(session), state=state).extra
         lines: list[dict[str, Any]] = extra["lines"]
+        state = extra["job"]["state"]
         yield lines, extra["job"]
         if lines:
             after = lines[-1]["number"]
-        elif extra["job"]["state"] in ENDED:
+        elif extra["job"]["over"]:
             return
 
 
@@ -139,7 +153,17 @@ def wait_ms(session: Session) -> int:
 
 def level(job: dict[str, Any]) -> int:
     """The exit code for how a job, or the one that covered it, ended."""
-    return LEVELS.get(job["outcome"], JobStopped.level)
+    return CONFIRMED.get(job["confirmation"], LEVELS.get(job["outcome"], JobStopped.level))
+
+
+def _undone(job: dict[str, Any]) -> str:
+    """``web was not confirmed: r7 brings back the state of r1, applied by job 3 (handler ok)``."""
+    why = "was not confirmed" if job["state"] == "succeeded" else f"{job['state']} ({job['error']})"
+    by, back = job["undone_by"], f"r{job['previous_revision']}"
+    if job["confirmation"] == "undone":
+        done = f"applied by job {by['job']} (handler ok)"
+        return f"{job['unit']} {why}: r{by['revision']} brings back the state of {back}, {done}"
+    return f"{job['unit']} {why}, and the undo failed: job {by['job']} {by['state']}; the host needs a person"
 
 
 def worst(levels: Iterable[int]) -> int:
@@ -149,6 +173,8 @@ def worst(levels: Iterable[int]) -> int:
 
 def outcome(job: dict[str, Any]) -> str:
     """``job 1 succeeded in 3.1 s: ok 3, changed 2, failed 0, unknown 0; web applied r1``."""
+    if job["confirmation"] in CONFIRMED:
+        return _undone(job)
     took = f" in {format_duration(seconds_between(job['started_at'], job['ended_at']))}" if job["started_at"] else ""
     counts = f": {', '.join(f'{name} {count}' for name, count in job['summary'].items())}" if job["summary"] else ""
     covered = f" by job {job['covered_by']}, which {job['outcome']}" if job["state"] == "covered" else ""

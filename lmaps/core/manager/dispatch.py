@@ -29,7 +29,7 @@ from lmaps.core.messages import (
     encode,
 )
 from lmaps.core.transport import Incoming, Listener
-from lmaps.core.verbs import Service, Slot
+from lmaps.core.verbs import Service, Slot, confirm
 from lmaps.errors import LmapsError, MessageRefused, StoreError
 from lmaps.store import Job, Store, Transaction, Why
 
@@ -177,6 +177,7 @@ class Dispatcher:
             pid=slot.pid,
             token=token,
             started_at=times.now(),
+            **(confirm.arm(state, job) if job.confirm_within is not None else {}),
         )
         return Run(
             token,
@@ -212,6 +213,7 @@ class Dispatcher:
     def _interrupt(self, state: Transaction, job: Job) -> None:
         """Its process is gone. If the unit says so it is run once more, else people decide."""
         self.moved.update(state.end_job(job.id, state="interrupted", error=LOST))
+        confirm.ended(self.service, state, job.id)
         unit = self.service.units.units.get(job.unit)
         if unit is not None and unit.reruns and job.repeats is None and job.kind == "apply":
             why = Why(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
@@ -270,6 +272,7 @@ class Dispatcher:
                 slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error
             )
             self.moved.update(ended)
+            confirm.ended(self.service, state, slot.job)
             self._to_stop.discard(slot.job)
 
         def settle() -> None:

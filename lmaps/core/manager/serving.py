@@ -14,6 +14,7 @@ from typing import Any, Self
 from lmaps.core import tasks
 from lmaps.core.config import Config
 from lmaps.core.manager import group
+from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.messages import VERSION, Reply, Result
@@ -91,7 +92,10 @@ class Manager:
         self._context = context
         self._store: Store = open_store(self.service.config["db"])
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
-        self.service.stop_job, self.service.job_moved = self._dispatcher.stop, self._dispatcher.job_moved
+        self._confirmations = Confirmations(self.service, self._dispatcher.call)
+        self.service.stop_job = self._dispatcher.stop
+        self.service.job_moved = self._dispatcher.job_moved
+        self.service.job_queued = self._dispatcher.look
         self._desk = Desk(self.service, self._store, self._clients, self._dispatcher.look)
         self._poller = Poller()
         for source in (self._clients, self._workers):
@@ -100,19 +104,22 @@ class Manager:
             self._poller.watch(self._control.fileno())
         with self._store.transaction() as state:
             self._dispatcher.recover(state)
+            self._confirmations.look(state)
         self.running = True
 
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
-        due = min(self._desk.next_due, self._dispatcher.next_due)
+        due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and self._signals.take():
             self.running = False
         if self._control is not None and self._control.fileno() in ready:
             self._hear_supervisor(self._control)
         group.commit(self._store, [*self._dispatcher.collect(), *self._desk.collect()])
+        self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._dispatcher.fill(self._store)
+        self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         if self._dispatcher.draining and self._dispatcher.idle:
             self._tell_supervisor({"drained": True})

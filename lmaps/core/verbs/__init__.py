@@ -6,7 +6,7 @@ A name that is not a key of the table does nothing, whatever it looks like.
 
 from typing import Any
 
-from lmaps.core.verbs import blame, chronicle, history, instances, jobs, keeping, move, plan, service, units
+from lmaps.core.verbs import blame, chronicle, confirm, history, instances, jobs, keeping, move, plan, service, units
 from lmaps.core.verbs.call import Afterwards, Answer, Call, Later, Service, Slot, Visit
 from lmaps.core.verbs.verb import Verb
 
@@ -163,10 +163,11 @@ VERBS: dict[str, Verb] = {
     "apply": Verb(
         jobs.apply,
         "apply",
-        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, "timeout": _DURATION},
+        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, "timeout": _DURATION, "confirm": _DURATION},
         ("unit",),
         writes=True,
     ),
+    "confirm": Verb(confirm.confirm, "apply", {"unit": _UNIT, "rollback": _FLAG}, ("unit",), writes=True),
     "plan": Verb(plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",)),
     "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": _DURATION}, ("unit",), writes=True),
     "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",)),
@@ -184,6 +185,7 @@ VERBS: dict[str, Verb] = {
             "after": _NUMBER | {"default": 0},
             "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000},
             "wait_ms": _WAIT,
+            "state": _TEXT,
         },
         ("job",),
     ),

@@ -37,7 +37,8 @@ class Slot:
 class Service:
     """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units.
 
-    ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one.
+    ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
+    at.
     """
 
     config: Config
@@ -51,6 +52,7 @@ class Service:
     reload: Callable[[], None] = lambda: None
     stop_job: Callable[[int], None] = lambda _job: None
     job_moved: Callable[[int], None] = lambda _job: None
+    job_queued: Callable[[], None] = lambda: None
     copies: dict[str, BinaryIO] = field(default_factory=dict)
 
 

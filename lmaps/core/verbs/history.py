@@ -14,7 +14,7 @@ from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
 from lmaps.errors import AlreadyExists, Conflict, Finding, MessageRefused, NotFound, RevertConflict
-from lmaps.store import Change, Changeset, Document, Edit, Instance
+from lmaps.store import Change, Changeset, Document, Edit, Instance, Transaction
 
 CHANGES_SHOWN = 8
 """Instances of one changeset that `history` names; of the others it tells the number."""
@@ -29,7 +29,7 @@ def rollback(call: Call) -> Reply:
         raise MessageRefused("cannot roll back: give the number of steps or a revision to go back to, not both")
     if to is not None:
         revision = resolve(call, unit.name, to)
-        made = writing.record(call, unit, "rollback", _back_to(call, unit.name, revision), revision, ruled=False)
+        made = writing.record(call, unit, "rollback", back_to(call.state, unit.name, revision), revision, ruled=False)
         nothing = f"nothing to roll back in {unit.name}: it is as it was at r{revision}"
     else:
         made = call.state.rollback(unit.name, call.why, call.args["steps"] or 1)
@@ -70,10 +70,10 @@ def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: s
     return Reply(f"{done} r{made.target} of {unit.name}", extra=extra, revision=made.revision)
 
 
-def _back_to(call: Call, unit: str, revision: int) -> list[Edit]:
+def back_to(state: Transaction, unit: str, revision: int) -> list[Edit]:
     """What makes the unit what it was at ``revision``, to the byte and at the same places."""
-    then = {each.id: each for each in call.state.state_at(unit, revision)}
-    now = {each.id: each for each in call.state.instances(unit)}
+    then = {each.id: each for each in state.state_at(unit, revision)}
+    now = {each.id: each for each in state.instances(unit)}
     edits = [Edit.of(each, None) for number, each in now.items() if number not in then]
     for number, each in then.items():
         there = now.get(number)

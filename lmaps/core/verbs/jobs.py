@@ -9,7 +9,7 @@ from lmaps.core.units import Unit
 from lmaps.core.verbs import instances
 from lmaps.core.verbs.call import Call, Later
 from lmaps.core.verbs.units import condition
-from lmaps.errors import Busy, NotFound, UnitUnusable
+from lmaps.errors import Busy, Conflict, NotFound, UnitUnusable
 from lmaps.store import Job
 
 ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered"})
@@ -18,7 +18,7 @@ MAX_QUEUED = 1000
 RETRY_AFTER_MS = 5000
 SHOWN = (
     "unit kind revision state rc summary error author on_behalf_of door message ticket "
-    "queued_at started_at ended_at covered_by timeout repeats"
+    "queued_at started_at ended_at covered_by timeout repeats undoes confirmation confirm_deadline previous_revision"
 ).split()
 """The columns of a job that its readers see."""
 
@@ -41,10 +41,13 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
             f"cannot apply {unit.name}: stored instances no longer fit its schema",
             hint="see which: lmaps unit check FILE",
         )
+    within = _confirmation(call, unit)
     waiting = call.state.queued()
     timeout = times.parse_duration(call.args["timeout"]) if call.args.get("timeout") else None
-    alike = (unit.name, kind, timeout)
-    covering = [each.id for each in waiting if (each.unit, each.kind, each.timeout) == alike]
+    alike = (unit.name, kind, timeout, None)
+    covering = [each.id for each in waiting if (each.unit, each.kind, each.timeout, each.confirm_within) == alike]
+    if within is not None:
+        covering = []
     if len(waiting) >= MAX_QUEUED and not covering:
         raise Busy(f"cannot queue: {MAX_QUEUED} jobs wait already", extra={"retry_after_ms": RETRY_AFTER_MS})
     return call.state.add_job(
@@ -54,8 +57,18 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
         unit.digest,
         call.why,
         timeout=timeout,
+        confirm_within=within,
         covered_by=covering[0] if covering else None,
     )
+
+
+def _confirmation(call: Call, unit: Unit) -> float | None:
+    """Seconds within which the job is to be confirmed; there has to be something to go back to."""
+    if not call.args.get("confirm"):
+        return None
+    if call.state.applied_revision(unit.name) is None:
+        raise Conflict(f"cannot apply {unit.name} with confirmation: it was never applied, there is no way back")
+    return times.parse_duration(call.args["confirm"])
 
 
 def cancel(call: Call) -> Reply | Later:
@@ -90,19 +103,20 @@ def job(call: Call) -> Reply | Later:
     """All that is known of one job; waits up to ``wait_ms`` for its end."""
     found = _job(call)
     until = call.arrived + call.args["wait_ms"] / 1000
-    if found.state not in ENDED and not call.expired(until):
+    if not is_over(found) and not call.expired(until):
         return Later(call, found.id, until, job)
     return Reply(f"job {found.id} {found.state}", extra={"job": told(call, found)})
 
 
 def lines(call: Call) -> Reply | Later:
-    """A job's output after line N; waits up to ``wait_ms`` for some, and ends at once when the job has."""
+    """A job's output after line N; waits up to ``wait_ms`` for some, or until it is over or no longer in ``state``."""
     found = _job(call)
     running = found.covered_by or found.id
     limit = call.args["limit"]
     output = call.state.lines(running, call.args["after"], limit + 1)
     until = call.arrived + call.args["wait_ms"] / 1000
-    if not output and found.state not in ENDED and not call.expired(until):
+    moved = found.state != call.args.get("state", found.state)
+    if not output and not moved and not is_over(found) and not call.expired(until):
         return Later(call, running, until, lines)
     rows = [
         {"number": line.number, "at": line.at, "stream": line.stream, "text": line.text}
@@ -119,15 +133,24 @@ def _job(call: Call) -> Job:
     return found
 
 
+def is_over(job: Job) -> bool:
+    """Whether a job has ended, and is confirmed or undone if it was to be."""
+    return job.state in ENDED and job.confirmation not in ("waiting", "undoing")
+
+
 def told(call: Call, job: Job) -> dict[str, Any]:
     """A job as its reader sees it.
 
-    ``outcome`` is the state of the run itself, whichever job it was. One that waits has its ``place`` in the queue,
-    from 1, and the job that it waits for (``after``).
+    ``outcome`` is the state of the run itself, whichever job it was; ``over`` says that nothing more will come of it.
+    One that waits has its ``place`` in the queue, from 1, and the job that it waits for (``after``); one that was taken
+    back says by which job (``undone_by``).
     """
     covering = call.state.job(job.covered_by) if job.covered_by is not None else None
     row = {"job": job.id} | {name: getattr(job, name) for name in SHOWN}
-    row |= {"outcome": (covering or job).state, "place": None, "after": None}
+    row |= {"outcome": (covering or job).state, "over": is_over(job), "place": None, "after": None, "undone_by": None}
+    if job.confirmation in ("undoing", "undone", "undo_failed"):
+        by = call.state.undoing(job.unit, job.id)[0]
+        row["undone_by"] = {"job": by.id, "revision": by.revision, "state": by.state}
     if job.state == "queued":
         run = covering or job
         row["place"] = sum(1 for waiting in call.state.queued() if waiting.id <= run.id)

@@ -46,6 +46,8 @@ def condition(call: Call, name: str) -> str:
     last = call.state.last_job(name)
     if last is not None and last.state == "running":
         return "running"
+    if call.state.unconfirmed(name):
+        return "confirming"
     if not _still_fits(call, unit):
         return "invalid"
     if last is not None and last.state in UNSETTLED:

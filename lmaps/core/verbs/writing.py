@@ -12,7 +12,7 @@ from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs.call import Answer, Call
 from lmaps.core.words import plural
-from lmaps.errors import Finding, MessageRefused, Outdated, RuleBroken
+from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
 from lmaps.store import Change, Changeset, Document, Edit
 
 
@@ -20,6 +20,7 @@ def run(call: Call, function: Callable[[Call], Answer]) -> Reply:
     """The answer of a verb that writes; of a dry run what it would change, and nothing is kept."""
     _expect_revision(call)
     if not call.args["dry_run"]:
+        _expect_confirmed(call)
         return _reply(function(call))
     with call.state.discarded():
         before = call.state.revision()
@@ -42,12 +43,30 @@ def _reply(answer: Answer) -> Reply:
     return answer
 
 
+def _units(call: Call) -> list[str]:
+    return [call.args["unit"]] if "unit" in call.args else [each["unit"] for each in call.args["units"]]
+
+
+def _expect_confirmed(call: Call) -> None:
+    """Nothing of the unit waits for confirmation; the request may be the confirmation itself, or ask for another."""
+    if call.verb in ("confirm", "plan_check") or (call.verb == "apply" and call.args.get("confirm")):
+        return
+    for unit in _units(call):
+        for job in call.state.unconfirmed(unit):
+            who = ", ".join(filter(None, [job.author, job.message]))
+            doing = f"until {job.confirm_deadline}" if job.confirmation == "waiting" else "it is being undone"
+            raise PendingConfirm(
+                f"cannot {call.verb} in {unit}: job {job.id} ({who}) waits for confirmation, {doing}",
+                hint=f"lmaps confirm {unit}, or lmaps confirm {unit} --rollback",
+            )
+
+
 def _expect_revision(call: Call) -> None:
     """What the request was made for is still there: ``if_rev`` is the unit's newest revision."""
     if call.args.get("if_rev") is None:
         return
     expected = int(call.args["if_rev"].removeprefix("r"))
-    units = [call.args["unit"]] if "unit" in call.args else [each["unit"] for each in call.args["units"]]
+    units = _units(call)
     heads = [head for head in map(call.state.head, units) if head is not None]
     newest = max(heads, key=lambda head: head.revision, default=None)
     if (newest.revision if newest else 0) == expected:

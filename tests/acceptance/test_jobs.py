@@ -157,9 +157,48 @@ def test_waiting_has_its_own_time(start_daemon: Start) -> None:
     daemon = start_daemon(unit("slow", GATED))
     job = queue(daemon, "slow")
     done = daemon.lmaps("wait", str(job), "--timeout", "1s")
-    assert (done.returncode, done.stderr) == (124, f"job {job} goes on: lmaps attach {job}\n")
+    assert (done.returncode, done.stderr) == (124, f"job {job}: not yet, and the time is over\n")
     (daemon.directory / "gate").touch()
     assert daemon.lmaps("wait", str(job)).returncode == 0
+
+
+def test_waiting_for_a_unit(start_daemon: Start) -> None:
+    daemon = start_daemon(unit("slow", GATED))
+    daemon.lmaps("create", "slow", "--set", "id=a")
+    never = daemon.lmaps("wait", "slow", "--for", "applied")
+    assert (never.returncode, never.stderr) == (1, "slow does not become applied by itself\n")
+    queue(daemon, "slow")
+    with ThreadPoolExecutor(2) as pool:
+        waiters = [pool.submit(daemon.lmaps, "wait", "slow", "--for", what) for what in ("applied", "rev=r1")]
+        assert daemon.lmaps("wait", "slow", "--for", "applied", "--timeout", "1s").returncode == 124
+        (daemon.directory / "gate").touch()
+        assert [(waiter.result().returncode, waiter.result().stderr) for waiter in waiters] == [
+            (0, "slow is applied\n"), (0, "slow is rev=r1\n"),
+        ]  # fmt: skip
+    assert daemon.lmaps("wait", "slow", "--for", "confirmed").returncode == 1
+    assert daemon.lmaps("wait", "slow").returncode == 2
+
+
+def test_a_change_and_its_apply_in_one_request(start_daemon: Start) -> None:
+    daemon = start_daemon(unit("u", "cat > $HOME/state; [ ! -e $HOME/fail ]"))
+    done = daemon.lmaps("create", "u", "--set", "id=a", "--apply", "-o", "table")
+    assert (done.returncode, done.stdout) == (0, "created  a  r1\n"), done.stderr
+    assert "job 1: apply u r1\n" in done.stderr
+    assert daemon.lmaps("create", "u", "--set", "id=b", "--apply", "--no-wait", "-o", "name").stdout == "b\n2\n"
+    assert daemon.lmaps("wait", "2").returncode == 0
+    done = daemon.lmaps("rollback", "u", "--apply", "-o", "table")
+    assert (done.returncode, done.stdout) == (0, "r3: rolled back r2 (-b)\n"), done.stderr
+    assert json.loads((daemon.directory / "state").read_text()) == [{"id": "a"}]
+    assert daemon.lmaps("redo", "u", "--apply").returncode == 0
+    assert daemon.lmaps("delete", "u", "a", "--apply").returncode == 0
+    assert json.loads((daemon.directory / "state").read_text()) == [{"id": "b"}]
+    assert daemon.lmaps("rollback", "u", "--to", "r1", "--apply", "--confirm", "1s").returncode == 11
+    (daemon.directory / "fail").touch()
+    assert daemon.lmaps("set", "u", "c", "--set", "id=c", "--apply").returncode == 6
+    dry = daemon.lmaps("set", "u", "d", "--set", "id=d", "--apply", "--dry-run")
+    assert (dry.returncode, len(daemon.data("jobs"))) == (1, 8)
+    alone = daemon.lmaps("create", "u", "--set", "id=e", "--no-wait")
+    assert (alone.returncode, "add --apply" in alone.stderr) == (2, True)
 
 
 def test_an_interrupted_job_is_run_once_more_if_the_unit_says_so(start_daemon: Start) -> None:

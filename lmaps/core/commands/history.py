@@ -8,6 +8,7 @@ import click
 from lmaps.core.commands.diffs import diff_lines, signs, tell_diff, tell_dry_run
 from lmaps.core.commands.output import Table, revision, short
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
+from lmaps.core.commands.watching import Run, and_apply, apply_options, asked
 from lmaps.core.times import age, in_seconds
 from lmaps.errors import UsageError
 
@@ -22,56 +23,72 @@ if TYPE_CHECKING:
 @unit_argument
 @click.option("--to", metavar="REV", help="Bring the state of this revision back: r41, @~2, applied, or a time.")
 @click.option("--steps", metavar="N", type=click.IntRange(1), help="Undo so many changes at once. [1]")
+@apply_options
 @write_options
 def rollback(
-    session: Session, unit: str | None, unit_option: str | None, to: str | None, steps: int | None, write: Write
+    session: Session,
+    unit: str | None,
+    unit_option: str | None,
+    to: str | None,
+    steps: int | None,
+    run: Run | None,
+    write: Write,
 ) -> None:
     """Undo the newest change of a unit; once more walks further back. The host is not touched: apply does that."""
     name = the_unit(unit, unit_option)
-    reply = write.send(session, "rollback", unit=name, to=to, steps=steps, states=session.structured)
-    _tell(session, name, reply, "rolled back to" if to else "rolled back", write)
+    reply = write.send(session, "rollback", unit=name, to=to, steps=steps, states=session.structured, **asked(run))
+    _tell(session, name, reply, "rolled back to" if to else "rolled back", write, run)
 
 
 @command("redo", examples="lmaps redo web\nlmaps redo web --steps 2")
 @unit_argument
 @click.option("--steps", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="So many changes.")
+@apply_options
 @write_options
-def redo(session: Session, unit: str | None, unit_option: str | None, steps: int, write: Write) -> None:
+def redo(
+    session: Session, unit: str | None, unit_option: str | None, steps: int, run: Run | None, write: Write
+) -> None:
     """Bring back what was rolled back last, until a new change is made."""
     name = the_unit(unit, unit_option)
-    reply = write.send(session, "redo", unit=name, steps=steps, states=session.structured)
-    _tell(session, name, reply, "redone", write)
+    reply = write.send(session, "redo", unit=name, steps=steps, states=session.structured, **asked(run))
+    _tell(session, name, reply, "redone", write, run)
 
 
 @command("revert", examples="lmaps revert web r3 -m 'was wrong'\nlmaps revert web r3 --dry-run")
 @unit_argument
 @click.argument("number", metavar="REV", required=False)
+@apply_options
 @write_options
-def revert(session: Session, unit: str | None, unit_option: str | None, number: str | None, write: Write) -> None:
+def revert(
+    session: Session, unit: str | None, unit_option: str | None, number: str | None, run: Run | None, write: Write
+) -> None:
     """Take back one older change and keep what came later."""
     name, [wanted] = _unit_and_revisions(unit, unit_option, [number])
     if wanted is None:
         raise UsageError(f"cannot tell which change is meant: name its revision, lmaps history {name} lists them")
-    reply = write.send(session, "revert", unit=name, revision=wanted, states=session.structured)
-    _tell(session, name, reply, "reverted", write)
+    reply = write.send(session, "revert", unit=name, revision=wanted, states=session.structured, **asked(run))
+    _tell(session, name, reply, "reverted", write, run)
 
 
-def _tell(session: Session, name: str, reply: "Reply", done: str, write: Write) -> None:
+def _tell(session: Session, name: str, reply: "Reply", done: str, write: Write, run: Run | None) -> None:
     """``r4: rolled back r3 (-api.example.org); web is pending, applied is r1: lmaps apply web``."""
     extra = reply.extra
     if extra.get("dry_run"):
         tell_dry_run(session, reply)
     if extra.get("nothing"):
         session.words(reply.message)
+        and_apply(session, reply, run, write)
         if session.structured:
             session.data({"unit": name, "revision": None, "undone": None})
         return
     changes = f" ({signs(extra['changes'])})" if extra["changes"] else ""
     text = f"{revision(reply.revision)}: {done} {revision(extra['target']) or 'r0'}{changes}"
-    if extra["pending"]:
+    if extra["pending"] and run is None:
         applied = f"applied is {revision(extra['applied'])}" if extra["applied"] else "never applied"
         text += f"; {name} is pending, {applied}: lmaps apply {name}"
-    session.lines({"unit": name, "revision": reply.revision, **extra}, [text], [str(reply.revision)])
+    if run is None or not session.structured:
+        session.lines({"unit": name, "revision": reply.revision, **extra}, [text], [str(reply.revision)])
+    and_apply(session, reply, run, write)
     write.end(changed=True)
 
 

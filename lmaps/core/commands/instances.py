@@ -11,6 +11,7 @@ from lmaps.core.commands.diffs import tell_dry_run
 from lmaps.core.commands.inputs import Given, assignments, read_documents, read_text, set_properties
 from lmaps.core.commands.output import Table, revision, short
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
+from lmaps.core.commands.watching import Run, and_apply, apply_options, asked
 from lmaps.core.differences import pointer
 from lmaps.core.words import plural
 from lmaps.errors import LmapsError, UsageError, ValidationFailed
@@ -33,6 +34,7 @@ files_option = click.option(
 @unit_argument
 @files_option
 @set_option
+@apply_options
 @write_options
 def create(
     session: Session,
@@ -40,13 +42,16 @@ def create(
     unit_option: str | None,
     files: tuple[str, ...],
     pairs: tuple[str, ...],
+    run: Run | None,
     write: Write,
 ) -> None:
     """Create instances: all of the documents given, or none."""
     name = the_unit(unit, unit_option)
     given = gather(session, name, files, pairs)
-    reply = send_documents(given, lambda documents: write.send(session, "create", unit=name, instances=documents))
-    tell_write(session, reply, write)
+    reply = send_documents(
+        given, lambda documents: write.send(session, "create", unit=name, instances=documents, **asked(run))
+    )
+    tell_write(session, reply, write, run)
 
 
 @command(
@@ -60,6 +65,7 @@ def create(
 @files_option
 @set_option
 @click.option("--unset", "unset", metavar="K", multiple=True, help="A property to take away; a.b for a nested one.")
+@apply_options
 @write_options
 def set_(
     session: Session,
@@ -69,6 +75,7 @@ def set_(
     files: tuple[str, ...],
     pairs: tuple[str, ...],
     unset: tuple[str, ...],
+    run: Run | None,
     write: Write,
 ) -> None:
     """Change an instance: replace it by a document, or set properties of it; make it if it is not there."""
@@ -89,21 +96,30 @@ def set_(
             instance=documents[0] if documents else None,
             set=[{"path": pointer(path), "value": value} for path, value in assignments(pairs, types)],
             unset=[pointer(key.split(".")) for key in unset],
+            **asked(run),
         ),
     )
-    tell_write(session, reply, write)
+    tell_write(session, reply, write, run)
 
 
 @command("delete", examples="lmaps delete web www.example.org -m 'moved'\nlmaps delete web a.example.org b.example.org")
 @unit_argument
 @click.argument("ids", metavar="ID...", nargs=-1)
+@apply_options
 @write_options
-def delete(session: Session, unit: str | None, unit_option: str | None, ids: tuple[str, ...], write: Write) -> None:
+def delete(
+    session: Session,
+    unit: str | None,
+    unit_option: str | None,
+    ids: tuple[str, ...],
+    run: Run | None,
+    write: Write,
+) -> None:
     """Delete instances: all that are named, or none."""
     name, wanted = unit_and_ids(unit, unit_option, ids)
     if not wanted:
         raise UsageError(f"cannot delete nothing: name the IDs, lmaps show {name} lists them")
-    tell_write(session, write.send(session, "delete", unit=name, ids=wanted), write)
+    tell_write(session, write.send(session, "delete", unit=name, ids=wanted, **asked(run)), write, run)
 
 
 def unit_and_ids(unit: str | None, unit_option: str | None, ids: tuple[str, ...]) -> tuple[str, list[str]]:
@@ -155,11 +171,13 @@ def _with_files(message: str, errors: Counter[str | None]) -> str:
     return f"{start}: {who}{end[end.index(',') :] if ',' in end else ''}"
 
 
-def tell_write(session: Session, reply: "Reply", write: Write) -> None:
+def tell_write(session: Session, reply: "Reply", write: Write, run: Run | None = None) -> None:
     """What became of the instances, or what would; ends the command where that has an exit code of its own."""
     if reply.extra.get("dry_run"):
         tell_dry_run(session, reply)
-    tell_results(session, reply.extra["instances"])
+    if run is None or not session.structured:
+        tell_results(session, reply.extra["instances"])
+    and_apply(session, reply, run, write)
     write.end(changed=any(row["result"] != "unchanged" for row in reply.extra["instances"]))
 
 

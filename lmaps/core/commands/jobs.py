@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -12,6 +12,7 @@ from lmaps.core.commands.instances import files_option, send_documents, tell_res
 from lmaps.core.commands.output import Table, render, revision, safe
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
 from lmaps.core.commands.watching import (
+    CONFIRMED,
     INTERRUPTED_BY_USER,
     STATES,
     Run,
@@ -25,6 +26,7 @@ from lmaps.core.commands.watching import (
     worst,
 )
 from lmaps.core.times import age, format_duration, in_seconds, parse_duration, seconds_between
+from lmaps.errors import UsageError
 
 TIMED_OUT = 124
 
@@ -143,23 +145,53 @@ def _printer(session: Session, *, events: bool) -> Callable[[dict[str, Any]], No
     return print_line
 
 
-@command("wait", examples="lmaps wait 3\nlmaps wait 3 4 --timeout 10m")
-@click.argument("numbers", metavar="JOB...", type=int, nargs=-1, required=True)
-def wait(session: Session, numbers: tuple[int, ...]) -> None:
-    """Wait for jobs to end. The exit code is that of the worst; 124 if --timeout is over first."""
+@command(
+    "wait",
+    examples="lmaps wait 3\nlmaps wait 3 4 --timeout 10m\nlmaps wait web --for applied\n"
+    "lmaps wait web --for confirmed --timeout 15m\nlmaps wait web --for rev=r41",
+)
+@click.argument("wanted", metavar="JOB... | UNIT", nargs=-1, required=True)
+@click.option("--for", "what", metavar="WHAT", help="Of a unit: applied, confirmed, or rev=REV.")
+def wait(session: Session, wanted: tuple[str, ...], what: str | None) -> None:
+    """Wait for jobs to end, or for a unit. The exit code is that of the worst job; 124 if --timeout is over first.
+
+    Waiting for a unit ends at once, with exit code 1, when it cannot become true by itself.
+    """
     deadline = time.monotonic() + parse_duration(session.timeout) if session.timeout else None
-    ended = [_wait_for(session, number, deadline) for number in numbers]
+    if what is not None:
+        _wait_for_unit(session, wanted, what, deadline)
+    if not all(each.isdecimal() for each in wanted):
+        raise UsageError("cannot tell what to wait for: name jobs by their numbers, or a unit with --for applied")
+    ended = [_wait_for(session, int(number), deadline) for number in wanted]
     session.lines(ended, [outcome(job) for job in ended], [str(job["job"]) for job in ended])
     raise click.exceptions.Exit(worst(map(level, ended)))
 
 
+def _wait_for_unit(session: Session, wanted: tuple[str, ...], what: str, deadline: float | None) -> NoReturn:
+    if len(wanted) != 1:
+        raise UsageError("cannot wait for several units at once: name one")
+    while True:
+        reply = session.call("wait", unit=wanted[0], **{"for": what}, wait_ms=_hold_back(session, deadline, wanted[0]))
+        if reply.extra["true"] is None:
+            continue
+        job = reply.extra["job"]
+        undone = what == "confirmed" and job is not None and job["confirmation"] in CONFIRMED
+        session.words(outcome(job) if undone else reply.message)
+        raise click.exceptions.Exit(level(job) if undone else reply.level)
+
+
+def _hold_back(session: Session, deadline: float | None, what: str) -> int:
+    """For how long the daemon may hold back its answer [ms]; ends the command when the time is over."""
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        session.tell(f"{what}: not yet, and the time is over")
+        raise click.exceptions.Exit(TIMED_OUT)
+    return wait_ms(session) if left is None else min(wait_ms(session), int(left * 1000) + 1)
+
+
 def _wait_for(session: Session, number: int, deadline: float | None) -> dict[str, Any]:
     while True:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            session.tell(f"job {number} goes on: lmaps attach {number}")
-            raise click.exceptions.Exit(TIMED_OUT)
-        most = wait_ms(session) if left is None else min(wait_ms(session), int(left * 1000) + 1)
+        most = _hold_back(session, deadline, f"job {number}")
         job: dict[str, Any] = session.call("job", job=number, wait_ms=most).extra["job"]
         if job["over"]:
             return job

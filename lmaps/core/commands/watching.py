@@ -4,14 +4,17 @@ import functools
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from lmaps.core.commands.output import revision
 from lmaps.core.commands.session import Session, Write
 from lmaps.core.times import age, format_duration, in_seconds, seconds_between
-from lmaps.errors import HandlerFailed, JobStopped
+from lmaps.errors import HandlerFailed, JobStopped, UsageError
+
+if TYPE_CHECKING:
+    from lmaps.core.messages import Reply
 
 WAIT_MS = 10_000
 """How long the daemon may hold back an answer while a job says nothing."""
@@ -54,6 +57,32 @@ def run_options(function: F) -> F:
         wrapped = option(wrapped)
     made: F = wrapped
     return made
+
+
+def apply_options(function: F) -> F:
+    """Whether to apply after the change, and how; the command gets a `Run` or None as ``run``."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, applying: bool, run: Run, **kwargs: Any) -> Any:
+        if not applying and (run.args or not run.wait):
+            raise UsageError("cannot run a job that is not asked for: add --apply")
+        return function(*args, run=run if applying else None, **kwargs)
+
+    option = click.option("--apply", "applying", is_flag=True, help="Then hand the state to the unit's handler.")
+    wrapped: Any = gathered
+    made: F = run_options(option(wrapped))
+    return made
+
+
+def asked(run: Run | None) -> dict[str, Any]:
+    """What is said to the daemon of the job that is to follow."""
+    return {} if run is None else {"apply": run.args}
+
+
+def and_apply(session: Session, reply: "Reply", run: Run | None, write: Write) -> None:
+    """See the job through that was asked for with a change; ends the command then."""
+    if run is not None:
+        see_through(session, reply.extra["job"], run, write)
 
 
 def see_through(session: Session, queued: dict[str, Any], run: Run, write: Write) -> NoReturn:

@@ -6,9 +6,22 @@ A name that is not a key of the table does nothing, whatever it looks like.
 
 from typing import Any
 
-from lmaps.core.verbs import blame, chronicle, confirm, history, instances, jobs, keeping, move, plan, service, units
+from lmaps.core.verbs import (
+    blame,
+    chronicle,
+    confirm,
+    history,
+    instances,
+    jobs,
+    keeping,
+    move,
+    plan,
+    service,
+    units,
+    wait,
+)
 from lmaps.core.verbs.call import Afterwards, Answer, Call, Later, Service, Slot, Visit
-from lmaps.core.verbs.verb import Verb
+from lmaps.core.verbs.verb import DURATION, RUN, Verb
 
 _UNIT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 64}
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096}
@@ -19,7 +32,6 @@ _FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 _STEPS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _IDS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _WAIT: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 600_000, "default": 0}
-_DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
 _LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}
 
 VERBS: dict[str, Verb] = {
@@ -47,6 +59,7 @@ VERBS: dict[str, Verb] = {
         {"unit": _UNIT, "instances": _DOCUMENTS | {"minItems": 1}},
         ("unit", "instances"),
         writes=True,
+        applies=True,
     ),
     "set": Verb(
         instances.set_,
@@ -69,9 +82,15 @@ VERBS: dict[str, Verb] = {
         },
         ("unit", "id"),
         writes=True,
+        applies=True,
     ),
     "delete": Verb(
-        instances.delete, "create", {"unit": _UNIT, "ids": _IDS | {"minItems": 1}}, ("unit", "ids"), writes=True
+        instances.delete,
+        "create",
+        {"unit": _UNIT, "ids": _IDS | {"minItems": 1}},
+        ("unit", "ids"),
+        writes=True,
+        applies=True,
     ),
     "show": Verb(
         instances.show,
@@ -97,6 +116,7 @@ VERBS: dict[str, Verb] = {
         },
         ("unit",),
         writes=True,
+        applies=True,
     ),
     "redo": Verb(
         history.redo,
@@ -104,6 +124,7 @@ VERBS: dict[str, Verb] = {
         {"unit": _UNIT, "steps": _STEPS | {"default": 1}, "states": _FLAG},
         ("unit",),
         writes=True,
+        applies=True,
     ),
     "revert": Verb(
         history.revert,
@@ -111,6 +132,7 @@ VERBS: dict[str, Verb] = {
         {"unit": _UNIT, "revision": {"type": "string", "pattern": r"^r?\d{1,18}$"}, "states": _FLAG},
         ("unit", "revision"),
         writes=True,
+        applies=True,
     ),
     "history": Verb(
         history.history,
@@ -163,13 +185,13 @@ VERBS: dict[str, Verb] = {
     "apply": Verb(
         jobs.apply,
         "apply",
-        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, "timeout": _DURATION, "confirm": _DURATION},
+        {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, **RUN},
         ("unit",),
         writes=True,
     ),
     "confirm": Verb(confirm.confirm, "apply", {"unit": _UNIT, "rollback": _FLAG}, ("unit",), writes=True),
     "plan": Verb(plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",)),
-    "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": _DURATION}, ("unit",), writes=True),
+    "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": DURATION}, ("unit",), writes=True),
     "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",)),
     "jobs": Verb(
         jobs.jobs,
@@ -177,6 +199,12 @@ VERBS: dict[str, Verb] = {
         {"unit": _UNIT, "state": _TEXT, "limit": _LIMIT},
     ),
     "job": Verb(jobs.job, "show", {"job": _NUMBER, "wait_ms": _WAIT}, ("job",)),
+    "wait": Verb(
+        wait.wait,
+        "show",
+        {"unit": _UNIT, "for": {"type": "string", "pattern": "^(applied|confirmed|rev=.+)$"}, "wait_ms": _WAIT},
+        ("unit", "for"),
+    ),
     "lines": Verb(
         jobs.lines,
         "show",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from lmaps.core import strict_json
 from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
-from lmaps.core.verbs import writing
+from lmaps.core.verbs import jobs, writing
 from lmaps.core.verbs.call import Answer, Call, Right, Visit
 from lmaps.errors import Conflict, MessageRefused, ValidationFailed
 
@@ -22,6 +22,10 @@ WRITE: dict[str, Any] = WHY | {
     "dry_run": {"type": "boolean", "default": False},
 }
 """And under which condition: the unit is at this revision; nothing is to be kept."""
+DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
+RUN: dict[str, Any] = {"timeout": DURATION, "confirm": DURATION}
+"""How a job is to run: ended after so long; undone unless it is confirmed within so long."""
+_APPLY: dict[str, Any] = {"type": "object", "properties": RUN, "additionalProperties": False}
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Verb:
     """One row of the manager's table: what a request must look like, which right it takes, what it does.
 
     ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. A verb that writes takes
-    `WRITE` too, runs in `writing`, and is remembered under its request's key.
+    `WRITE` too, runs in `writing`, and is remembered under its request's key; one that ``applies`` can queue a job
+    after its change.
     """
 
     function: Callable[[Call], Answer]
@@ -37,13 +42,18 @@ class Verb:
     properties: Mapping[str, Any] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     writes: bool = False
+    applies: bool = False
 
     @property
     def definition(self) -> dict[str, Any]:
         """The JSON Schema of the verb's arguments."""
         return {
             "type": "object",
-            "properties": {**self.properties, **(WRITE if self.writes else {})},
+            "properties": {
+                **self.properties,
+                **(WRITE if self.writes else {}),
+                **({"apply": _APPLY} if self.applies else {}),
+            },
             "required": list(self.required),
             "additionalProperties": False,
         }
@@ -60,17 +70,26 @@ class Verb:
         if not self.writes:
             return self.function(call)
         if request.key is None or call.args["dry_run"]:
-            return writing.run(call, self.function)
+            return self._written(call)
         digest = sha256(strict_json.canonical([request.verb, request.args]).encode()).hexdigest()
         kept = visit.state.request(request.key)
         if kept is None:
-            reply = writing.run(call, self.function)
+            reply = self._written(call)
             text = strict_json.encode(reply.to_json())
             visit.state.add_request(request.key, digest, request.verb, call.args.get("unit"), text, reply.revision)
             return reply
         if kept.digest != digest:
             raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
         return Reply.from_json(json.loads(kept.answer))
+
+    def _written(self, call: Call) -> Reply:
+        """The answer of a verb that writes, with the job that was asked for."""
+        reply = writing.run(call, self.function)
+        told = call.args.get("apply")
+        if told is None or call.args["dry_run"]:
+            return reply
+        job = jobs.queue(replace(call, args={**call.args, **told}), call.usable_unit)
+        return replace(reply, extra=reply.extra | {"job": jobs.told(call, job)}, job=job.id)
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         try:

@@ -115,12 +115,25 @@ class UnitHandler(Handler):
         """What to run to bring the host to ``state``. ``folder`` is the job's own, mode 0700, removed after it."""
         raise NotImplementedError(f"{type(self).__name__} says neither what to run nor how to apply")
 
-    def apply(self, state: State, folder: Path) -> None:
-        """Bring the host to ``state``, in a process of its own. Overridden by handlers that are pure Python."""
+    def apply(self, state: State, folder: Path) -> bool | None:
+        """Bring the host to ``state``, in a process of its own. Overridden by handlers that are pure Python.
+
+        Returns whether it changed something, None if that is not known.
+        """
+        raise NotImplementedError
+
+    def show(self, state: State, folder: Path) -> bool:
+        """Print what `apply` would do, and do nothing; whether it would change something.
+
+        Overridden by handlers that are pure Python and whose ``preview`` is not ``none``.
+        """
         raise NotImplementedError
 
     def plan(self, state: State, folder: Path) -> Program:
-        """What to run to see what `program` would do, and to change nothing. Only where ``preview`` is not ``none``."""
+        """What to run to see what `program` would do, and to change nothing.
+
+        Overridden by handlers that say what to run, and whose ``preview`` is not ``none``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no check mode")
 
     def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:

@@ -190,7 +190,7 @@ def apply(context: Any, *args: Any, **kwargs: Any) -> Execution:
 
 def plan(context: Any, *args: Any, **kwargs: Any) -> Execution:
     """Start the unit's handler in its check mode. The arguments are those of an `Order`."""
-    return _start(context, Order(*args, **kwargs), lambda _context, handler, state, folder: handler.plan(state, folder))
+    return _start(context, Order(*args, **kwargs), _planning)
 
 
 def probe(context: Any, unit: str, digest: str) -> Execution:
@@ -203,8 +203,14 @@ def probe(context: Any, unit: str, digest: str) -> Execution:
 
 def _applying(context: Any, handler: UnitHandler, state: State, folder: Path) -> Program:
     if handler.is_pure_python():
-        return as_program(handler.unit, state, folder, context.config["plugin_dirs"])
+        return as_program(handler.unit, state, folder, context.config["plugin_dirs"], "apply")
     return handler.program(state, folder)
+
+
+def _planning(context: Any, handler: UnitHandler, state: State, folder: Path) -> Program:
+    if handler.is_pure_python():
+        return as_program(handler.unit, state, folder, context.config["plugin_dirs"], "show")
+    return handler.plan(state, folder)
 
 
 def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, Path], Program]) -> Execution:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from lmaps.core import strict_yaml
-from lmaps.core.execute import Program
 from lmaps.core.handlers import State, UnitHandler
 
 
@@ -17,6 +16,6 @@ class Noop(UnitHandler):
         """Print the state as YAML."""
         print(strict_yaml.dump(state.document), end="")
 
-    def plan(self, state: State, folder: Path) -> Program:
+    def show(self, state: State, folder: Path) -> bool:
         """There is nothing that it would do."""
-        return Program(("true",))
+        return False

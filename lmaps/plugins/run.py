@@ -12,10 +12,14 @@ from lmaps.core.units import Unit, unit_from_definition
 from lmaps.errors import LmapsError
 from lmaps.plugins.find import find_handlers
 
+CHANGED = 10
+"""Exit code of a handler that has changed something, or would."""
 
-def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str]) -> Program:
-    """How to run the unit's pure-Python handler."""
+
+def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str], action: str) -> Program:
+    """How to run ``action`` (``apply`` or ``show``) of the unit's pure-Python handler."""
     order = {
+        "action": action,
         "definition": unit.definition,
         "directory": str(unit.directory),
         "revision": state.revision,
@@ -25,19 +29,22 @@ def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str]) -
         "plugin_dirs": plugin_dirs,
     }
     argv = (sys.executable, "-P", "-u", "-m", "lmaps.plugins.run")
-    return Program(argv, stdin=strict_json.encode(order).encode())
+    codes = frozenset({0, CHANGED})
+    return Program(argv, stdin=strict_json.encode(order).encode(), success=codes, changed=codes - {0})
 
 
 def main() -> None:
-    """Apply; exit code 1 and one sentence if it cannot be done."""
+    """Do what is ordered; exit code 1 and one sentence if it cannot be done."""
     order: dict[str, Any] = json.load(sys.stdin)
     unit = unit_from_definition(order["definition"], Path(order["directory"]))
     state = State(unit, order["revision"], order["given"], order["completed"])
     try:
         handler = find_handlers(order["plugin_dirs"]).get(unit.handler)
-        handler(context=unit).apply(state, Path(order["folder"]))
+        action = {"apply": handler.apply, "show": handler.show}[order["action"]]
+        changed = action(handler(context=unit), state, Path(order["folder"]))
     except LmapsError as error:
         sys.exit(error.message)
+    sys.exit(CHANGED if changed else 0)
 
 
 if __name__ == "__main__":

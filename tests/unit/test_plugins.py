@@ -43,7 +43,7 @@ def test_the_contract(name):
 
 
 def test_what_is_shipped():
-    assert {"ansible_playbook", "command", "noop"} <= HANDLERS.found.keys()
+    assert {"ansible_playbook", "command", "noop", "template"} <= HANDLERS.found.keys()
     with pytest.raises(UnitUnusable, match="did you mean command?"):
         HANDLERS.get("comand")
 

@@ -8,7 +8,7 @@ sweep     finding and ending what a program left behind
 
 from lmaps.core.execute.output import Line
 from lmaps.core.execute.process import GRACE, Outcome, Process
-from lmaps.core.execute.program import EVENT_FD, JOB_TAG, Program
+from lmaps.core.execute.program import EVENT_FD, JOB_TAG, Program, call
 from lmaps.core.execute.sweep import descendants, reap_orphans, set_subreaper, sweep_descendants, sweep_tag
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Outcome",
     "Process",
     "Program",
+    "call",
     "descendants",
     "reap_orphans",
     "set_subreaper",

@@ -1,6 +1,9 @@
 """`Program`: what to run, as a handler says it."""
 
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 EVENT_FD = "LMAPS_EVENT_FD"
@@ -12,6 +15,17 @@ BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
 }
+
+
+def call(argv: Sequence[str]) -> int:
+    """Run a program to its end, within a program of ours that is swept itself; its exit code, 127 if there is none."""
+    environment = {**BASE_ENVIRONMENT, **{name: os.environ[name] for name in ("HOME", JOB_TAG) if name in os.environ}}
+    sys.stdout.flush()
+    try:
+        return subprocess.run(list(argv), env=environment, stdin=subprocess.DEVNULL, check=False).returncode  # noqa: S603 (a list, never a shell)
+    except OSError as error:
+        print(f"cannot start {argv[0]}: {error.strerror}")
+        return 127
 
 
 @dataclass(frozen=True, slots=True)

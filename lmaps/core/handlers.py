@@ -83,9 +83,16 @@ class State:
     @property
     def document(self) -> Any:
         """The state in the form of the unit's data type."""
+        return self._shaped(self.completed)
+
+    @property
+    def masked(self) -> Any:
+        """The same with its secrets masked."""
+        return self._shaped([self.unit.secrets.masked(document) for document in self.completed])
+
+    def _shaped(self, rows: list[dict[str, Any]]) -> Any:
         data_type = get_data_type_by_name(self.unit.data_type)
-        shaped = data_type(rows=self.completed, store_key=self.unit.store_key, primary_key=self.unit.primary_key)
-        return shaped.state()
+        return data_type(rows=rows, store_key=self.unit.store_key, primary_key=self.unit.primary_key).state()
 
 
 class UnitHandler(Handler):

@@ -4,10 +4,11 @@ A task is given its runner as ``context``, a worker with its ``config``. It retu
 that the worker's loop turns to its end. The two that need the state are answered by the manager, through its verbs.
 """
 
+import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lmaps.core.config import Config
 from lmaps.core.execute import GRACE, Line, Outcome, Process, Program
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.messages import Result
+from lmaps.core.schema import scrubber
 from lmaps.core.times import format_duration
 from lmaps.core.units import Unit, get_unit_by_name, load_units
 from lmaps.core.words import plural
@@ -51,10 +53,19 @@ class Order:
 
 
 class Execution:
-    """A job that runs: its program, its limits, and what it has said so far. Its owner polls and turns it."""
+    """A job that runs: its program, its limits, and what it has said so far, without ``secrets``.
+
+    Its owner polls and turns it.
+    """
 
     def __init__(
-        self, handler: UnitHandler, program: Program, folder: Path, sink: Callable[[Line], None], limits: Limits
+        self,
+        handler: UnitHandler,
+        program: Program,
+        folder: Path,
+        sink: Callable[[Line], None],
+        limits: Limits,
+        secrets: Iterable[Any] = (),
     ) -> None:
         self._handler = handler
         self._program = program
@@ -62,13 +73,15 @@ class Execution:
         self._sink = sink
         self._limits = limits
         self._events: list[dict[str, Any]] = []
+        self._scrub = scrubber(secrets)
         self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
         self._process = Process(program, folder, self._take)
 
     def _take(self, line: Line) -> None:
-        if line.event is not None:
-            self._events.append(line.event)
-        self._sink(line)
+        event = None if line.event is None else json.loads(self._scrub(json.dumps(line.event)))
+        if event is not None:
+            self._events.append(event)
+        self._sink(replace(line, text=self._scrub(line.text), event=event))
 
     @property
     def outcome(self) -> Outcome | None:
@@ -153,7 +166,7 @@ def get_worker_units(context: Any) -> list[dict[str, Any]]:
 
 def get_worker_units_instances(context: Any, name: str) -> Any:
     """The state of a unit, as its handler gets it. ``context`` is the manager."""
-    return context.answer("show", unit=name).extra["state"]
+    return context.answer("show", unit=name, reveal=True).extra["state"]
 
 
 def rollback_worker_units_instances(context: Any, name: str) -> dict[str, Any]:
@@ -221,7 +234,8 @@ def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, 
     folder = _make_folder(context.jobs_folder / str(order.job))
     try:
         limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)
-        return Execution(handler, make(context, handler, state, folder), folder, context.emit, limits)
+        secrets = [value for document in order.completed for value in known.secrets.values(document)]
+        return Execution(handler, make(context, handler, state, folder), folder, context.emit, limits, secrets)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

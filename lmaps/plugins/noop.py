@@ -14,7 +14,7 @@ class Noop(UnitHandler):
 
     def apply(self, state: State, folder: Path) -> None:
         """Print the state as YAML."""
-        print(strict_yaml.dump(state.document), end="")
+        print(strict_yaml.dump(state.masked), end="")
 
     def show(self, state: State, folder: Path) -> bool:
         """There is nothing that it would do."""

@@ -201,6 +201,7 @@ def _without_short(row: dict[str, Any]) -> dict[str, Any]:
 @click.option("--at", metavar="REV", help="As it was then: r41, @~2, applied, or a time.")
 @click.option("--instances", is_flag=True, help="One by one: ID, revision, document given and completed.")
 @click.option("--reverse", is_flag=True, help="Newest first; where instances are merged the oldest wins.")
+@click.option("--reveal", is_flag=True, default=None, help="Show secrets too.")
 def show(
     session: Session,
     unit: str | None,
@@ -209,17 +210,18 @@ def show(
     at: str | None,
     instances: bool,
     reverse: bool,
+    reveal: bool | None,
 ) -> None:
     """Show the state of a unit as its handler gets it, or single instances."""
     name, wanted = unit_and_ids(unit, unit_option, ids)
     by_row = instances or session.output_format in ("table", "name")
     if by_row:
-        extra = session.call("show", unit=name, ids=wanted, at=at, instances=True).extra
+        extra = session.call("show", unit=name, ids=wanted, at=at, instances=True, reveal=reveal).extra
         rows = extra["instances"][::-1] if reverse else extra["instances"]
         table = _table(rows, extra["primary_key"], with_revision=instances)
         session.data([_without_short(row) for row in rows], table, [row["id"] for row in rows])
         return
-    extra = session.call("show", unit=name, ids=wanted, at=at, reverse=reverse).extra
+    extra = session.call("show", unit=name, ids=wanted, at=at, reverse=reverse, reveal=reveal).extra
     session.data(extra["state"])
 
 

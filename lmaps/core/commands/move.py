@@ -30,6 +30,7 @@ VERSION = 1
 @click.option("--tree", metavar="DIR", help="The original's files below DIR/UNIT: current/ and rollback/.")
 @click.option("--at", metavar="REV", help="As it was then: r41, @~2, applied, or a time.")
 @click.option("--history", is_flag=True, help="With every changeset: what an empty daemon can take in.")
+@click.option("--reveal", is_flag=True, default=None, help="With secrets, else they are masked.")
 @click.option("--output", metavar="FILE", help="Write to FILE, whole or not at all, mode 0600.")
 def export(
     session: Session,
@@ -38,6 +39,7 @@ def export(
     tree: str | None,
     at: str | None,
     history: bool,
+    reveal: bool | None,
     output: str | None,
 ) -> None:
     """Write out the documents that were given, of all units or of those named."""
@@ -47,7 +49,7 @@ def export(
         raise UsageError("cannot export the history at one revision or as a tree: --history goes alone")
     if "" in (tree, output):
         raise UsageError("cannot write to '': name a directory with --tree or a file with --output")
-    reply = session.call("export", units=list(units), at=at, history=history)
+    reply = session.call("export", units=list(units), at=at, history=history, reveal=reveal)
     if tree is not None:
         _write_tree(Path(tree), reply.extra["units"])
     else:

@@ -69,6 +69,8 @@ def _plain(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict) and value.keys() == {"$secret"}:
+        return "(changed)" if value["$secret"] == "changed" else "(secret)"
     if isinstance(value, dict | list):
         from lmaps.core import strict_json  # noqa: PLC0415 (help does without)
 

@@ -4,11 +4,13 @@ drafts       which draft a schema is written in, where its subschemas lie, how r
 defaults     mixes defaults into a document
 formats      the formats that are really checked
 findings     a validation error in plain words
+secrets      which values are marked secret, and how they are masked
 lint         what is wrong with a schema itself
 validation   Schema: all of it for one schema
 """
 
 from lmaps.core.schema.lint import lint, unknown_keywords
+from lmaps.core.schema.secrets import Secrets, scrubber
 from lmaps.core.schema.validation import Schema, extend_with_default
 
-__all__ = ["Schema", "extend_with_default", "lint", "unknown_keywords"]
+__all__ = ["Schema", "Secrets", "extend_with_default", "lint", "scrubber", "unknown_keywords"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.core import strict_json, strict_yaml
-from lmaps.core.schema import Schema
+from lmaps.core.schema import Schema, Secrets
 from lmaps.core.schema.findings import quote
 from lmaps.errors import Finding, ValidationFailed
 
@@ -68,6 +68,11 @@ class Unit:
     def schema(self) -> Schema:
         """The compiled schema of an instance."""
         return Schema(self.params, closed=self.strict)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Which values of an instance are secret."""
+        return Secrets(self.schema.definition)
 
     def complete(self, document: Any) -> dict[str, Any]:
         """``document`` with defaults mixed in, valid; else `ValidationFailed` with all findings."""

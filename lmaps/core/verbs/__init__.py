@@ -101,6 +101,7 @@ VERBS: dict[str, Verb] = {
             "at": _TEXT,
             "reverse": _FLAG,
             "instances": _FLAG,
+            "reveal": _FLAG,
         },
         ("unit",),
     ),
@@ -144,7 +145,7 @@ VERBS: dict[str, Verb] = {
     "export": Verb(
         move.export,
         "export",
-        {"units": {"type": "array", "items": _UNIT, "default": []}, "at": _TEXT, "history": _FLAG},
+        {"units": {"type": "array", "items": _UNIT, "default": []}, "at": _TEXT, "history": _FLAG, "reveal": _FLAG},
     ),
     "import": Verb(
         move.import_,

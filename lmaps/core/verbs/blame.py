@@ -6,7 +6,8 @@ from typing import Any
 
 from lmaps.core.differences import MISSING, Path, leaves, look_up, pointer, same
 from lmaps.core.messages import Reply
-from lmaps.core.units import short_id
+from lmaps.core.schema.secrets import MASK
+from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.instances import picked
 from lmaps.core.words import plural
@@ -27,20 +28,29 @@ def blame(call: Call) -> Reply:
     oldest = min((instance.first_revision for instance in there), default=2**62)
     line = frozenset(call.state.line(head.line_end if head else None, above=oldest - 1))
     changesets: dict[int, Changeset | None] = {}
-    rows = [row for instance in there for row in _rows(call, instance, below, line, changesets)]
+    rows = [row for instance in there for row in _rows(call, unit, instance, below, line, changesets)]
     return Reply(f"{plural(len(rows), 'value')} in {unit.name}", extra={"unit": unit.name, "values": rows})
 
 
 def _rows(
-    call: Call, instance: Instance, below: str, line: frozenset[int], changesets: dict[int, Changeset | None]
+    call: Call,
+    unit: Unit,
+    instance: Instance,
+    below: str,
+    line: frozenset[int],
+    changesets: dict[int, Changeset | None],
 ) -> Iterator[dict[str, Any]]:
     changes = call.state.changes_of(instance.id)
     given = json.loads(instance.given)
     history = [(each, _completed(each.before), _completed(each.after)) for each in changes]
-    for path, value in leaves(json.loads(instance.completed)):
+    completed = json.loads(instance.completed)
+    secret = unit.secrets.paths(completed)
+    for path, value in leaves(completed):
         if not path or not f"{pointer(path)}/".startswith(f"{below}/"):
             continue
         made, before, by = _origin(history, path, line)
+        if any(path[: len(hidden)] == hidden for hidden in secret):
+            value, before = MASK, before if before is MISSING else MASK
         row = {
             "id": instance.key,
             "short": short_id(instance.key),

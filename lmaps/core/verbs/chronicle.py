@@ -67,6 +67,8 @@ SCHEMA: dict[str, Any] = {
 
 def told(call: Call, unit: str) -> dict[str, Any]:
     """All that is kept of a unit: the texts it had, and its changesets, oldest first."""
+    if call.for_unit(unit).kept_unit.secrets.any and not call.args["reveal"]:
+        raise Conflict(f"cannot export the history of {unit}: it has secrets", hint="if that is meant: --reveal")
     if call.state.horizon(unit):
         raise Conflict(
             f"cannot export the history of {unit}: it is kept from r{call.state.horizon(unit)} on alone",

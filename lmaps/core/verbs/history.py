@@ -8,6 +8,7 @@ from typing import Any
 from lmaps.core import strict_json, times
 from lmaps.core.differences import MISSING, Clash, differences, merged, pointer, same
 from lmaps.core.messages import Reply
+from lmaps.core.schema.secrets import MASK
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs import instances, writing
 from lmaps.core.verbs.call import Call
@@ -47,7 +48,7 @@ def redo(call: Call) -> Reply:
 
 def _state(call: Call, unit: Unit) -> Any:
     """The whole state, if it was asked for: the original told it, and it may be large."""
-    return instances.state_of(unit, call.state.instances(unit.name)) if call.args["states"] else None
+    return instances.state_of(call, unit, call.state.instances(unit.name)) if call.args["states"] else None
 
 
 def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: str, before: Any) -> Reply:
@@ -60,7 +61,7 @@ def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: s
     extra: dict[str, Any] = {
         "undone": made.target,
         "target": made.target,
-        "removing": [json.loads(change.before.given) for change in changes if change.before],
+        "removing": [instances.shown(call, unit, change.before.given) for change in changes if change.before],
         "changes": [writing.signed(change) for change in changes],
         "applied": call.state.applied_revision(unit.name),
         "pending": call.state.is_pending(unit.name),
@@ -133,13 +134,17 @@ def _reverted(call: Call, unit: Unit, old: Change, clashes: list[Finding]) -> Ed
         was = json.loads(old.after.completed) if old.after else MISSING
         clashes.extend(
             _clash(there.key, each.path, each.before, each.after)
-            for each in differences(was, json.loads(there.completed))
+            for each in unit.secrets.differences(
+                differences(was, json.loads(there.completed)), was, json.loads(there.completed)
+            )
         )
         return None
     try:
         return _taken_back(call, unit, there, old.before, old.after)
     except Clash as clash:
-        clashes.append(_clash(there.key, clash.path, clash.expected, clash.got))
+        hidden = clash.path in unit.secrets.paths(json.loads(there.completed))
+        values = (MASK, MASK) if hidden else (clash.expected, clash.got)
+        clashes.append(_clash(there.key, clash.path, *values))
         return None
 
 
@@ -215,7 +220,7 @@ def _told(call: Call, each: Changeset) -> dict[str, Any]:
         "instances": len(changes) if len(changes) < CHANGES_SHOWN else call.state.size(each.revision),
         "changes": [writing.signed(change) for change in changes[:CHANGES_SHOWN]],
     }
-    return told | ({"diff": writing.diff_rows(changes)} if call.args["diff"] else {})
+    return told | ({"diff": writing.diff_rows(call, each.unit, changes)} if call.args["diff"] else {})
 
 
 def diff(call: Call) -> Reply:

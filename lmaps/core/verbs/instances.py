@@ -72,9 +72,8 @@ def _wanted(call: Call, unit: Unit, instance: Instance | None) -> Any:
     changes += [Difference(parse_pointer(path), MISSING, MISSING) for path in call.args["unset"]]
     if given is None and not changes:
         raise MessageRefused("cannot set nothing: give a document, or properties to set or to unset")
-    base = given if given is not None else json.loads(instance.given) if instance else {}
-    if not isinstance(base, dict):
-        return base
+    there = json.loads(instance.given) if instance else {}
+    base = there if given is None else unit.secrets.unmasked(given, there)
     key = unit.primary_key
     if key is not None and key not in base and instance is None:
         base = {key: _key_value(unit, call.args["id"])} | base
@@ -129,6 +128,10 @@ def accept(call: Call, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
     accepted: list[Accepted] = []
     findings: list[Finding] = []
     for number, given in enumerate(documents):
+        masks = unit.secrets.still_masked(given)
+        findings += [Finding("it is masked: give the secret itself", at=path, document=number) for path in masks]
+        if masks:
+            continue
         try:
             completed = unit.complete(given)
             accepted.append(Accepted(unit.identify(completed), given, completed))
@@ -204,26 +207,32 @@ def show(call: Call) -> Reply:
         "applied": call.state.applied_revision(unit.name),
     }
     if call.args["instances"]:
-        extra["instances"] = [_row(instance) for instance in instances]
+        extra["instances"] = [_row(call, unit, instance) for instance in instances]
     else:
-        extra["state"] = state_of(unit, instances, reverse=call.args["reverse"])
+        extra["state"] = state_of(call, unit, instances, reverse=call.args["reverse"])
     return Reply(f"{unit.name} has {plural(len(instances), 'instance')}", extra=extra, revision=extra["revision"])
 
 
-def state_of(unit: Unit, instances: Iterable[Instance], *, reverse: bool = False) -> Any:
+def state_of(call: Call, unit: Unit, instances: Iterable[Instance], *, reverse: bool = False) -> Any:
     """The completed documents of ``instances`` in the form of the unit's data type."""
-    rows = [json.loads(instance.completed) for instance in instances]
+    rows = [shown(call, unit, instance.completed) for instance in instances]
     data_type = get_data_type_by_name(unit.data_type)
     return data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state(reverse)
 
 
-def _row(instance: Instance) -> dict[str, Any]:
+def shown(call: Call, unit: Unit, document: str) -> Any:
+    """A document as its reader sees it: secrets are masked, unless the request asks to reveal them."""
+    told = json.loads(document)
+    return told if call.args.get("reveal") else unit.secrets.masked(told)
+
+
+def _row(call: Call, unit: Unit, instance: Instance) -> dict[str, Any]:
     return {
         "id": instance.key,
         "short": short_id(instance.key),
         "revision": instance.revision,
-        "given": json.loads(instance.given),
-        "completed": json.loads(instance.completed),
+        "given": shown(call, unit, instance.given),
+        "completed": shown(call, unit, instance.completed),
     }
 
 
@@ -276,5 +285,7 @@ def validate(call: Call) -> Reply:
     """Check documents as create would, and show what they would become; nothing is kept."""
     unit = call.unit
     accepted = accept(call, unit, call.args["instances"])
-    rows = [{"id": one.key, "short": short_id(one.key), "completed": one.completed} for one in accepted]
+    rows = [
+        {"id": one.key, "short": short_id(one.key), "completed": unit.secrets.masked(one.completed)} for one in accepted
+    ]
     return Reply(f"{plural(len(rows), 'instance')} fit {unit.name}", extra={"instances": rows})

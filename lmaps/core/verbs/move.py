@@ -45,10 +45,10 @@ def _exported(call: Call, name: str) -> dict[str, Any]:
         "type": unit.data_type,
         "store_key": unit.store_key,
         "primary_key": unit.primary_key,
-        "instances": [json.loads(instance.given) for instance in there],
+        "instances": [instances.shown(call, unit, instance.given) for instance in there],
         **(chronicle.told(call, name) if call.args["history"] else {}),
         "undone": [
-            json.loads(change.after.given)
+            instances.shown(call, unit, change.after.given)
             for revision in call.state.undone(name)
             for change in call.state.changes(revision)
             if change.after is not None
@@ -95,7 +95,7 @@ def _arriving(call: Call) -> list[Arriving]:
         about = call.for_unit(told["unit"])
         try:
             unit = about.usable_unit
-            accepted = instances.accept(about, unit, told["instances"])
+            accepted = instances.accept(about, unit, _unmasked(about, unit, told["instances"]))
             findings += _twice(unit, accepted, number)
             arriving.append(Arriving(about, unit, accepted))
         except ValidationFailed as refused:
@@ -108,6 +108,18 @@ def _arriving(call: Call) -> list[Arriving]:
     if findings:
         raise ValidationFailed(f"cannot import: {plural(len(findings), 'error')}, nothing was changed", errors=findings)
     return arriving
+
+
+def _unmasked(call: Call, unit: Unit, documents: Sequence[Any]) -> Sequence[Any]:
+    """Documents whose masked secrets are those of the instances with the same primary key."""
+    if unit.primary_key is None or not unit.secrets.any:
+        return documents
+    keys = [str(one.get(unit.primary_key)) if isinstance(one, dict) else "" for one in documents]
+    there = call.state.find(unit.name, keys)
+    return [
+        unit.secrets.unmasked(one, json.loads(there[key].given)) if key in there else one
+        for one, key in zip(documents, keys, strict=True)
+    ]
 
 
 def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 from lmaps.core import strict_json, times
 from lmaps.core.differences import MISSING, Path, differences, look_up, pointer, same
 from lmaps.core.messages import Reply
-from lmaps.core.units import Unit, short_id
+from lmaps.core.units import Unit, property_rows, short_id
 from lmaps.core.verbs.call import Answer, Call
 from lmaps.core.words import plural
 from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
@@ -159,9 +159,14 @@ def _check_unique(call: Call, unit: Unit, path: Path, edits: Sequence[Edit]) -> 
         )
         raise RuleBroken(
             f"cannot {call.verb} in {unit.name}: {pointer(path)} has to be unique, and {short_id(twice[0])} has "
-            f"{strict_json.encode(mine[twice[0]])} as {short_id(whose)} has; nothing was changed",
-            errors=[Finding(f"{short_id(key)} has {mine[key]!r} too", at=path, got=mine[key]) for key in twice],
+            f"{_quoted(unit, path, mine[twice[0]])} as {short_id(whose)} has; nothing was changed",
+            errors=[Finding(f"{short_id(key)} has {_quoted(unit, path, mine[key])} too", at=path) for key in twice],
         )
+
+
+def _quoted(unit: Unit, path: Path, value: Any) -> str:
+    hidden = any(row.get("secret") and row["path"] == ".".join(map(str, path)) for row in property_rows(unit))
+    return "the same secret" if hidden else strict_json.encode(value)
 
 
 def diff_of(call: Call, unit: str, older: int, newer: int) -> list[dict[str, Any]]:
@@ -172,17 +177,19 @@ def diff_of(call: Call, unit: str, older: int, newer: int) -> list[dict[str, Any
         return [_turned(row) for row in diff_of(call, unit, newer, older)]
     if older == 0:
         there = call.state.state_at(unit, newer)
-        return diff_rows(Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
-    return diff_rows(call.state.between(unit, older, newer))
+        come = (Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
+        return diff_rows(call, unit, come)
+    return diff_rows(call, unit, call.state.between(unit, older, newer))
 
 
-def diff_rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
+def diff_rows(call: Call, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
     """Changes as rows: ``sign`` (``+`` comes, ``-`` goes, ``~`` changes), ``id``, and every path that differs."""
+    secrets = call.for_unit(unit).kept_unit.secrets
     rows = []
     for each in changes:
         before = json.loads(each.before.completed) if each.before else {}
         after = json.loads(each.after.completed) if each.after else {}
-        found = [one.to_json() for one in differences(before, after)]
+        found = [one.to_json() for one in secrets.differences(differences(before, after), before, after)]
         if found or (each.before is None) != (each.after is None):
             rows.append(signed(each) | {"differences": found})
     return rows

@@ -54,6 +54,11 @@ SCHEMA: dict[str, Any] = {
             "description": "Worker processes: so many jobs run side by side.",
         },
         "db": {"type": "string", "minLength": 1, "description": "The database file."},
+        "state_key": {
+            "type": "string",
+            "minLength": 1,
+            "description": "File of mode 0600 with a key, 32 bytes in base64: secrets are sealed in the database.",
+        },
         "units": {
             "type": "array",
             "items": {"type": "object"},
@@ -111,6 +116,7 @@ class Config(TypedDict):
     units: list[dict[str, Any]]
     unit_dirs: list[str]
     plugin_dirs: list[str]
+    state_key: str | None
     log: Log
 
 
@@ -248,6 +254,7 @@ def _complete(filled: dict[str, Any], file: str | None, document: strict_yaml.Do
         },
         "workers": filled["workers"],
         "db": str(base / Path(filled.get("db", paths.db)).expanduser()),
+        "state_key": _absolute(filled["state_key"], base) if "state_key" in filled else None,
         "units": filled["units"],
         "unit_dirs": _default_unit_dirs(base) if dirs is None else [_absolute(name, base) for name in dirs],
         "plugin_dirs": [_absolute(name, base) for name in filled["plugin_dirs"]],

@@ -12,11 +12,13 @@ changing     changes, and how they are undone
 jobs         runs of handlers
 requests     what was answered under which key
 keeping      backups, verified and restored
+sealing      documents with secrets, sealed under a key
 replay       the instances made anew from the changesets, and compared
 """
 
 from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
 from lmaps.store.replay import replay
+from lmaps.store.sealing import Sealer, read_key
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 
@@ -28,10 +30,12 @@ __all__ = [
     "Instance",
     "Job",
     "JobLine",
+    "Sealer",
     "Store",
     "StoredRequest",
     "Transaction",
     "Why",
     "open_store",
+    "read_key",
     "replay",
 ]

@@ -14,7 +14,6 @@ from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Why
 SHED = 1000
 """Changesets of a unit that one change drops at most, when more are kept than are to be."""
 
-_COLUMNS = ("id", "key", "given", "completed", "definition")
 _FORGET = delete(document).where(
     document.c.id == bindparam("old"),
     ~exists().where(
@@ -188,7 +187,7 @@ class ChangingTables(HistoryTables):
                 return one
             self.counters.document += 1
             numbered = replace(one, id=self.counters.document)
-            new.append({"instance_id": of} | {name: getattr(numbered, name) for name in _COLUMNS})
+            new.append(self.document_row(of, numbered))
             return numbered
 
         made = [

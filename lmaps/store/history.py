@@ -12,7 +12,7 @@ from sqlalchemy import and_, func, or_, select
 from lmaps.store.instances import BATCH, InstanceTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
-from lmaps.store.records import Change, Changeset, Document, Instance
+from lmaps.store.records import Change, Changeset, Instance
 
 NEWEST = 2**63 - 1
 """Above every revision."""
@@ -88,7 +88,7 @@ class HistoryTables(InstanceTables):
     def changes(self, revision: int, limit: int | None = None) -> list[Change]:
         """What a changeset did, instance by instance; the first ``limit`` of them."""
         wanted = _CHANGES.where(change.c.revision == revision).order_by(change.c.id).limit(limit)
-        return [_change(row) for row in self.connection.execute(wanted)]
+        return [self._change(*row) for row in self.connection.execute(wanted)]
 
     def size(self, revision: int) -> int:
         """How many instances a changeset changed."""
@@ -97,7 +97,7 @@ class HistoryTables(InstanceTables):
     def changes_of(self, instance: int) -> list[Change]:
         """All that is kept of what was done to one instance, oldest first."""
         wanted = _CHANGES.where(change.c.instance_id == instance).order_by(change.c.revision)
-        return [_change(row) for row in self.connection.execute(wanted)]
+        return [self._change(*row) for row in self.connection.execute(wanted)]
 
     def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
         """The revisions on the line that ends with ``end``, newest first: those after ``above``, ``limit`` at most."""
@@ -153,7 +153,14 @@ class HistoryTables(InstanceTables):
         return list(self.connection.scalars(_CHANGES.with_only_columns(change.c.revision).where(or_(*lost))))
 
     def _changes_by_id(self, numbers: Iterable[int]) -> dict[int, Change]:
-        return {row.id: _change(row) for row in self.connection.execute(_CHANGES.where(change.c.id.in_(numbers)))}
+        return {row.id: self._change(*row) for row in self.connection.execute(_CHANGES.where(change.c.id.in_(numbers)))}
+
+    def _change(self, _number: int, revision: int, instance: int, first: int, *documents: Any) -> Change:
+        before, after = (
+            None if documents[start] is None else self.read_document(instance, *documents[start : start + 5])
+            for start in (0, 5)
+        )
+        return Change(revision, instance, first, before, after)
 
     def _last_changed(self, instances: Sequence[int], revision: int) -> dict[int, int]:
         """By which revision, up to ``revision``, each of these instances was changed last."""
@@ -172,13 +179,3 @@ def net(changes: Sequence[Change]) -> Change:
     """Changes of one instance, oldest first, taken together."""
     last = changes[-1]
     return Change(last.revision, last.instance_id, last.first_revision, changes[0].before, last.after)
-
-
-def _change(row: Sequence[Any]) -> Change:
-    _, revision, instance, first, *documents = row
-    before, after = (_document(*documents[start : start + 5]) for start in (0, 5))
-    return Change(revision, instance, first, before, after)
-
-
-def _document(key: str | None, given: str, completed: str, made_under: int, number: int) -> Document | None:
-    return None if key is None else Document(key, given, completed, made_under, number)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select
+from sqlalchemy import Select, bindparam, case, delete, func, insert, or_, select
 
 from lmaps.store.models import document, instance, unit
 from lmaps.store.records import Document, Instance
+from lmaps.store.sealing import PREFIX
 from lmaps.store.tables import Tables
 
 BATCH = 500
@@ -64,7 +65,9 @@ class InstanceTables(Tables):
         path = "$" + "".join(f'."{key}"' for key in keys)
         found: list[Instance] = []
         for start in range(0, len(values), BATCH):
-            alike = func.json_extract(document.c.completed, path).in_(values[start : start + BATCH])
+            sealed = document.c.completed.startswith(PREFIX)
+            extracted = case((sealed, None), else_=func.json_extract(document.c.completed, path))
+            alike = or_(sealed, extracted.in_(values[start : start + BATCH]))
             found += self._instances(_INSTANCES.where(instance.c.unit == name, alike))
         return found
 
@@ -124,12 +127,30 @@ class InstanceTables(Tables):
             self.write(_DELETE, [{"gone": gone} for gone in ids])
 
     def _instances(self, wanted: Select[Any]) -> list[Instance]:
-        return [_instance(row) for row in self.connection.execute(wanted)]
+        return [self._instance(*row) for row in self.connection.execute(wanted)]
 
+    def _instance(self, number: int, name: str, first: int, revision: int, *told: Any) -> Instance:
+        return Instance(number, name, self.read_document(number, *told), first, revision)
 
-def _instance(row: Sequence[Any]) -> Instance:
-    number, name, first, revision, *told = row
-    return Instance(number, name, Document(*told), first, revision)
+    def read_document(
+        self, instance: int, key: str, given: str, completed: str, made_under: int, number: int
+    ) -> Document:
+        """A document as it was given to be kept."""
+        place = f"{instance}/{number}"
+        return Document(
+            key,
+            self.sealer.open(given, f"{place}/given"),
+            self.sealer.open(completed, f"{place}/completed"),
+            made_under,
+            number,
+        )
+
+    def document_row(self, instance: int, one: Document) -> dict[str, Any]:
+        """A document as it is kept."""
+        texts = {"given": one.given, "completed": one.completed}
+        if one.secret:
+            texts = {name: self.sealer.seal(text, f"{instance}/{one.id}/{name}") for name, text in texts.items()}
+        return {"id": one.id, "instance_id": instance, "key": one.key, "definition": one.definition, **texts}
 
 
 def _is_comparable(value: Any) -> bool:

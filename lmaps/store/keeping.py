@@ -20,6 +20,7 @@ from lmaps.store.engine import given_numbers, look_over, plain_errors
 from lmaps.store.migrate import known_revisions, migrate
 from lmaps.store.records import Why
 from lmaps.store.replay import replay
+from lmaps.store.sealing import Opaque
 from lmaps.store.store import open_store
 from lmaps.store.transaction import Counters, Transaction
 
@@ -47,7 +48,7 @@ def verify(path: str) -> int:
             raise StateUnusable(f"cannot use {path}: it is no state of lMaPS")
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         if current == known_revisions()[-1]:
-            return replay(Transaction(connection, Counters.read(connection)))
+            return replay(Transaction(connection, Counters.read(connection), Opaque()))
     with tempfile.TemporaryDirectory(prefix="lmaps-") as directory:  # older tables: the same question to a new copy
         copied = Path(directory) / "copy.db"
         _copy(file, copied)
@@ -68,7 +69,7 @@ def restore(backup: str, path: str, author: str) -> Restored:
         _remove(aside)
         _copy(Path(backup), aside)
         given = _given_by(file)
-        with open_store(str(aside)) as store:
+        with open_store(str(aside), Opaque()) as store:
             store.count_on_from(given)
             with store.transaction() as state:
                 for unit in state.units():

@@ -20,7 +20,8 @@ class Why:
 class Document:
     """What an instance is: its key, the document as given and as completed, and the unit's text it was made under.
 
-    One that is kept already has a number (``id``), which says nothing about what it is.
+    One that is kept already has a number (``id``), which says nothing about what it is; a new one that is ``secret``
+    is sealed when it is kept.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Document:
     completed: str
     definition: int
     id: int | None = field(default=None, compare=False)
+    secret: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

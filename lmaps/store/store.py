@@ -11,13 +11,14 @@ from sqlalchemy import Connection, Engine
 from lmaps.errors import StateUnusable
 from lmaps.store.engine import APPLICATION_ID, check_engine, copy_database, give_above, make_engine, plain_errors
 from lmaps.store.migrate import migrate
+from lmaps.store.sealing import Plain
 from lmaps.store.transaction import Counters, Transaction
 
 NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs"})
 
 
-def open_store(path: str) -> "Store":
-    """Open the state at ``path``, made or brought to this version where needed.
+def open_store(path: str, sealer: Plain | None = None) -> "Store":
+    """Open the state at ``path``, made or brought to this version where needed; ``sealer`` seals and opens its secrets.
 
     Raises `StateUnusable` (damaged, newer than the code, gone, on a network file system), `AnotherDaemon` (held by
     another program), `StoreError`.
@@ -36,7 +37,7 @@ def open_store(path: str) -> "Store":
     try:
         with plain_errors(path):
             migrate(path)
-            store = Store(make_engine(path), path)
+            store = Store(make_engine(path), path, sealer or Plain())
     finally:
         os.umask(mask)
     lineage.touch(mode=0o600)
@@ -65,8 +66,9 @@ def _is_on_network(directory: Path) -> bool:
 class Store:
     """The state. One process has it, and hands out one transaction at a time."""
 
-    def __init__(self, engine: Engine, path: str) -> None:
+    def __init__(self, engine: Engine, path: str, sealer: Plain) -> None:
         self.path = path
+        self._sealer = sealer
         self._engine = engine
         self._connection: Connection = engine.connect()
         check_engine(self._connection)
@@ -85,7 +87,7 @@ class Store:
         before = self._counters.copy()
         try:
             with plain_errors(self.path), self._connection.begin():
-                yield Transaction(self._connection, self._counters)
+                yield Transaction(self._connection, self._counters, self._sealer)
         except BaseException:
             self._counters = before
             raise

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable
 
+from lmaps.store.sealing import Plain
+
 
 class CountersLike(Protocol):
     """The newest numbers given."""
@@ -18,9 +20,10 @@ class CountersLike(Protocol):
 class Tables:
     """A subject's tables within one transaction."""
 
-    def __init__(self, connection: Connection, counters: CountersLike) -> None:
+    def __init__(self, connection: Connection, counters: CountersLike, sealer: Plain) -> None:
         self.connection = connection
         self.counters = counters
+        self.sealer = sealer
         self.wrote = False
 
     def write(self, statement: Executable, rows: Sequence[dict[str, Any]] | dict[str, Any] | None = None) -> None:

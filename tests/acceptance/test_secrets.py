@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemons import RunningDaemon
+from tests.daemons import RunningDaemon, until
 
 Start = Callable[..., RunningDaemon]
 
@@ -114,3 +114,25 @@ def test_whoever_asks_to_reveal_gets_them_back(daemon: RunningDaemon, tmp_path: 
     assert daemon.lmaps("set", "db", "a", "-f", "-", stdin=edited).returncode == 0
     assert daemon.data("show", "db", "--reveal") == [{"id": "a", "password": SECOND, "keys": []}]
     assert daemon.lmaps("export", "--history", "--reveal").returncode == 0
+
+
+def test_a_daemon_with_a_state_key_keeps_nothing_in_plain_text(start_daemon: Start) -> None:
+    daemon = start_daemon(UNIT, state_key="state.key", wait=False)
+    assert "cannot read the state_key" in until(lambda: daemon.process.poll() is not None and daemon.output())
+    key = daemon.directory / "state.key"
+    key.write_text("A" * 43 + "=\n")
+    key.chmod(0o600)
+    daemon.start()
+    daemon.wait_ready()
+    daemon.lmaps("create", "db", "-f", "-", stdin=document("canary-one"))
+    daemon.lmaps("set", "db", "a", "-f", "-", stdin=document("canary-two"))
+    refused = daemon.lmaps("create", "db", "--set", "id=b", "--set", "password=canary-two")
+    assert (refused.returncode, "has to be unique" in refused.stderr) == (5, True)
+    daemon.lmaps("rollback", "db")
+    assert daemon.lmaps("backup", "b.db").returncode == 0
+    daemon.end()
+    files = [path for path in daemon.directory.iterdir() if path.name.startswith(("lmaps.db", "b.db"))]
+    assert not [path for path in files if b"canary" in path.read_bytes()]
+    daemon.start()
+    daemon.wait_ready()
+    assert daemon.data("show", "db", "--reveal")[0]["password"] == "canary-one"

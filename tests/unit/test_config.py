@@ -63,6 +63,7 @@ def test_without_configuration_every_key_has_its_default():
         "units": [],
         "unit_dirs": [],
         "plugin_dirs": [],
+        "state_key": None,
         "log": {"level": "info", "format": "text"},
     }
 

@@ -9,12 +9,14 @@ from lmaps.core.transport import ipc_path
 from lmaps.core.units import load_units
 from lmaps.core.words import plural
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError
+from lmaps.store import read_key
 from lmaps.store.keeping import verify
 
 
 def check(config: Config) -> int:
     """Look at the endpoints, the units and the database in ``config``, tell every fault; the exit code."""
-    codes = [_check_endpoints(config), _check_units(config), _check_database(Path(config["db"]))]
+    codes = [_check_endpoints(config), _check_state_key(config), _check_units(config)]
+    codes.append(_check_database(Path(config["db"])))
     if not any(codes):
         print("lmapsd: nothing is wrong")
     return max(codes)
@@ -27,6 +29,16 @@ def _check_endpoints(config: Config) -> int:
         except ConfigError as error:
             tell(error)
             return error.daemon_level
+    return 0
+
+
+def _check_state_key(config: Config) -> int:
+    try:
+        if config["state_key"]:
+            read_key(config["state_key"])
+    except ConfigError as error:
+        tell(error)
+        return error.daemon_level
     return 0
 
 

@@ -25,7 +25,7 @@ from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
 from lmaps.core.words import plural
 from lmaps.errors import Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
-from lmaps.store import Store, open_store
+from lmaps.store import Sealer, Store, open_store, read_key
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 def told(refused: ValidationFailed) -> str:
     """An error and all its findings in one line of the log."""
     return "; ".join([refused.message, *(f"{finding.place} {finding.message}" for finding in refused.errors)])
+
+
+def _sealer(config: Config) -> Sealer | None:
+    return Sealer(read_key(config["state_key"])) if config["state_key"] else None
 
 
 class Manager:
@@ -90,7 +94,7 @@ class Manager:
         self._clients = Listener(context, self.service.config["rpc"]["manager_bind"])
         self._workers = Listener(context, [self.worker_connection_uri])
         self._context = context
-        self._store: Store = open_store(self.service.config["db"])
+        self._store: Store = open_store(self.service.config["db"], _sealer(self.service.config))
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
         self.service.stop_job = self._dispatcher.stop

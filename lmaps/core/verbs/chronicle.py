@@ -126,7 +126,8 @@ def _take_over(call: Call) -> None:
             _check_definition(unit["unit"], definition)
             digest = sha256(strict_json.canonical(definition).encode()).hexdigest()
             call.state.restore_definition(unit["unit"], int(number), digest, strict_json.encode(definition))
-        changesets += [_changeset(unit["unit"], each) for each in unit["history"]]
+        secret = any(unit_from_definition(each).secrets.any for each in unit["definitions"].values())
+        changesets += [_changeset(unit["unit"], each, secret=secret) for each in unit["history"]]
     changesets.sort(key=lambda pair: pair[0].revision)
     revisions = [made.revision for made, _ in changesets]
     if len(set(revisions)) != len(revisions):
@@ -144,24 +145,28 @@ def _check_definition(unit: str, definition: dict[str, Any]) -> None:
         raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
 
 
-def _changeset(unit: str, each: dict[str, Any]) -> tuple[Changeset, list[Change]]:
+def _changeset(unit: str, each: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
     made = Changeset(unit=unit, **{name: each[name] for name in COLUMNS})
     changes = [
         Change(
             made.revision,
             change["instance"],
             change["first_revision"],
-            _document(change.get("before")),
-            _document(change.get("after")),
+            _document(change.get("before"), secret=secret),
+            _document(change.get("after"), secret=secret),
         )
         for change in each["changes"]
     ]
     return made, changes
 
 
-def _document(one: dict[str, Any] | None) -> Document | None:
+def _document(one: dict[str, Any] | None, *, secret: bool) -> Document | None:
     if one is None:
         return None
     return Document(
-        one["key"], strict_json.encode(one["given"]), strict_json.encode(one["completed"]), one["definition"]
+        one["key"],
+        strict_json.encode(one["given"]),
+        strict_json.encode(one["completed"]),
+        one["definition"],
+        secret=secret,
     )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
 
 from lmaps.core import times
 from lmaps.store.changing import ChangingTables
@@ -158,6 +158,16 @@ class JobTables(ChangingTables):
             JobLine(row.job, row.number, row.at, row.stream, row.text, json.loads(row.event) if row.event else None)
             for row in rows
         ]
+
+    def forget_output(self, succeeded_before: str, others_before: str, limit: int) -> int:
+        """Remove the output of up to ``limit`` jobs that ended before these times; of how many it was."""
+        succeeded = job.c.state.in_(("succeeded", "covered"))
+        old = or_(and_(succeeded, job.c.ended_at < succeeded_before), and_(~succeeded, job.c.ended_at < others_before))
+        has_output = exists().where(job_line.c.job == job.c.id)
+        found = self.connection.scalars(select(job.c.id).where(old, has_output).order_by(job.c.id).limit(limit)).all()
+        if found:
+            self.write(delete(job_line).where(job_line.c.job.in_(found)))
+        return len(found)
 
     def line_count(self, number: int) -> int:
         """The number of a job's newest line, 0 before the first."""

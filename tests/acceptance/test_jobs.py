@@ -138,6 +138,15 @@ def test_a_job_that_takes_too_long_is_ended(
     assert sleeping(daemon) == []
 
 
+def test_the_last_lines_alone(start_daemon: Start) -> None:
+    daemon = start_daemon(unit("loud", "seq 1 3000"))
+    daemon.lmaps("apply", "loud", "-q")
+    assert daemon.lmaps("logs", "1", "--tail", "2").stdout == "2999\n3000\n"
+    assert daemon.lmaps("logs", "1", "--since", "2999", "--tail", "5").stdout == "3000\n"
+    assert daemon.lmaps("logs", "1", "--tail", "0").stdout == ""
+    assert daemon.lmaps("logs", "1").stdout.count("\n") == 3000
+
+
 def test_a_job_that_says_something_is_not_idle(start_daemon: Start) -> None:
     daemon = start_daemon(unit("slow", "for i in 1 2 3 4 5; do echo $i; sleep 0.4; done", idle_timeout="1s"))
     assert daemon.lmaps("apply", "slow").returncode == 0

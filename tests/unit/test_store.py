@@ -141,6 +141,30 @@ def test_jobs_and_their_lines(store):
         assert [job.id for job in state.jobs(limit=1)] == [2]
 
 
+def test_old_output_goes_by_class_and_the_jobs_stay(store):
+    ended = {
+        "succeeded": ["2026-01-01", "2026-05-01"],
+        "failed": ["2025-01-01", "2026-01-01"],
+        "covered": ["2026-01-01"],
+    }
+    with store.transaction() as state:
+        for outcome, days in ended.items():
+            for day in days:
+                job = state.add_job("web", "apply", 1, "d", WHY)
+                state.add_lines(job.id, 1, [{"at": "t", "stream": "output", "text": "x"}])
+                state.update_job(job.id, state=outcome, ended_at=f"{day}T00:00:00.000000Z")
+        state.add_lines(
+            state.add_job("web", "apply", 1, "d", WHY).id, 1, [{"at": "t", "stream": "output", "text": "x"}]
+        )
+        limits = ("2026-04-01T00:00:00.000000Z", "2025-06-01T00:00:00.000000Z")
+        assert state.forget_output(*limits, 2) == 2
+        assert state.forget_output(*limits, 2) == 1
+        assert state.forget_output(*limits, 2) == 0
+        assert [number for number in range(1, 7) if state.lines(number)] == [2, 4, 6]
+        assert len(state.jobs()) == 6
+        assert state.applied_revision("web") == 1
+
+
 def test_a_change_and_its_rollback_leave_nothing_pending(store):
     create(store, "a")
     with store.transaction() as state:

@@ -101,9 +101,12 @@ def _logs(name: str, text: str, *, follows: bool) -> click.Command:
     @click.argument("number", metavar="JOB", type=int)
     @click.option("--follow", "-f", "following", is_flag=True, default=follows, help="Go on until the job has ended.")
     @click.option("--since", metavar="N", type=click.IntRange(0), default=0, help="Only what comes after line N.")
+    @click.option("--tail", metavar="N", type=click.IntRange(0), help="Only the last N lines of what is there.")
     @click.option("--events", is_flag=True, help="The structured events, a JSON object a line.")
-    def made(session: Session, number: int, following: bool, since: int, events: bool) -> None:
+    def made(session: Session, number: int, following: bool, since: int, tail: int | None, events: bool) -> None:
         print_line = _printer(session, events=events)
+        if tail is not None:
+            since = max(since, session.call("lines", job=number, after=since, limit=1).extra["last"] - tail)
         batches = follow(session, number, since) if following else _so_far(session, number, since)
         try:
             for lines, state in batches:

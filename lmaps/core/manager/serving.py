@@ -17,6 +17,7 @@ from lmaps.core.manager import group
 from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
+from lmaps.core.manager.housekeeping import Housekeeping
 from lmaps.core.messages import VERSION, Reply, Result
 from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.transport import Listener, Poller, listening, make_context
@@ -96,6 +97,7 @@ class Manager:
         self._context = context
         self._store: Store = open_store(self.service.config["db"], _sealer(self.service.config))
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
+        self._housekeeping = Housekeeping()
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
         self.service.stop_job = self._dispatcher.stop
         self.service.job_moved = self._dispatcher.job_moved
@@ -114,6 +116,7 @@ class Manager:
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
+        due = min(due, self._housekeeping.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and self._signals.take():
             self.running = False
@@ -125,6 +128,7 @@ class Manager:
         self._dispatcher.fill(self._store)
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
+        self._housekeeping.turn(self._store)
         if self._dispatcher.draining and self._dispatcher.idle:
             self._tell_supervisor({"drained": True})
 

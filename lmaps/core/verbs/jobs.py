@@ -123,7 +123,8 @@ def lines(call: Call) -> Reply | Later:
         | ({"event": line.event} if line.event else {})
         for line in output[:limit]
     ]
-    return Reply("", extra={"lines": rows, "job": told(call, found), "more": len(output) > limit})
+    last = call.state.line_count(running)
+    return Reply("", extra={"lines": rows, "job": told(call, found), "more": len(output) > limit, "last": last})
 
 
 def _job(call: Call) -> Job:

@@ -45,6 +45,7 @@ check: lint types floors docs test unit-others wheel ## everything that must hol
 bench: setup     ## measure
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.history
+	$(BIN)/python -m bench.apply
 
 clean:           ## remove what was made
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

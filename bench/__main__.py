@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import zmq
 
@@ -121,14 +122,14 @@ def _run(*args: str) -> None:
 
 
 @contextmanager
-def daemon(directory: Path) -> Iterator[Client]:
-    """An ``lmapsd`` in ``directory``."""
+def daemon(directory: Path, unit: dict[str, Any] = UNIT) -> Iterator[Client]:
+    """An ``lmapsd`` in ``directory`` with one unit."""
     (directory / "lmaps.yaml").write_text(
         json.dumps(
             {
                 "rpc": {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"},
                 "db": "lmaps.db",
-                "units": [UNIT],
+                "units": [unit],
             }
         )
     )

@@ -4,10 +4,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lmaps.core import strict_json, strict_yaml
+from lmaps.core import strict_json
 from lmaps.errors import DocumentRefused, Finding, LmapsError, MessageRefused, UsageError
+
+if TYPE_CHECKING:
+    from lmaps.core import strict_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE = 64 * 1024 * 1024
@@ -19,7 +22,7 @@ class Given:
     """A document that the user gave, with the way back to its place in a file."""
 
     value: Any
-    document: strict_yaml.Document | None = None
+    document: "strict_yaml.Document | None" = None
     at: tuple[str | int, ...] = ()
 
     def locate(self, finding: Finding) -> Finding:
@@ -69,6 +72,8 @@ def read_text(name: str) -> bytes:
 
 
 def _read(name: str) -> Iterator[Given]:
+    from lmaps.core import strict_yaml  # noqa: PLC0415 (who gives no file does without)
+
     data = read_text(name)
     shown = "stdin" if name == "-" else name
     for document in _json(data, shown) if name.endswith(".json") else strict_yaml.load(data, file=shown):
@@ -78,7 +83,9 @@ def _read(name: str) -> Iterator[Given]:
             yield Given(document.value, document)
 
 
-def _json(data: bytes, name: str) -> list[strict_yaml.Document]:
+def _json(data: bytes, name: str) -> "list[strict_yaml.Document]":
+    from lmaps.core import strict_yaml  # noqa: PLC0415
+
     try:
         value = strict_json.decode(data)
     except MessageRefused as refused:
@@ -129,6 +136,8 @@ def _typed(name: str, text: str, types: Sequence[str]) -> Any:
 
 
 def _value(name: str, text: str) -> Any:
+    from lmaps.core import strict_yaml  # noqa: PLC0415
+
     try:
         documents = strict_yaml.load(text)
     except LmapsError as error:

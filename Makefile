@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OTHER_PYTHONS := python3.11 python3.12 python3.13
 
-.PHONY: help setup demo test unit-others lint types floors docs wheel check bench clean
+.PHONY: help setup demo test test-tools unit-others lint types floors docs wheel check bench clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -20,6 +20,9 @@ demo: setup      ## the story, by really doing it: daemon, instances, apply with
 
 test: setup      ## all tests
 	$(BIN)/pytest -q -n auto --dist worksteal
+
+test-tools: setup ## the example handlers with the real Salt (SALT_CALL=...) and Puppet, where they are installed
+	$(BIN)/pytest -q -m tools tests/integration/test_tools.py
 
 unit-others: setup ## the unit floor on the other Pythons that are found
 	scripts/unit-others $(OTHER_PYTHONS)

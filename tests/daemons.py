@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+
+from lmaps.testing import TemporaryDaemon
 
 BIN = Path(sys.executable).parent
 
@@ -44,74 +45,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-class RunningDaemon:
-    """An ``lmapsd`` with a directory, units and a home of its own."""
+class RunningDaemon(TemporaryDaemon):
+    """A daemon whose processes can be looked at, and killed."""
 
     def __init__(self, directory: Path, units: str = "", *options: str, workers: int = 2, **config: Any) -> None:
-        self.directory = directory
-        self.config_file = directory / "lmaps.yaml"
-        self.unit_dir = directory / "units"
-        self.unit_dir.mkdir()
-        for number, text in enumerate(filter(None, (units or WEB).split("---\n"))):
-            (self.unit_dir / f"unit{number}.yaml").write_text(text)
-        settings = {
-            "rpc": {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"},
-            "db": "lmaps.db",
-            "workers": workers,
-            "unit_dirs": ["units"],
-        }
-        self.config_file.write_text(json.dumps(settings | config))
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LMAPS_", "XDG_"))
-        } | {"HOME": str(directory)}
-        self.log = directory / "log"
-        self.start(*options)
-
-    def start(self, *options: str) -> None:
-        """Start the daemon, again if it has ended."""
-        self.log.unlink(missing_ok=True)
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [BIN / "lmapsd", "--config", self.config_file, *options],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=self.environment,
-                cwd=self.directory,
-            )
-
-    def wait_ready(self) -> None:
-        """Wait until the daemon has said that it is ready."""
-        until(lambda: "lmapsd: ready" in self.output() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.output()
-
-    def output(self) -> str:
-        """What the daemon has printed and logged."""
-        return self.log.read_text(errors="replace")
-
-    def lmaps(self, *args: str, stdin: str | bytes = b"", timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-        """Run ``lmaps`` against this daemon."""
-        done = subprocess.run(
-            [BIN / "lmaps", "--config", self.config_file, *args],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            env=self.environment,
-            cwd=self.directory,
-            timeout=timeout,
-            check=False,
-        )
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def data(self, *args: str, **kwargs: Any) -> Any:
-        """What ``lmaps`` prints as JSON; it has to succeed."""
-        done = self.lmaps(*args, "-o", "json", **kwargs)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    @property
-    def endpoint(self) -> str:
-        """The manager's URI."""
-        return f"ipc://{self.directory}/m.sock"
+        super().__init__(directory, units or WEB, *options, workers=workers, **config)
 
     def pid_of(self, name: str) -> int | None:
         """The pid of ``manager`` or ``worker N`` as ``ps`` shows it."""
@@ -143,12 +81,8 @@ class RunningDaemon:
 
     def end(self, number: int = signal.SIGINT) -> int:
         """End the daemon, and whatever a test has made it leave behind; its exit code."""
-        self.process.send_signal(number)
         try:
-            return self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait(10)
+            return super().end(number)
         finally:
             for pid in self.everything():
                 os.kill(pid, signal.SIGKILL)

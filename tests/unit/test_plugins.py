@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from lmaps.core import strict_yaml
-from lmaps.core.handlers import State, UnitHandler
-from lmaps.core.schema import Schema, lint
+from lmaps.core.handlers import State
 from lmaps.core.units import parse_unit
 from lmaps.errors import UnitUnusable
 from lmaps.plugins import find_handlers
 from lmaps.plugins.ansible_playbook.names import RESERVED, is_usable
 from lmaps.plugins.ansible_playbook.variables import ClientText, mark, variables_file
+from lmaps.testing import check_contract
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HANDLERS = find_handlers([str(EXAMPLES / "handlers")])
@@ -31,15 +31,8 @@ def state(unit, given):
 
 @pytest.mark.parametrize("name", list(HANDLERS.found))
 def test_the_contract(name):
-    handler = HANDLERS.get(name)
-    assert issubclass(handler, UnitHandler)
-    assert handler.type == name
-    assert (handler.__doc__ or "").strip().endswith(".")
-    assert handler.preview in ("none", "partial", "full")
-    assert lint(handler.args_schema) == []
-    assert Schema(handler.args_schema).findings({"unknown": 1}), "args have to be closed"
-    assert handler.is_pure_python() or handler.program is not UnitHandler.program
-    assert handler.describe() == json.loads(json.dumps(handler.describe()))
+    check_contract(HANDLERS.get(name))
+    assert HANDLERS.get(name).type == name
 
 
 def test_what_is_shipped():

@@ -12,6 +12,9 @@ from lmaps.core.differences import MISSING, Difference
 if TYPE_CHECKING:
     from lmaps.core.messages import Reply
 
+WIDEST_ID = 40
+"""Characters of IDs that are aligned."""
+
 
 def tell_dry_run(session: Session, reply: "Reply") -> NoReturn:
     """Show what would change; exit code 1 if anything would."""
@@ -23,16 +26,22 @@ def tell_dry_run(session: Session, reply: "Reply") -> NoReturn:
 def tell_diff(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Show rows of a diff."""
     patch = [each for row in rows for each in _operations(row)]
-    session.data(patch, Table((), [(line,) for row in rows for line in diff_lines(row)]), [row["id"] for row in rows])
+    session.data(patch, Table((), [(line,) for line in all_lines(rows)]), [row["id"] for row in rows])
 
 
-def diff_lines(row: dict[str, Any]) -> Iterator[str]:
+def all_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The lines of several rows, what differs in one column."""
+    width = max((len(row["short"]) for row in rows), default=0)
+    return [line for row in rows for line in diff_lines(row, min(width, WIDEST_ID))]
+
+
+def diff_lines(row: dict[str, Any], width: int = 0) -> Iterator[str]:
     """``+ www.example.org  port=8080 tls=false``, ``~ www.example.org  tls: true -> false``, a line a path.
 
     The value that is the ID already is left out.
     """
     found = [Difference.from_json(each) for each in row["differences"]]
-    lead = f"{row['sign']} {row['short']}  "
+    lead = f"{row['sign']} {row['short']:<{width}}  "
     if row["sign"] != "~":
         values = [(_name(each), each.after if row["sign"] == "+" else each.before) for each in found]
         told = [f"{name}={short(value)}" for name, value in values if str(value) != row["id"]]

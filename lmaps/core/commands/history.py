@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmaps.core.commands.diffs import diff_lines, signs, tell_diff, tell_dry_run
+from lmaps.core.commands.diffs import all_lines, signs, tell_diff, tell_dry_run
 from lmaps.core.commands.output import Table, revision, short
 from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
 from lmaps.core.commands.watching import Run, and_apply, apply_options, asked
@@ -128,7 +128,7 @@ def _row(session: Session, row: dict[str, Any], name: str | None) -> Sequence[An
 def _with_diff(session: Session, row: dict[str, Any]) -> list[str]:
     cells = [row["kind"], row["unit"], *_row(session, row, row["unit"])[2:5], row["message"]]
     head = "  ".join(str(cell) for cell in [revision(row["revision"]), *cells] if cell)
-    return [head, *(f"  {line}" for each in row["diff"] for line in diff_lines(each))]
+    return [head, *(f"  {line}" for line in all_lines(row["diff"]))]
 
 
 @command(

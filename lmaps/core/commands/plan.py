@@ -2,7 +2,7 @@
 
 import click
 
-from lmaps.core.commands.diffs import diff_lines
+from lmaps.core.commands.diffs import all_lines
 from lmaps.core.commands.inputs import read_documents
 from lmaps.core.commands.instances import files_option, send_documents
 from lmaps.core.commands.output import Table, revision
@@ -29,7 +29,7 @@ def plan(session: Session, unit: str | None, unit_option: str | None, files: tup
     given = read_documents(files) if files else []
     reply = send_documents(given, lambda documents: session.call("plan", unit=name, instances=documents))
     rows = reply.extra["diff"]
-    table = Table((), [(line,) for row in rows for line in diff_lines(row)])
+    table = Table((), [(line,) for line in all_lines(rows)])
     session.data(reply.extra, table, [row["id"] for row in rows])
     session.words(reply.message)
     raise click.exceptions.Exit(reply.level)

@@ -1,0 +1,211 @@
+"""For whoever writes a handler: run it as lMaPS runs it, check that it keeps the contract, try it in a real daemon.
+
+As a pytest plugin (``pytest_plugins = ["lmaps.testing"]``) it has two fixtures: ``run_handler`` and ``lmaps_daemon``.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmaps.core import strict_yaml
+from lmaps.core.client import Client
+from lmaps.core.execute import Line, Process, set_subreaper
+from lmaps.core.handlers import State, UnitHandler
+from lmaps.core.schema import Schema, lint
+from lmaps.core.units import Unit, parse_unit
+from lmaps.plugins.run import as_program
+
+WITHIN = 60.0
+"""Seconds that a handler, or a daemon's start, may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a handler: exit code, whether that means success, counts, what it printed, and its events."""
+
+    rc: int
+    succeeded: bool
+    summary: dict[str, int]
+    output: str
+    events: tuple[dict[str, Any], ...] = ()
+
+
+def make_unit(text: str, directory: Path) -> Unit:
+    """The unit in ``text`` (YAML), as if its file lay in ``directory``; raises with what is wrong with it."""
+    return parse_unit(strict_yaml.load(text, file=str(directory / "unit.yaml"))[0])
+
+
+def run(handler: type[UnitHandler], unit: Unit, instances: Sequence[dict[str, Any]], *, plan: bool = False) -> Ran:
+    """Run ``handler`` with these instances of ``unit``, as a worker does it; with ``plan`` in its check mode."""
+    state = State(unit, 1, list(instances), [unit.complete(document) for document in instances])
+    made = handler(context=unit)
+    lines: list[Line] = []
+    set_subreaper()
+    with tempfile.TemporaryDirectory(prefix="lmaps-") as name:
+        folder = Path(name)
+        if handler.is_pure_python():
+            source = Path(sys.modules[handler.__module__].__file__ or "").parent
+            program = as_program(unit, state, folder, [str(source)], "show" if plan else "apply")
+        else:
+            program = made.plan(state, folder) if plan else made.program(state, folder)
+        process = Process(program, folder, lines.append)
+        deadline = time.monotonic() + WITHIN
+        while process.outcome is None:
+            if time.monotonic() > deadline:
+                process.stop(grace=0)
+            select.select(process.fds(), [], [], 0.1)
+            process.turn()
+    events = tuple(line.event for line in lines if line.event is not None)
+    return Ran(
+        process.outcome.rc,
+        process.outcome.rc in program.success and not process.outcome.stopped,
+        made.summary(process.outcome, list(events), program),
+        "".join(f"{line.text}\n" for line in lines if line.text),
+        events,
+    )
+
+
+def check_contract(handler: type[UnitHandler]) -> None:
+    """Raise AssertionError with what keeps a class from being a good handler."""
+    assert issubclass(handler, UnitHandler), f"{handler.__name__} is no subclass of UnitHandler"
+    assert isinstance(getattr(handler, "type", None), str), f"{handler.__name__} has no type"
+    assert (handler.__doc__ or "").strip().partition("\n")[0].endswith("."), "its docstring begins with no sentence"
+    assert handler.preview in ("none", "partial", "full"), f"its preview is {handler.preview!r}"
+    assert lint(handler.args_schema) == [], f"its args_schema has faults: {lint(handler.args_schema)}"
+    assert Schema(handler.args_schema).findings({"not an argument": 1}), (
+        "its args_schema takes arguments it does not know"
+    )
+    program, pure = handler.program is not UnitHandler.program, handler.is_pure_python()
+    assert program != pure, "it has to say what to run (program), or to apply by itself (apply): one of them"
+    shows = handler.show is not UnitHandler.show if pure else handler.plan is not UnitHandler.plan
+    assert shows == (handler.preview != "none"), "its preview and its check mode (show, plan) do not go together"
+    assert handler.describe() == json.loads(json.dumps(handler.describe())), "it cannot be described as JSON"
+
+
+class TemporaryDaemon:
+    """A real ``lmapsd`` with a directory, units, and a home of its own; `end` leaves nothing running."""
+
+    def __init__(self, directory: Path, units: str, *options: str, **config: Any) -> None:
+        self.directory = directory
+        self.config_file = directory / "lmaps.yaml"
+        self.unit_dir = directory / "units"
+        self.unit_dir.mkdir()
+        for number, text in enumerate(filter(None, units.split("---\n"))):
+            (self.unit_dir / f"unit{number}.yaml").write_text(text)
+        settings = {
+            "rpc": {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"},
+            "db": "lmaps.db",
+            "unit_dirs": ["units"],
+        }
+        self.config_file.write_text(json.dumps(settings | config))
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("LMAPS_", "XDG_"))
+        } | {"HOME": str(directory)}
+        self.log = directory / "log"
+        self.start(*options)
+
+    def start(self, *options: str) -> None:
+        """Start the daemon, again if it has ended."""
+        self.log.unlink(missing_ok=True)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(  # noqa: S603 (our own program)
+                [_program("lmapsd"), "--config", self.config_file, *options],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                cwd=self.directory,
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until the daemon has said that it is ready; AssertionError with what it said if it ends instead."""
+        deadline = time.monotonic() + WITHIN
+        while "lmapsd: ready" not in self.output():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.output()
+            os.sched_yield()
+
+    def output(self) -> str:
+        """What the daemon has printed and logged."""
+        return self.log.read_text(errors="replace")
+
+    def lmaps(
+        self, *args: str, stdin: str | bytes = b"", timeout: float = WITHIN
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run ``lmaps`` against this daemon."""
+        done = subprocess.run(  # noqa: S603 (our own program)
+            [_program("lmaps"), "--config", self.config_file, *args],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            env=self.environment,
+            cwd=self.directory,
+            timeout=timeout,
+            check=False,
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def data(self, *args: str, **kwargs: Any) -> Any:
+        """What ``lmaps`` prints as JSON; it has to succeed."""
+        done = self.lmaps(*args, "-o", "json", **kwargs)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @property
+    def endpoint(self) -> str:
+        """The manager's URI."""
+        return f"ipc://{self.directory}/m.sock"
+
+    def client(self, timeout: float = 30.0) -> Client:
+        """A client of this daemon."""
+        return Client(self.endpoint, timeout)
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        """End the daemon; its exit code."""
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(10)
+
+
+def _program(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+@pytest.fixture
+def run_handler(tmp_path: Path) -> Callable[..., Ran]:
+    """Run a handler: ``run_handler(Handler, unit_text, instances, plan=False)`` gives what came of it, a `Ran`."""
+
+    def made(handler: type[UnitHandler], unit: str, instances: Sequence[dict[str, Any]], **options: bool) -> Ran:
+        return run(handler, make_unit(unit, tmp_path), instances, **options)
+
+    return made
+
+
+@pytest.fixture
+def lmaps_daemon() -> Iterator[Callable[..., TemporaryDaemon]]:
+    """Start real daemons: ``lmaps_daemon(units_text, plugin_dirs=[...])``; each key is one of the configuration."""
+    with tempfile.TemporaryDirectory(prefix="lm", dir="/tmp") as name:
+        started: list[TemporaryDaemon] = []
+
+        def start(units: str, **config: Any) -> TemporaryDaemon:
+            directory = Path(name) / str(len(started))
+            directory.mkdir()
+            started.append(TemporaryDaemon(directory, units, **config))
+            started[-1].wait_ready()
+            return started[-1]
+
+        yield start
+        for daemon in started:
+            daemon.end()

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from lmaps.core import shell
+from lmaps.core.commands import watching
 from lmaps.core.commands.session import Session
 from lmaps.core.messages import Reply
 from tests.unit.test_commands import JOB, StandIn
@@ -104,3 +105,34 @@ def test_a_job_as_lines():
     assert code == 0
     assert "state:       succeeded\n" in out
     assert "summary:     ok 3, changed 2, failed 0, unknown 0\n" in out
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_a_line_says_how_far_it_is():
+    events = [
+        {"event": "playbook_on_play_start", "tasks": 2},
+        {"event": "playbook_on_task_start"},
+        {"event": "runner_on_ok", "host": "a"},
+    ]
+
+    class Playing(StandIn):
+        def ask(self, request):
+            after = request.args["after"]
+            lines = (
+                [{"number": after + 1, "stream": "event", "text": "TASK [x]", "event": events[after]}]
+                if after < 3
+                else []
+            )
+            job = JOB if after == 3 else JOB | {"state": "running", "over": False}
+            return Reply("", extra={"lines": lines, "job": job, "more": False})
+
+    session = Session(client=Playing(), stdout=io.StringIO(), stderr=Terminal())
+    progress = watching.watch(session, 1)
+    said = session.stderr.getvalue()
+    assert progress["state"] == "succeeded"
+    assert "\r\x1b[2K      task 1 of 2, 1 host, " in said
+    assert said.endswith("\r\x1b[2K")

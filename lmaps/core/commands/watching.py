@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from lmaps.core.commands.output import revision
+from lmaps.core.commands.progress import EVERY_MS, Progress
 from lmaps.core.commands.session import Session, Write
 from lmaps.core.times import age, format_duration, in_seconds, seconds_between
 from lmaps.errors import HandlerFailed, JobStopped, UsageError
@@ -124,13 +125,17 @@ def watch(session: Session, number: int) -> dict[str, Any]:
     Ctrl-C says how to come back, exit code 130; a second one soon after it cancels the job.
     """
     ended: dict[str, Any] = {}
+    progress = Progress(session)
     try:
-        for batch, job in follow(session, number):
+        for batch, job in follow(session, number, most_ms=EVERY_MS if progress.shown else WAIT_MS):
+            progress.clear()
             for line in batch:
+                progress.hear(line)
                 if line["text"]:
                     session.words(f"{line['number']:>4}  {line['text']}")
             if job["state"] in ENDED and not job["over"] and ended.get("state") != job["state"]:
                 session.words(_unconfirmed(job))
+            progress.draw(job)
             ended = job
     except KeyboardInterrupt:
         _detach(session, number)
@@ -161,11 +166,15 @@ def _interrupted_within(seconds: float) -> bool:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def follow(session: Session, number: int, after: int = 0) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
+def follow(
+    session: Session, number: int, after: int = 0, most_ms: int = WAIT_MS
+) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
     """The lines of a job after ``after`` as they come, with the job as it is then, until it has ended."""
     state = "queued"
     while True:
-        extra = session.call("lines", job=number, after=after, wait_ms=wait_ms(session), state=state).extra
+        extra = session.call(
+            "lines", job=number, after=after, wait_ms=min(most_ms, wait_ms(session)), state=state
+        ).extra
         lines: list[dict[str, Any]] = extra["lines"]
         state = extra["job"]["state"]
         yield lines, extra["job"]

@@ -49,7 +49,14 @@ class CallbackModule(CallbackBase):
         return "; ".join(dict.fromkeys(part for part in parts if part))
 
     def v2_playbook_on_play_start(self, play):
-        self._tell("playbook_on_play_start", f"PLAY [{play.get_name()}]", play=play.get_name())
+        tasks = sum(self._count(block) for block in play.compile())
+        self._tell("playbook_on_play_start", f"PLAY [{play.get_name()}]", play=play.get_name(), tasks=tasks)
+
+    def _count(self, part):
+        """The tasks in a block, those of its blocks too; not those that a condition or an include decides on later."""
+        if hasattr(part, "block"):
+            return sum(self._count(below) for below in part.block)
+        return int(part.action not in ("meta", "ansible.builtin.meta", "ansible.legacy.meta"))
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._tell("playbook_on_task_start", f"TASK [{task.get_name()}]", task=task.get_name())

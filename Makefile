@@ -24,7 +24,7 @@ test: setup      ## all tests
 test-tools: setup ## the example handlers with the real Salt (SALT_CALL=...) and Puppet, where they are installed
 	$(BIN)/pytest -q -m tools tests/integration/test_tools.py
 
-unit-others: setup ## the unit floor on the other Pythons that are found
+unit-others: setup ## the unit floor and Ansible on the other Pythons that are found
 	scripts/unit-others $(OTHER_PYTHONS)
 
 lint: setup      ## format and lint

@@ -51,7 +51,7 @@ ANSWERS = {
     "reload": Reply("reloaded 1 unit, 0 changed", extra={"units": ["web"], "changed": []}),
     "discover": Reply("schema", extra={"verbs": {}}),
     "unit_check": Reply("1 error, 0 warnings", level=1, extra={"units": [], "warnings": []}, errors=(Finding("bad", ("meta",), file="f", line=1, column=2),)),
-    "status": Reply("", extra={"version": "1", "pid": 2, "supervisor": 1, "uptime": 3.0, "db": "/db", "revision": 4, "endpoints": ["ipc:///s"], "workers": [{"slot": 1, "pid": 3, "state": "idle", "job": None}], "queue": 0, "units": [{"unit": "web", "condition": "in sync"}], "errors": []}),
+    "status": Reply("", extra={"version": "1", "pid": 2, "supervisor": 1, "uptime": 3.0, "db": "/db", "revision": 4, "endpoints": ["ipc:///s"], "workers": [{"slot": 1, "pid": 3, "state": "idle", "job": None}], "queue": 0, "units": [{"unit": "web", "revision": 4, "applied": 3, "condition": "in sync"}], "errors": []}),
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
         ("queue", plural(told["queue"], "job")),
     ]
     workers = [(f"worker {worker['slot']}", _worker(worker)) for worker in told["workers"]]
-    units = [(f"unit {unit['unit']}", unit["condition"]) for unit in told["units"]]
+    units = [(f"unit {unit['unit']}", _stands(unit)) for unit in told["units"]]
     lines = aligned([*head, *workers, *units], indent="")
     return [
         *lines,
@@ -37,6 +37,12 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
 
 def _worker(worker: dict[str, Any]) -> str:
     return f"pid {worker['pid']}, " + (f"runs job {worker['job']}" if worker["job"] else worker["state"])
+
+
+def _stands(unit: dict[str, Any]) -> str:
+    """``pending 2, at r9, applied r7``."""
+    known = {"at": revision(unit["revision"]), "applied": revision(unit["applied"])}
+    return ", ".join([unit["condition"], *(f"{name} {number}" for name, number in known.items() if number)])
 
 
 @command("handlers", examples="lmaps handlers\nlmaps handlers -o yaml")

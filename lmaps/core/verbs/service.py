@@ -29,7 +29,15 @@ def status(call: Call) -> Reply:
             for _, slot in sorted(service.slots.items())
         ],
         "queue": len(call.state.queued()),
-        "units": [{"unit": name, "condition": condition(call, name)} for name in service.units.units],
+        "units": [
+            {
+                "unit": name,
+                "revision": call.state.revision_of(name),
+                "applied": call.state.applied_revision(name),
+                "condition": condition(call, name),
+            }
+            for name in service.units.units
+        ],
         "errors": [finding.to_json() for error in service.units.errors for finding in error.errors],
     }
     return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)

@@ -1,6 +1,7 @@
 """What every test has: a home of its own, no way to touch the machine, and real daemons that leave nothing behind."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ def forbid_the_machine(event: str, args: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(forbid_the_machine)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the background ignores it
 
 
 @pytest.fixture(autouse=True)

@@ -142,6 +142,6 @@ class Client:
 def _unknown(key: str | None) -> OutcomeUnknown:
     return OutcomeUnknown(
         "cannot tell whether it was done: sent, and no answer came",
-        hint=f"send it again with the same key: --key {key}" if key else "look before you send it again",
+        hint=f"ask: lmaps request {key}" if key else "look before you send it again",
         extra={"key": key},
     )

@@ -32,6 +32,7 @@ COMMANDS = {
     "confirm": ("jobs:confirm", "Keep what waits for confirmation, or undo it."),
     "wait": ("jobs:wait", "Wait for jobs to end."),
     "cancel": ("jobs:cancel", "End jobs, and all that they started."),
+    "request": ("jobs:request", "Tell what became of a change whose answer was lost."),
     "history": ("history:history", "List changes, newest first."),
     "diff": ("history:diff", "Show how a unit differs between two revisions."),
     "blame": ("history:blame", "Show who gave each value, when and why."),

@@ -177,4 +177,8 @@ class StoredRequest:
 
     key: str
     digest: str
+    verb: str
+    unit: str | None
+    at: str
     answer: str
+    revision: int | None

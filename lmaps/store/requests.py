@@ -1,6 +1,6 @@
 """The table ``request``: what was answered under which key, so that a repeated request happens once."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, exists, insert, select
 
 from lmaps.core import times
 from lmaps.store.models import request
@@ -13,9 +13,15 @@ class RequestTables(Tables):
 
     def request(self, key: str) -> StoredRequest | None:
         """What was answered under this key."""
-        wanted = select(request.c.key, request.c.digest, request.c.answer).where(request.c.key == key)
-        row = self.connection.execute(wanted).one_or_none()
+        row = self.connection.execute(select(request).where(request.c.key == key)).one_or_none()
         return None if row is None else StoredRequest(*row)
+
+    def forget_requests(self, before: str, keep: int) -> None:
+        """Forget what was answered before this time, and all but the newest ``keep``."""
+        oldest = select(request.c.at).order_by(request.c.at.desc()).offset(keep - 1).limit(1)
+        limit = max(before, self.connection.scalar(oldest) or "")
+        if self.connection.scalar(select(exists().where(request.c.at < limit))):
+            self.write(delete(request).where(request.c.at < limit))
 
     def add_request(
         self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None

@@ -274,3 +274,22 @@ def test_a_gigabyte_of_output_is_told_within_its_limits(start_daemon: Start) -> 
     for pid in [daemon.process.pid, *daemon.children()]:
         peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
         assert int(peak.split()[1]) < 200_000, peak
+
+
+def test_what_became_of_a_change_whose_answer_was_lost(start_daemon: Start) -> None:
+    daemon = start_daemon(unit("u", GATED))
+    done = daemon.lmaps("request", "7f3c")
+    assert (done.returncode, "nothing was done under the key 7f3c: it never arrived" in done.stderr) == (4, True)
+    daemon.lmaps("create", "u", "--set", "id=a", "--key", "7f3c")
+    done = daemon.lmaps("request", "7f3c", "-o", "table")
+    assert (done.stdout, done.returncode) == ("done: created a r1\n", 0)
+    again = daemon.lmaps("create", "u", "--set", "id=a", "--key", "7f3c", "-o", "table")
+    assert again.stdout == "created  a  r1\n"
+    other = daemon.lmaps("create", "u", "--set", "id=b", "--key", "7f3c")
+    assert (other.returncode, "the key 7f3c was used for another request" in other.stderr) == (5, True)
+    daemon.lmaps("apply", "u", "--no-wait", "--key", "8888")
+    assert daemon.data("request", "8888")["state"] == "running"
+    (daemon.directory / "gate").touch()
+    waited = daemon.lmaps("request", "8888", "--wait", "-o", "table")
+    assert (waited.returncode, "job 1 succeeded" in waited.stdout) == (0, True)
+    assert daemon.data("request", "8888")["state"] == "done"

@@ -48,7 +48,7 @@ EXPECTED: list[tuple[str, str, int, dict[str, int], list[str]]] = [
     ("files", "succeeded", 0, {"ok": 3, "changed": 2}, ["TASK [copy]", "changed: localhost", "TASK [ask]", "ok: localhost"]),
     ("loop", "succeeded", 0, {"ok": 1, "changed": 0}, ["ok: localhost (one)", "ok: localhost (two)"]),
     ("role", "succeeded", 0, {"ok": 1, "changed": 0}, ["TASK [greet : say]"]),
-    ("failing", "failed", 2, {"failed": 1}, ["failed: localhost: non-zero return code; why"]),
+    ("failing", "failed", 2, {"failed": 1}, ["failed: localhost: ", "non-zero return code", "; why"]),
     ("unreachable", "failed", 4, {"failed": 1}, ["unreachable: "]),
     ("syntax", "failed", 4, {"ok": 0, "failed": 0}, []),
     ("silent", "succeeded", 0, {"ok": 1, "changed": 1}, ["TASK [hidden]", "changed: localhost"]),

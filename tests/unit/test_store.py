@@ -188,6 +188,18 @@ def test_an_answer_is_kept_under_its_key(store):
         assert (state.request("k").digest, state.request("k").answer) == ("digest", "{}")
 
 
+def test_old_answers_are_forgotten_by_age_and_by_number(store):
+    with store.transaction() as state:
+        for number in range(6):
+            state.add_request(f"k{number}", "d", "create", "web", "{}", number)
+            day = f"2026-01-0{number + 1}T00:00:00.000000Z"
+            state.connection.exec_driver_sql("UPDATE request SET at = ? WHERE key = ?", (day, f"k{number}"))
+        state.forget_requests("2026-01-02T00:00:00.000000Z", 100)
+        assert [number for number in range(6) if state.request(f"k{number}")] == [1, 2, 3, 4, 5]
+        state.forget_requests("2020-01-01T00:00:00.000000Z", 3)
+        assert [number for number in range(6) if state.request(f"k{number}")] == [3, 4, 5]
+
+
 def test_files_are_private_and_nobody_opens_them_but_sqlite(tmp_path):
     opened = []
 

@@ -200,6 +200,20 @@ def _wait_for(session: Session, number: int, deadline: float | None) -> dict[str
             return job
 
 
+@command("request", examples="lmaps request 7f3c\nlmaps request 7f3c --wait")
+@click.argument("key", metavar="KEY")
+@click.option("--wait", "waiting", is_flag=True, help="If it has queued a job, watch that to its end.")
+def request(session: Session, key: str, waiting: bool) -> None:
+    """Tell what became of a change whose answer was lost. Exit code 4: nothing was done under this key."""
+    reply = session.call("request", key=key)
+    job = reply.extra["job"]
+    if waiting and job is not None:
+        ended = watch(session, job["job"])
+        session.lines(ended, [outcome(ended)], [str(ended["job"])])
+        raise click.exceptions.Exit(level(ended))
+    session.lines(reply.extra, [reply.message], [key])
+
+
 @command("confirm", examples="lmaps confirm web\nlmaps confirm web --rollback -m 'does not answer'")
 @unit_argument
 @click.option("--rollback", is_flag=True, help="Undo it now.")

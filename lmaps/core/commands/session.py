@@ -68,14 +68,14 @@ class Session:
             self.client = _make_client(self)
         return self.client
 
-    def call(self, verb: str, *, key: str | None = None, **args: Any) -> "Reply":
+    def call(self, verb: str, *, request_key: str | None = None, **args: Any) -> "Reply":
         """Ask the daemon; arguments that are None are left out. Raises what the daemon refuses with."""
         from lmaps.core.messages import Request  # noqa: PLC0415 (help and completion do without)
 
         told = {name: value for name, value in args.items() if value is not None}
         begin = time.monotonic()
         try:
-            reply = self.connect().ask(Request(verb, told, key=key, door="cli"))
+            reply = self.connect().ask(Request(verb, told, key=request_key, door="cli"))
         except UnicodeEncodeError as error:
             raise UsageError(f"cannot {verb}: {_around(error)} is not UTF-8") from error
         if self.verbose:
@@ -284,7 +284,7 @@ class Write:
 
     def send(self, session: Session, verb: str, **args: Any) -> "Reply":
         """Ask for the change."""
-        return session.call(verb, key=self.key, **args, **self.args)
+        return session.call(verb, request_key=self.key, **args, **self.args)
 
     def end(self, *, changed: bool) -> None:
         """End the command with ``--changed-rc``, if something changed."""

@@ -16,6 +16,7 @@ from lmaps.core.verbs import (
     keeping,
     move,
     plan,
+    request,
     service,
     units,
     wait,
@@ -206,6 +207,7 @@ VERBS: dict[str, Verb] = {
         {"unit": _UNIT, "for": {"type": "string", "pattern": "^(applied|confirmed|rev=.+)$"}, "wait_ms": _WAIT},
         ("unit", "for"),
     ),
+    "request": Verb(request.request, "show", {"key": _TEXT}, ("key",)),
     "lines": Verb(
         jobs.lines,
         "show",

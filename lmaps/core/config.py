@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from lmaps.core import strict_yaml
 from lmaps.core.times import parse_duration
 from lmaps.errors import ConfigError, DocumentRefused, Finding, UsageError, ValidationFailed
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+    from lmaps.core import strict_yaml
 
 DIRECTORIES = (".", "~", "~/.config", "/etc", "/etc/lmaps")
 NAMES = ("lmaps.yaml", ".lmaps", ".lmaps.yaml")
@@ -109,7 +110,7 @@ class Config(TypedDict):
     """The configuration with every key filled and every path absolute. ``document`` knows the places of its parts."""
 
     file: str | None
-    document: strict_yaml.Document | None
+    document: "strict_yaml.Document | None"
     rpc: Rpc
     workers: int
     db: str
@@ -203,8 +204,10 @@ def client_settings(config_file: str | None) -> ClientSettings:
         raise _refusal(config_file, document, [_bad_timeout(timeout)]) from error
 
 
-def _read(file: str) -> strict_yaml.Document | None:
+def _read(file: str) -> "strict_yaml.Document | None":
     """The one document in ``file``; None if it is empty."""
+    from lmaps.core import strict_yaml  # noqa: PLC0415 (a client without a configuration does without)
+
     try:
         documents = strict_yaml.load(Path(file).read_bytes(), file=file, events=strict_yaml.UNIT_EVENTS, aliases=True)
     except OSError as error:
@@ -217,7 +220,7 @@ def _read(file: str) -> strict_yaml.Document | None:
 
 
 def _refusal(
-    file: str | None, document: strict_yaml.Document | None, errors: "tuple[Finding, ...] | list[Finding]"
+    file: str | None, document: "strict_yaml.Document | None", errors: "tuple[Finding, ...] | list[Finding]"
 ) -> ConfigError:
     told = [_with_cure(document.locate(finding) if document else finding) for finding in errors]
     return ConfigError(f"cannot use the configuration {file}", errors=told)
@@ -236,7 +239,7 @@ def _bad_timeout(got: Any) -> Finding:
     return Finding(text, ("rpc", "timeout"), got=got, hint="5m")
 
 
-def _complete(filled: dict[str, Any], file: str | None, document: strict_yaml.Document | None) -> Config:
+def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.Document | None") -> Config:
     """``filled`` with paths made absolute and with what depends on user and place."""
     base = _directory(file)
     paths = default_paths(os.getuid(), os.environ)

@@ -88,3 +88,11 @@ def test_many_instances_are_told_by_their_number():
     new = changed(*PROPERTIES, "port", "maximum", to=10)
     [found] = impact(unit_from_definition(new), None, stored(*({"host": f"h{n}"} for n in range(5))))
     assert found.to_json()["message"].endswith("(5 instances: h0, h1, h2 and 2 more)")
+
+
+def test_a_secret_that_the_new_text_does_not_mark_is_not_quoted():
+    new = changed(*PROPERTIES, "password", to={"type": "string", "maxLength": 3})
+    found = impact(unit_from_definition(new), unit_from_definition(OLD), stored({"host": "a", "password": "canary"}))
+    told = [each.to_json() for each in found]
+    assert [(row["impact"], row["path"]) for row in told] == [("breaks", "$.password"), ("secret shown", "$.password")]
+    assert "canary" not in str(told)

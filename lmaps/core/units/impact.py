@@ -47,7 +47,7 @@ class Impact(NamedTuple):
 def impact(unit: Unit, before: Unit | None, stored: Sequence[Stored]) -> list[Impact]:
     """What ``unit`` would do to ``stored``, which were made under ``before`` or older texts; nothing if all stays."""
     secret = _secrets(unit) | (_secrets(before) if before else set())
-    each = [*_broken(unit, stored), *_defaults(unit, stored, secret), *_identities(unit, stored)]
+    each = [*_broken(unit, stored, secret), *_defaults(unit, stored, secret), *_identities(unit, stored)]
     gathered: dict[tuple[str, Path, str], list[str]] = {}
     for kind, finding, [key] in each:
         gathered.setdefault((kind, finding.at, finding.message), []).append(key)
@@ -56,10 +56,15 @@ def impact(unit: Unit, before: Unit | None, stored: Sequence[Stored]) -> list[Im
     return [*found, *_rules(unit, stored), *uncovered]
 
 
-def _broken(unit: Unit, stored: Iterable[Stored]) -> Iterator[Impact]:
+def _broken(unit: Unit, stored: Iterable[Stored], secret: set[str]) -> Iterator[Impact]:
     for one in stored:
         for finding in unit.schema.findings(one.completed)[:1]:
-            yield Impact("breaks", finding, (one.key,))
+            yield Impact("breaks", _discreet(finding, secret), (one.key,))
+
+
+def _discreet(finding: Finding, secret: set[str]) -> Finding:
+    """``finding``, without the value where it was secret: the new text may not know that."""
+    return Finding("the secret does not fit", finding.at) if _dotted(finding.at) in secret else finding
 
 
 def _defaults(unit: Unit, stored: Iterable[Stored], secret: set[str]) -> Iterator[Impact]:
@@ -69,7 +74,7 @@ def _defaults(unit: Unit, stored: Iterable[Stored], secret: set[str]) -> Iterato
             changes = list(differences(one.completed, unit.complete(one.given)))
         except ValidationFailed as refused:
             if not unit.schema.findings(one.completed):
-                yield Impact("breaks when set", refused.errors[0], (one.key,))
+                yield Impact("breaks when set", _discreet(refused.errors[0], secret), (one.key,))
             continue
         yield from (Impact(*_told(change, secret), (one.key,)) for change in changes)
 

@@ -84,11 +84,15 @@ class InstanceTables(Tables):
 
     def definition(self, name: str, digest: str, text: str) -> int:
         """The number of this text of the unit, kept if it is new."""
+        known = self.known_definitions.get((name, digest))
+        if known is not None:
+            return known
         wanted = select(unit.c.id).where(unit.c.name == name, unit.c.digest == digest)
         found = self.connection.scalar(wanted)
         if found is None:
             self.write(insert(unit).values(name=name, digest=digest, definition=text))
             found = self.connection.scalar(wanted)
+        self.known_definitions[name, digest] = int(found or 0)
         return int(found or 0)
 
     def definitions(self, name: str) -> dict[int, str]:

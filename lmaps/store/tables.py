@@ -25,6 +25,7 @@ class Tables:
         self.counters = counters
         self.sealer = sealer
         self.wrote = False
+        self.known_definitions: dict[tuple[str, str], int] = {}
 
     def write(self, statement: Executable, rows: Sequence[dict[str, Any]] | dict[str, Any] | None = None) -> None:
         """Run a writing statement, once or for each of ``rows``."""

@@ -59,6 +59,7 @@ class Transaction(JobTables, RequestTables):
             yield
         finally:
             savepoint.rollback()
+            self.known_definitions.clear()
             self.wrote = wrote
             self.counters.restore(before)
 

@@ -191,6 +191,36 @@ def test_everything_is_killed_at_each_step_and_started_again(start_daemon: Start
     assert daemon.data("units")[0]["condition"] == "in sync"
 
 
+def test_an_interrupted_one_is_undone_and_not_run_again(start_daemon: Start) -> None:
+    """Also where the unit says that interrupted jobs are run once more."""
+    daemon = applied_once(start_daemon(web().replace("handler:\n", "handler:\n  on_interrupt: rerun\n")))
+    (daemon.directory / "hold").touch()
+    job = arm(daemon)
+    until(lambda: (daemon.directory / "state").read_text().count("id") == 2)
+    worker = daemon.pid_of(
+        f"worker {next(row['slot'] for row in daemon.data('status')['workers'] if row['job'] == job)}"
+    )
+    (daemon.directory / "hold").unlink()
+    subprocess.run(["kill", "-KILL", str(worker)], check=True)
+    until(lambda: daemon.data("job", str(job))["over"])
+    until(lambda: all(row["state"] not in ("queued", "running") for row in daemon.data("jobs")))
+    assert (host(daemon), daemon.data("job", str(job))["confirmation"]) == ("a", "undone")
+    assert [row["repeats"] for row in daemon.data("jobs")] == [None, None, None]
+
+
+def test_a_unit_that_goes_away_while_it_is_probed_spares_the_manager(start_daemon: Start) -> None:
+    daemon = applied_once(start_daemon(web("exit 1")))
+    job = arm(daemon, "1h")
+    until(lambda: "probe failed" in daemon.lmaps("logs", str(job)).stdout, within=30)
+    manager = daemon.pid_of("manager")
+    (daemon.unit_dir / "unit0.yaml").unlink()
+    daemon.lmaps("reload")
+    start = float(Path("/proc/uptime").read_text().split()[0])
+    until(lambda: float(Path("/proc/uptime").read_text().split()[0]) > start + 6)
+    assert daemon.pid_of("manager") == manager
+    assert daemon.data("job", str(job))["confirmation"] == "waiting"
+
+
 def test_a_deadline_that_passed_while_nothing_ran_is_seen_to_at_the_start(daemon: RunningDaemon) -> None:
     job = arm(daemon, "2s")
     waiting(daemon, job)

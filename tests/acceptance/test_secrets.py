@@ -63,6 +63,7 @@ def test_no_output_has_a_secret(daemon: RunningDaemon) -> None:
         "~ a  password: (secret) -> (changed)\n     keys.0.pin: (secret) -> (changed)\n"
     )
     run("diff", "db", "r1", "r2", "-o", "json", code=1)
+    assert "password: (secret) -> (changed)" in run("diff", "db", "r2", "r1", "-o", "table", code=1)
     run("history", "db", "--diff", "-o", "table")
     run("history", "db", "--diff", "-o", "json")
     run("blame", "db", "-o", "table")

@@ -63,7 +63,7 @@ class Confirmations:
         known, self._waiting = self._waiting, {}
         for job in waiting:
             each = self._waiting[job.id] = known.get(job.id) or Waiting(now + left(job))
-            if each.probed_at == math.inf and not each.passes and job.state in ENDED and self._probe(job):
+            if each.probed_at == math.inf and not each.passes and job.state in ENDED and self._has_probe(job):
                 each.probed_at = now
 
     def turn(self, store: Store, *, moved: bool) -> None:
@@ -96,10 +96,11 @@ class Confirmations:
             undo(self.service, state, job, timer(job, f"job {job.id} was not confirmed"))
         elif each.probed_at <= now:
             each.probed_at = math.inf
-            unit = self.service.units.units[job.unit]
-            self._run_task("probe", [job.unit, unit.digest], {}, partial(self._probed, number))
+            if self._has_probe(job):
+                digest = self.service.units.units[job.unit].digest
+                self._run_task("probe", [job.unit, digest], {}, partial(self._probed, number))
 
-    def _probe(self, job: Job) -> bool:
+    def _has_probe(self, job: Job) -> bool:
         unit = self.service.units.units.get(job.unit)
         return unit is not None and bool(unit.probe)
 

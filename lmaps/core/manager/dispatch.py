@@ -211,11 +211,16 @@ class Dispatcher:
                 self.say(slot.identity, Stop(slot.token))
 
     def _interrupt(self, state: Transaction, job: Job) -> None:
-        """Its process is gone. If the unit says so it is run once more, else people decide."""
+        """Its process is gone. If the unit says so it is run once more, else people decide.
+
+        A job that was to be confirmed, or that took one back, is seen to by its confirmation alone.
+        """
+        self._to_stop.discard(job.id)
         self.moved.update(state.end_job(job.id, state="interrupted", error=LOST))
         confirm.ended(self.service, state, job.id)
         unit = self.service.units.units.get(job.unit)
-        if unit is not None and unit.reruns and job.repeats is None and job.kind == "apply":
+        plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
+        if unit is not None and unit.reruns and plain:
             why = Why(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
             state.add_job(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
             self._look = True

@@ -9,7 +9,7 @@ from typing import Any
 from lmaps.core import strict_json, times
 from lmaps.core.differences import MISSING, Path, differences, look_up, pointer, same
 from lmaps.core.messages import Reply
-from lmaps.core.units import Unit, property_rows, short_id
+from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs.call import Answer, Call
 from lmaps.core.words import plural
 from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
@@ -165,21 +165,25 @@ def _check_unique(call: Call, unit: Unit, path: Path, edits: Sequence[Edit]) -> 
 
 
 def _quoted(unit: Unit, path: Path, value: Any) -> str:
-    hidden = any(row.get("secret") and row["path"] == ".".join(map(str, path)) for row in property_rows(unit))
-    return "the same secret" if hidden else strict_json.encode(value)
+    document = value
+    for key in reversed(path):
+        document = {key: document}
+    return "the same secret" if unit.secrets.paths(document) else strict_json.encode(value)
 
 
 def diff_of(call: Call, unit: str, older: int, newer: int) -> list[dict[str, Any]]:
     """How a unit's instances differ between two revisions, in either order; 0 is before all changes."""
-    if older == newer:
-        return []
     if older > newer:
-        return [_turned(row) for row in diff_of(call, unit, newer, older)]
+        back = (each.with_ends(each.after, each.before) for each in _between(call, unit, newer, older))
+        return diff_rows(call, unit, back)
+    return diff_rows(call, unit, _between(call, unit, older, newer))
+
+
+def _between(call: Call, unit: str, older: int, newer: int) -> Iterable[Change]:
     if older == 0:
-        there = call.state.state_at(unit, newer)
-        come = (Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
-        return diff_rows(call, unit, come)
-    return diff_rows(call, unit, call.state.between(unit, older, newer))
+        there = call.state.state_at(unit, newer) if newer else []
+        return (Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
+    return call.state.between(unit, older, newer)
 
 
 def diff_rows(call: Call, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
@@ -200,12 +204,3 @@ def signed(change: Change) -> dict[str, Any]:
     sign = "+" if change.before is None else "-" if change.after is None else "~"
     key = next(each.key for each in (change.after, change.before) if each)
     return {"sign": sign, "id": key, "short": short_id(key)}
-
-
-def _turned(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a diff the other way round."""
-    back = []
-    for each in row["differences"]:
-        names = {"before": "after", "after": "before"}
-        back.append({names.get(name, name): value for name, value in each.items()})
-    return row | {"sign": {"+": "-", "-": "+"}.get(row["sign"], row["sign"]), "differences": back}

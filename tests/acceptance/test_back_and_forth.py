@@ -80,6 +80,11 @@ def test_the_session_back_and_forth(daemon: RunningDaemon, told: Callable[..., t
     assert daemon.lmaps("export", "--yaml").stdout == exported.stdout
 
 
+def test_a_value_that_only_looks_like_the_id_is_shown(daemon: RunningDaemon) -> None:
+    daemon.lmaps("create", "web", "--set", "host=80")
+    assert daemon.lmaps("plan", "web", "-o", "table").stdout == "+ 80  port=80 tls=false\n"
+
+
 def test_a_json_patch_for_programs(daemon: RunningDaemon) -> None:
     daemon.lmaps("create", "web", "--set", "host=a")
     daemon.lmaps("set", "web", "a", "--set", "port=81")

@@ -38,13 +38,13 @@ def all_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 def diff_lines(row: dict[str, Any], width: int = 0) -> Iterator[str]:
     """``+ www.example.org  port=8080 tls=false``, ``~ www.example.org  tls: true -> false``, a line a path.
 
-    The value that is the ID already is left out.
+    The property that has the ID is left out.
     """
     found = [Difference.from_json(each) for each in row["differences"]]
     lead = f"{row['sign']} {row['short']:<{width}}  "
     if row["sign"] != "~":
-        values = [(_name(each), each.after if row["sign"] == "+" else each.before) for each in found]
-        told = [f"{name}={short(value)}" for name, value in values if str(value) != row["id"]]
+        others = [each for each in found if each.path != (row["named_by"],)]
+        told = [f"{_name(each)}={short(each.after if row['sign'] == '+' else each.before)}" for each in others]
         yield (lead + " ".join(told)).rstrip()
         return
     for number, each in enumerate(found):

@@ -187,15 +187,18 @@ def _between(call: Call, unit: str, older: int, newer: int) -> Iterable[Change]:
 
 
 def diff_rows(call: Call, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
-    """Changes as rows: ``sign`` (``+`` comes, ``-`` goes, ``~`` changes), ``id``, and every path that differs."""
-    secrets = call.for_unit(unit).kept_unit.secrets
+    """Changes as rows: ``sign`` (``+`` comes, ``-`` goes, ``~`` changes), ``id``, and every path that differs.
+
+    ``named_by`` is the property that has the ID, null where content is the ID.
+    """
+    kept = call.for_unit(unit).kept_unit
     rows = []
     for each in changes:
         before = json.loads(each.before.completed) if each.before else {}
         after = json.loads(each.after.completed) if each.after else {}
-        found = [one.to_json() for one in secrets.differences(differences(before, after), before, after)]
+        found = [one.to_json() for one in kept.secrets.differences(differences(before, after), before, after)]
         if found or (each.before is None) != (each.after is None):
-            rows.append(signed(each) | {"differences": found})
+            rows.append(signed(each) | {"named_by": kept.primary_key, "differences": found})
     return rows
 
 

@@ -28,6 +28,8 @@ from lmaps.plugins.run import as_program
 
 WITHIN = 60.0
 """Seconds that a handler, or a daemon's start, may take."""
+POLL_EVERY = 0.005
+"""Seconds between two looks at what is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class TemporaryDaemon:
         deadline = time.monotonic() + WITHIN
         while "lmapsd: ready" not in self.output():
             assert self.process.poll() is None and time.monotonic() < deadline, self.output()
-            os.sched_yield()
+            select.select([], [], [], POLL_EVERY)
 
     def output(self) -> str:
         """What the daemon has printed and logged."""

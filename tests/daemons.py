@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import zmq
 
-from lmaps.testing import TemporaryDaemon
+from lmaps.testing import POLL_EVERY, TemporaryDaemon
 
 BIN = Path(sys.executable).parent
 
@@ -33,7 +34,7 @@ def until(condition: Callable[[], Any], within: float = 20.0) -> Any:
     deadline = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < deadline, "what was waited for has not come"
-        os.sched_yield()
+        select.select([], [], [], POLL_EVERY)
     return found
 
 

@@ -31,11 +31,15 @@ BACKLOG = 128
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The process at the other end, as the socket proves it; None where it is not known."""
+    """Who is at the other end, as the socket proves it; None where it is not known.
+
+    Over ipc it is a process, over tcp the fingerprint of a key.
+    """
 
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

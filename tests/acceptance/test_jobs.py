@@ -227,7 +227,7 @@ def test_an_interrupted_job_is_run_once_more_if_the_unit_says_so(start_daemon: S
 def test_ctrl_c_twice_cancels(start_daemon: Start) -> None:
     """On a terminal: the first says how to come back, the second one cancels."""
     daemon = start_daemon(unit("slow", GATED))
-    command = f"{BIN}/lmaps --config {daemon.config_file} apply slow"
+    command = f"exec {BIN}/lmaps --config {daemon.config_file} apply slow"
     terminal = subprocess.Popen(
         ["script", "-qec", command, "/dev/null"],
         stdin=subprocess.PIPE,

@@ -24,7 +24,7 @@ def rounds() -> Callable[[int, int], int]:
 @pytest.fixture
 def seed() -> int:
     """What makes this run random; printed with a failure."""
-    chosen = int(os.environ.get("LMAPS_SEED") or random.randrange(2**32))
+    chosen = int(os.environ.get("LMAPS_SEED") or random.SystemRandom().randrange(2**32))
     print(f"seed {chosen}: repeat with LMAPS_SEED={chosen}")
     return chosen
 

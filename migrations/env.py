@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from lmaps.core.failpoints import failpoint
 from lmaps.store.models import metadata
 
 config = context.config
@@ -15,6 +16,7 @@ def run(connection):
         target_metadata=metadata,
         render_as_batch=True,
         transaction_per_migration=False,
+        on_version_apply=lambda **_: failpoint("migrate.step"),
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -12,6 +12,7 @@ import click
 
 from lmaps.core.commands import output
 from lmaps.core.commands.session import Session, global_options
+from lmaps.core.failpoints import set_up_failpoints
 from lmaps.errors import Finding, LmapsError
 
 COMMANDS = {
@@ -170,6 +171,7 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
     """Run ``lmaps``: the process ends with the exit code of what was asked for."""
     session = session or Session()
     try:
+        set_up_failpoints(os.environ)
         code = get_parser().main(args, prog_name="lmaps", standalone_mode=False, obj=session)
     except LmapsError as error:
         code = _tell(session, error)

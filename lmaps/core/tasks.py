@@ -14,6 +14,7 @@ from typing import Any
 
 from lmaps.core.config import Config
 from lmaps.core.execute import GRACE, Line, Outcome, Process, Program
+from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.messages import Result
 from lmaps.core.schema import scrubber
@@ -75,7 +76,9 @@ class Execution:
         self._events: list[dict[str, Any]] = []
         self._scrub = scrubber(secrets)
         self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
+        failpoint("worker.before_spawn")
         self._process = Process(program, folder, self._take)
+        failpoint("worker.after_spawn")
 
     def _take(self, line: Line) -> None:
         event = None if line.event is None else json.loads(self._scrub(json.dumps(line.event)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmaps.core.config import Config
 from lmaps.core.execute import Line, set_subreaper
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, Stop
 from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
@@ -142,6 +143,7 @@ class Worker:
         if self._token is not None:
             self.log.error("a task was refused: another one runs")
             return
+        failpoint("worker.got")
         self._token, self._first, self._sent = run.token, 1, 0
         self._pending.clear()
         try:
@@ -159,6 +161,7 @@ class Worker:
 
     def emit(self, line: Line) -> None:
         """Take a line of what runs, to be told to the manager."""
+        failpoint("worker.mid_run")
         self._pending.append(line)
 
     def _see_to_execution(self) -> None:
@@ -168,6 +171,7 @@ class Worker:
         execution.turn()
         if execution.outcome is not None and self._token is not None:
             self._execution = None
+            failpoint("worker.after_exit")
             self._end(execution.result(self._token, execution.outcome))
 
     def _finish_now(self, execution: Execution) -> None:
@@ -191,4 +195,6 @@ class Worker:
 
     def _say_result(self) -> None:
         if self._result is not None:
+            failpoint("worker.before_send")
             self._link.send(self._result)
+            failpoint("worker.after_send")

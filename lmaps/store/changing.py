@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, func, insert, or_, select
 
 from lmaps.core import times
+from lmaps.core.failpoints import failpoint
 from lmaps.store.history import NEWEST, HistoryTables, net
 from lmaps.store.models import change, changeset, document, horizon, instance
 from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Why
@@ -167,6 +168,7 @@ class ChangingTables(HistoryTables):
         if not changes:
             return []
         kept = self._kept(changes)
+        failpoint("change.mid")
         self.write(insert(change), [_row(each) for each in kept])
         self.remove([each.instance_id for each in kept if each.before is not None])
         self.add(

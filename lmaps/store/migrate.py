@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from lmaps.core import times
+from lmaps.core.failpoints import failpoint
 from lmaps.errors import StateUnusable
 from lmaps.store.engine import copy_database, make_engine
 
@@ -75,6 +76,7 @@ def _current(connection: Connection) -> str | None:
 def _backup(connection: Connection, path: str, revision: str) -> None:
     target = f"{path}.{revision}.{times.now().replace(':', '')}.backup"
     copy_database(connection, target)
+    failpoint("migrate.backup")
     log.info("before the upgrade the database was copied to %s", target)
 
 

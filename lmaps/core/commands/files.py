@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from lmaps.core.failpoints import failpoint
 from lmaps.errors import UsageError
 
 
@@ -19,7 +20,9 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
+        failpoint("export.before_rename")
         aside.rename(path)
+        failpoint("export.after_rename")
         _sync_directory(path.parent)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error

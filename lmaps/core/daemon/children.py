@@ -20,6 +20,7 @@ from setproctitle import setproctitle
 
 from lmaps.core.config import Log
 from lmaps.core.daemon.report import tell
+from lmaps.core.failpoints import failpoint
 from lmaps.core.logs import set_up_logging
 from lmaps.core.signals import forget_signals, held_back
 from lmaps.errors import LmapsError
@@ -91,6 +92,7 @@ def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 (names are enough)
     if threads != 1:
         raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
+    failpoint("supervisor.before_fork")
     ours, theirs = _context.Pipe()
     os.set_blocking(ours.fileno(), False)
     process = _context.Process(target=_live, args=(name, role, theirs, os.getpid(), log), name=name)
@@ -98,6 +100,7 @@ def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
     with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
         process.start()
     theirs.close()
+    failpoint("supervisor.after_fork")
     return Child(name, process, os.pidfd_open(process.pid or 0), ours, time.monotonic())
 
 

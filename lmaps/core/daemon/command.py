@@ -13,6 +13,7 @@ from lmaps.core.daemon.check import check
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import say, tell
 from lmaps.core.daemon.supervisor import Daemon
+from lmaps.core.failpoints import set_up_failpoints
 from lmaps.core.logs import set_up_logging
 from lmaps.core.times import parse_duration
 from lmaps.core.transport import ipc_path
@@ -92,6 +93,7 @@ def _restore(backup: str, db: Path) -> int:
 def start(arguments: Sequence[str] | None = None) -> int:
     """Run lmapsd with ``arguments`` (default: the command line's); the exit code. Errors are told, none is raised."""
     try:
+        set_up_failpoints(os.environ)
         code: int = command.main(arguments, prog_name="lmapsd", standalone_mode=False)
     except LmapsError as error:
         tell(error)

@@ -25,6 +25,7 @@ from lmaps.core.daemon.report import notify, say
 from lmaps.core.daemon.roles import Roles
 from lmaps.core.daemon.slots import Slot
 from lmaps.core.execute import Outcome, reap_orphans, set_subreaper
+from lmaps.core.failpoints import failpoint
 from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.times import format_duration
 from lmaps.core.transport import ipc_path
@@ -201,7 +202,9 @@ class Daemon:
     def _mourn(self, slot: Slot, child: Child) -> None:
         """A child has ended: end what it has left, and see whether and when the next one starts."""
         code = slot.clear(child)
+        failpoint("supervisor.reaped")
         if slot is not self.manager:
+            failpoint("supervisor.before_sweep")
             sweep_slot(self._jobs / str(slot.number))
         if self._step > Step.DRAIN:
             return
@@ -220,6 +223,7 @@ class Daemon:
     def _enter(self, step: Step) -> None:
         """Begin a step of the end."""
         if self._step is Step.SERVE:
+            failpoint("supervisor.stopping")
             notify("STOPPING=1")
         self._step = step
         now = time.monotonic()

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from lmaps.core import times
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Result
 from lmaps.core.verbs import Service
 from lmaps.core.verbs.confirm import keep, left, timer, undo
@@ -93,10 +94,12 @@ class Confirmations:
         if each.passes >= PASSES:
             keep(self.service, state, job)
         elif each.due <= now:
+            failpoint("confirm.due")
             undo(self.service, state, job, timer(job, f"job {job.id} was not confirmed"))
         elif each.probed_at <= now:
             each.probed_at = math.inf
             if self._has_probe(job):
+                failpoint("confirm.probe")
                 digest = self.service.units.units[job.unit].digest
                 self._run_task("probe", [job.unit, digest], {}, partial(self._probed, number))
 

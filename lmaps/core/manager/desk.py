@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
+from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import ManagerHandler
 from lmaps.core.messages import Reply, read_object
 from lmaps.core.transport import Incoming, Listener
@@ -47,6 +48,7 @@ class Desk:
             incoming = self._clients.receive()
             if incoming is None:
                 break
+            failpoint("recv")
             size += len(incoming.body)
             try:
                 group.append(ClientRequest(self, incoming))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmaps.core import times
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import (
     Ack,
     Done,
@@ -136,6 +137,8 @@ class Dispatcher:
         try:
             with store.transaction() as state:
                 started = list(self._begin(state, idle))
+                if started:
+                    failpoint("dispatch.before")
         except StoreError as error:
             log.error("no job can be started: %s", error)
             self._not_before = time.monotonic() + RETRY
@@ -197,7 +200,10 @@ class Dispatcher:
         slot.token, slot.job = run.token, job
         if job is not None:
             self.moved.add(job)
+            failpoint("dispatch.after")
         self.say(slot.identity, run)
+        if job is not None:
+            failpoint("dispatch.sent")
 
     def say(self, identity: bytes, message: ManagerMessage) -> None:
         """Send ``message`` to the worker behind ``identity``; one that is gone is replaced, and says hello."""
@@ -233,6 +239,7 @@ class Dispatcher:
                 continue
             self._awaited.discard(job.id)
             if job.token == hello.token:
+                failpoint("adopt")
                 slot.token, slot.job = job.token, job.id
             else:
                 self._interrupt(state, job)
@@ -271,6 +278,7 @@ class Dispatcher:
 
     def result(self, state: Transaction, identity: bytes, result: Result) -> Callable[[], None]:
         """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
+        failpoint("result.recv")
         slot = self._slot(identity, result.token)
         if slot is not None and slot.job is not None:
             ended = state.end_job(
@@ -279,8 +287,10 @@ class Dispatcher:
             self.moved.update(ended)
             confirm.ended(self.service, state, slot.job)
             self._to_stop.discard(slot.job)
+            failpoint("result.before_commit")
 
         def settle() -> None:
+            failpoint("result.after_commit")
             self.say(identity, Done(result.token))
             if slot is not None:
                 slot.token = slot.job = None

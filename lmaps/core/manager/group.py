@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from lmaps.core.failpoints import failpoint
 from lmaps.errors import LmapsError
 from lmaps.store import Store, Transaction
 
@@ -32,16 +33,22 @@ def commit(store: Store, works: Sequence[Work]) -> None:
         return
     try:
         with store.transaction() as state:
+            failpoint("batch.begin")
             for work in works:
                 state.wrote = False
                 work.run(state)
+            failpoint("batch.before_commit")
     except LmapsError as error:
         if len(works) == 1:
             works[0].fail(error)
             return
         log.info("a group of %d is run again one by one: %s", len(works), error)
+        failpoint("batch.again")
         for work in works:
             commit(store, [work])
         return
-    for work in works:
+    failpoint("batch.after_commit")
+    for place, work in enumerate(works):
+        if place:
+            failpoint("batch.mid_reply")
         work.settle()

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from lmaps.core import tasks
 from lmaps.core.config import Config
+from lmaps.core.failpoints import failpoint
 from lmaps.core.manager import group
 from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
@@ -111,6 +112,7 @@ class Manager:
         with self._store.transaction() as state:
             self._dispatcher.recover(state)
             self._confirmations.look(state)
+        failpoint("start")
         self.running = True
 
     def turn(self) -> None:
@@ -171,7 +173,9 @@ class Manager:
         findings += [fault for unit in loaded.units.values() for fault in handler_faults(self.service, unit)]
         if findings:
             raise ValidationFailed("cannot reload: the units in use stay as they are", errors=findings)
+        failpoint("reload.before_swap")
         self.service.units = loaded
+        failpoint("reload.after_swap")
         self._find_faults()
         self._check_units(lambda: None)
         log.info("reloaded %s", plural(len(loaded.units), "unit"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.core import times
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.verbs import history, jobs
 from lmaps.core.verbs.call import Call, Service
@@ -43,6 +44,7 @@ def arm(state: Transaction, job: Job) -> dict[str, Any]:
     waiting = [each for each in state.unconfirmed(job.unit) if each.confirmation == "waiting" and each.id != job.id]
     for each in waiting:
         state.update_job(each.id, confirmation="rearmed")
+    failpoint("confirm.armed")
     within = job.confirm_within or 0
     return {
         "confirmation": "waiting",
@@ -111,6 +113,7 @@ def _undo_ended(service: Service, state: Transaction, job: Job, undone: int) -> 
         _apply_again(service, state, original, timer(original, f"again: job {job.id} was interrupted"))
         return
     state.update_job(undone, confirmation="undone" if job.state == "succeeded" else "undo_failed")
+    failpoint("confirm.undone")
     service.job_moved(undone)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmaps.core import strict_json, times
 from lmaps.core.differences import MISSING, Clash, differences, merged, pointer, same
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.schema.secrets import MASK
 from lmaps.core.units import Unit, short_id
@@ -23,6 +24,7 @@ CHANGES_SHOWN = 8
 
 def rollback(call: Call) -> Reply:
     """Undo the newest changes that are in effect, or bring the state of an older revision back. No handler runs."""
+    failpoint("rollback.before")
     unit = call.kept_unit
     before = _state(call, unit)
     to = call.args.get("to")
@@ -40,6 +42,7 @@ def rollback(call: Call) -> Reply:
 
 def redo(call: Call) -> Reply:
     """Bring back what was rolled back last; once more goes further forward, until a new change is made."""
+    failpoint("rollback.before")
     unit = call.kept_unit
     before = _state(call, unit)
     made = call.state.redo(unit.name, call.why, call.args["steps"])
@@ -55,6 +58,7 @@ def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: s
     """The answer to an undo: which changes, and what became of the instances."""
     if made is None:
         return Reply(nothing, extra={"nothing": True}, revision=call.state.revision_of(unit.name))
+    failpoint("rollback.after")
     if not made.on_line:
         writing.require_why(call, unit)
     changes = call.state.changes(made.revision)
@@ -85,6 +89,7 @@ def back_to(state: Transaction, unit: str, revision: int) -> list[Edit]:
 
 def revert(call: Call) -> Reply:
     """Take one older change back and keep what came later; `RevertConflict` if that has changed the same."""
+    failpoint("rollback.before")
     unit = call.usable_unit
     old = _on_line(call, unit)
     clashes: list[Finding] = []

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from lmaps.core import times
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit
 from lmaps.core.verbs import instances
@@ -50,7 +51,10 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
         covering = []
     if len(waiting) >= MAX_QUEUED and not covering:
         raise Busy(f"cannot queue: {MAX_QUEUED} jobs wait already", extra={"retry_after_ms": RETRY_AFTER_MS})
-    return call.state.add_job(
+    failpoint("job.before_enqueue")
+    if covering:
+        failpoint("job.coalesce")
+    job = call.state.add_job(
         unit.name,
         kind,
         call.state.revision_of(unit.name) or 0,
@@ -60,6 +64,8 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
         confirm_within=within,
         covered_by=covering[0] if covering else None,
     )
+    failpoint("job.after_enqueue")
+    return job
 
 
 def _confirmation(call: Call, unit: Unit) -> float | None:

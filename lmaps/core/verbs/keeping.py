@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.verbs.call import Afterwards, Call
 from lmaps.errors import NotFound, StoreError
@@ -32,6 +33,7 @@ def _copied(store: Store, copies: dict[str, BinaryIO]) -> Reply:
     path = Path(f"{store.path}.{number}.copy")
     try:
         store.copy_to(str(path))
+        failpoint("backup.mid")
         file = path.open("rb")
     except OSError as error:
         raise StoreError(f"cannot copy the state: {error.strerror}") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmaps.core import strict_json
 from lmaps.core.differences import Path, leaves, same
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs import chronicle, instances, writing
@@ -37,6 +38,7 @@ def export(call: Call) -> Reply:
 
 
 def _exported(call: Call, name: str) -> dict[str, Any]:
+    failpoint("export.mid")
     unit = call.for_unit(name).kept_unit
     at = call.args.get("at")
     there = call.state.instances(name) if at is None else call.state.state_at(name, resolve(call, name, at))
@@ -79,6 +81,7 @@ def import_(call: Call) -> Reply:
     for each, changes in edits:
         known = {instance.key: instance for instance in each.call.state.instances(each.unit.name)}
         made = writing.record(each.call, each.unit, "import", changes)
+        failpoint("import.mid")
         rows += _told(each, changes, known, made.revision if made else None)
     counts = [
         f"{sum(row['result'] == result for row in rows)} {result}" for result in ("created", "updated", "deleted")

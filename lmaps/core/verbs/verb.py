@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from lmaps.core import strict_json
+from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
 from lmaps.core.verbs import jobs, writing
@@ -67,6 +68,7 @@ class Verb:
         """Run the verb; a writing request whose key is known gets the answer that it got before."""
         door = "cli" if request.door == "cli" else visit.door
         call = Call(**vars(visit) | {"door": door}, verb=request.verb, args=self._arguments(request), key=request.key)
+        failpoint("valid")
         if not self.writes:
             return self.function(call)
         if request.key is None or call.args["dry_run"]:

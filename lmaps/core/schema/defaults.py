@@ -6,7 +6,6 @@ the branch that fits: each is tried on a copy. ``not``, ``contains`` and dynamic
 object appears only if it has a default itself.
 """
 
-import copy
 import re
 from typing import Any
 
@@ -35,13 +34,13 @@ class Filler:
 
     def fill(self, document: Any) -> Any:
         """A deep copy of ``document`` with the defaults in it."""
-        filled = copy.deepcopy(document)
+        filled = _copy(document)
         self.fill_in_place(filled)
         return filled
 
     def fill_part(self, schema: Any, resolver: Any, value: Any) -> Any:
         """A deep copy of ``value`` filled by ``schema``, a part of the whole in which ``resolver`` holds."""
-        filled = copy.deepcopy(value)
+        filled = _copy(value)
         self._fill(schema, resolver, filled, set())
         return filled
 
@@ -78,7 +77,7 @@ class Filler:
             if name not in value:
                 default = self._default(below, resolver)
                 if default is not _NONE:
-                    value[name] = copy.deepcopy(default)
+                    value[name] = _copy(default)
         for name, part in list(value.items()):
             if not isinstance(part, dict | list):
                 continue
@@ -106,7 +105,7 @@ class Filler:
         for keyword in ("oneOf", "anyOf"):
             fitting = []
             for branch in schema.get(keyword, ()):
-                trial = copy.deepcopy(value)
+                trial = _copy(value)
                 self._fill(branch, resolver, trial, inside)
                 if self._fits(branch, resolver, trial):
                     fitting.append(trial)
@@ -128,6 +127,13 @@ class Filler:
             target = drafts.enter(resolver, schema, self._spec).lookup(schema["$ref"])
             schema, resolver = target.contents, target.resolver
         return _NONE
+
+
+def _copy(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    if isinstance(value, dict):
+        return {name: _copy(part) for name, part in value.items()}
+    return [_copy(part) for part in value] if isinstance(value, list) else value
 
 
 def _replace(value: Any, filled: Any) -> None:

@@ -11,6 +11,7 @@ from lmaps.core.schema import drafts
 from lmaps.core.schema.defaults import Filler
 from lmaps.core.schema.findings import findings
 from lmaps.core.schema.formats import CHECKER
+from lmaps.core.schema.plain import plain_check
 from lmaps.core.words import plural
 from lmaps.errors import Finding, ValidationFailed
 
@@ -29,6 +30,7 @@ class Schema:
         kind = drafts.validator_class(self.definition)
         self._validator: Validator = kind(self.definition, registry=drafts.REGISTRY, format_checker=CHECKER)
         self._filler = Filler(self.definition, self._validator)
+        self._fits = plain_check(self.definition)
 
     def fill(self, document: Any) -> Any:
         """A copy of ``document`` with the defaults mixed in; not validated."""
@@ -36,6 +38,8 @@ class Schema:
 
     def findings(self, document: Any) -> list[Finding]:
         """Everything in ``document`` that does not fit; no defaults are mixed in."""
+        if self._fits is not None and self._fits(document):
+            return []
         return findings(self._validator.iter_errors(document))
 
     def default_findings(self, schema: dict[str, Any], resolver: Any) -> list[Finding]:

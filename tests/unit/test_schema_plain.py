@@ -1,0 +1,89 @@
+"""The quick checks agree with jsonschema, on every schema that they take."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmaps.core.schema import drafts
+from lmaps.core.schema.formats import CHECKER
+from lmaps.core.schema.plain import plain_check
+
+NAMES = st.sampled_from(["a", "b", "c", "host"])
+TEXTS = st.sampled_from(["", "a", "ab\n", "abc", "www.example.org", "-x", "2026-11-23", "low"]) | st.text(max_size=4)
+NUMBERS = st.integers(-3, 5) | st.sampled_from([0.0, 1.0, 1.5, -2.0, 2.5, 1e300, 2**70])
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(NAMES, below, max_size=4),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(["object", "array", "string", "number", "integer", "boolean", "null"])
+SIZES = st.integers(0, 4)
+LEAVES = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": TYPES | st.lists(TYPES, min_size=1, max_size=3, unique=True),
+        "enum": st.lists(TEXTS, min_size=1, max_size=3, unique=True),
+        "const": TEXTS,
+        "pattern": st.sampled_from(["^a", "b$", "^[a-z]*$", r"\d"]),
+        "format": st.sampled_from(["hostname", "date", "email", "uri", "ipv4", "unheard-of"]),
+        **{f"{end}{what}": SIZES for end in ("min", "max") for what in ("Length", "Items", "Properties")},
+        **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), NUMBERS),
+        "title": TEXTS,
+        "default": VALUES,
+        "x-lmaps-secret": st.booleans(),
+    },
+)
+SCHEMAS = st.recursive(
+    st.booleans() | LEAVES,
+    lambda below: st.tuples(
+        LEAVES,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "properties": st.dictionaries(NAMES, below, max_size=3),
+                "required": st.lists(NAMES, max_size=3, unique=True),
+                "additionalProperties": below,
+                "items": below,
+            },
+        ),
+    ).map(lambda parts: parts[0] | parts[1]),
+    max_leaves=6,
+)
+
+
+def verdict(schema: Any, value: Any) -> bool:
+    return bool(drafts.validator_class(schema)(schema, format_checker=CHECKER).is_valid(value))
+
+
+@settings(max_examples=600, deadline=None)
+@given(SCHEMAS, st.sampled_from(drafts.names()[1:]), st.lists(VALUES, min_size=1, max_size=6))
+def test_agrees_with_jsonschema(schema: Any, draft: str, values: list[Any]) -> None:
+    schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
+    check = plain_check(schema)
+    assert check is not None
+    assert [check(value) for value in values] == [verdict(schema, value) for value in values]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"$ref": "#"},
+        {"enum": [1, "a"]},
+        {"const": None},
+        {"multipleOf": 0.1},
+        {"uniqueItems": True},
+        {"patternProperties": {"^a": True}},
+        {"anyOf": [True]},
+        {"not": {"type": "null"}},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [True]},
+        {"$schema": "http://json-schema.org/draft-04/schema#"},
+    ],
+)
+def test_what_is_not_plain_is_left_to_jsonschema(part: dict[str, Any]) -> None:
+    assert plain_check(part) is None
+    below = {name: value for name, value in part.items() if name != "$schema"}
+    if below:
+        around = {name: value for name, value in part.items() if name == "$schema"}
+        assert plain_check(around | {"properties": {"a": below}}) is None

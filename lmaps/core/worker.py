@@ -1,6 +1,7 @@
 """The worker: runs one task at a time, and tells the manager what comes of it until it is stored."""
 
 import logging
+import math
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from lmaps.core.config import Config
 from lmaps.core.execute import Line, set_subreaper
 from lmaps.core.failpoints import failpoint
+from lmaps.core.lifeline import Lifeline
 from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, Stop
 from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
@@ -27,8 +29,7 @@ UNACKNOWLEDGED = 20_000
 
 
 class Worker:
-    """A generic worker. ``args`` are the configuration, the slot it fills, and a descriptor whose end means that the
-    supervisor is gone (None: there is none).
+    """A generic worker. ``args`` are the configuration, the slot it fills, and the line to the supervisor.
 
     It connects to the manager and stays through the manager's restarts: what is not acknowledged is said again.
     """
@@ -45,7 +46,7 @@ class Worker:
         """Take the configuration, the slot, and the lifeline."""
         self.config: Config = args[0]
         self.slot: int = args[1] if len(args) > 1 else 1
-        self._lifeline: int | None = args[2] if len(args) > 2 else None
+        self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
         self.handlers = find_handlers(self.config["plugin_dirs"])
         self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
         self._token: str | None = None
@@ -90,8 +91,9 @@ class Worker:
         ready = self._link.poll(self._sources(), self._timeout())
         if self._signals.take():
             self.stop()
-        if self._lifeline is not None and self._lifeline in ready:
+        if ready.intersection(self._lifeline.fds()) and self._lifeline.hear() is None:
             self._orphaned()
+        self._lifeline.beat()
         if self._link.connected():
             self._greet()
         while (message := self._link.receive()) is not None:
@@ -100,19 +102,18 @@ class Worker:
         self._say_lines()
 
     def _sources(self) -> list[int]:
-        sources = [self._signals.fd] if self._lifeline is None else [self._signals.fd, self._lifeline]
+        sources = [self._signals.fd, *self._lifeline.fds()]
         if self._execution is not None and len(self._pending) < UNACKNOWLEDGED:
             sources += self._execution.fds()
         return sources
 
     def _timeout(self) -> float | None:
-        deadlines = [self._leave_at, self._execution.deadline if self._execution else None]
-        known = [deadline for deadline in deadlines if deadline is not None]
-        return min(known) - time.monotonic() if known else None
+        deadlines = [self._leave_at, self._execution.deadline if self._execution else None, self._lifeline.next_due]
+        due = min(deadline for deadline in deadlines if deadline is not None)
+        return None if due == math.inf else due - time.monotonic()
 
     def _orphaned(self) -> None:
         """The supervisor is gone: end what runs, at once, and leave."""
-        self._lifeline = None
         self.running = False
         self._leave_at = time.monotonic()
         if self._execution is not None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -24,12 +24,19 @@ PRAGMAS = (
     "busy_timeout=5000",
 )
 
+STEPS = 50_000
+"""Steps of SQLite's own machine between two signs of progress: some milliseconds."""
 
-def make_engine(path: str, *, migrating: bool = False) -> Engine:
+
+def nothing() -> None:
+    """Nobody wants to know how far it is."""
+
+
+def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], None] = nothing) -> Engine:
     """An engine on the database file ``path`` with exactly one connection; foreign keys hold but while migrating.
 
     Its transactions are immediate. A transaction that SQLite has ended by itself (as it does when the disk is full)
-    is noticed before it can be taken for committed.
+    is noticed before it can be taken for committed. ``progress`` is called now and then while SQLite works.
     """
     pool: type[Pool] = NullPool if migrating else StaticPool
     engine = create_engine(f"sqlite:///{path}", poolclass=pool, connect_args={"check_same_thread": True})
@@ -40,6 +47,7 @@ def make_engine(path: str, *, migrating: bool = False) -> Engine:
         for pragma in PRAGMAS:
             driver.execute(f"PRAGMA {pragma}")
         driver.execute(f"PRAGMA foreign_keys={'OFF' if migrating else 'ON'}")
+        driver.set_progress_handler(progress, STEPS)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

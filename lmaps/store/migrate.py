@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -9,7 +10,7 @@ from sqlalchemy import Connection
 from lmaps.core import times
 from lmaps.core.failpoints import failpoint
 from lmaps.errors import StateUnusable
-from lmaps.store.engine import copy_database, make_engine
+from lmaps.store.engine import copy_database, make_engine, nothing
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,12 @@ def known_revisions() -> list[str]:
     return ordered
 
 
-def migrate(path: str) -> None:
+def migrate(path: str, progress: Callable[[], None] = nothing) -> None:
     """Upgrade the database at ``path``, or make its tables.
 
     Raises `StateUnusable`, the file untouched, if it was written by a newer lMaPS or is not ours.
     """
-    engine = make_engine(path, migrating=True)
+    engine = make_engine(path, migrating=True, progress=progress)
     try:
         with engine.connect() as connection:
             known = known_revisions()

@@ -2,14 +2,22 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import StateUnusable
-from lmaps.store.engine import APPLICATION_ID, check_engine, copy_database, give_above, make_engine, plain_errors
+from lmaps.store.engine import (
+    APPLICATION_ID,
+    check_engine,
+    copy_database,
+    give_above,
+    make_engine,
+    nothing,
+    plain_errors,
+)
 from lmaps.store.migrate import migrate
 from lmaps.store.sealing import Plain
 from lmaps.store.transaction import Counters, Transaction
@@ -17,8 +25,9 @@ from lmaps.store.transaction import Counters, Transaction
 NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs"})
 
 
-def open_store(path: str, sealer: Plain | None = None) -> "Store":
+def open_store(path: str, sealer: Plain | None = None, progress: Callable[[], None] = nothing) -> "Store":
     """Open the state at ``path``, made or brought to this version where needed; ``sealer`` seals and opens its secrets.
+    ``progress`` is called now and then while SQLite works.
 
     Raises `StateUnusable` (damaged, newer than the code, gone, on a network file system), `AnotherDaemon` (held by
     another program), `StoreError`.
@@ -36,8 +45,8 @@ def open_store(path: str, sealer: Plain | None = None) -> "Store":
     mask = os.umask(0o177)
     try:
         with plain_errors(path):
-            migrate(path)
-            store = Store(make_engine(path), path, sealer or Plain())
+            migrate(path, progress)
+            store = Store(make_engine(path, progress=progress), path, sealer or Plain())
     finally:
         os.umask(mask)
     lineage.touch(mode=0o600)

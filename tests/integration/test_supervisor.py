@@ -317,12 +317,92 @@ def test_a_storm_of_signals_stops_nothing(start):
     assert daemon.events()[-1] == "manager ended"
 
 
-def test_systemd_hears_when_it_is_ready_and_when_it_stops(start, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.settimeout(20)
-        systemd.bind(str(tmp_path / "n"))
-        daemon = start("serve", "idle", NOTIFY_SOCKET=str(tmp_path / "n"))
-        assert systemd.recv(64) == b"READY=1"
-        daemon.signal(signal.SIGTERM)
-        assert systemd.recv(64) == b"STOPPING=1"
-        assert daemon.exit_code() == 0
+def test_who_hangs_is_killed_and_replaced(start):
+    daemon = start("serve", "idle")
+    names = ("manager", "worker 1")
+    hung = {name: daemon.started(name)[0] for name in names}
+    for name in names:
+        (daemon.folder / f"{name.split()[0]} hangs").touch()
+    for name, pid in hung.items():
+        wait_until(
+            lambda name=name, pid=pid: f"{name} (pid {pid}) has said nothing for 10 s: killed" in daemon.read("err"),
+            within=30,
+        )
+        (daemon.folder / f"{name.split()[0]} hangs").unlink()
+    for name in names:
+        wait_until(lambda name=name: len(daemon.started(name)) >= 2)
+    assert all(is_gone(pid) for pid in hung.values())
+    assert len(daemon.started("worker 2")) == 1
+
+
+def test_who_is_stopped_is_killed_and_replaced_but_not_after_a_stop_of_all(start):
+    daemon = start("serve", "idle")
+    everybody = [daemon.pid, *daemon.children()]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() > begin + 11)
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    os.kill(daemon.started("worker 2")[0], signal.SIGSTOP)
+    wait_until(lambda: len(daemon.started("worker 2")) == 2, within=30)
+    assert [len(daemon.started(name)) for name in ("manager", "worker 1")] == [1, 1]
+
+
+class Systemd:
+    """The socket that systemd listens at."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.settimeout(20)
+        self.socket.bind(str(path))
+
+    def hear(self) -> list[str]:
+        return self.socket.recv(4096).decode().split("\n")
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    made = Systemd(tmp_path / "n")
+    yield made
+    made.socket.close()
+
+
+def test_systemd_hears_when_it_is_ready_and_when_it_stops(start, systemd, tmp_path):
+    daemon = start("serve", "idle", NOTIFY_SOCKET=str(tmp_path / "n"))
+    status = READY.removeprefix("lmapsd: ").rstrip()
+    assert systemd.hear() == ["READY=1", f"STATUS={status}"]
+    os.kill(daemon.started("manager")[0], signal.SIGKILL)
+    assert systemd.hear() == ["READY=1", f"STATUS={status}"]
+    daemon.signal(signal.SIGTERM)
+    assert systemd.hear() == ["STOPPING=1", "STATUS=stopping"]
+    assert daemon.exit_code() == 0
+
+
+def test_systemd_hears_as_often_as_it_asks_for(start, systemd, tmp_path):
+    start("serve", "idle", NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="600000")
+    assert systemd.hear()[0] == "READY=1"
+    begin = time.monotonic()
+    assert [systemd.hear() for _ in range(3)] == [["WATCHDOG=1"]] * 3
+    assert time.monotonic() - begin > 0.55
+
+
+def test_systemd_hears_nothing_while_the_supervisor_hangs(start, systemd, tmp_path):
+    daemon = start("serve", "idle", NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="200000")
+    assert systemd.hear()[0] == "READY=1"
+    assert systemd.hear() == ["WATCHDOG=1"]
+    daemon.signal(signal.SIGSTOP)
+    wait_until(lambda: state(daemon.pid)[0] == "T")
+    systemd.socket.settimeout(0.5)
+    with contextlib.suppress(TimeoutError):
+        for _ in range(5):
+            systemd.hear()
+        pytest.fail("a stopped supervisor spoke")
+
+
+def test_a_watchdog_of_another_process_is_not_fed(start, systemd, tmp_path):
+    start("serve", "idle", NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="100000", WATCHDOG_PID="1")
+    assert systemd.hear()[0] == "READY=1"
+    systemd.socket.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        systemd.hear()

@@ -1,5 +1,7 @@
 """A real worker in a process of its own, with this test as its manager."""
 
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -25,9 +27,11 @@ params: {type: object, required: [id], properties: {id: {type: string}}}
 WORKER = """
 import sys
 from lmaps.core.config import load_config
+from multiprocessing.connection import Connection
+from lmaps.core.lifeline import Lifeline
 from lmaps.core.worker import Worker
 config = load_config(sys.argv[1])
-Worker(config["rpc"]["worker_bind"], config, 1, 0).start()
+Worker(config["rpc"]["worker_bind"], config, 1, Lifeline(Connection(0))).start()
 """
 
 
@@ -45,11 +49,11 @@ class AsManager:
         self.listener = Listener(self.context, [self.uri])
         self.listener.listen()
         self.identity = b""
+        self.line, theirs = multiprocessing.Pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")], stdin=theirs, stdout=subprocess.DEVNULL
         )
+        theirs.close()
 
     def hear(self, kind: type) -> Any:
         def find() -> Any:
@@ -84,7 +88,8 @@ class AsManager:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self.line.close()
         self.listener.close()
         self.context.term()
 
@@ -100,6 +105,8 @@ def test_a_worker_says_hello_and_runs_a_task(manager: AsManager) -> None:
     hello = manager.hear(Hello)
     assert (hello.slot, hello.pid, hello.token) == (1, manager.process.pid, None)
     assert hello.handlers["noop"]["preview"] == "full"
+    assert manager.line.poll(10)
+    assert json.loads(manager.line.recv_bytes()) == {"beat": True}
     manager.say(Run("t", "no_work"))
     assert manager.hear(Result) == Result("t", "succeeded", value={})
     manager.say(Done("t"))
@@ -137,7 +144,7 @@ def test_a_worker_ends_its_tool_before_it_leaves(manager: AsManager, end: str) -
     if end == "SIGTERM":
         os.kill(manager.process.pid, signal.SIGTERM)
     else:
-        manager.process.stdin.close()
+        manager.line.close()
     assert manager.process.wait(10) == 0
     assert not any(is_alive(pid) for pid in tools)
 

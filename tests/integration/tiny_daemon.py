@@ -3,7 +3,6 @@
 The children write what happens to them into FOLDER/events, a line each.
 """
 
-import json
 import os
 import select
 import signal
@@ -21,6 +20,7 @@ from lmaps.core.daemon.report import tell
 from lmaps.core.daemon.roles import Roles
 from lmaps.core.daemon.supervisor import Daemon
 from lmaps.core.execute import JOB_TAG
+from lmaps.core.lifeline import Lifeline
 from lmaps.core.logs import set_up_logging
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, StateUnusable, UsageError
 
@@ -44,19 +44,24 @@ def serve(_config: Config, boot_id: str, line: Connection) -> None:
     """A manager that is idle unless there is a file called busy."""
     on_term("manager")
     event(f"manager {os.getpid()} {len(boot_id)}")
-    say(line, {"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
+    lifeline = Lifeline(line)
+    lifeline.tell({"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
     draining = False
-    while True:
-        if select.select([line], [], [], 0.05)[0]:
-            order = json.loads(line.recv_bytes())
+    while not (FOLDER / "manager hangs").exists():
+        lifeline.beat()
+        if select.select(lifeline.fds(), [], [], 0.05)[0]:
+            order = lifeline.hear() or {}
             event(f"manager was told {order}")
             draining = draining or "drain" in order
         if draining and not (FOLDER / "busy").exists():
-            say(line, {"drained": True})
+            lifeline.tell({"drained": True})
+    hang()
 
 
-def say(line: Connection, news: dict[str, object]) -> None:
-    line.send_bytes(json.dumps(news).encode())
+def hang() -> NoReturn:
+    """Do something for ever."""
+    while True:
+        os.getppid()
 
 
 def crash(*_: object) -> None:
@@ -81,7 +86,11 @@ def idle(_config: Config, slot: int, line: Connection) -> None:
     """A worker that leaves when it is told to, or when the supervisor is gone."""
     on_term("worker")
     event(f"worker {slot} {os.getpid()}")
-    select.select([line], [], [])
+    lifeline = Lifeline(line)
+    while not select.select(lifeline.fds(), [], [], 0.2)[0]:
+        lifeline.beat()
+        if slot == 1 and (FOLDER / "worker hangs").exists():
+            hang()
     event("worker is alone")
 
 

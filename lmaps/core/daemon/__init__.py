@@ -10,7 +10,8 @@ backoff     when what died is started again
 leftovers   ending what cut off jobs have left running
 locks       one daemon per state and socket
 signals     signals as bytes in a pipe
-report      words for people and for systemd
+report      words for people
+systemd     what systemd hears
 """
 
 from lmaps.core.daemon.command import start

@@ -31,11 +31,11 @@ _context = multiprocessing.get_context("fork")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Child:
     """A running child. ``pidfd`` is readable once it has ended, ``line`` is the supervisor's end of its line.
 
-    ``started`` is on the monotonic clock.
+    ``started`` is on the monotonic clock, ``silent`` counts the seconds in which it has said nothing.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Child:
     pidfd: int
     line: Connection
     started: float
+    silent: int = 0
 
     @property
     def pid(self) -> int:
@@ -74,6 +75,7 @@ class Child:
         except (EOFError, OSError):
             self.line.close()
             return None
+        self.silent = 0
         return news
 
     def bury(self) -> int:

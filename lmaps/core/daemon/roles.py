@@ -8,18 +8,19 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from lmaps.core.config import Config
+from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import Manager
 from lmaps.core.worker import Worker
 
 
 def be_manager(config: Config, boot_id: str, line: Connection) -> None:
-    """Serve clients and workers until told to end; ``line`` is the control channel."""
-    Manager(config["rpc"]["worker_bind"], config, boot_id, line).start()
+    """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
+    Manager(config["rpc"]["worker_bind"], config, boot_id, Lifeline(line)).start()
 
 
 def be_worker(config: Config, slot: int, line: Connection) -> None:
-    """Run jobs in ``slot`` until told to end; ``line`` ends when the supervisor does."""
-    Worker(config["rpc"]["worker_bind"], config, slot, line.fileno()).start()
+    """Run jobs in ``slot`` until told to end, or until ``line`` ends because the supervisor is gone."""
+    Worker(config["rpc"]["worker_bind"], config, slot, Lifeline(line)).start()
 
 
 class Roles(NamedTuple):

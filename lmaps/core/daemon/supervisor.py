@@ -21,9 +21,10 @@ from lmaps.core.daemon.backoff import EARLY
 from lmaps.core.daemon.children import Child
 from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
 from lmaps.core.daemon.locks import locked
-from lmaps.core.daemon.report import notify, say
+from lmaps.core.daemon.report import say
 from lmaps.core.daemon.roles import Roles
 from lmaps.core.daemon.slots import Slot
+from lmaps.core.daemon.systemd import Watchdog, notify, tell_reloading
 from lmaps.core.execute import Outcome, reap_orphans, set_subreaper
 from lmaps.core.failpoints import failpoint
 from lmaps.core.signals import SignalQueue, queued_signals
@@ -39,6 +40,8 @@ GIVE_UP_AFTER = 5
 """A manager that died early so many times in a row is not started again."""
 FINAL = frozenset({UsageError.daemon_level, StateUnusable.daemon_level, ConfigError.daemon_level})
 """Exit codes of a child that say: starting it again would not help."""
+SILENT_FOR = 10
+"""Seconds after which a child that says nothing is taken for hung, and is killed."""
 WORKERS_WITHIN = 15.0
 """Seconds that workers have to end their tools, to report it and to leave."""
 MANAGER_WITHIN = 10.0
@@ -77,6 +80,8 @@ class Daemon:
         self._until = math.inf
         self._ready = False
         self._drained = False
+        self._next_second = 0.0
+        self._watchdog = Watchdog()
 
     @property
     def threads(self) -> list[ForkProcess]:
@@ -126,6 +131,8 @@ class Daemon:
             if slot.child is not None and slot.child.pidfd in ready:
                 self._mourn(slot, slot.child)
         reap_orphans(own=[child.pid for child in self._children()])
+        self._count_seconds()
+        self._watchdog.turn()
         self._go_on()
         self.start_workers()
 
@@ -158,8 +165,8 @@ class Daemon:
         for descriptor in self._watched():
             poll.register(descriptor, select.POLLIN)
         starts = [slot.due for slot in self._wanted() if slot.child is None]
-        due = min([self._until, *starts])
-        timeout = None if due == math.inf else max(0, math.ceil((due - time.monotonic()) * 1000))
+        due = min([self._until, self._next_second, self._watchdog.next_due, *starts])
+        timeout = max(0, math.ceil((due - time.monotonic()) * 1000))
         return {descriptor for descriptor, _ in poll.poll(timeout)}
 
     def _watched(self) -> Iterator[int]:
@@ -169,22 +176,24 @@ class Daemon:
             yield from child.fds()
 
     def _hear(self, news: dict[str, Any]) -> None:
-        """Take what the manager says; workers say nothing here."""
+        """Take what the manager says; workers only beat."""
         if "ready" in news:
             self._tell_ready(news["ready"])
+        if "reloading" in news:
+            tell_reloading() if news["reloading"] else notify("READY=1")
         if "drained" in news:
             self._drained = True
 
     def _tell_ready(self, state: dict[str, Any]) -> None:
         counts = f"{plural(state['units'], 'unit')}, {plural(len(self.workers), 'worker')}"
         sentence = f"ready, {counts}, revision {state['revision']}, {', '.join(state['endpoints'])}"
+        notify("READY=1", f"STATUS={sentence}")
         if self._ready:
             log.info(sentence)
             return
         self._ready = True
         with contextlib.suppress(OSError):
             print(f"lmapsd: {sentence}", flush=True)
-        notify("READY=1")
 
     def _obey(self, number: int) -> None:
         """Act on a signal: the first SIGTERM drains, any further word to stop cuts short what is waited for."""
@@ -216,6 +225,17 @@ class Daemon:
         else:
             log.warning("%s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).words)
 
+    def _count_seconds(self) -> None:
+        """Each second: kill the children that hang. Seconds in which this process could not run do not count."""
+        if time.monotonic() < self._next_second:
+            return
+        self._next_second = time.monotonic() + 1.0
+        for child in self._children():
+            child.silent += 1
+            if child.silent == SILENT_FOR:
+                log.error("%s (pid %d) has said nothing for %d s: killed", child.name, child.pid, SILENT_FOR)
+                child.signal(signal.SIGKILL)
+
     def _give_up(self, code: int) -> None:
         self.exit_code = code
         self._enter(Step.END_WORKERS)
@@ -224,7 +244,7 @@ class Daemon:
         """Begin a step of the end."""
         if self._step is Step.SERVE:
             failpoint("supervisor.stopping")
-            notify("STOPPING=1")
+            notify("STOPPING=1", "STATUS=stopping")
         self._step = step
         now = time.monotonic()
         match step:

@@ -25,6 +25,7 @@ GROUP_BYTES = 1024 * 1024
 
 def handle(visit: Visit, request: dict[str, Any]) -> Answer:
     """The answer to a decoded request; raises what the client is to be told."""
+    visit.service.beat()
     answer: Answer
     answer = ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(request)
     return answer

@@ -1,19 +1,18 @@
 """The manager's loop: hear clients, workers and the supervisor, commit, answer, give out work."""
 
 import contextlib
-import json
 import logging
 import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from lmaps.core import tasks
 from lmaps.core.config import Config
 from lmaps.core.failpoints import failpoint
+from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import group
 from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
@@ -45,7 +44,7 @@ class Manager:
     """Listens to clients, keeps the state, and has workers run what takes time.
 
     ``worker_connection_uri`` is where it binds for its workers; ``args`` are the configuration, the boot id of the
-    daemon and, under a supervisor, the connection to it. It is to be made and started in one process.
+    daemon and, under a supervisor, the line to it. It is to be made and started in one process.
     """
 
     socket_type = "ROUTER"
@@ -57,15 +56,16 @@ class Manager:
         self.setup_args(args)
 
     def setup_args(self, args: tuple[Any, ...]) -> None:
-        """Take the configuration, the boot id, and the connection to the supervisor (None: there is none)."""
+        """Take the configuration, the boot id, and the line to the supervisor."""
         config: Config = args[0]
-        self._control: Connection | None = args[2] if len(args) > 2 else None
+        self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
         self.service = Service(
             config=config,
             units=load_units(config),
             boot_id=args[1],
-            supervisor=os.getppid() if self._control is not None else None,
+            supervisor=os.getppid() if self._lifeline.fds() else None,
             reload=self._reload,
+            beat=self._lifeline.beat,
         )
         for refused in self.service.units.errors:
             log.error("%s", told(refused))
@@ -96,7 +96,7 @@ class Manager:
         self._clients = Listener(context, self.service.config["rpc"]["manager_bind"])
         self._workers = Listener(context, [self.worker_connection_uri])
         self._context = context
-        self._store: Store = open_store(self.service.config["db"], _sealer(self.service.config))
+        self._store: Store = open_store(self.service.config["db"], _sealer(self.service.config), self._lifeline.beat)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._housekeeping = Housekeeping()
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
@@ -107,8 +107,8 @@ class Manager:
         self._poller = Poller()
         for source in (self._clients, self._workers):
             self._poller.watch(source)
-        if self._control is not None:
-            self._poller.watch(self._control.fileno())
+        for fd in self._lifeline.fds():
+            self._poller.watch(fd)
         with self._store.transaction() as state:
             self._dispatcher.recover(state)
             self._confirmations.look(state)
@@ -118,12 +118,13 @@ class Manager:
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
-        due = min(due, self._housekeeping.next_due)
+        due = min(due, self._housekeeping.next_due, self._lifeline.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and self._signals.take():
             self.running = False
-        if self._control is not None and self._control.fileno() in ready:
-            self._hear_supervisor(self._control)
+        if ready.intersection(self._lifeline.fds()):
+            self._hear_supervisor()
+        self._lifeline.beat()
         group.commit(self._store, [*self._dispatcher.collect(), *self._desk.collect()])
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
@@ -132,12 +133,11 @@ class Manager:
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._housekeeping.turn(self._store)
         if self._dispatcher.draining and self._dispatcher.idle:
-            self._tell_supervisor({"drained": True})
+            self._lifeline.tell({"drained": True})
 
-    def _hear_supervisor(self, control: Connection) -> None:
-        try:
-            order = json.loads(control.recv_bytes())
-        except (EOFError, OSError):
+    def _hear_supervisor(self) -> None:
+        order = self._lifeline.hear()
+        if order is None:
             log.warning("the supervisor is gone")
             self.running = False
             return
@@ -148,10 +148,6 @@ class Manager:
                 self._reload()
             except ValidationFailed as refused:
                 log.error("%s", told(refused))
-
-    def _tell_supervisor(self, news: dict[str, Any]) -> None:
-        if self._control is not None:
-            self._control.send_bytes(json.dumps(news).encode())
 
     def _heard(self) -> None:
         """A worker said hello: with what it knows of handlers, look at the units."""
@@ -164,10 +160,17 @@ class Manager:
         with self._store.transaction() as state:
             revision = state.revision()
         news = {"units": len(self.service.units.units), "revision": revision, "endpoints": list(self._clients.uris)}
-        self._tell_supervisor({"ready": news})
+        self._lifeline.tell({"ready": news})
 
     def _reload(self) -> None:
         """Load the unit files anew; `ValidationFailed` lists every error, and the old set stays."""
+        self._lifeline.tell({"reloading": True})
+        try:
+            self._swap_units()
+        finally:
+            self._lifeline.tell({"reloading": False})
+
+    def _swap_units(self) -> None:
         loaded = load_units(self.service.config)
         findings = [finding for error in loaded.errors for finding in error.errors]
         findings += [fault for unit in loaded.units.values() for fault in handler_faults(self.service, unit)]

@@ -38,7 +38,7 @@ class Service:
     """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units.
 
     ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
-    at.
+    at, ``beat`` tells the supervisor that work goes on.
     """
 
     config: Config
@@ -50,6 +50,7 @@ class Service:
     slots: dict[int, Slot] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     reload: Callable[[], None] = lambda: None
+    beat: Callable[[], None] = lambda: None
     stop_job: Callable[[int], None] = lambda _job: None
     job_moved: Callable[[int], None] = lambda _job: None
     job_queued: Callable[[], None] = lambda: None

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lmaps.core import config, shell
+from lmaps.core.access import FORM as POLICY
 from lmaps.core.commands.session import global_options
 from lmaps.core.daemon.command import command as lmapsd
 from lmaps.core.tasks import ON_MANAGER, TASKS
@@ -61,6 +62,10 @@ def configuration() -> Iterator[str]:
     yield "root's state and sockets lie in `/var/lib/lmaps` and `/run/lmaps`, others' in the XDG directories.\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     yield from keys(config.SCHEMA)
+    yield "\n## The policy\n"
+    yield "A list of lines with these keys; where there is one word no list is needed.\n"
+    yield "| key | type | default | meaning |\n|---|---|---|---|"
+    yield from keys(POLICY.definition["items"])
     yield "\n## Unit files\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     yield from keys(FORM.definition)
@@ -74,7 +79,8 @@ def verbs() -> Iterator[str]:
     yield "| verb | right | arguments | what it does |\n|---|---|---|---|"
     for name, verb in VERBS.items():
         args = ", ".join(f"`{arg}`" + ("" if arg in verb.required else "?") for arg in verb.properties)
-        yield f"| `{name}` | {verb.right} | {args} | {first_line(verb.function)} |"
+        further = "".join(f", {right} for `{arg}`" for arg, right in verb.further_rights.items())
+        yield f"| `{name}` | {verb.right}{further} | {args} | {first_line(verb.function)} |"
     yield "\n## Errors\n"
     yield "| code | level | lmapsd | meaning |\n|---|---|---|---|"
     for error in error_tree():

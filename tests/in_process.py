@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lmaps.core.access import itself
 from lmaps.core.config import load_config
 from lmaps.core.messages import Reply, Request
 from lmaps.core.units import load_units_from
@@ -32,7 +33,7 @@ class InProcess:
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "lmaps.yaml"
         file.write_text("db: lmaps.db\nunit_dirs: []\n")
-        self.author = author
+        self.subject = itself(author)
         if not (directory / "lmaps.db").exists():
             shutil.copy(Path(_empty().name) / "lmaps.db", directory)
         self.store = open_store(str(directory / "lmaps.db"))
@@ -49,7 +50,7 @@ class InProcess:
         """The reply; raises what the daemon refuses with."""
         request = Request(verb, json.loads(json.dumps(args)), key=key)
         with self.store.transaction() as state:
-            answer = VERBS[verb].answer(Visit(self.service, state, self.author), request)
+            answer = VERBS[verb].answer(Visit(self.service, state, self.subject), request)
         assert not isinstance(answer, Later)
         reply = answer.then(self.store) if isinstance(answer, Afterwards) else answer
         return Reply.from_json(json.loads(reply.encode()))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DIRECTORIES = (".", "~", "~/.config", "/etc", "/etc/lmaps")
 NAMES = ("lmaps.yaml", ".lmaps", ".lmaps.yaml")
+SYSTEM_POLICY = "/etc/lmaps/policy.yaml"
 SYSTEM_ENDPOINT = "ipc:///run/lmaps/manager.sock"
 
 _DURATION = {
@@ -59,6 +60,11 @@ SCHEMA: dict[str, Any] = {
             "type": "string",
             "minLength": 1,
             "description": "File of mode 0600 with a key, 32 bytes in base64: secrets are sealed in the database.",
+        },
+        "policy": {
+            "type": "string",
+            "minLength": 1,
+            "description": "File that says who may do what; for root /etc/lmaps/policy.yaml if it is there.",
         },
         "units": {
             "type": "array",
@@ -118,6 +124,7 @@ class Config(TypedDict):
     unit_dirs: list[str]
     plugin_dirs: list[str]
     state_key: str | None
+    policy: str | None
     log: Log
 
 
@@ -155,6 +162,11 @@ def default_paths(uid: int, environ: Mapping[str, str]) -> Paths:
     state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state") / "lmaps"
     run = Path(environ["XDG_RUNTIME_DIR"]) / "lmaps" if environ.get("XDG_RUNTIME_DIR") else state
     return Paths(str(state / "lmaps.db"), str(run / "manager.sock"), str(run / "internal.sock"))
+
+
+def default_policy(uid: int) -> str | None:
+    """Root's policy, if it is there."""
+    return SYSTEM_POLICY if uid == 0 and Path(SYSTEM_POLICY).exists() else None
 
 
 def default_endpoint(uid: int, environ: Mapping[str, str]) -> str:
@@ -258,6 +270,7 @@ def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.D
         "workers": filled["workers"],
         "db": str(base / Path(filled.get("db", paths.db)).expanduser()),
         "state_key": _absolute(filled["state_key"], base) if "state_key" in filled else None,
+        "policy": _absolute(filled["policy"], base) if "policy" in filled else default_policy(os.getuid()),
         "units": filled["units"],
         "unit_dirs": _default_unit_dirs(base) if dirs is None else [_absolute(name, base) for name in dirs],
         "plugin_dirs": [_absolute(name, base) for name in filled["plugin_dirs"]],

@@ -46,8 +46,9 @@ COMMANDS = {
     "backup": ("keeping:backup", "Copy the whole state to a file, while the daemon runs."),
     "restore": ("keeping:restore", "Put a backup in the place of the state; the daemon is stopped."),
     "status": ("service:status", "Show how the daemon stands."),
+    "doctor": ("doctor:doctor", "Tell what the policy allows, and why."),
     "handlers": ("service:handlers", "List the handlers that units may name."),
-    "reload": ("service:reload", "Load the unit files anew."),
+    "reload": ("service:reload", "Load the unit files and the policy anew."),
     "discover": ("service:discover", "Show which requests the daemon takes."),
     "completion": ("service:completion", "Print what makes a shell complete commands."),
 }

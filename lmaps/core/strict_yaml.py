@@ -29,6 +29,8 @@ _FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?\Z")
 
 At = tuple[str | int, ...]
 Place = tuple[int, int]
+Places = dict[tuple[At, bool], Place]
+"""The places of values, and (where the second is true) of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,29 @@ class Document:
 
     def place(self, at: Sequence[str | int] = (), *, on_key: bool = False) -> Place:
         """Line and column, from 1, of the value at ``at`` or of its key; of what encloses it if it is not there."""
-        builder = _Builder(self._text, self.file, 2 * INSTANCE_EVENTS, aliases=True, places=True)
-        places = next(places for number, (_, places) in enumerate(builder.documents()) if number == self._number)
-        for length in range(len(at), 0, -1):
-            found = places.get((tuple(at[:length]), on_key and length == len(at)))
-            if found is not None:
-                return found
-        return places[((), False)]
+        return _nearest_place(self._places(), at, on_key=on_key)
 
     def locate(self, finding: Finding) -> Finding:
         """``finding`` with the file, line and column that it is about."""
-        line, column = self.place(finding.at, on_key=finding.on_key)
-        return replace(finding, file=self.file, line=line, column=column)
+        return self.locate_all([finding])[0]
+
+    def locate_all(self, findings: Iterable[Finding]) -> list[Finding]:
+        """The same for many, in one pass over the text."""
+        places = self._places()
+        found = [(each, _nearest_place(places, each.at, on_key=each.on_key)) for each in findings]
+        return [replace(each, file=self.file, line=line, column=column) for each, (line, column) in found]
+
+    def _places(self) -> Places:
+        builder = _Builder(self._text, self.file, 2 * INSTANCE_EVENTS, aliases=True, places=True)
+        return next(places for number, (_, places) in enumerate(builder.documents()) if number == self._number)
+
+
+def _nearest_place(places: Places, at: Sequence[str | int], *, on_key: bool) -> Place:
+    for length in range(len(at), 0, -1):
+        found = places.get((tuple(at[:length]), on_key and length == len(at)))
+        if found is not None:
+            return found
+    return places[((), False)]
 
 
 def load(
@@ -95,10 +108,10 @@ class _Builder:
         self._keep_places = places
         self._count = 0
         self._anchors: dict[str, tuple[Any, int]] = {}
-        self._places: dict[tuple[At, bool], Place] = {}
+        self._places: Places = {}
         self._events: Iterator[Any] = iter(())
 
-    def documents(self) -> Iterator[tuple[Any, dict[tuple[At, bool], Place]]]:
+    def documents(self) -> Iterator[tuple[Any, Places]]:
         """Each document's value and places."""
         try:
             self._events = iter(yaml.parse(self._text, Loader=_Loader))

@@ -45,7 +45,7 @@ class HistoryTables(InstanceTables):
 
     def changesets(
         self,
-        unit: str | None = None,
+        unit: str | Sequence[str] | None = None,
         *,
         limit: int | None = None,
         since: str | None = None,
@@ -53,9 +53,11 @@ class HistoryTables(InstanceTables):
         author: str | None = None,
         ticket: str | None = None,
     ) -> list[Changeset]:
-        """The changesets of one unit or of all, newest first; ``since`` and ``until`` are times, both included."""
+        """The changesets of one unit, of some, or of all, newest first; ``since`` and ``until`` are times, included."""
         wanted = select(changeset).order_by(changeset.c.revision.desc()).limit(limit)
-        for column, value in ((changeset.c.unit, unit), (changeset.c.author, author), (changeset.c.ticket, ticket)):
+        if unit is not None:
+            wanted = wanted.where(changeset.c.unit == unit if isinstance(unit, str) else changeset.c.unit.in_(unit))
+        for column, value in ((changeset.c.author, author), (changeset.c.ticket, ticket)):
             if value is not None:
                 wanted = wanted.where(column == value)
         if since is not None:

@@ -49,11 +49,13 @@ class JobTables(ChangingTables):
         found = self._jobs(select(job).where(job.c.id == number))
         return found[0] if found else None
 
-    def jobs(self, unit: str | None = None, states: Sequence[str] | None = None, limit: int | None = None) -> list[Job]:
-        """Jobs of one unit or of all, in these states or in any."""
+    def jobs(
+        self, unit: str | Sequence[str] | None = None, states: Sequence[str] | None = None, limit: int | None = None
+    ) -> list[Job]:
+        """Jobs of one unit, of some, or of all, in these states or in any."""
         wanted = select(job).order_by(job.c.id.desc()).limit(limit)
         if unit is not None:
-            wanted = wanted.where(job.c.unit == unit)
+            wanted = wanted.where(job.c.unit == unit if isinstance(unit, str) else job.c.unit.in_(unit))
         if states is not None:
             wanted = wanted.where(job.c.state.in_(states))
         return self._jobs(wanted)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lmaps.core.access import itself
 from lmaps.core.times import now
 from lmaps.errors import LmapsError, MessageRefused, NotFound, Outdated, RevertConflict, UsageError
 from tests.daemons import WEB
@@ -78,7 +79,7 @@ def test_single_instances_of_an_older_state(lmaps: InProcess) -> None:
 
 def test_a_condition_that_no_longer_holds_tells_what_has_changed_since(lmaps: InProcess) -> None:
     create(lmaps, "a", if_rev="r0")
-    lmaps.author = "bob"
+    lmaps.subject = itself("bob")
     create(lmaps, "b", message="mine")
     with pytest.raises(Outdated) as refused:
         create(lmaps, "c", if_rev="1")
@@ -95,7 +96,7 @@ def test_a_condition_that_no_longer_holds_tells_what_has_changed_since(lmaps: In
 
 def test_history_is_told_newest_first_and_can_be_narrowed(lmaps: InProcess) -> None:
     create(lmaps, *(f"h{number}" for number in range(20)), message="many", ticket="T1")
-    lmaps.author = "bob"
+    lmaps.subject = itself("bob")
     set_(lmaps, "h1", tls=True)
     lmaps.call("create", unit="other", instances=[{}])
     rows = lmaps.call("history").extra["changesets"]

@@ -64,6 +64,7 @@ def test_without_configuration_every_key_has_its_default():
         "unit_dirs": [],
         "plugin_dirs": [],
         "state_key": None,
+        "policy": None,
         "log": {"level": "info", "format": "text"},
     }
 

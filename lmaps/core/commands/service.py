@@ -55,7 +55,7 @@ def handlers(session: Session) -> None:
 
 @command("reload", examples="lmaps reload")
 def reload(session: Session) -> None:
-    """Load the unit files anew: all of them, or none if one has an error."""
+    """Load the unit files and the policy anew: all of it, or nothing if there is an error."""
     reply = session.call("reload")
     if session.structured:
         session.data(reply.extra, names=reply.extra["units"])

@@ -1,12 +1,16 @@
 """``lmapsd --check``: look at everything that a start needs, and start nothing."""
 
+import os
 from pathlib import Path
 
+from lmaps.core.access import load_policy
 from lmaps.core.config import Config
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import describe, say, tell
+from lmaps.core.messages import Reply
 from lmaps.core.transport import ipc_path
 from lmaps.core.units import load_units
+from lmaps.core.verbs import VERBS, access
 from lmaps.core.words import plural
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError
 from lmaps.store import read_key
@@ -15,7 +19,7 @@ from lmaps.store.keeping import verify
 
 def check(config: Config) -> int:
     """Look at the endpoints, the units and the database in ``config``, tell every fault; the exit code."""
-    codes = [_check_endpoints(config), _check_state_key(config), _check_units(config)]
+    codes = [_check_endpoints(config), _check_state_key(config), _check_policy(config), _check_units(config)]
     codes.append(_check_database(Path(config["db"])))
     if not any(codes):
         print("lmapsd: nothing is wrong")
@@ -36,6 +40,20 @@ def _check_state_key(config: Config) -> int:
     try:
         if config["state_key"]:
             read_key(config["state_key"])
+    except ConfigError as error:
+        tell(error)
+        return error.daemon_level
+    return 0
+
+
+def may(config: Config, who: str, verb: str, unit: str) -> Reply:
+    """What the policy in ``config`` says, as the verb may tells it; its owner is who asks."""
+    return access.answer(VERBS, load_policy(config["policy"], os.getuid()), who, verb, unit)
+
+
+def _check_policy(config: Config) -> int:
+    try:
+        load_policy(config["policy"], os.getuid())
     except ConfigError as error:
         tell(error)
         return error.daemon_level

@@ -36,7 +36,7 @@ Examples:
 Signals:
   TERM  end; running jobs have --stop-grace, none after a second TERM
   INT   end at once
-  HUP   load the unit files anew; an error keeps the old set
+  HUP   load unit files and policy anew; an error keeps what is in use
 
 \b
 Exit codes:

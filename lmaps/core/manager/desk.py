@@ -11,7 +11,6 @@ from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import ManagerHandler
 from lmaps.core.messages import Reply, read_object
 from lmaps.core.transport import Incoming, Listener
-from lmaps.core.users import login_name
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
 from lmaps.errors import LmapsError, MessageRefused
 from lmaps.store import Store, Transaction
@@ -113,7 +112,9 @@ class ClientRequest:
     def _ask(self, state: Transaction) -> Answer:
         if self._waiting is not None:
             return self._waiting.resume(state)
-        visit = Visit(self._desk.service, state, login_name(self._incoming.peer.uid), arrived=self._arrived)
+        peer, service = self._incoming.peer, self._desk.service
+        subject = service.policy.subject(peer.uid, peer.gid, peer.key)
+        visit = Visit(service, state, subject, arrived=self._arrived)
         return handle(visit, self._told)
 
     def settle(self) -> None:

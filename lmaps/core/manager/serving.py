@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from lmaps.core import tasks
-from lmaps.core.config import Config
+from lmaps.core.access import Policy, itself, load_policy
+from lmaps.core.config import Config, default_policy
 from lmaps.core.failpoints import failpoint
 from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import group
@@ -25,7 +26,7 @@ from lmaps.core.units import load_units
 from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
 from lmaps.core.words import plural
-from lmaps.errors import Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
+from lmaps.errors import ConfigError, Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
 from lmaps.store import Sealer, Store, open_store, read_key
 
 log = logging.getLogger(__name__)
@@ -58,11 +59,13 @@ class Manager:
     def setup_args(self, args: tuple[Any, ...]) -> None:
         """Take the configuration, the boot id, and the line to the supervisor."""
         config: Config = args[0]
+        self._owner = os.getuid()
         self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
         self.service = Service(
             config=config,
             units=load_units(config),
             boot_id=args[1],
+            policy=load_policy(config["policy"], self._owner),
             supervisor=os.getppid() if self._lifeline.fds() else None,
             reload=self._reload,
             beat=self._lifeline.beat,
@@ -163,25 +166,35 @@ class Manager:
         self._lifeline.tell({"ready": news})
 
     def _reload(self) -> None:
-        """Load the unit files anew; `ValidationFailed` lists every error, and the old set stays."""
+        """Load unit files and policy anew; `ValidationFailed` lists every error, and what was in use stays."""
         self._lifeline.tell({"reloading": True})
         try:
-            self._swap_units()
+            self._swap()
         finally:
             self._lifeline.tell({"reloading": False})
 
-    def _swap_units(self) -> None:
+    def _swap(self) -> None:
         loaded = load_units(self.service.config)
         findings = [finding for error in loaded.errors for finding in error.errors]
+        policy = self._load_policy(findings)
         findings += [fault for unit in loaded.units.values() for fault in handler_faults(self.service, unit)]
         if findings:
-            raise ValidationFailed("cannot reload: the units in use stay as they are", errors=findings)
+            raise ValidationFailed("cannot reload: units and policy in use stay as they are", errors=findings)
         failpoint("reload.before_swap")
-        self.service.units = loaded
+        self.service.units, self.service.policy = loaded, policy
         failpoint("reload.after_swap")
         self._find_faults()
         self._check_units(lambda: None)
         log.info("reloaded %s", plural(len(loaded.units), "unit"))
+
+    def _load_policy(self, findings: list[Finding]) -> Policy:
+        """The policy as it stands now; the one in use if it has faults, which join the ``findings``."""
+        file = self.service.config["policy"] or default_policy(self._owner)
+        try:
+            return load_policy(file, self._owner)
+        except ConfigError as refused:
+            findings += refused.errors or [Finding(refused.message, file=file)]
+            return self.service.policy
 
     def _find_faults(self) -> None:
         found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}
@@ -221,7 +234,7 @@ class Manager:
     def answer(self, verb: str, **args: Any) -> Reply:
         """What a client would be answered; raises what a client would be told."""
         with self._store.transaction() as state:
-            visit = Visit(self.service, state, author=str(os.getuid()))
+            visit = Visit(self.service, state, itself(str(os.getuid())))
             reply = handle(visit, {"v": VERSION, "verb": verb, "args": args})
         if not isinstance(reply, Reply):
             raise LmapsError(f"cannot wait in {verb}")

@@ -6,7 +6,9 @@ A name that is not a key of the table does nothing, whatever it looks like.
 
 from typing import Any
 
+from lmaps.core.access import Right
 from lmaps.core.verbs import (
+    access,
     blame,
     chronicle,
     confirm,
@@ -33,10 +35,13 @@ _FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 _STEPS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _IDS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _WAIT: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 600_000, "default": 0}
+_REVEAL: dict[str, Right] = {"reveal": "reveal"}
+_STATES: dict[str, Right] = {"states": "show"}
+_CREATING: dict[str, Right] = {"instances": "create"}
 _LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}
 
 VERBS: dict[str, Verb] = {
-    "units": Verb(units.units, "list"),
+    "units": Verb(units.units, "list", scope="some"),
     "explain": Verb(units.explain, "list", {"unit": _UNIT, "property": {"type": ["string", "null"]}}, ("unit",)),
     "unit_check": Verb(
         units.unit_check,
@@ -53,6 +58,7 @@ VERBS: dict[str, Verb] = {
             }
         },
         ("files",),
+        scope="some",
     ),
     "create": Verb(
         instances.create,
@@ -105,6 +111,7 @@ VERBS: dict[str, Verb] = {
             "reveal": _FLAG,
         },
         ("unit",),
+        also=_REVEAL,
     ),
     "validate": Verb(instances.validate, "show", {"unit": _UNIT, "instances": _DOCUMENTS}, ("unit", "instances")),
     "rollback": Verb(
@@ -119,6 +126,7 @@ VERBS: dict[str, Verb] = {
         ("unit",),
         writes=True,
         applies=True,
+        also=_STATES,
     ),
     "redo": Verb(
         history.redo,
@@ -127,6 +135,7 @@ VERBS: dict[str, Verb] = {
         ("unit",),
         writes=True,
         applies=True,
+        also=_STATES,
     ),
     "revert": Verb(
         history.revert,
@@ -135,11 +144,13 @@ VERBS: dict[str, Verb] = {
         ("unit", "revision"),
         writes=True,
         applies=True,
+        also=_STATES,
     ),
     "history": Verb(
         history.history,
         "show",
         {"unit": _UNIT, "limit": _LIMIT, "since": _TEXT, "author": _TEXT, "ticket": _TEXT, "diff": _FLAG},
+        scope="some",
     ),
     "diff": Verb(history.diff, "show", {"unit": _UNIT, "from": _TEXT, "to": _TEXT | {"default": "@"}}, ("unit",)),
     "blame": Verb(blame.blame, "show", {"unit": _UNIT, "ids": _IDS | {"default": []}, "path": _POINTER}, ("unit",)),
@@ -147,6 +158,8 @@ VERBS: dict[str, Verb] = {
         move.export,
         "export",
         {"units": {"type": "array", "items": _UNIT, "default": []}, "at": _TEXT, "history": _FLAG, "reveal": _FLAG},
+        scope="some",
+        also=_REVEAL,
     ),
     "import": Verb(
         move.import_,
@@ -182,23 +195,29 @@ VERBS: dict[str, Verb] = {
         ("unit", "current"),
         writes=True,
     ),
-    "backup": Verb(keeping.backup, "admin"),
-    "backup_read": Verb(keeping.backup_read, "admin", {"backup": _TEXT, "offset": _NUMBER}, ("backup", "offset")),
+    "backup": Verb(keeping.backup, "admin", scope="every"),
+    "backup_read": Verb(
+        keeping.backup_read, "admin", {"backup": _TEXT, "offset": _NUMBER}, ("backup", "offset"), scope="every"
+    ),
     "apply": Verb(
         jobs.apply,
         "apply",
         {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, **RUN},
         ("unit",),
         writes=True,
+        also=_CREATING,
     ),
     "confirm": Verb(confirm.confirm, "apply", {"unit": _UNIT, "rollback": _FLAG}, ("unit",), writes=True),
-    "plan": Verb(plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",)),
+    "plan": Verb(
+        plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",), also=_CREATING
+    ),
     "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": DURATION}, ("unit",), writes=True),
     "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",)),
     "jobs": Verb(
         jobs.jobs,
         "show",
         {"unit": _UNIT, "state": _TEXT, "limit": _LIMIT},
+        scope="some",
     ),
     "job": Verb(jobs.job, "show", {"job": _NUMBER, "wait_ms": _WAIT}, ("job",)),
     "wait": Verb(
@@ -220,10 +239,11 @@ VERBS: dict[str, Verb] = {
         },
         ("job",),
     ),
-    "status": Verb(service.status, "list"),
-    "handlers": Verb(service.handlers, "list"),
-    "reload": Verb(units.reload, "admin"),
+    "status": Verb(service.status, "list", scope="some"),
+    "handlers": Verb(service.handlers, "list", scope="some"),
+    "reload": Verb(units.reload, "admin", scope="every"),
 }
 VERBS["discover"] = service.discover(VERBS)
+VERBS["may"] = access.may(VERBS)
 
 __all__ = ["VERBS", "Afterwards", "Answer", "Call", "Later", "Service", "Slot", "Verb", "Visit"]

@@ -4,17 +4,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from lmaps.core import strict_json
+from lmaps.core.access import EVERY, Policy, Right, Subject
 from lmaps.core.config import Config
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, UnitSet, unit_from_definition
 from lmaps.core.words import nearest
 from lmaps.errors import Finding, NotFound, UnitUnusable
 from lmaps.store import Store, Transaction, Why
-
-Right = Literal["list", "show", "create", "apply", "rollback", "export", "import", "cancel", "admin"]
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Service:
-    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units.
+    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units and the policy.
 
     ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
     at, ``beat`` tells the supervisor that work goes on.
@@ -44,6 +43,7 @@ class Service:
     config: Config
     units: UnitSet
     boot_id: str
+    policy: Policy = field(default_factory=Policy)
     supervisor: int | None = None
     handlers: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, list[Finding]] = field(default_factory=dict)
@@ -61,14 +61,18 @@ class Service:
 class Visit:
     """One request's way in: who asks, through which door, and what the verbs may use while they answer.
 
-    ``author`` is the subject that the socket proved, ``arrived`` the monotonic time of arrival.
+    ``subject`` is who the socket proved, ``arrived`` the monotonic time of arrival.
     """
 
     service: Service
     state: Transaction
-    author: str
+    subject: Subject
     door: str = "api"
     arrived: float = field(default_factory=time.monotonic)
+
+    def may(self, unit: str, *rights: Right) -> bool:
+        """Whether the subject has all these rights on ``unit``."""
+        return all(self.service.policy.decide(self.subject, right, unit).allowed for right in rights)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Call(Visit):
     def why(self) -> Why:
         """Who asks and for what reason, as it is kept with each change."""
         return Why(
-            author=self.author,
+            author=self.subject.name,
             on_behalf_of=self.args.get("on_behalf_of"),
             door=self.door,
             message=self.args.get("message"),
@@ -118,6 +122,12 @@ class Call(Visit):
             raise UnitUnusable(f"cannot {self.verb} in {name}: its handler is broken", errors=faults)
         return self.unit
 
+    def units_with(self, right: Right) -> list[str] | None:
+        """The units on which the subject has ``right``; None if that is all there could be."""
+        if self.may(EVERY, right):
+            return None
+        return [name for name in {*self.service.units.units, *self.state.units()} if self.may(name, right)]
+
     def for_unit(self, name: str) -> "Call":
         """The same request, about the unit ``name``."""
         return replace(self, args={**self.args, "unit": name})
@@ -130,7 +140,7 @@ class Call(Visit):
         refused = [error for error in self.service.units.errors if error.extra.get("unit") == name]
         if refused:
             return NotFound(f"cannot {self.verb}: unit {name} was refused", errors=refused[0].errors)
-        known = nearest(name, self.service.units.units)
+        known = nearest(name, [unit for unit in self.service.units.units if self.may(unit, "list")])
         return NotFound(
             f"cannot {self.verb}: there is no unit {name!r}" + (f"; did you mean {known}?" if known else ""),
             hint="lmaps units lists them",

@@ -110,7 +110,7 @@ def _on_line(call: Call, unit: Unit) -> Changeset:
     revision = int(call.args["revision"].removeprefix("r"))
     old = call.state.changeset(revision)
     if old is None or old.unit != unit.name:
-        where = f"; r{revision} is of {old.unit}" if old else ""
+        where = f"; r{revision} is of {old.unit}" if old and call.may(old.unit, "list") else ""
         raise NotFound(f"cannot revert: {unit.name} has no changeset r{revision}{where}")
     if not old.on_line:
         raise Conflict(
@@ -194,10 +194,10 @@ def _check_keys(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
 def history(call: Call) -> Reply:
     """The changesets of a unit, or of all, newest first: who, when, why, and which instances."""
     unit = call.args.get("unit")
-    name = call.kept_unit.name if unit is not None else None
+    units = call.units_with("show") if unit is None else call.kept_unit.name
     since = call.args.get("since")
     found = call.state.changesets(
-        name,
+        units,
         limit=call.args["limit"],
         since=times.format_time(times.read_time(since)) if since else None,
         author=call.args.get("author"),

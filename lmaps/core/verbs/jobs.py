@@ -79,7 +79,7 @@ def _confirmation(call: Call, unit: Unit) -> float | None:
 
 def cancel(call: Call) -> Reply | Later:
     """End a job: one that waits at once, one that runs when nothing of it is left."""
-    found = _job(call)
+    found = find(call)
     if found.state in ENDED:
         return _cancelled(call)
     if found.state == "queued":
@@ -91,7 +91,7 @@ def cancel(call: Call) -> Reply | Later:
 
 
 def _cancelled(call: Call) -> Reply | Later:
-    found = _job(call)
+    found = find(call)
     if found.state not in ENDED:
         return Later(call, found.id, math.inf, _cancelled)
     words = f", {found.error.rpartition(', ')[2]}" if found.error and found.state == "cancelled" else ""
@@ -101,13 +101,14 @@ def _cancelled(call: Call) -> Reply | Later:
 def jobs(call: Call) -> Reply:
     """The newest jobs, of all units or of one, in all states or in one."""
     state = call.args.get("state")
-    found = call.state.jobs(call.args.get("unit"), [state] if state else None, call.args["limit"])
+    units = call.args.get("unit") or call.units_with("show")
+    found = call.state.jobs(units, [state] if state else None, call.args["limit"])
     return Reply("", extra={"jobs": [told(call, job) for job in found]})
 
 
 def job(call: Call) -> Reply | Later:
     """All that is known of one job; waits up to ``wait_ms`` for its end."""
-    found = _job(call)
+    found = find(call)
     until = call.arrived + call.args["wait_ms"] / 1000
     if not is_over(found) and not call.expired(until):
         return Later(call, found.id, until, job)
@@ -116,7 +117,7 @@ def job(call: Call) -> Reply | Later:
 
 def lines(call: Call) -> Reply | Later:
     """A job's output after line N; waits up to ``wait_ms`` for some, or until it is over or no longer in ``state``."""
-    found = _job(call)
+    found = find(call)
     running = found.covered_by or found.id
     limit = call.args["limit"]
     output = call.state.lines(running, call.args["after"], limit + 1)
@@ -133,11 +134,17 @@ def lines(call: Call) -> Reply | Later:
     return Reply("", extra={"lines": rows, "job": told(call, found), "more": len(output) > limit, "last": last})
 
 
-def _job(call: Call) -> Job:
+def find(call: Call) -> Job:
+    """The job that the request names; `NotFound` if there is none."""
     found = call.state.job(call.args["job"])
     if found is None:
-        raise NotFound(f"cannot {call.verb}: there is no job {call.args['job']}", hint="lmaps jobs lists them")
+        raise not_there(call)
     return found
+
+
+def not_there(call: Call) -> NotFound:
+    """The error for a job that is not there."""
+    return NotFound(f"cannot {call.verb}: there is no job {call.args['job']}", hint="lmaps jobs lists them")
 
 
 def is_over(job: Job) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmaps.core import strict_json
+from lmaps.core.access import Right
 from lmaps.core.differences import Path, leaves, same
 from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
@@ -21,8 +22,10 @@ from lmaps.store import Edit, Instance
 
 def export(call: Call) -> Reply:
     """The given documents of the units named, or of all, oldest first; with ``history`` all their changesets too."""
-    names = list(call.service.units.units)
-    names += [name for name in call.state.units() if name not in names]
+    rights: tuple[Right, ...] = ("export", "reveal") if call.args["reveal"] else ("export",)
+    names = [
+        name for name in {**call.service.units.units, **dict.fromkeys(call.state.units())} if call.may(name, *rights)
+    ]
     for wanted in call.args["units"]:
         call.for_unit(wanted).kept_unit  # noqa: B018 (an unknown unit is told before anything is read)
     rows = [_exported(call, name) for name in call.args["units"] or names]

@@ -8,7 +8,7 @@ from typing import Any
 from lmaps.core.messages import VERSION, Reply
 from lmaps.core.verbs import legacy
 from lmaps.core.verbs.call import Call
-from lmaps.core.verbs.units import condition
+from lmaps.core.verbs.units import condition, refused_files
 from lmaps.core.verbs.verb import Verb
 from lmaps.core.words import plural
 
@@ -37,8 +37,9 @@ def status(call: Call) -> Reply:
                 "condition": condition(call, name),
             }
             for name in service.units.units
+            if call.may(name, "list")
         ],
-        "errors": [finding.to_json() for error in service.units.errors for finding in error.errors],
+        "errors": refused_files(call),
     }
     return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
 
@@ -53,7 +54,10 @@ def discover(verbs: dict[str, Verb]) -> Verb:
     """The verb that tells the request schema of every verb of the table."""
 
     def tell(call: Call) -> Reply:
-        told = {name: {"right": verb.right, "schema": verb.definition} for name, verb in verbs.items()}
+        told = {
+            name: {"right": verb.right, "also": verb.further_rights, "schema": verb.definition}
+            for name, verb in verbs.items()
+        }
         return Reply("schema", extra={"version": VERSION, "verbs": told, "legacy": legacy.SCHEMA})
 
-    return Verb(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}})
+    return Verb(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}}, scope="some")

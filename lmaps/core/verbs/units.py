@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from lmaps.core import strict_json
+from lmaps.core.access import EVERY
 from lmaps.core.messages import Reply
 from lmaps.core.schema import Schema
 from lmaps.core.units import Impact, Stored, Unit, impact, load_units_from, property_rows, unit_from_definition
@@ -19,9 +20,14 @@ def units(call: Call) -> Reply:
     """Every unit with its type, handler, number of instances, newest and applied revision, and condition."""
     loaded = call.service.units.units
     orphans = [name for name in call.state.units() if name not in loaded and call.state.count(name)]
-    rows = [_row(call, name, loaded.get(name)) for name in [*loaded, *orphans]]
-    errors = [finding.to_json() for error in call.service.units.errors for finding in error.errors]
-    return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": errors})
+    rows = [_row(call, name, loaded.get(name)) for name in [*loaded, *orphans] if call.may(name, "list")]
+    return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": refused_files(call)})
+
+
+def refused_files(call: Call) -> list[dict[str, Any]]:
+    """What is wrong with unit files; where it is not known of which unit, for who may list every unit."""
+    told = [error for error in call.service.units.errors if call.may(error.extra.get("unit") or EVERY, "list")]
+    return [finding.to_json() for error in told for finding in error.errors]
 
 
 def _row(call: Call, name: str, unit: Unit | None) -> dict[str, Any]:
@@ -89,17 +95,22 @@ def unit_check(call: Call) -> Reply:
     """
     found = load_units_from((file["name"], file["text"]) for file in call.args["files"])
     errors = [finding for error in found.errors for finding in error.errors]
+    warnings = list(found.warnings)
     rows: list[dict[str, Any]] = []
     impacts: list[dict[str, Any]] = []
     for unit in found.units.values():
         wrong = handler_faults(call.service, unit)
         errors += wrong
         rows.append({"unit": unit.name, "file": unit.file, "ok": not wrong})
+        if not call.may(unit.name, "show"):
+            text = f"what is stored of {unit.name} was not looked at: {call.subject.name} has no right show there"
+            warnings.append(unit.locate(Finding(text, ("meta", "name"))))
+            continue
         impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in _impact(call, unit)]
     return Reply(
-        f"{plural(len(errors), 'error')}, {plural(len(found.warnings), 'warning')}, {plural(len(impacts), 'impact')}",
+        f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}, {plural(len(impacts), 'impact')}",
         level=1 if errors or impacts else 0,
-        extra={"units": rows, "warnings": [finding.to_json() for finding in found.warnings], "impacts": impacts},
+        extra={"units": rows, "warnings": [finding.to_json() for finding in warnings], "impacts": impacts},
         errors=tuple(errors),
     )
 
@@ -136,7 +147,7 @@ def _below_args(finding: Finding) -> Finding:
 
 
 def reload(call: Call) -> Reply:
-    """Load the unit files anew: all of them, or none if one has an error."""
+    """Load the unit files and the policy anew: all of it, or nothing if there is an error."""
     before = call.service.units.units
     call.service.reload()
     names = list(call.service.units.units)

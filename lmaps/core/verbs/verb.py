@@ -8,11 +8,12 @@ from hashlib import sha256
 from typing import Any
 
 from lmaps.core import strict_json
+from lmaps.core.access import RIGHTS, Right
 from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
-from lmaps.core.verbs import jobs, writing
-from lmaps.core.verbs.call import Answer, Call, Right, Visit
+from lmaps.core.verbs import admission, jobs, writing
+from lmaps.core.verbs.call import Answer, Call, Visit
 from lmaps.errors import Conflict, MessageRefused, ValidationFailed
 
 _TEXT = {"type": "string", "maxLength": 4096}
@@ -33,9 +34,10 @@ _APPLY: dict[str, Any] = {"type": "object", "properties": RUN, "additionalProper
 class Verb:
     """One row of the manager's table: what a request must look like, which right it takes, what it does.
 
-    ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. A verb that writes takes
-    `WRITE` too, runs in `writing`, and is remembered under its request's key; one that ``applies`` can queue a job
-    after its change.
+    ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. ``right`` has to be held
+    within the ``scope``, and with it what ``also`` says for an argument that is given. A verb that writes takes `WRITE`
+    too, runs in `writing`, and is remembered under its request's key; one that ``applies`` can queue a job after its
+    change. A request ``about_oneself``, whose argument of this name is the subject, takes no right.
     """
 
     function: Callable[[Call], Answer]
@@ -44,6 +46,20 @@ class Verb:
     required: tuple[str, ...] = ()
     writes: bool = False
     applies: bool = False
+    scope: admission.Scope = "named"
+    also: Mapping[str, Right] = field(default_factory=dict)
+    about_oneself: str | None = None
+
+    def __post_init__(self) -> None:
+        if not {self.right, *self.also.values()} <= set(RIGHTS):
+            raise ValueError(f"a verb takes rights, and {self.right!r} or one of {dict(self.also)} is none")
+        if self.scope == "named" and not admission.NAMING & set(self.required):
+            raise ValueError("a verb whose request names no unit takes its right on some units, or on every one")
+
+    @property
+    def further_rights(self) -> dict[str, Right]:
+        """The right that an argument takes beside the verb's own, if it is given."""
+        return {**self.also, **({"apply": "apply"} if self.applies else {})}
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -69,11 +85,13 @@ class Verb:
         door = "cli" if request.door == "cli" else visit.door
         call = Call(**vars(visit) | {"door": door}, verb=request.verb, args=self._arguments(request), key=request.key)
         failpoint("valid")
+        self._admit(call)
         if not self.writes:
             return self.function(call)
         if request.key is None or call.args["dry_run"]:
             return self._written(call)
-        digest = sha256(strict_json.canonical([request.verb, request.args]).encode()).hexdigest()
+        told = [request.verb, request.args, visit.subject.id]
+        digest = sha256(strict_json.canonical(told).encode()).hexdigest()
         kept = visit.state.request(request.key)
         if kept is None:
             reply = self._written(call)
@@ -83,6 +101,12 @@ class Verb:
         if kept.digest != digest:
             raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
         return Reply.from_json(json.loads(kept.answer))
+
+    def _admit(self, call: Call) -> None:
+        if self.about_oneself is not None and admission.is_oneself(call, call.args[self.about_oneself]):
+            return
+        further = [right for name, right in self.further_rights.items() if call.args.get(name) not in (None, False, [])]
+        admission.admit(call, [self.right, *further], self.scope)
 
     def _written(self, call: Call) -> Reply:
         """The answer of a verb that writes, with the job that was asked for."""

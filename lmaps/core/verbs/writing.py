@@ -76,10 +76,11 @@ def _expect_revision(call: Call) -> None:
     whose = (call.state.changeset(newest.target or 0) if newest.kind == "redo" else None) or newest
     who = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
     known = call.state.horizon(newest.unit) <= expected < newest.revision
+    shown = call.may(newest.unit, "show")
     raise Outdated(
         f"cannot {call.verb} in {newest.unit}: expected r{expected}, it is at r{newest.revision} ({who}); "
         f"see: lmaps diff {newest.unit} r{expected} r{newest.revision}",
-        extra={"diff": diff_of(call, newest.unit, expected, newest.revision) if known else None},
+        extra={"diff": diff_of(call, newest.unit, expected, newest.revision) if known and shown else None},
     )
 
 

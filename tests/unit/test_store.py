@@ -73,7 +73,7 @@ def test_rollback_as_a_table(store, story, left, undone):
 
 
 def test_the_state_is_a_function_of_the_changesets(store):
-    chosen = random.Random(7)  # noqa: S311 (no secret)
+    chosen = random.Random(7)
     for number in range(200):
         if chosen.random() < 0.4:
             rollback(store)

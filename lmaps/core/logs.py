@@ -1,11 +1,27 @@
-"""Logging of the daemon's processes: text for people, or a JSON object a line, on standard error."""
+"""Logging of the daemon's processes: text for people, or a JSON object a line, on standard error.
 
+What a line is about (request, subject, unit, job ...) stands in fields of its own. No line quotes a document.
+"""
+
+import contextlib
 import json
 import logging
 import os
+import select
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from lmaps.core.words import plural
 
 _ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
+_CHUNK = select.PIPE_BUF
+LONGEST = 128
+"""Characters of a field that are logged."""
+_about: ContextVar[MappingProxyType[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def set_up_logging(process: str, level: str = "info", style: str = "text") -> None:
@@ -14,35 +30,90 @@ def set_up_logging(process: str, level: str = "info", style: str = "text") -> No
     ``level`` (debug, info, warning, error) is for lMaPS; libraries are heard from warning on. ``style`` is text or
     json.
     """
-    stream = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-    handler = logging.StreamHandler(stream)
+    handler = StandardError()
     handler.setFormatter(JsonLines(process) if style == "json" else TextLines(process))
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    logging.raiseExceptions = False
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger("lmaps").setLevel(threshold)
 
 
-class TextLines(logging.Formatter):
-    """``TIME LEVEL PROCESS: MESSAGE``; control characters are escaped, so that nobody forges a line."""
+@contextlib.contextmanager
+def about(**fields: Any) -> Iterator[None]:
+    """Give every line that is logged within the block these fields; one that is None is left out, a long one cut."""
+    told = {
+        name: value[:LONGEST] if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+    token = _about.set(MappingProxyType({**_about.get(), **told}))
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
+
+class StandardError(logging.Handler):
+    """Writes each line to standard error, and never fails nor waits: a line that cannot be written is lost.
+
+    How many were lost is told as soon as one can be written again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of ``record``."""
+        if self.lost and _write(f"lmapsd: {plural(self.lost, 'line')} of this log could not be written\n".encode()):
+            self.lost = 0
+        if self.lost or not _write(f"{self.format(record)}\n".encode(errors="backslashreplace")):
+            self.lost += 1
+
+
+def _write(line: bytes) -> bool:
+    """Whether ``line`` was written; a pipe that takes a part of it now is not waited for."""
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    try:
+        for start in range(0, len(line), _CHUNK):
+            if not poll.poll(0):
+                return False
+            os.write(2, line[start : start + _CHUNK])
+    except OSError:
+        return False
+    return True
+
+
+class _Lines(logging.Formatter):
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's own name)
+        """Where it happened, and the kind of error; its words could quote a document, but for the system's own."""
+        told, error = [], ei[1]
+        while error is not None:
+            words = f": {error}" if isinstance(error, OSError) else ""
+            told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + words)
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\n".join(reversed(told))
+
+
+class TextLines(_Lines):
+    """``TIME LEVEL PROCESS: MESSAGE [FIELD=VALUE ...]``; control characters are escaped: nobody forges a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        message = record.getMessage().translate(_ESCAPES)
-        line = f"{_time(record)} {record.levelname.lower()} {self._process}: {message}"
+        fields = " ".join(f"{name}={_word(value)}" for name, value in _about.get().items())
+        message = f"{record.getMessage()} [{fields}]" if fields else record.getMessage()
+        line = f"{_time(record)} {record.levelname.lower()} {self._process}: {message.translate(_ESCAPES)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class JsonLines(logging.Formatter):
-    """An object a line: at, level, process, pid, logger, message, and exception where there is one."""
-
-    def __init__(self, process: str) -> None:
-        super().__init__()
-        self._process = process
+class JsonLines(_Lines):
+    """An object a line: at, level, process, pid, logger, message, the fields, and exception where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -53,10 +124,17 @@ class JsonLines(logging.Formatter):
             "pid": record.process,
             "logger": record.name,
             "message": record.getMessage(),
+            **_about.get(),
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
         return json.dumps(told)
+
+
+def _word(value: Any) -> str:
+    """A value on a line of text: what is no plain word stands in quotes."""
+    text = str(value)
+    return text if text.isprintable() and text and not set(text) & set(' "[]=\\') else json.dumps(text)
 
 
 def _time(record: logging.LogRecord) -> str:

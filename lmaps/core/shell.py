@@ -47,6 +47,7 @@ COMMANDS = {
     "restore": ("keeping:restore", "Put a backup in the place of the state; the daemon is stopped."),
     "status": ("service:status", "Show how the daemon stands."),
     "doctor": ("doctor:doctor", "Tell what the policy allows, and why."),
+    "audit": ("service:audit", "List who asked for what: changes, reveals, denials."),
     "handlers": ("service:handlers", "List the handlers that units may name."),
     "reload": ("service:reload", "Load the unit files and the policy anew."),
     "discover": ("service:discover", "Show which requests the daemon takes."),

@@ -11,18 +11,20 @@ history      what was done, and what was there before
 changing     changes, and how they are undone
 jobs         runs of handlers
 requests     what was answered under which key
+audit        who asked for what
 keeping      backups, verified and restored
 sealing      documents with secrets, sealed under a key
 replay       the instances made anew from the changesets, and compared
 """
 
-from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
+from lmaps.store.records import Audited, Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
 from lmaps.store.replay import replay
 from lmaps.store.sealing import Sealer, read_key
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 
 __all__ = [
+    "Audited",
     "Change",
     "Changeset",
     "Document",

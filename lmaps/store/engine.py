@@ -39,7 +39,9 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
     is noticed before it can be taken for committed. ``progress`` is called now and then while SQLite works.
     """
     pool: type[Pool] = NullPool if migrating else StaticPool
-    engine = create_engine(f"sqlite:///{path}", poolclass=pool, connect_args={"check_same_thread": True})
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=pool, connect_args={"check_same_thread": True}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _connect(driver: sqlite3.Connection, _record: object) -> None:

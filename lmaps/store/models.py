@@ -208,11 +208,19 @@ audit = Table(
     Column("sequence", Integer, primary_key=True, autoincrement=True),
     Column("at", Text, nullable=False),
     Column("subject", Text, nullable=False),
+    Column("on_behalf_of", Text),
+    Column("door", Text, nullable=False),
     Column("verb", Text, nullable=False),
     Column("unit", Text),
-    Column("key", Text),
+    Column("request_key", Text),
     Column("revision", Integer),
+    Column("job", Integer),
     Column("outcome", Text, nullable=False),
+    Column("suppressed", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
-"""Who asked for what, granted or refused."""
+"""Who asked for what: changes, what was revealed, and what was denied.
+
+``outcome`` is ``ok`` or the code of the error. ``suppressed`` is how many denials of the subject were not kept before
+this one, because there were too many.
+"""

@@ -182,3 +182,25 @@ class StoredRequest:
     at: str
     answer: str
     revision: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What somebody asked for, and what came of it: ``outcome`` is ``ok`` or the code of the error.
+
+    ``subject`` is proven, ``on_behalf_of`` a claim. ``suppressed`` counts denials that were not kept before this one.
+    The store gives ``at`` and ``sequence``.
+    """
+
+    subject: str
+    on_behalf_of: str | None
+    door: str
+    verb: str
+    unit: str | None
+    request_key: str | None
+    revision: int | None = None
+    job: int | None = None
+    outcome: str = "ok"
+    suppressed: int = 0
+    at: str = ""
+    sequence: int = 0

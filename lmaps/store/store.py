@@ -96,7 +96,9 @@ class Store:
         before = self._counters.copy()
         try:
             with plain_errors(self.path), self._connection.begin():
-                yield Transaction(self._connection, self._counters, self._sealer)
+                state = Transaction(self._connection, self._counters, self._sealer)
+                yield state
+                state.write_audit()
         except BaseException:
             self._counters = before
             raise

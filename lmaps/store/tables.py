@@ -26,6 +26,7 @@ class Tables:
         self.sealer = sealer
         self.wrote = False
         self.known_definitions: dict[tuple[str, str], int] = {}
+        self.to_audit: list[dict[str, Any]] = []
 
     def write(self, statement: Executable, rows: Sequence[dict[str, Any]] | dict[str, Any] | None = None) -> None:
         """Run a writing statement, once or for each of ``rows``."""

@@ -8,6 +8,7 @@ from typing import Self
 from sqlalchemy import Connection, func, select
 
 from lmaps.store import models
+from lmaps.store.audit import AuditTables
 from lmaps.store.engine import given_numbers
 from lmaps.store.jobs import JobTables
 from lmaps.store.requests import RequestTables
@@ -45,7 +46,7 @@ class Counters:
         return replace(self)
 
 
-class Transaction(JobTables, RequestTables):
+class Transaction(JobTables, RequestTables, AuditTables):
     """The tables, by subject. ``wrote`` tells whether anything was written since it was last set to False."""
 
     counters: Counters

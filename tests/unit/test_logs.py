@@ -1,10 +1,12 @@
 import json
 import logging
+import os
 import sys
+from contextlib import contextmanager
 
 import pytest
 
-from lmaps.core.logs import JsonLines, TextLines, set_up_logging
+from lmaps.core.logs import LONGEST, JsonLines, StandardError, TextLines, about, set_up_logging
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
@@ -41,7 +43,9 @@ def test_exceptions_are_logged_with_their_traceback(style):
     try:
         raise ValueError("why")
     except ValueError:
-        assert "ValueError: why" in style("manager").format(record("it broke", exc_info=sys.exc_info()))
+        told = style("manager").format(record("it broke", exc_info=sys.exc_info()))
+    assert "ValueError" in told
+    assert "test_logs.py" in told
 
 
 @pytest.fixture
@@ -61,3 +65,79 @@ def test_setting_up_again_replaces_what_was(capfd):
     logging.getLogger("lmaps.core.x").debug("too fine")
     logging.getLogger("library").info("chatter")
     assert [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()] == ["once"]
+
+
+def test_what_a_line_is_about_stands_in_fields():
+    with about(request="a b", unit=None), about(job=3, key="k" * 1000):
+        text = TextLines("manager").format(record("started"))
+        told = json.loads(JsonLines("manager").format(record("started")))
+    assert text.endswith(f'manager: started [request="a b" job=3 key={"k" * LONGEST}]')
+    assert (told["request"], told["job"], told["key"], "unit" in told) == ("a b", 3, "k" * LONGEST, False)
+    assert TextLines("manager").format(record("started")).endswith("manager: started")
+
+
+@pytest.mark.parametrize("hostile", ["a\nb", "x] y=[", '"', "", "\x1b[31m", "é "])
+def test_a_field_forges_no_other(hostile):
+    with about(subject=hostile):
+        line = TextLines("manager").format(record("done"))
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert line.endswith(f"done [subject={json.dumps(hostile)}]")
+
+
+@pytest.mark.parametrize("style", [TextLines, JsonLines])
+def test_no_traceback_quotes_a_document(style):
+    value = "can" + "ary"
+    try:
+        try:
+            raise KeyError(value)
+        except KeyError as error:
+            raise ValueError(value) from error
+    except ValueError:
+        told = style("manager").format(record("it broke", exc_info=sys.exc_info()))
+    assert value not in told
+    assert told.index("KeyError") < told.rindex("ValueError")
+
+
+@contextmanager
+def standard_error(descriptor):
+    """Within the block standard error is ``descriptor``."""
+    kept = os.dup(2)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def handler():
+    made = StandardError()
+    made.setFormatter(TextLines("manager"))
+    return made
+
+
+def test_a_full_disk_and_a_closed_log_lose_lines_and_fail_nothing():
+    full = os.open("/dev/full", os.O_WRONLY)
+    made = handler()
+    with standard_error(full):
+        made.emit(record("one"))
+        os.close(2)
+        made.emit(record("two"))
+    os.close(full)
+    assert made.lost == 2
+
+
+def test_a_reader_that_does_not_read_is_not_waited_for_and_told_how_much_it_missed():
+    reading, writing = os.pipe()
+    made = handler()
+    with standard_error(writing):
+        while not made.lost:
+            made.emit(record("x" * 1000))
+        os.read(reading, 1 << 20)
+        made.emit(record("again"))
+    told = os.read(reading, 1 << 20).decode()
+    os.close(reading)
+    os.close(writing)
+    assert "lmapsd: 1 line of this log could not be written\n" in told
+    assert told.endswith("manager: again\n")

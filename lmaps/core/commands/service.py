@@ -1,4 +1,4 @@
-"""``status``, ``handlers``, ``reload``, ``discover``, ``completion``."""
+"""``status``, ``audit``, ``handlers``, ``reload``, ``discover``, ``completion``."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import click
 from click.shell_completion import get_completion_class
 
 from lmaps.core.commands.output import Table, aligned, revision
-from lmaps.core.commands.session import Session, command
-from lmaps.core.times import format_duration
+from lmaps.core.commands.session import Session, any_unit, command, unit_argument
+from lmaps.core.times import format_duration, in_seconds
 from lmaps.core.words import plural
 
 
@@ -43,6 +43,43 @@ def _stands(unit: dict[str, Any]) -> str:
     """``pending 2, at r9, applied r7``."""
     known = {"at": revision(unit["revision"]), "applied": revision(unit["applied"])}
     return ", ".join([unit["condition"], *(f"{name} {number}" for name, number in known.items() if number)])
+
+
+@command("audit", examples="lmaps audit\nlmaps audit web --since -2h\nlmaps audit --author alice --limit 100")
+@unit_argument
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many rows."
+)
+@click.option("--since", metavar="TIME", help="Only what came since: RFC 3339, HH:MM, or -2h.")
+@click.option("--author", metavar="NAME", help="Only what this user asked for.")
+def audit(
+    session: Session, unit: str | None, unit_option: str | None, limit: int, since: str | None, author: str | None
+) -> None:
+    """List who asked for what, newest first: changes, what was revealed, and what was denied."""
+    name = any_unit(unit, unit_option)
+    rows = session.call("audit", unit=name, limit=limit, since=since, author=author).extra["audit"]
+    headers = ("AT", "AUTHOR", "DOOR", "VERB", "UNIT", "REVISION", "JOB", "OUTCOME")
+    cells = [
+        (
+            in_seconds(row["at"]),
+            _who(row),
+            *(row[name] for name in ("door", "verb", "unit")),
+            revision(row["revision"]),
+            row["job"],
+            _outcome(row),
+        )
+        for row in rows
+    ]
+    session.data(rows, Table(headers, cells), [str(row["sequence"]) for row in rows])
+
+
+def _who(row: dict[str, Any]) -> str:
+    return " for ".join(filter(None, (row["subject"], row["on_behalf_of"])))
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    """``not-allowed, after 4 more``."""
+    return f"{row['outcome']}, after {row['suppressed']} more" if row["suppressed"] else str(row["outcome"])
 
 
 @command("handlers", examples="lmaps handlers\nlmaps handlers -o yaml")

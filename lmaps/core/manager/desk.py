@@ -9,11 +9,12 @@ from typing import Any
 
 from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import ManagerHandler
+from lmaps.core.logs import about
 from lmaps.core.messages import Reply, read_object
 from lmaps.core.transport import Incoming, Listener
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
-from lmaps.errors import LmapsError, MessageRefused
-from lmaps.store import Store, Transaction
+from lmaps.errors import Busy, LmapsError, MessageRefused
+from lmaps.store import Audited, Store, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Desk:
     def collect(self) -> list["ClientRequest"]:
         """The requests that wait at the socket, as many as make one group; what cannot be read is refused at once."""
         group: list[ClientRequest] = []
+        counters = self.service.counters
         size = 0
         while len(group) < GROUP_REQUESTS and size < GROUP_BYTES:
             incoming = self._clients.receive()
@@ -54,10 +56,18 @@ class Desk:
                 group.append(ClientRequest(self, incoming))
             except MessageRefused as refused:
                 self.send(incoming, Reply.refusal(refused))
+        if group:
+            counters["groups"] += 1
+            counters["group_largest"] = max(counters["group_largest"], len(group))
+        counters["dropped"] = self._clients.dropped
         return group
 
     def send(self, incoming: Incoming, reply: Reply) -> None:
         """Answer the request that came as ``incoming``."""
+        counters = self.service.counters
+        counters["requests"] += 1
+        counters["refused"] += reply.code is not None
+        counters["busy"] += reply.code == Busy.code
         self._clients.send(incoming.identity, reply.encode())
 
     def after(self, answer: Afterwards) -> Reply:
@@ -99,26 +109,34 @@ class ClientRequest:
 
     def run(self, state: Transaction) -> None:
         """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group."""
-        try:
-            self._answer = self._ask(state)
-        except LmapsError as error:
-            if state.wrote:
-                raise
-            self._answer = Reply.refusal(error)
-        except Exception as error:  # the edge: whatever one request meets, the others go on
-            log.exception("request failed")
-            raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
+        peer, service = self._incoming.peer, self._desk.service
+        subject = service.policy.subject(peer.uid, peer.gid, peer.key)
+        self._visit = Visit(service, state, subject, arrived=self._arrived)
+        with about(request=self._id, subject=subject.name):
+            try:
+                self._answer = self._ask(state)
+            except LmapsError as error:
+                log.debug("refused: %s", error.code)
+                if state.wrote:
+                    raise
+                self._answer = Reply.refusal(error)
+            except Exception as error:  # the edge: whatever one request meets, the others go on
+                log.exception("request failed")
+                raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
     def _ask(self, state: Transaction) -> Answer:
         if self._waiting is not None:
             return self._waiting.resume(state)
-        peer, service = self._incoming.peer, self._desk.service
-        subject = service.policy.subject(peer.uid, peer.gid, peer.key)
-        visit = Visit(service, state, subject, arrived=self._arrived)
-        return handle(visit, self._told)
+        return handle(self._visit, self._told)
 
     def settle(self) -> None:
-        """Send the answer, or wait for it."""
+        """Send the answer, or wait for it; then log what was audited."""
+        self._settle()
+        for entry in self._visit.audited:
+            with about(request=self._id, **_fields(entry)):
+                log.info("request done" if entry.outcome == "ok" else "request denied")
+
+    def _settle(self) -> None:
         if isinstance(self._answer, Afterwards):
             self._send(self._desk.after(self._answer))
             return
@@ -136,3 +154,18 @@ class ClientRequest:
 
     def _send(self, reply: Reply) -> None:
         self._desk.send(self._incoming, replace(reply, id=self._id))
+
+
+def _fields(entry: Audited) -> dict[str, Any]:
+    """What a line of the log tells of a row of the audit."""
+    return {
+        "subject": entry.subject,
+        "on_behalf_of": entry.on_behalf_of,
+        "door": entry.door,
+        "verb": entry.verb,
+        "unit": entry.unit,
+        "key": entry.request_key,
+        "revision": entry.revision,
+        "job": entry.job,
+        "suppressed": entry.suppressed or None,
+    }

@@ -16,6 +16,7 @@ from typing import Any
 
 from lmaps.core import times
 from lmaps.core.failpoints import failpoint
+from lmaps.core.logs import about
 from lmaps.core.messages import (
     Ack,
     Done,
@@ -201,6 +202,8 @@ class Dispatcher:
         if job is not None:
             self.moved.add(job)
             failpoint("dispatch.after")
+            with about(job=job, unit=run.kwargs["unit"], revision=run.kwargs["revision"], slot=slot.number):
+                log.info("job started")
         self.say(slot.identity, run)
         if job is not None:
             failpoint("dispatch.sent")
@@ -223,6 +226,7 @@ class Dispatcher:
         """
         self._to_stop.discard(job.id)
         self.moved.update(state.end_job(job.id, state="interrupted", error=LOST))
+        _log_end(job, "interrupted", None)
         confirm.ended(self.service, state, job.id)
         unit = self.service.units.units.get(job.unit)
         plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
@@ -280,6 +284,7 @@ class Dispatcher:
         """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
         failpoint("result.recv")
         slot = self._slot(identity, result.token)
+        job = state.job(slot.job) if slot is not None and slot.job is not None else None
         if slot is not None and slot.job is not None:
             ended = state.end_job(
                 slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error
@@ -292,6 +297,8 @@ class Dispatcher:
         def settle() -> None:
             failpoint("result.after_commit")
             self.say(identity, Done(result.token))
+            if job is not None:
+                _log_end(job, result.state, result.rc)
             if slot is not None:
                 slot.token = slot.job = None
             self._look = True
@@ -307,6 +314,11 @@ class Dispatcher:
         if slot is None:
             raise LmapsError("cannot hear a worker that has not said hello")
         return slot if slot.token == token else None
+
+
+def _log_end(job: Job, state: str, rc: int | None) -> None:
+    with about(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
+        log.info("job ended")
 
 
 class FromWorker:

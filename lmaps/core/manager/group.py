@@ -42,7 +42,7 @@ def commit(store: Store, works: Sequence[Work]) -> None:
         if len(works) == 1:
             works[0].fail(error)
             return
-        log.info("a group of %d is run again one by one: %s", len(works), error)
+        log.info("a group of %d is run again one by one: %s", len(works), error.code)
         failpoint("batch.again")
         for work in works:
             commit(store, [work])

@@ -9,6 +9,7 @@ from typing import Any
 from lmaps.core.access import Right
 from lmaps.core.verbs import (
     access,
+    audit,
     blame,
     chronicle,
     confirm,
@@ -195,7 +196,7 @@ VERBS: dict[str, Verb] = {
         ("unit", "current"),
         writes=True,
     ),
-    "backup": Verb(keeping.backup, "admin", scope="every"),
+    "backup": Verb(keeping.backup, "admin", scope="every", audited=True),
     "backup_read": Verb(
         keeping.backup_read, "admin", {"backup": _TEXT, "offset": _NUMBER}, ("backup", "offset"), scope="every"
     ),
@@ -212,7 +213,7 @@ VERBS: dict[str, Verb] = {
         plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",), also=_CREATING
     ),
     "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": DURATION}, ("unit",), writes=True),
-    "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",)),
+    "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",), audited=True),
     "jobs": Verb(
         jobs.jobs,
         "show",
@@ -241,7 +242,10 @@ VERBS: dict[str, Verb] = {
     ),
     "status": Verb(service.status, "list", scope="some"),
     "handlers": Verb(service.handlers, "list", scope="some"),
-    "reload": Verb(units.reload, "admin", scope="every"),
+    "reload": Verb(units.reload, "admin", scope="every", audited=True),
+    "audit": Verb(
+        audit.audit, "admin", {"unit": _UNIT, "limit": _LIMIT, "since": _TEXT, "author": _TEXT}, scope="every"
+    ),
 }
 VERBS["discover"] = service.discover(VERBS)
 VERBS["may"] = access.may(VERBS)

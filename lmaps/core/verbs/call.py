@@ -1,6 +1,7 @@
 """What a verb is given, and how it says "not yet"."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,9 +12,10 @@ from lmaps.core.access import EVERY, Policy, Right, Subject
 from lmaps.core.config import Config
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, UnitSet, unit_from_definition
+from lmaps.core.verbs.denials import Denials
 from lmaps.core.words import nearest
 from lmaps.errors import Finding, NotFound, UnitUnusable
-from lmaps.store import Store, Transaction, Why
+from lmaps.store import Audited, Store, Transaction, Why
 
 
 @dataclass(slots=True)
@@ -37,7 +39,8 @@ class Service:
     """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units and the policy.
 
     ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
-    at, ``beat`` tells the supervisor that work goes on.
+    at, ``beat`` tells the supervisor that work goes on. ``counters`` count what happened since the manager's start,
+    ``denials`` are those of each subject.
     """
 
     config: Config
@@ -55,13 +58,16 @@ class Service:
     job_moved: Callable[[int], None] = lambda _job: None
     job_queued: Callable[[], None] = lambda: None
     copies: dict[str, BinaryIO] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+    denials: dict[str, Denials] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Visit:
     """One request's way in: who asks, through which door, and what the verbs may use while they answer.
 
-    ``subject`` is who the socket proved, ``arrived`` the monotonic time of arrival.
+    ``subject`` is who the socket proved, ``arrived`` the monotonic time of arrival; ``audited`` is what was kept in the
+    audit meanwhile.
     """
 
     service: Service
@@ -69,6 +75,7 @@ class Visit:
     subject: Subject
     door: str = "api"
     arrived: float = field(default_factory=time.monotonic)
+    audited: list[Audited] = field(default_factory=list)
 
     def may(self, unit: str, *rights: Right) -> bool:
         """Whether the subject has all these rights on ``unit``."""

@@ -12,9 +12,9 @@ from lmaps.core.access import RIGHTS, Right
 from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
-from lmaps.core.verbs import admission, jobs, writing
+from lmaps.core.verbs import admission, audit, jobs, writing
 from lmaps.core.verbs.call import Answer, Call, Visit
-from lmaps.errors import Conflict, MessageRefused, ValidationFailed
+from lmaps.errors import Conflict, MessageRefused, NotAllowed, ValidationFailed
 
 _TEXT = {"type": "string", "maxLength": 4096}
 WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
@@ -37,7 +37,8 @@ class Verb:
     ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. ``right`` has to be held
     within the ``scope``, and with it what ``also`` says for an argument that is given. A verb that writes takes `WRITE`
     too, runs in `writing`, and is remembered under its request's key; one that ``applies`` can queue a job after its
-    change. A request ``about_oneself``, whose argument of this name is the subject, takes no right.
+    change. A request ``about_oneself``, whose argument of this name is the subject, takes no right. The audit
+    has a row for each request that changed something, each that ``reveal``s, and each of a verb that is ``audited``.
     """
 
     function: Callable[[Call], Answer]
@@ -46,6 +47,7 @@ class Verb:
     required: tuple[str, ...] = ()
     writes: bool = False
     applies: bool = False
+    audited: bool = False
     scope: admission.Scope = "named"
     also: Mapping[str, Right] = field(default_factory=dict)
     about_oneself: str | None = None
@@ -82,12 +84,21 @@ class Verb:
 
     def answer(self, visit: Visit, request: Request) -> Answer:
         """Run the verb; a writing request whose key is known gets the answer that it got before."""
-        door = "cli" if request.door == "cli" else visit.door
-        call = Call(**vars(visit) | {"door": door}, verb=request.verb, args=self._arguments(request), key=request.key)
+        visit = replace(visit, door="cli" if request.door == "cli" else visit.door)
+        try:
+            return self._answer(visit, request)
+        except NotAllowed as refused:
+            audit.keep_denial(visit, request, refused)
+            raise
+
+    def _answer(self, visit: Visit, request: Request) -> Answer:
+        call = Call(**vars(visit), verb=request.verb, args=self._arguments(request), key=request.key)
         failpoint("valid")
         self._admit(call)
         if not self.writes:
-            return self.function(call)
+            answer = self.function(call)
+            self._audit(call, answer)
+            return answer
         if request.key is None or call.args["dry_run"]:
             return self._written(call)
         told = [request.verb, request.args, visit.subject.id]
@@ -112,10 +123,15 @@ class Verb:
         """The answer of a verb that writes, with the job that was asked for."""
         reply = writing.run(call, self.function)
         told = call.args.get("apply")
-        if told is None or call.args["dry_run"]:
-            return reply
-        job = jobs.queue(replace(call, args={**call.args, **told}), call.usable_unit)
-        return replace(reply, extra=reply.extra | {"job": jobs.told(call, job)}, job=job.id)
+        if told is not None and not call.args["dry_run"]:
+            job = jobs.queue(replace(call, args={**call.args, **told}), call.usable_unit)
+            reply = replace(reply, extra=reply.extra | {"job": jobs.told(call, job)}, job=job.id)
+        self._audit(call, reply)
+        return reply
+
+    def _audit(self, call: Call, answer: Answer) -> None:
+        if call.state.wrote or self.audited or call.args.get("reveal"):
+            audit.keep(call, answer)
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         try:

@@ -1,0 +1,48 @@
+"""The table ``audit``: who asked for what."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+
+from lmaps.core import times
+from lmaps.store.models import audit
+from lmaps.store.records import Audited
+from lmaps.store.tables import Tables
+
+
+class AuditTables(Tables):
+    """Requests that changed or revealed something, or were denied."""
+
+    def audit(self, entry: Audited) -> None:
+        """Keep ``entry`` with the rest of the transaction, also when its request is refused."""
+        self.to_audit.append(_row(replace(entry, at=times.now())))
+
+    def write_audit(self) -> None:
+        """Write what is to be kept: at the end of the transaction, all of it at once."""
+        if self.to_audit:
+            self.connection.execute(insert(audit), self.to_audit)
+            self.to_audit = []
+
+    def audited(
+        self, *, limit: int, unit: str | None = None, subject: str | None = None, since: str | None = None
+    ) -> list[Audited]:
+        """What was kept, newest first."""
+        wanted = {audit.c.unit: unit, audit.c.subject: subject}
+        query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+        query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+        if since is not None:
+            query = query.where(audit.c.at >= since)
+        return [Audited(**row._mapping) for row in self.connection.execute(query)]
+
+    def forget_audit(self, before: str, at_once: int) -> int:
+        """Remove what was kept before this time, the oldest first and so many at most; how many went."""
+        oldest = self.connection.scalar(select(func.min(audit.c.sequence)))
+        if oldest is None:
+            return 0
+        old = (audit.c.sequence < oldest + at_once) & (audit.c.at < before)
+        return self.connection.execute(delete(audit).where(old)).rowcount
+
+
+def _row(entry: Audited) -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if name != "sequence"}

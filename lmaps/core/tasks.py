@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.core.config import Config
-from lmaps.core.execute import GRACE, Line, Outcome, Process, Program
+from lmaps.core.execute import GRACE, Line, Outcome, Process, Program, WarmStarts
 from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.messages import Result
@@ -67,6 +67,7 @@ class Execution:
         sink: Callable[[Line], None],
         limits: Limits,
         secrets: Iterable[Any] = (),
+        warm_starts: WarmStarts | None = None,
     ) -> None:
         self._handler = handler
         self._program = program
@@ -77,7 +78,7 @@ class Execution:
         self._scrub = scrubber(secrets)
         self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")
-        self._process = Process(program, folder, self._take)
+        self._process = Process(program, folder, self._take, warm_starts)
         failpoint("worker.after_spawn")
 
     def _take(self, line: Line) -> None:
@@ -238,7 +239,8 @@ def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, 
     try:
         limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)
         secrets = [value for document in order.completed for value in known.secrets.values(document)]
-        return Execution(handler, make(context, handler, state, folder), folder, context.emit, limits, secrets)
+        program = make(context, handler, state, folder)
+        return Execution(handler, program, folder, context.emit, limits, secrets, context.warm_starts)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

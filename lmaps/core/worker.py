@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from lmaps.core.config import Config
-from lmaps.core.execute import Line, set_subreaper
+from lmaps.core.execute import Line, WarmStarts, set_subreaper
 from lmaps.core.failpoints import failpoint
 from lmaps.core.lifeline import Lifeline
 from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, Stop
@@ -49,6 +49,7 @@ class Worker:
         self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
         self.handlers = find_handlers(self.config["plugin_dirs"])
         self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
+        self.warm_starts = WarmStarts()
         self._token: str | None = None
         self._execution: Execution | None = None
         self._result: Result | None = None
@@ -69,6 +70,7 @@ class Worker:
             if self._execution is not None:
                 self._execution.stop(grace=0)
                 self._finish_now(self._execution)
+            self.warm_starts.close()
             self._link.close()
 
     def stop(self) -> None:

@@ -120,7 +120,7 @@ def test_ansible_says_what_to_run(tmp_path):
         *("--inventory", "localhost,", "--extra-vars", f"@{tmp_path}/vars.yaml"),
         *("--limit", "web", "--tags", "a,b", "--become", "-v", "--", "/units/p/site.yml"),
     )
-    assert program.environment["ANSIBLE_CONFIG"] == f"{tmp_path}/ansible.cfg"
+    assert Path(program.environment["ANSIBLE_CONFIG"]).read_text() == "[defaults]\n"
     assert program.environment["ANSIBLE_ROLES_PATH"] == "/units/p/roles"
     assert program.events
     assert not any("x" in word.split("/") for word in program.argv)

@@ -25,6 +25,7 @@ def worker(tmp_path):
         handlers=find_handlers(),
         jobs_folder=tmp_path / "jobs",
         emit=None,
+        warm_starts=None,
         log=logging.getLogger("test"),
         stopped=False,
     )

@@ -2,14 +2,18 @@
 
 program   Program: what to run
 output    numbered lines out of pipes, bounded
+launch    starting it plainly
+warm      WarmStarts: starting it by forking off a helper that has it loaded
+forker    what such a helper does; runs in another interpreter
 process   Process: a running program, driven by its owner's loop
 sweep     finding and ending what a program left behind
 """
 
 from lmaps.core.execute.output import Line
 from lmaps.core.execute.process import GRACE, Outcome, Process
-from lmaps.core.execute.program import EVENT_FD, JOB_TAG, Program, call
+from lmaps.core.execute.program import EVENT_FD, JOB_TAG, Program, Warm, call
 from lmaps.core.execute.sweep import descendants, reap_orphans, set_subreaper, sweep_descendants, sweep_tag
+from lmaps.core.execute.warm import WarmStarts
 
 __all__ = [
     "EVENT_FD",
@@ -19,6 +23,8 @@ __all__ = [
     "Outcome",
     "Process",
     "Program",
+    "Warm",
+    "WarmStarts",
     "call",
     "descendants",
     "reap_orphans",

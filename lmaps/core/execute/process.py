@@ -6,14 +6,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from lmaps.core.execute.launch import Launch, standard_input
 from lmaps.core.execute.output import Events, Output, Sink, note
 from lmaps.core.execute.program import BASE_ENVIRONMENT, EVENT_FD, JOB_TAG, Program
 from lmaps.core.execute.sweep import descendants, kill, reap_orphans, sweep_descendants
+from lmaps.core.execute.warm import Forked, WarmStarts
 from lmaps.errors import HandlerFailed
 
 CHUNK = 64 * 1024
@@ -45,11 +45,12 @@ class Process:
     """Runs ``program`` in ``folder``, handing each line to ``sink``.
 
     The owner polls `fds` and calls `turn` when one is readable or `deadline` (monotonic) has passed, until `outcome`
-    is there. ``started`` and ``heard`` (monotonic) are when it began and when it last said something. The owner must be
-    a sub-reaper; processes that it has already, left by earlier programs, are spared.
+    is there. ``child`` leads what was started; ``started`` and ``heard`` (monotonic) are when it began and when it last
+    said something. The owner must be a sub-reaper; processes that it has already, left by earlier programs or helpers
+    of ``warm_starts``, are spared.
     """
 
-    def __init__(self, program: Program, folder: Path, sink: Sink) -> None:
+    def __init__(self, program: Program, folder: Path, sink: Sink, warm_starts: WarmStarts | None = None) -> None:
         self.outcome: Outcome | None = None
         self.deadline: float | None = None
         self.heard = self.started = time.monotonic()
@@ -59,45 +60,38 @@ class Process:
         self._stopped = False
         self._ended_at: float | None = None
         self._pidfd = -1
+        environment = _environment(program, folder)
+        self._helper = None
+        if warm_starts is not None and program.warm is not None:
+            self._helper = warm_starts.helper(program.argv[0], environment, program.warm)
         self._spared = frozenset(descendants(os.getpid()))
         _write_files(program, folder)
-        self._popen = self._start(program, folder)
-        self._pidfd = os.pidfd_open(self._popen.pid)
+        self.child = self._start(program, environment, folder)
+        self._pidfd = os.pidfd_open(self.child.pid)
 
     def fds(self) -> list[int]:
         """The descriptors to wait for."""
         ended = [] if self._ended_at is not None else [self._pidfd]
         return [*self._readers, *ended] if self.outcome is None else []
 
-    def _start(self, program: Program, folder: Path) -> "subprocess.Popen[bytes]":
-        environment = _environment(program, folder)
+    def _start(self, program: Program, environment: dict[str, str], folder: Path) -> "subprocess.Popen[bytes] | Forked":
         if shutil.which(program.argv[0], path=environment["PATH"]) is None:
             raise HandlerFailed(f"cannot start {program.argv[0]}: there is no such program")
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writing, True)
         given = [writing]
         self._readers[reading] = Output(self._sink)
-        passed: tuple[int, ...] = ()
         if program.events:
             event_reading, event_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             os.set_blocking(event_writing, True)
             self._readers[event_reading] = Events(self._sink)
             environment[EVENT_FD] = str(event_writing)
-            passed = (event_writing,)
             given.append(event_writing)
         try:
-            with _standard_input(program.stdin) as stdin:
-                return subprocess.Popen(  # noqa: S603 (a list, never a shell)
-                    [*_wrapper(), *program.argv],
-                    stdin=stdin,
-                    stdout=writing,
-                    stderr=writing,
-                    cwd=program.cwd or folder,
-                    env=environment,
-                    pass_fds=passed,
-                    start_new_session=True,
-                    umask=0o022,
-                )
+            with standard_input(program.stdin) as stdin:
+                cwd = program.cwd or str(folder)
+                launch = Launch(program.argv, environment, cwd, stdin, writing, passed=tuple(given[1:]))
+                return (self._helper and self._helper.start(launch)) or launch.start()
         except OSError as error:
             self._close()
             raise HandlerFailed(f"cannot start {program.argv[0]}: {error.strerror}") from error
@@ -109,7 +103,7 @@ class Process:
         """Read what has come, and see to deadlines."""
         for fd in list(self._readers):
             self._read(fd)
-        if self._ended_at is None and self._popen.poll() is not None:
+        if self._ended_at is None and self.child.poll() is not None:
             self._ended_at = time.monotonic()
             self.deadline = self._ended_at + DRAIN_WITHIN
         if self._ended_at is not None:
@@ -136,23 +130,23 @@ class Process:
 
         One that has ended already has not been stopped.
         """
-        if self._ended_at is not None or self._popen.poll() is not None:
+        if self._ended_at is not None or self.child.poll() is not None:
             return
         self._stopped = True
-        kill(self._popen.pid, signal.SIGTERM)
+        kill(self.child.pid, signal.SIGTERM)
         self._kill_at = self.deadline = time.monotonic() + grace
 
     def _finish(self) -> None:
         """Hand on the rest of the output; after a stop nothing of the program is left, after success it is named."""
         self._close()
-        if self._stopped or self._popen.returncode != 0:
+        if self._stopped or self.child.returncode != 0:
             sweep_descendants(spare=self._spared)
         reap_orphans(own=())
-        left = tuple(pid for pid in descendants(os.getpid()) if pid not in self._spared)
+        left = tuple(descendants(os.getpid(), self._spared))
         if left:
             self._sink(note(f"left running: {', '.join(f'{_name(pid)} ({pid})' for pid in left)}"))
         self.deadline = None
-        self.outcome = Outcome(self._popen.returncode, left, self._stopped)
+        self.outcome = Outcome(self.child.returncode, left, self._stopped)
 
     def _close(self) -> None:
         for fd, reader in self._readers.items():
@@ -173,20 +167,6 @@ def _write_files(program: Program, folder: Path) -> None:
 def _environment(program: Program, folder: Path) -> dict[str, str]:
     home = os.environ.get("HOME", "/")
     return {**BASE_ENVIRONMENT, "HOME": home, **program.environment, JOB_TAG: str(folder)}
-
-
-@contextlib.contextmanager
-def _standard_input(data: bytes) -> Iterator[IO[bytes]]:
-    """What the program reads: a memory file, so that nobody has to feed a pipe."""
-    with os.fdopen(os.memfd_create("stdin", os.MFD_CLOEXEC), "r+b") as file:
-        file.write(data)
-        file.seek(0)
-        yield file
-
-
-def _wrapper() -> list[str]:
-    """Have the program ended when its worker is, by the kernel, and without Python between fork and exec."""
-    return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
 
 
 def _name(pid: int) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 EVENT_FD = "LMAPS_EVENT_FD"
 """The variable that tells a program which descriptor takes its events, a JSON object a line."""
@@ -29,13 +30,25 @@ def call(argv: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """How a program that is written in Python starts warm: forked off a helper that has it loaded.
+
+    ``preparation`` is a file that the helper runs, in the program's own interpreter; `forker` says what has to be in
+    it. ``varies`` are the variables of the environment that it can set anew for each run.
+    """
+
+    preparation: Path
+    varies: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A program to run.
 
     ``argv`` is never read by a shell. ``files`` (name to content) are written into the job's folder first, mode 0600.
     ``environment`` is added to a fixed one (PATH, LANG, HOME), nothing is inherited. ``cwd`` is the job's folder
     unless set. ``success`` are the exit codes that mean success, ``changed`` those of them that mean a change.
-    ``events`` asks for an event pipe.
+    ``events`` asks for an event pipe. ``warm`` says how to start it faster, if that can be.
     """
 
     argv: tuple[str, ...]
@@ -46,3 +59,4 @@ class Program:
     success: frozenset[int] = frozenset({0})
     changed: frozenset[int] = frozenset()
     events: bool = False
+    warm: Warm | None = None

@@ -34,8 +34,8 @@ def _processes() -> Iterator[tuple[int, int, str]]:
                 yield int(entry.name), int(after_name[1]), after_name[0]
 
 
-def descendants(pid: int) -> list[int]:
-    """The living processes below ``pid``."""
+def descendants(pid: int, spare: Collection[int] = ()) -> list[int]:
+    """The living processes below ``pid``, but for those to ``spare`` and what is below them."""
     children: dict[int, list[int]] = defaultdict(list)
     alive = set()
     for child, parent, state in _processes():
@@ -43,16 +43,16 @@ def descendants(pid: int) -> list[int]:
         if state not in ("Z", "X"):
             alive.add(child)
     found: list[int] = []
-    level = children[pid]
+    level = [pid]
     while level:
+        level = [below for each in level for below in children[each] if below not in spare]
         found += level
-        level = [below for child in level for below in children[child]]
     return [child for child in found if child in alive]
 
 
 def sweep_descendants(*, spare: Collection[int] = ()) -> int:
-    """Kill everything below this process but ``spare``; how many processes were killed."""
-    return _until_none(lambda: [pid for pid in descendants(os.getpid()) if pid not in spare])
+    """Kill everything below this process but ``spare`` and what is below them; how many processes were killed."""
+    return _until_none(lambda: descendants(os.getpid(), spare))
 
 
 def sweep_tag(folder: Path) -> int:

@@ -7,14 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lmaps.core.execute import Outcome, Program
+from lmaps.core.execute import JOB_TAG, Outcome, Program, Warm
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.units import Unit
 from lmaps.errors import Finding, HandlerFailed
 from lmaps.plugins.ansible_playbook.names import is_usable
 from lmaps.plugins.ansible_playbook.variables import variables_file
 
-CALLBACKS = Path(__file__).parent / "callback"
+HERE = Path(__file__).parent
+WARM = Warm(
+    HERE / "warm" / "preparation.py",
+    varies=frozenset(
+        {
+            "ANSIBLE_COLLECTIONS_PATH",
+            "ANSIBLE_LOCAL_TEMP",
+            "ANSIBLE_PYTHON_INTERPRETER",
+            "ANSIBLE_ROLES_PATH",
+            "ANSIBLE_TRANSPORT",
+            JOB_TAG,
+        }
+    ),
+)
+"""None of what varies is kept by Ansible when it is loaded, but as a setting."""
 NO_VARIABLE = "cannot be a variable: Ansible keeps the name, or it is none"
 _WORDS = {"type": "array", "items": {"type": "string"}, "default": []}
 
@@ -40,6 +54,11 @@ class AnsiblePlaybook(UnitHandler):
             "check": {"type": "boolean", "default": False, "description": "Change nothing, only show."},
             "extra_args": _WORDS | {"description": "More arguments of ansible-playbook."},
             "program": {"type": "string", "description": "Path of ansible-playbook."},
+            "warm": {
+                "type": "boolean",
+                "default": True,
+                "description": "Fork runs off an Ansible that is loaded already.",
+            },
             "interpreter": {"type": "string", "description": "Python on the hosts; else the one of lMaPS."},
         },
     }
@@ -49,9 +68,10 @@ class AnsiblePlaybook(UnitHandler):
         (folder / "tmp").mkdir(mode=0o700)
         return Program(
             (_ansible_playbook(self.unit), *self._options(folder), "--", str(self._path("playbook"))),
-            files={"ansible.cfg": b"[defaults]\n", "vars.yaml": variables_file(state)},
+            files={"vars.yaml": variables_file(state)},
             environment=self._environment(folder),
             events=True,
+            warm=WARM if self.unit.args.get("warm", True) else None,
         )
 
     def plan(self, state: State, folder: Path) -> Program:
@@ -81,13 +101,13 @@ class AnsiblePlaybook(UnitHandler):
     def _environment(self, folder: Path) -> dict[str, str]:
         beside = self._path("playbook").parent
         environment = {
-            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
             "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_NO_TARGET_SYSLOG": "1",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
             "ANSIBLE_LOCALHOST_WARNING": "0",
-            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
             "ANSIBLE_STDOUT_CALLBACK": "lmaps_events",
             "ANSIBLE_ROLES_PATH": str(beside / "roles"),
             "ANSIBLE_COLLECTIONS_PATH": str(beside / "collections"),

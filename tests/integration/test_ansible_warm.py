@@ -1,0 +1,188 @@
+"""A warm Ansible says and does what the command does, playbook by playbook."""
+
+import os
+import re
+import select
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmaps.core.execute import Line, Outcome, Process, WarmStarts, descendants, set_subreaper
+from lmaps.core.execute.warm import Forked
+from lmaps.core.handlers import State
+from lmaps.core.units import Unit
+from lmaps.plugins.ansible_playbook import AnsiblePlaybook
+from lmaps.testing import make_unit
+from tests.daemons import until
+
+pytestmark = [
+    pytest.mark.ansible,
+    pytest.mark.skipif(
+        not (Path(sys.executable).parent / "ansible-playbook").exists() and not shutil.which("ansible-playbook"),
+        reason="ansible-playbook is not installed",
+    ),
+]
+
+UNIT = """\
+meta: {{name: site, data_type: YamlKeyList, store_key: sites, primary_key: name}}
+handler: {{type: ansible_playbook, args: {{playbook: site.yml{args}}}}}
+params: {{type: object, required: [name], properties: {{name: {{type: string}}, note: {{default: "{{{{ 1 + 1 }}}}"}}}}}}
+"""
+HEAD = "- hosts: all\n  gather_facts: false\n  tasks:\n"
+SETTINGS = "roles_path collections_paths default_transport config_file"
+FILES = {
+    "roles/greet/tasks/main.yml": "- {name: say, debug: {msg: hi}}\n- {name: twist, debug: {msg: \"{{ 'a' | twist }}\"}}\n",
+    "roles/greet/filter_plugins/twist.py": "class FilterModule:\n    def filters(self):\n        return {'twist': lambda text: text * 2}\n",
+    "collections/ansible_collections/my/own/plugins/filter/shout.py": "class FilterModule:\n    def filters(self):\n        return {'shout': str.upper}\n",
+    "collections/ansible_collections/my/own/galaxy.yml": "{namespace: my, name: own, version: 1.0.0}\n",
+    "templates/page.j2": "{{ sites[0].name }} {{ sites[0].note }}\n",
+    "vault": "not so secret\n",
+}
+OWN_DEBUG = """\
+from ansible.plugins.action import ActionBase
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    def run(self, tmp=None, task_vars=None):
+        return {"changed": True, "msg": "mine"}
+"""
+BOOKS: dict[str, tuple[str, str]] = {
+    "files": (
+        HEAD
+        + "    - {name: make, file: {path: '{{ playbook_dir }}/out', state: directory}}\n"
+        + "    - {name: copy, copy: {dest: '{{ playbook_dir }}/out/copied', content: '{{ sites[0].name }}'}}\n"
+        + "    - {name: render, template: {dest: '{{ playbook_dir }}/out/rendered', src: page.j2}}\n"
+        + "    - {name: ask, command: {argv: [sh, -c, 'umask; pwd; env | sort']}, register: asked}\n"
+        + '    - {name: told, debug: {msg: \'{{ asked.stdout_lines | reject("search", "LMAPS") | list }}\'}, failed_when: true, ignore_errors: true}\n',
+        "",
+    ),
+    "settings": (
+        HEAD
+        + "".join(
+            f'    - {{name: {name}, debug: {{msg: \'{{{{ lookup("config", "{name.upper()}") }}}}\'}}, failed_when: true, ignore_errors: true}}\n'
+            for name in SETTINGS.split()
+        ),
+        "",
+    ),
+    "variables": (
+        HEAD + "    - {name: '{{ sites[0].name }} {{ sites[0].note }} {{ more | default(0) }}', debug: {msg: x}}\n",
+        "",
+    ),
+    "more variables": (
+        HEAD + "    - {name: '{{ sites[0].name }} {{ more }}', debug: {msg: x}}\n",
+        ", extra_args: [-e, more=1]",
+    ),
+    "role": ("- hosts: all\n  gather_facts: false\n  roles: [greet]\n", ""),
+    "collection": (HEAD + "    - {name: \"{{ 'x' | my.own.shout }}\", debug: {msg: x}}\n", ""),
+    "loop": (
+        HEAD + "    - {name: each, debug: {msg: '{{ item }}'}, loop: [one, two]}\n",
+        ", tags: [all], limit: localhost",
+    ),
+    "failing": (HEAD + "    - {name: breaks, command: 'sh -c \"echo why >&2; exit 3\"'}\n", ""),
+    "unreachable": (
+        HEAD + "    - {name: ask, ping: {}}\n",
+        ", inventory: 'no.such.host.invalid,', extra_args: [--timeout, '2']",
+    ),
+    "syntax": ("- hosts: [", ""),
+    "no such module": (HEAD + "    - {no_such_module: {}}\n", ""),
+    "undefined": (HEAD + "    - {name: x, debug: {msg: '{{ nothing }}'}}\n", ""),
+    "no_log": (HEAD + "    - {name: hidden, command: {argv: [echo, canary]}, no_log: true}\n", ""),
+    "async": (HEAD + "    - {name: later, command: {argv: [sleep, '0.1']}, async: 20, poll: 1}\n", ""),
+    "facts": (
+        "- hosts: all\n  gather_facts: true\n  tasks:\n    - {name: '{{ ansible_facts.python.version.major }}', debug: {msg: x}}\n",
+        "",
+    ),
+    "warnings": (HEAD + "    - {name: x, debug: {msg: x}, when: '{{ true }}', vars: {hosts: 1}}\n", ""),
+    "bad option": (HEAD + "    - {name: x, debug: {msg: x}}\n", ", extra_args: [--no-such-option]"),
+    "verbose": (HEAD + "    - {name: x, debug: {msg: x}}\n", ", extra_args: [-vv]"),
+    "vault": (HEAD + "    - {name: x, debug: {msg: x}}\n", ", extra_args: [--vault-password-file, VAULT]"),
+    "own debug": (HEAD + "    - {name: x, debug: {msg: x}}\n", ""),
+}
+
+
+class Runner:
+    """Runs playbooks as a worker does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.starts = WarmStarts()
+        self.jobs = 0
+
+    def start(self, unit: Unit, lines: list[Line], *, warm: bool, plan: bool = False) -> Process:
+        self.jobs += 1
+        folder = self.folder / f"job{self.jobs}"
+        folder.mkdir()
+        document = {"name": "{{ 6 * 7 }}"}
+        handler, state = AnsiblePlaybook(context=unit), State(unit, 1, [document], [unit.complete(document)])
+        program = handler.plan(state, folder) if plan else handler.program(state, folder)
+        return Process(program if warm else replace(program, warm=None), folder, lines.append, self.starts)
+
+    def finish(self, process: Process) -> Outcome:
+        while process.outcome is None:
+            select.select(process.fds(), [], [], 0.1)
+            process.turn()
+        return process.outcome
+
+    def run(self, unit: Unit, *, warm: bool, plan: bool = False) -> tuple[Outcome, list[Any], dict[str, str]]:
+        """How it ended; what was said, without what differs between any two runs; the files that were written."""
+        lines: list[Line] = []
+        process = self.start(unit, lines, warm=warm, plan=plan)
+        assert isinstance(process.child, Forked) == warm
+        outcome = self.finish(process)
+        assert list((self.folder / f"job{self.jobs}" / "tmp").iterdir()) == []
+        told = [(line.stream, _same(line.text), _same(repr(line.event))) for line in lines]
+        written = {path.name: path.read_text() for path in (unit.directory / "out").glob("*")}
+        shutil.rmtree(unit.directory / "out", ignore_errors=True)
+        return outcome, sorted(told, key=lambda each: each[0]), written
+
+
+def _same(text: str) -> str:
+    text = re.sub(r"\d+:\d\d:\d\d\.\d+|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", "TIME", text)
+    return re.sub(r"/job\d+|ansible-local-\w+|ansible-tmp-[\w.-]+|/tmp\w{8}(?=/)|\d+\.\d{4,}", "VARIES", text)
+
+
+@pytest.fixture(scope="module")
+def warm_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    set_subreaper()
+    made = Runner(tmp_path_factory.mktemp("warm"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(made.folder))
+        made.finish(
+            made.start(_unit(made.folder / "first", HEAD + "    - {name: x, debug: {msg: x}}\n"), [], warm=True)
+        )
+        until(lambda: all(helper.ready() for helper in made.starts.helpers()), within=60)
+    yield made
+    made.starts.close()
+    assert descendants(os.getpid()) == []
+
+
+@pytest.fixture
+def runner(warm_runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Whose helper is ready, and goes on to be."""
+    monkeypatch.setenv("HOME", str(warm_runner.folder))
+    return warm_runner
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"), [*((name, False) for name in BOOKS), ("files", True), ("failing", True), ("role", True)]
+)
+def test_warm_is_the_same_as_the_command(runner: Runner, tmp_path: Path, name: str, plan: bool) -> None:
+    unit = _unit(tmp_path, *BOOKS[name], name)
+    cold = runner.run(unit, warm=False, plan=plan)
+    assert runner.run(unit, warm=True, plan=plan) == cold
+    assert "".join(text for _, text, _ in cold[1]), "it said something"
+
+
+def _unit(directory: Path, book: str, args: str = "", name: str = "") -> Unit:
+    for path, content in FILES.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(content)
+    (directory / "site.yml").write_text(book)
+    if name == "own debug":
+        (directory / "action_plugins").mkdir()
+        (directory / "action_plugins" / "debug.py").write_text(OWN_DEBUG)
+    return make_unit(UNIT.format(args=args.replace("VAULT", str(directory / "vault"))), directory)

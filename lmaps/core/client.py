@@ -17,7 +17,7 @@ from lmaps.core import strict_json
 from lmaps.core.config import default_endpoint
 from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
 from lmaps.core.transport import ClientLink
-from lmaps.errors import MessageRefused, NotReached, OutcomeUnknown
+from lmaps.errors import LmapsError, MessageRefused, NotReached, OutcomeUnknown
 
 REACH_WITHIN = 3.0
 """Seconds given to a daemon that is not there: longer than its recovery takes."""
@@ -98,7 +98,12 @@ class Client:
                 hint="split the documents over several requests",
             )
         deadline = time.monotonic() + self.timeout
-        if not self._reach(body, deadline):
+        try:
+            reached = self._reach(body, deadline)
+        except LmapsError:
+            self.close()
+            raise
+        if not reached:
             self.close()
             raise NotReached(
                 f"cannot reach the daemon at {self.endpoint}: nothing was done", hint="start it: lmapsd --workers 4"

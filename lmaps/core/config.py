@@ -74,6 +74,20 @@ SCHEMA: dict[str, Any] = {
         },
         "unit_dirs": _PATHS | {"description": "Directories of unit files."},
         "plugin_dirs": _PATHS | {"default": [], "description": "Directories of handlers of your own."},
+        "limits": {
+            "type": "object",
+            "default": {},
+            "additionalProperties": False,
+            "description": "What one subject may take of the daemon.",
+            "properties": {
+                "connections": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "default": 64,
+                    "description": "Connections of one user; root and the daemon's user may have more.",
+                },
+            },
+        },
         "log": {
             "type": "object",
             "default": {},
@@ -105,6 +119,12 @@ class Rpc(TypedDict):
     timeout: float
 
 
+class Limits(TypedDict):
+    """What one subject may take of the daemon."""
+
+    connections: int
+
+
 class Log(TypedDict):
     """How the daemon logs."""
 
@@ -113,9 +133,13 @@ class Log(TypedDict):
 
 
 class Config(TypedDict):
-    """The configuration with every key filled and every path absolute. ``document`` knows the places of its parts."""
+    """The configuration with every key filled and every path absolute.
+
+    ``document`` knows the places of its parts, ``uid`` is whose daemon it is.
+    """
 
     file: str | None
+    uid: int
     document: "strict_yaml.Document | None"
     rpc: Rpc
     workers: int
@@ -125,6 +149,7 @@ class Config(TypedDict):
     plugin_dirs: list[str]
     state_key: str | None
     policy: str | None
+    limits: Limits
     log: Log
 
 
@@ -261,6 +286,7 @@ def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.D
     dirs = filled.get("unit_dirs")
     return {
         "file": file,
+        "uid": os.getuid(),
         "document": document,
         "rpc": {
             "manager_bind": [_absolute_uri(uri, base) for uri in (bind if isinstance(bind, list) else [bind])],
@@ -274,6 +300,7 @@ def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.D
         "units": filled["units"],
         "unit_dirs": _default_unit_dirs(base) if dirs is None else [_absolute(name, base) for name in dirs],
         "plugin_dirs": [_absolute(name, base) for name in filled["plugin_dirs"]],
+        "limits": filled["limits"],
         "log": filled["log"],
     }
 

@@ -16,7 +16,7 @@ from lmaps.core.lifeline import Lifeline
 from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, Stop
 from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
-from lmaps.core.transport import WorkerLink, ipc_path
+from lmaps.core.transport import NO_SECRET, WorkerLink, ipc_path
 from lmaps.errors import LmapsError
 from lmaps.plugins import find_handlers
 
@@ -29,7 +29,8 @@ UNACKNOWLEDGED = 20_000
 
 
 class Worker:
-    """A generic worker. ``args`` are the configuration, the slot it fills, and the line to the supervisor.
+    """A generic worker. ``args`` are the configuration, the slot it fills, the line to the supervisor, and the secret
+    that the manager's workers know.
 
     It connects to the manager and stays through the manager's restarts: what is not acknowledged is said again.
     """
@@ -43,10 +44,11 @@ class Worker:
         self.setup_args(args)
 
     def setup_args(self, args: tuple[Any, ...]) -> None:
-        """Take the configuration, the slot, and the lifeline."""
+        """Take the configuration, the slot, the lifeline, and the secret."""
         self.config: Config = args[0]
         self.slot: int = args[1] if len(args) > 1 else 1
         self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
+        self._secret: str = args[3] if len(args) > 3 else NO_SECRET
         self.handlers = find_handlers(self.config["plugin_dirs"])
         self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
         self.warm_starts = WarmStarts()
@@ -61,7 +63,7 @@ class Worker:
     def start(self) -> None:
         """Connect and work until stopped: by `stop`, by SIGTERM, or because the supervisor is gone."""
         set_subreaper()
-        self._link = WorkerLink(self.worker_connection_uri)
+        self._link = WorkerLink(self.worker_connection_uri, self._secret)
         try:
             with queued_signals([signal.SIGTERM]) as self._signals:
                 while self.running or not self._may_leave():

@@ -110,4 +110,4 @@ def test_the_readme_reaches_a_runnable_line_soon() -> None:
 def test_the_shipped_configuration_knows_only_documented_keys() -> None:
     from lmaps.core.config import load_config
 
-    assert load_config(str(ROOT / "lmaps.yaml")).keys() - {"file", "document"} == SCHEMA["properties"].keys()
+    assert load_config(str(ROOT / "lmaps.yaml")).keys() - {"file", "uid", "document"} == SCHEMA["properties"].keys()

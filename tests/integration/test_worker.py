@@ -14,7 +14,7 @@ import pytest
 
 from lmaps.core.config import load_config
 from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, decode, encode
-from lmaps.core.transport import Listener, make_context
+from lmaps.core.transport import WORKERS, Gate, Listener, bind
 from lmaps.core.units import load_units
 from tests.daemons import is_alive, until
 
@@ -45,8 +45,8 @@ class AsManager:
         self.config = load_config(str(directory / "lmaps.yaml"))
         self.uri = self.config["rpc"]["worker_bind"]
         self.directory = directory
-        self.context = make_context()
-        self.listener = Listener(self.context, [self.uri])
+        self.gate = Gate()
+        self.listener = Listener(self.gate, WORKERS, bind([self.uri]))
         self.listener.listen()
         self.identity = b""
         self.line, theirs = multiprocessing.Pipe()
@@ -72,7 +72,7 @@ class AsManager:
     def restart(self) -> None:
         """As a killed manager that is replaced: the connection is lost, and made anew."""
         self.listener.close()
-        self.listener = Listener(self.context, [self.uri])
+        self.listener = Listener(self.gate, WORKERS, bind([self.uri]))
         self.listener.listen()
 
     def apply(self) -> None:
@@ -91,7 +91,7 @@ class AsManager:
         self.process.wait()
         self.line.close()
         self.listener.close()
-        self.context.term()
+        self.gate.close()
 
 
 @pytest.fixture

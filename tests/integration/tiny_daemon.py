@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from lmaps.core.config import Config
 from lmaps.core.daemon.report import tell
-from lmaps.core.daemon.roles import Roles
+from lmaps.core.daemon.roles import Boot, Roles
 from lmaps.core.daemon.supervisor import Daemon
 from lmaps.core.execute import JOB_TAG
 from lmaps.core.lifeline import Lifeline
@@ -40,10 +40,10 @@ def on_term(name: str) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def serve(_config: Config, boot_id: str, line: Connection) -> None:
+def serve(_config: Config, boot: Boot, line: Connection) -> None:
     """A manager that is idle unless there is a file called busy."""
     on_term("manager")
-    event(f"manager {os.getpid()} {len(boot_id)}")
+    event(f"manager {os.getpid()} {len(boot.id)}")
     lifeline = Lifeline(line)
     lifeline.tell({"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
     draining = False
@@ -68,7 +68,7 @@ def crash(*_: object) -> None:
     os._exit(3)
 
 
-def close_line(_config: Config, _boot_id: str, line: Connection) -> None:
+def close_line(_config: Config, _boot: Boot, line: Connection) -> None:
     """A manager that ends its line before it ends itself."""
     line.close()
     os._exit(3)
@@ -82,7 +82,7 @@ def start_thread(*_: object) -> None:
     """Never runs: the supervisor has a thread and so does not fork."""
 
 
-def idle(_config: Config, slot: int, line: Connection) -> None:
+def idle(_config: Config, _boot: Boot, slot: int, line: Connection) -> None:
     """A worker that leaves when it is told to, or when the supervisor is gone."""
     on_term("worker")
     event(f"worker {slot} {os.getpid()}")
@@ -94,7 +94,7 @@ def idle(_config: Config, slot: int, line: Connection) -> None:
     event("worker is alone")
 
 
-def deaf(_config: Config, slot: int, _line: Connection) -> None:
+def deaf(_config: Config, _boot: Boot, slot: int, _line: Connection) -> None:
     """A worker that only SIGKILL ends."""
     signal.signal(signal.SIGTERM, lambda *_: event("worker heard TERM"))
     event(f"worker {slot} {os.getpid()}")
@@ -102,7 +102,7 @@ def deaf(_config: Config, slot: int, _line: Connection) -> None:
         signal.pause()
 
 
-def busy(config: Config, slot: int, line: Connection) -> None:
+def busy(config: Config, boot: Boot, slot: int, line: Connection) -> None:
     """Worker 1 starts, once, a tool that detaches itself; its successors see whether it lives."""
     if slot == 1 and not (FOLDER / "tool").exists():
         job = FOLDER / "jobs" / "1" / "7"
@@ -110,14 +110,14 @@ def busy(config: Config, slot: int, line: Connection) -> None:
         start_tool("60", **{JOB_TAG: str(job)})
     if slot == 1:
         event(f"the tool lives: {is_alive(int((FOLDER / 'tool').read_text()))}")
-    idle(config, slot, line)
+    idle(config, boot, slot, line)
 
 
-def orphan(config: Config, slot: int, line: Connection) -> None:
+def orphan(config: Config, boot: Boot, slot: int, line: Connection) -> None:
     """Worker 1 leaves, once, a short program behind when it is killed."""
     if slot == 1 and not (FOLDER / "tool").exists():
         start_tool("0.5")
-    idle(config, slot, line)
+    idle(config, boot, slot, line)
 
 
 def start_tool(seconds: str, **environment: str) -> None:
@@ -151,6 +151,7 @@ ROLES: dict[str, Callable[..., None]] = {
 def configuration() -> Config:
     return {
         "file": None,
+        "uid": os.getuid(),
         "document": None,
         "rpc": {
             "manager_bind": [f"ipc://{FOLDER}/m.sock"],
@@ -162,6 +163,7 @@ def configuration() -> Config:
         "units": [],
         "unit_dirs": [],
         "plugin_dirs": [],
+        "limits": {"connections": 64},
         "log": {"level": "debug", "format": "text"},
     }
 

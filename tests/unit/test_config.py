@@ -52,6 +52,7 @@ def test_without_configuration_every_key_has_its_default():
     paths = config.default_paths(os.getuid(), os.environ)
     assert loaded == {
         "file": None,
+        "uid": os.getuid(),
         "document": None,
         "rpc": {
             "manager_bind": [f"ipc://{paths.manager_socket}"],
@@ -65,6 +66,7 @@ def test_without_configuration_every_key_has_its_default():
         "plugin_dirs": [],
         "state_key": None,
         "policy": None,
+        "limits": {"connections": 64},
         "log": {"level": "info", "format": "text"},
     }
 

@@ -1,3 +1,5 @@
+import contextlib
+import logging
 import os
 import socket
 import stat
@@ -6,16 +8,34 @@ import time
 import pytest
 import zmq
 
+from lmaps.core import transport
 from lmaps.core.messages import Ack, Hello
-from lmaps.core.transport import ClientLink, Listener, Poller, WorkerLink, ipc_path, listening, make_context
+from lmaps.core.transport import (
+    CLIENTS,
+    WORKERS,
+    ClientLink,
+    Gate,
+    Listener,
+    Peer,
+    Poller,
+    WorkerLink,
+    bind,
+    ipc_path,
+    is_tcp,
+    listening,
+    prove_peers,
+    remove_stale,
+    tcp_address,
+)
 from lmaps.errors import AnotherDaemon, ConfigError, MessageRefused
 from tests.daemons import until
 
 
 @pytest.fixture
-def context():
-    with make_context() as made:
-        yield made
+def gate():
+    made = Gate(secret="ours")
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -24,8 +44,8 @@ def uri(short_path):
 
 
 @pytest.fixture
-def listener(context, uri):
-    made = Listener(context, [uri])
+def listener(gate, uri):
+    made = Listener(gate, CLIENTS, bind([uri]))
     with listening(made):
         yield made
 
@@ -41,31 +61,96 @@ def soon():
     return time.monotonic() + 5
 
 
+def send(listener, client, body):
+    """As soon as the handshake is done, which the listener's end has to turn for."""
+    until(lambda: listener.gate.answer() or client.send(body, time.monotonic()))
+
+
 def test_a_message_and_its_answer_and_who_sent_it(listener, client):
-    assert client.send(b"ask", soon())
+    send(listener, client, b"ask")
     incoming = until(listener.receive)
-    assert (incoming.body, incoming.peer.uid, incoming.peer.pid) == (b"ask", os.getuid(), os.getpid())
+    assert (incoming.body, incoming.peer) == (b"ask", Peer(os.getuid(), os.getgid(), os.getpid()))
     listener.send(incoming.identity, b"answer")
     assert client.receive(soon()) == b"answer"
     assert client.receive(time.monotonic()) is None
 
 
-def test_the_socket_is_private_and_gone_afterwards(context, uri):
-    with listening(Listener(context, [uri])):
+def test_nobody_gets_in_while_the_gate_does_not_answer(listener, client):
+    assert not client.send(b"early", time.monotonic() + 0.2)
+    send(listener, client, b"now")
+    assert until(listener.receive).body == b"now"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "localhost", "localhost:1:2", "localhost:1:2:3:4", "localhost:a:2:3", "localhost:1:2:-3", "127.0.0.1",
+     "localhost:1:2:3\n", "x:localhost:1:2:3", "localhost:\u0661:2:3", "localhost:99999999999:2:3"],
+)  # fmt: skip
+def test_a_peer_that_is_told_in_other_words_is_not_known(address):
+    assert not Peer.at(address).is_known
+
+
+def test_the_library_tells_who_we_are(short_path, monkeypatch):
+    prove_peers(short_path / "x.sock")
+    assert not list(short_path.iterdir())
+    monkeypatch.setattr(Peer, "at", classmethod(lambda cls, _: cls(os.getuid(), os.getgid(), 1)))
+    with pytest.raises(ConfigError, match="it does not tell who connects"):
+        prove_peers(short_path / "x.sock")
+    monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 3))
+    with pytest.raises(ConfigError, match="expected 4.3.4 or newer"):
+        prove_peers(short_path / "x.sock")
+
+
+@pytest.mark.parametrize("secret", ["none", "theirs", "our", "oursx"])
+def test_a_worker_that_does_not_know_the_secret_stays_out(gate, uri, secret, caplog):
+    made = Listener(gate, WORKERS, bind([uri]))
+    with listening(made), contextlib.closing(WorkerLink(uri, secret)) as link, caplog.at_level(logging.WARNING):
+        until(lambda: gate.answer() or gate.refused)
+        assert not link.send(Hello(1, 2, {}))
+        assert made.receive() is None
+    assert "it is no worker of this daemon" in caplog.text
+
+
+def test_who_has_no_secret_to_tell_is_no_worker(gate, uri, client):
+    with listening(Listener(gate, WORKERS, bind([uri]))):
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
+            gate.answer()
+            assert not client.send(b"x", time.monotonic())
+
+
+def test_a_worker_of_another_user_stays_out(uri, caplog):
+    gate = Gate(owner=os.getuid() + 1, secret="ours")
+    link = WorkerLink(uri, "ours")
+    with listening(Listener(gate, WORKERS, bind([uri]))):
+        until(lambda: gate.answer() or gate.refused)
+    assert "not of the daemon's user" in caplog.text
+    link.close()
+    gate.close()
+
+
+def test_the_socket_is_private_and_gone_afterwards(gate, uri):
+    with listening(Listener(gate, CLIENTS, bind([uri]))):
         assert stat.S_IMODE(ipc_path(uri).stat().st_mode) == 0o600
     assert not ipc_path(uri).exists()
 
 
-def test_nobody_is_served_before_it_listens(context, uri, client):
-    made = Listener(context, [uri])
+def test_a_socket_for_a_group(uri):
+    bound = bind([uri], os.getgid())
+    assert stat.S_IMODE(ipc_path(uri).stat().st_mode) == 0o660
+    bound[0].socket.close()
+
+
+def test_nobody_is_served_before_it_listens(gate, uri, client):
+    made = Listener(gate, CLIENTS, bind([uri]))
     assert not client.send(b"early", time.monotonic() + 0.05)
     with listening(made):
-        assert client.send(b"now", soon())
+        send(made, client, b"now")
 
 
 @pytest.mark.parametrize("frames", [[b"x"], [b"", b""], [b"", b"a", b"b"], [b"x", b"y"], [b""] * 5])
-def test_messages_of_another_shape_are_dropped_and_counted(context, listener, uri, frames):
-    with context.socket(zmq.DEALER) as rude:
+def test_messages_of_another_shape_are_dropped_and_counted(gate, listener, uri, frames):
+    with gate.context.socket(zmq.DEALER) as rude:
         rude.linger = 0
         rude.connect(uri)
         rude.send_multipart(frames)
@@ -79,20 +164,30 @@ def test_an_answer_to_somebody_who_is_gone_is_counted(listener):
     assert listener.dropped == 1
 
 
-def test_a_stale_socket_is_replaced(context, uri):
+def test_a_stale_socket_is_replaced(gate, uri):
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(ipc_path(uri)))
-    with listening(Listener(context, [uri])):
-        pass
+    with listening(Listener(gate, CLIENTS, bind([uri]))):
+        remove_stale([uri])
+        assert ipc_path(uri).exists()
 
 
-def test_a_socket_that_is_served_is_not_taken(context, listener, uri):
+def test_only_a_stale_socket_is_removed_at_the_end(uri, short_path):
+    other = f"ipc://{short_path}/file"
+    ipc_path(other).write_text("mine")
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(ipc_path(uri)))
+    remove_stale([uri, other, f"ipc://{short_path}/nothing"])
+    assert [path.name for path in short_path.iterdir()] == ["file"]
+
+
+def test_a_socket_that_is_served_is_not_taken(listener, uri):
     with pytest.raises(AnotherDaemon):
-        Listener(context, [uri])
+        bind([uri])
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
-def test_anything_else_at_the_path_is_left_alone(context, uri, short_path, kind):
+def test_anything_else_at_the_path_is_left_alone(uri, short_path, kind):
     path = ipc_path(uri)
     if kind == "file":
         path.write_text("mine")
@@ -101,38 +196,47 @@ def test_anything_else_at_the_path_is_left_alone(context, uri, short_path, kind)
     else:
         path.symlink_to(short_path / "target")
     with pytest.raises(ConfigError, match="it is no socket"):
-        Listener(context, [uri])
+        bind([f"ipc://{short_path}/other.sock", uri])
     assert path.lstat()
 
 
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("tcp://127.0.0.1:1", "tcp needs keys"),
         ("inproc://x", "expected ipc://"),
         ("ipc://relative", "absolute path"),
         ("ipc:///" + "x" * 120, "107 is the most"),
         ("", "expected ipc://"),
+        ("tcp://*:7733", "expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1", "expected tcp://HOST:PORT"),
+        ("tcp://:7733", "expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:0", "expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:70000", "expected tcp://HOST:PORT"),
     ],
 )
 def test_endpoints_that_cannot_be_used(uri, words):
     with pytest.raises(ConfigError, match=words):
-        ipc_path(uri)
+        (tcp_address if is_tcp(uri) else ipc_path)(uri)
 
 
-def test_a_lost_connection_is_told(context, uri, client):
-    with listening(Listener(context, [uri])) as _:
-        assert client.send(b"x", soon())
+def test_a_lost_connection_is_told(gate, uri, client):
+    with listening(made := Listener(gate, CLIENTS, bind([uri]))):
+        send(made, client, b"x")
+
+    def wait():
+        gate.answer()  # a connection ends when the gate has heard of it, too
+        client.receive(time.monotonic())
+
     with pytest.raises(ConnectionError):
-        client.receive(soon())
+        until(wait)
 
 
-def test_a_worker_is_connected_again_after_the_manager_came_back(context, uri):
-    link = WorkerLink(uri)
+def test_a_worker_is_connected_again_after_the_manager_came_back(gate, uri):
+    link = WorkerLink(uri, "ours")
     for _ in range(2):
-        made = Listener(context, [uri])
+        made = Listener(gate, WORKERS, bind([uri]))
         with listening(made):
-            until(lambda: link.poll([], 0.05) is not None and link.connected())
+            until(lambda: gate.answer() or (link.poll([], 0.01) is not None and link.connected()))
             assert not link.connected()
             assert link.send(Hello(1, 2, {}))
             incoming = until(made.receive)
@@ -149,10 +253,15 @@ def test_a_poller_waits_for_sockets_and_descriptors(listener, client):
     poller = Poller()
     poller.watch(listener)
     poller.watch(reading)
+    until(lambda: listener.gate.answer() or client.send(b"x", time.monotonic()))
+    until(lambda: listener.socket in poller.wait(5))
+    assert until(listener.receive).body == b"x"
     assert poller.wait(0) == set()
     os.write(writing, b"x")
     assert poller.wait(5) == {reading}
-    client.send(b"x", soon())
-    until(lambda: listener.socket in poller.wait(5))
     os.close(reading)
     os.close(writing)
+
+
+def test_the_room_is_all_that_speaks_zmq():
+    assert set(transport.__all__) <= set(dir(transport))

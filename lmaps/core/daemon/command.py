@@ -16,9 +16,9 @@ from lmaps.core.daemon.supervisor import Daemon
 from lmaps.core.failpoints import set_up_failpoints
 from lmaps.core.logs import set_up_logging
 from lmaps.core.times import parse_duration
-from lmaps.core.transport import ipc_path
+from lmaps.core.transport import ipc_path, is_tcp
 from lmaps.core.users import login_name
-from lmaps.errors import AnotherDaemon, LmapsError, UsageError
+from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, UsageError
 from lmaps.store import keeping
 
 HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.
@@ -73,6 +73,9 @@ def command(
         return 0
     grace = parse_duration(stop_grace)
     config = _overridden(load_config(file), given)
+    for uri in config["rpc"]["manager_bind"]:
+        if is_tcp(uri):
+            raise ConfigError(f"cannot use {uri}: tcp needs keys, which this version does not have; use ipc://PATH")
     set_up_logging("supervisor", config["log"]["level"], config["log"]["format"])
     if backup is not None:
         return _restore(backup, Path(config["db"]))

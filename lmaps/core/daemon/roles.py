@@ -9,22 +9,33 @@ from typing import NamedTuple
 
 from lmaps.core.config import Config
 from lmaps.core.lifeline import Lifeline
-from lmaps.core.manager import Manager
+from lmaps.core.manager import Manager, open_doors
+from lmaps.core.transport import ipc_path, prove_peers
 from lmaps.core.worker import Worker
 
 
-def be_manager(config: Config, boot_id: str, line: Connection) -> None:
+class Boot(NamedTuple):
+    """What the children of one daemon know of it: ``secret`` proves a worker to the manager."""
+
+    id: str
+    secret: str
+
+
+def be_manager(config: Config, boot: Boot, line: Connection) -> None:
     """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
-    Manager(config["rpc"]["worker_bind"], config, boot_id, Lifeline(line)).start()
+    uri = config["rpc"]["worker_bind"]
+    doors = open_doors(config, uri, boot.secret)
+    prove_peers(ipc_path(uri))
+    Manager(uri, config, boot.id, Lifeline(line), doors).start()
 
 
-def be_worker(config: Config, slot: int, line: Connection) -> None:
+def be_worker(config: Config, boot: Boot, slot: int, line: Connection) -> None:
     """Run jobs in ``slot`` until told to end, or until ``line`` ends because the supervisor is gone."""
-    Worker(config["rpc"]["worker_bind"], config, slot, Lifeline(line)).start()
+    Worker(config["rpc"]["worker_bind"], config, slot, Lifeline(line), boot.secret).start()
 
 
 class Roles(NamedTuple):
     """The two roles that the supervisor has children for."""
 
-    manager: Callable[[Config, str, Connection], None] = be_manager
-    worker: Callable[[Config, int, Connection], None] = be_worker
+    manager: Callable[[Config, Boot, Connection], None] = be_manager
+    worker: Callable[[Config, Boot, int, Connection], None] = be_worker

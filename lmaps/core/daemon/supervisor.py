@@ -4,6 +4,7 @@ import contextlib
 import enum
 import logging
 import math
+import secrets
 import select
 import signal
 import time
@@ -22,14 +23,14 @@ from lmaps.core.daemon.children import Child
 from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import say
-from lmaps.core.daemon.roles import Roles
+from lmaps.core.daemon.roles import Boot, Roles
 from lmaps.core.daemon.slots import Slot
 from lmaps.core.daemon.systemd import Watchdog, notify, tell_reloading
 from lmaps.core.execute import Outcome, reap_orphans, set_subreaper
 from lmaps.core.failpoints import failpoint
 from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.times import format_duration
-from lmaps.core.transport import ipc_path
+from lmaps.core.transport import ipc_path, is_tcp, remove_stale
 from lmaps.core.words import plural
 from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
 
@@ -70,7 +71,7 @@ class Daemon:
         self.config = config
         self.stop_grace = stop_grace
         self.roles = roles or Roles()
-        self.boot_id = uuid.uuid4().hex
+        self.boot = Boot(uuid.uuid4().hex, secrets.token_hex(32))
         self.manager = Slot(0)
         self.workers: list[Slot] = []
         self.exit_code = 0
@@ -139,7 +140,7 @@ class Daemon:
     def _held_paths(self) -> Iterator[Path]:
         """What no other daemon may use: the state, the clients' sockets, the folder of the jobs that run."""
         yield Path(self.config["db"])
-        yield from map(ipc_path, self.config["rpc"]["manager_bind"])
+        yield from (ipc_path(uri) for uri in self.config["rpc"]["manager_bind"] if not is_tcp(uri))
         yield self._jobs
 
     def _slots(self) -> list[Slot]:
@@ -156,8 +157,8 @@ class Daemon:
 
     def _role(self, slot: Slot) -> partial[None]:
         if slot is self.manager:
-            return partial(self.roles.manager, self.config, self.boot_id)
-        return partial(self.roles.worker, self.config, slot.number)
+            return partial(self.roles.manager, self.config, self.boot)
+        return partial(self.roles.worker, self.config, self.boot, slot.number)
 
     def _wait(self) -> set[int]:
         """Wait for a signal, the manager's word, a child's end or a time; the descriptors that are readable."""
@@ -288,3 +289,4 @@ class Daemon:
             child.bury()
         sweep_slots(self._jobs)
         reap_orphans(own=())
+        remove_stale([*self.config["rpc"]["manager_bind"], self.config["rpc"]["worker_bind"]])

@@ -6,6 +6,6 @@ desk       requests of clients
 dispatch   workers, jobs, and the tasks that they run
 """
 
-from lmaps.core.manager.serving import Manager
+from lmaps.core.manager.serving import Doors, Manager, open_doors
 
-__all__ = ["Manager"]
+__all__ = ["Doors", "Manager", "open_doors"]

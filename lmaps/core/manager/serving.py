@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from lmaps.core import tasks
 from lmaps.core.access import Policy, itself, load_policy
@@ -21,7 +21,7 @@ from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.manager.housekeeping import Housekeeping
 from lmaps.core.messages import VERSION, Reply, Result
 from lmaps.core.signals import SignalQueue, queued_signals
-from lmaps.core.transport import Listener, Poller, listening, make_context
+from lmaps.core.transport import CLIENTS, NO_SECRET, WORKERS, Bound, Gate, Listener, Poller, bind, listening
 from lmaps.core.units import load_units
 from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
@@ -41,11 +41,24 @@ def _sealer(config: Config) -> Sealer | None:
     return Sealer(read_key(config["state_key"])) if config["state_key"] else None
 
 
+class Doors(NamedTuple):
+    """Where others come in: bound while this process had all its rights. Workers have to know the ``secret``."""
+
+    clients: list[Bound]
+    workers: list[Bound]
+    secret: str = NO_SECRET
+
+
+def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECRET) -> Doors:
+    """The sockets of a manager, bound; nobody is served yet. Raises what `bind` does."""
+    return Doors(bind(config["rpc"]["manager_bind"]), bind([worker_connection_uri]), secret)
+
+
 class Manager:
     """Listens to clients, keeps the state, and has workers run what takes time.
 
-    ``worker_connection_uri`` is where it binds for its workers; ``args`` are the configuration, the boot id of the
-    daemon and, under a supervisor, the line to it. It is to be made and started in one process.
+    ``worker_connection_uri`` is where it serves its workers; ``args`` are the configuration, the boot id of the daemon
+    and, under a supervisor, the line to it and the `Doors`. It is to be made and started in one process.
     """
 
     socket_type = "ROUTER"
@@ -57,10 +70,11 @@ class Manager:
         self.setup_args(args)
 
     def setup_args(self, args: tuple[Any, ...]) -> None:
-        """Take the configuration, the boot id, and the line to the supervisor."""
+        """Take the configuration, the boot id, the line to the supervisor, and the doors."""
         config: Config = args[0]
-        self._owner = os.getuid()
+        self._owner = config["uid"]
         self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
+        self._doors: Doors | None = args[3] if len(args) > 3 else None
         self.service = Service(
             config=config,
             units=load_units(config),
@@ -91,15 +105,16 @@ class Manager:
                 yield self
         finally:
             self._store.close()
-            self._context.term()
+            self._gate.close()
 
     def _open(self) -> None:
         """Make everything that this process owns; nobody is served yet."""
-        context = make_context()
-        self._clients = Listener(context, self.service.config["rpc"]["manager_bind"])
-        self._workers = Listener(context, [self.worker_connection_uri])
-        self._context = context
-        self._store: Store = open_store(self.service.config["db"], _sealer(self.service.config), self._lifeline.beat)
+        config = self.service.config
+        doors = self._doors or open_doors(config, self.worker_connection_uri)
+        self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"])
+        self._clients = Listener(self._gate, CLIENTS, doors.clients)
+        self._workers = Listener(self._gate, WORKERS, doors.workers)
+        self._store: Store = open_store(config["db"], _sealer(config), self._lifeline.beat)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._housekeeping = Housekeeping()
         self._confirmations = Confirmations(self.service, self._dispatcher.call)

@@ -1,0 +1,179 @@
+"""`Gate`: who may connect. Every listening socket asks it in the handshake (ZAP), before a byte of a message is read.
+
+It is a socket in the loop of the process that listens; while it does not answer, nobody gets in.
+"""
+
+import contextlib
+import hmac
+import logging
+import os
+import re
+import socket
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+
+log = logging.getLogger(__name__)
+
+CLIENTS, WORKERS = b"clients", b"workers"
+"""The domains of listening sockets."""
+NO_SECRET = "none"  # noqa: S105 (it is none)
+"""What workers say that nobody has told a secret."""
+CONNECTIONS = 64
+"""Connections that one subject may have."""
+
+_PEER = re.compile(r"localhost:(\d{1,10}):(\d{1,10}):(\d{1,10})\Z", re.ASCII)
+_CREDENTIALS = struct.Struct("3i")
+_SAY_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as the socket proves it; None where it is not known.
+
+    Over ipc it is a process, over tcp the fingerprint of a key.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    pid: int | None = None
+    key: str | None = None
+
+    @classmethod
+    def at(cls, address: str) -> "Peer":
+        """The process that libzmq tells of as ``localhost:UID:GID:PID``; for any other text nobody is known."""
+        told = _PEER.match(address)
+        return cls(int(told[1]), int(told[2]), int(told[3])) if told else cls()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the socket has proved anything."""
+        return self.uid is not None or self.key is not None
+
+
+class Handshake(NamedTuple):
+    """What libzmq asks of whoever wants to connect."""
+
+    version: bytes
+    id: bytes
+    domain: bytes
+    address: bytes
+    mechanism: bytes
+    credentials: list[bytes]
+
+
+class Refused(Exception):
+    """Why somebody does not get in. ``status`` is what his end is told: 400 never, 500 not now."""
+
+    def __init__(self, status: bytes, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Gate:
+    """Answers handshakes, and holds the process's context; to be made after the fork.
+
+    Clients are processes of this host, each user with at most ``connections`` (but root and the daemon's own user,
+    ``owner``). Workers are processes of ``owner`` that know ``secret``.
+    """
+
+    def __init__(self, owner: int | None = None, secret: str = NO_SECRET, connections: int = CONNECTIONS) -> None:
+        self.context = zmq.Context()
+        self.refused = 0
+        self._owner = os.getuid() if owner is None else owner
+        self._secret = secret.encode()
+        self._connections = connections
+        self._room: dict[int, int] = defaultdict(int)
+        self._said = -_SAY_EVERY
+        self.socket = self.context.socket(zmq.REP)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind("inproc://zeromq.zap.01")
+
+    def guard(self, router: "zmq.Socket[bytes]", domain: bytes) -> None:
+        """Have ``router`` ask here, and let nobody in when nobody answers."""
+        router.setsockopt(zmq.ZAP_DOMAIN, domain)
+        router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        router.setsockopt(zmq.PLAIN_SERVER, int(domain == WORKERS))
+
+    def answer(self) -> None:
+        """Answer every handshake that waits."""
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            asked = Handshake(frames[0], frames[1], frames[2], frames[3], frames[5], frames[6:])
+            try:
+                self._look_at(asked)
+                status, text = b"200", b"OK"
+            except Refused as refused:
+                self._say(asked, refused)
+                status, text = refused.status, b"refused"
+            self.socket.send_multipart((asked.version, asked.id, status, text, b"", b""))
+
+    def _look_at(self, asked: Handshake) -> None:
+        peer = Peer.at(asked.address.decode(errors="replace"))
+        if peer.uid is None:
+            raise Refused(b"400", "the socket does not tell whose it is")
+        if asked.domain == CLIENTS:
+            self._check_room(peer.uid)
+        elif asked.domain == WORKERS:
+            self._check_worker(peer.uid, asked)
+        else:
+            raise Refused(b"400", "it asks at no door of ours")
+
+    def _check_worker(self, uid: int, asked: Handshake) -> None:
+        if uid != self._owner:
+            raise Refused(b"400", "it is not of the daemon's user")
+        if asked.mechanism != b"PLAIN" or not hmac.compare_digest(asked.credentials[-1], self._secret):
+            raise Refused(b"400", "it is no worker of this daemon")
+
+    def _check_room(self, uid: int) -> None:
+        """Connections are counted only when so many have come since the last count that there may be too many."""
+        if uid in (0, self._owner, os.getuid()):
+            return
+        if not self._room[uid]:
+            self._room[uid] = max(0, self._connections + 1 - _count(uid))
+        if not self._room[uid]:
+            raise Refused(b"500", f"the user has {self._connections} connections already (limits.connections)")
+        self._room[uid] -= 1
+
+    def _say(self, asked: Handshake, refused: Refused) -> None:
+        """Log it, once a second at most."""
+        self.refused += 1
+        if time.monotonic() - self._said >= _SAY_EVERY:
+            self._said = time.monotonic()
+            who = asked.address.decode(errors="replace")
+            log.warning("refused a connection of %s: %s (%d refused so far)", who, refused, self.refused)
+
+    def close(self) -> None:
+        """Close the socket and the context; to be called when every listener is closed."""
+        self.socket.close()
+        self.context.term()
+
+
+def _count(uid: int) -> int:
+    """The connections of this process whose other end is a process of ``uid``."""
+    return sum(_peer_uid(fd) == uid for fd in _descriptors())
+
+
+def _descriptors() -> Iterator[int]:
+    yield from (int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+
+
+def _peer_uid(fd: int) -> int | None:
+    """Who is at the other end of ``fd``; None if it is no socket, or just closed by the library's thread."""
+    borrowed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        with contextlib.suppress(OSError):
+            credentials = borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            return int(_CREDENTIALS.unpack(credentials)[1])
+        return None
+    finally:
+        borrowed.detach()

@@ -1,0 +1,171 @@
+"""The other ends: a client's link to the manager, and a worker's."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+
+import zmq
+
+from lmaps.core.messages import ManagerMessage, WorkerMessage, decode, encode
+from lmaps.core.transport.addresses import ipc_path
+from lmaps.core.transport.gate import NO_SECRET
+from lmaps.core.transport.listening import span
+from lmaps.errors import Busy, LmapsError, MessageRefused, NotAllowed
+
+EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
+
+
+class _Link:
+    """A DEALER that speaks to one listener and knows whether it is connected.
+
+    Nothing is queued for a peer that is not there: what could not be sent is sent again by who sent it.
+    """
+
+    def __init__(
+        self, uri: str, context: "zmq.Context[zmq.Socket[bytes]]", proof: Mapping[int, bytes] | None = None
+    ) -> None:
+        ipc_path(uri)
+        self.uri = uri
+        self._context = context
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, 10)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100)
+        for option, value in (proof or {}).items():
+            self._socket.setsockopt(option, value)
+        self._monitor = self._socket.get_monitor_socket(EVENTS)
+        self._socket.connect(uri)
+
+    def _send(self, body: bytes) -> bool:
+        try:
+            self._socket.send_multipart((b"", body), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def _receive(self) -> bytes | None:
+        while True:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return None
+            if len(frames) == 2 and not frames[0]:
+                return frames[1]
+
+    def _connections(self) -> Iterator[bool]:
+        """What happened to the connection since the last call: True made, False lost; raises if it was refused."""
+        while True:
+            try:
+                event: bytes = self._monitor.recv_multipart(zmq.NOBLOCK)[0]
+            except zmq.Again:
+                return
+            kind = int.from_bytes(event[:2], "little")
+            if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                raise _refusal(self.uri, int.from_bytes(event[2:], "little"))
+            yield kind == zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+
+class ClientLink(_Link):
+    """A client's way to the manager."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri, zmq.Context())
+
+    def send(self, body: bytes, deadline: float) -> bool:
+        """Send ``body`` as soon as the manager is connected; False if it is not by ``deadline`` (monotonic).
+
+        Raises `NotAllowed` or `Busy` if it refuses the connection.
+        """
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLOUT)
+        poller.register(self._monitor, zmq.POLLIN)
+        while not self._send(body):
+            if not poller.poll(_milliseconds(deadline)):
+                return False
+            any(self._connections())
+        return True
+
+    def receive(self, deadline: float) -> bytes | None:
+        """The next message; None at ``deadline`` (monotonic), `ConnectionError` if the connection was lost."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        while True:
+            body = self._receive()
+            if body is not None:
+                return body
+            if False in self._connections():
+                raise ConnectionError(self.uri)
+            if not poller.poll(_milliseconds(deadline)):
+                return None
+
+    def close(self) -> None:
+        """Close the sockets and the context."""
+        super().close()
+        self._context.term()
+
+
+class WorkerLink(_Link):
+    """A worker's way to the manager: stays through the manager's restarts. ``secret`` proves whose worker it is."""
+
+    def __init__(self, uri: str, secret: str = NO_SECRET) -> None:
+        super().__init__(uri, zmq.Context(), {zmq.PLAIN_USERNAME: b"worker", zmq.PLAIN_PASSWORD: secret.encode()})
+        self._fresh = False
+        self._messages: deque[ManagerMessage] = deque()
+
+    def poll(self, fds: Sequence[int], timeout: float | None) -> set[int]:
+        """Wait for the manager or for any of ``fds``; the descriptors that are readable. Seconds, None for ever."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._fresh else 0))
+        poller.register(self._monitor, zmq.POLLIN)
+        for fd in fds:
+            poller.register(fd, zmq.POLLIN)
+        ready = poller.poll(span(timeout))
+        for made in self._connections():
+            self._fresh = made
+        return {source for source, _ in ready if isinstance(source, int)}
+
+    def connected(self) -> bool:
+        """True once after each connect, as soon as a message can be sent."""
+        if not self._fresh or not self._socket.poll(0, zmq.POLLOUT):
+            return False
+        self._fresh = False
+        return True
+
+    def receive(self) -> ManagerMessage | None:
+        """The manager's next message, None if there is none now."""
+        body = self._receive()
+        if body is None:
+            return None
+        message = decode(body)
+        if isinstance(message, WorkerMessage):
+            raise MessageRefused(f"cannot take {message.kind!r} from a manager")
+        return message
+
+    def send(self, message: WorkerMessage) -> bool:
+        """Send ``message``; False if the manager is not connected."""
+        return self._send(encode(message))
+
+    def close(self) -> None:
+        """Close the sockets and the context."""
+        super().close()
+        self._context.term()
+
+
+def _milliseconds(deadline: float) -> int:
+    """What is left until ``deadline`` (monotonic seconds), rounded up so that a poll never ends early."""
+    return max(0, int((deadline - time.monotonic()) * 1000) + 1)
+
+
+def _refusal(uri: str, status: int) -> LmapsError:
+    """What the manager says to a connection that it does not take."""
+    if status == 500:
+        return Busy(f"cannot connect to {uri}: this user has as many connections as he may (limits.connections)")
+    return NotAllowed(f"cannot connect to {uri}: the daemon does not let this user in")

@@ -1,0 +1,123 @@
+"""`Listener`: the manager's end of the sockets, and the `Poller` that waits for it."""
+
+import contextlib
+import errno
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import zmq
+
+from lmaps.core.messages import MAX_BYTES
+from lmaps.core.transport.binding import Bound, remove
+from lmaps.core.transport.gate import Gate, Peer
+
+BACKLOG = 128
+HANDSHAKE_WITHIN = 2000
+"""Milliseconds that a connection may take to say who it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message as it arrived: ``identity`` is the way back to its sender."""
+
+    identity: bytes
+    peer: Peer
+    body: bytes
+
+
+class Listener:
+    """One ROUTER socket for all the endpoints of one ``domain``, which ``gate`` guards.
+
+    The addresses are ``bound`` before; nobody is served before `listen`.
+    """
+
+    def __init__(self, gate: Gate, domain: bytes, bound: Sequence[Bound]) -> None:
+        self.uris = tuple(each.uri for each in bound)
+        self.dropped = 0
+        self.gate = gate
+        self._bound = list(bound)
+        self.socket = gate.context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_BYTES)
+        self.socket.setsockopt(zmq.LINGER, 1000)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_WITHIN)
+        gate.guard(self.socket, domain)
+
+    def listen(self) -> None:
+        """From here on clients are served."""
+        for bound in self._bound:
+            bound.socket.listen(BACKLOG)
+            self.socket.setsockopt(zmq.USE_FD, bound.socket.detach())
+            self.socket.bind(bound.uri)
+        self._bound = []
+
+    def receive(self) -> Incoming | None:
+        """The next message, None if there is none now; then whoever wants to connect is looked at."""
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                self.gate.answer()
+                return None
+            if len(frames) == 3 and not frames[1].bytes:
+                return Incoming(frames[0].bytes, _peer(frames[2]), frames[2].bytes)
+            self.dropped += 1
+
+    def send(self, identity: bytes, body: bytes) -> None:
+        """Send ``body`` back; a peer that is gone or does not read loses it, which is counted."""
+        try:
+            self.socket.send_multipart((identity, b"", body), zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
+                raise
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Close the socket and remove its files; what was sent is still delivered (for a second at most)."""
+        for bound in self._bound:
+            bound.socket.close()
+        self.socket.close()
+        remove(self.uris)
+
+
+def _peer(frame: zmq.Frame) -> Peer:
+    """Who sent a message, by what its connection has proved."""
+    try:
+        return Peer.at(str(frame.get("Peer-Address")))
+    except zmq.ZMQError:
+        return Peer()
+
+
+class Poller:
+    """Waits for listeners and plain descriptors at once."""
+
+    def __init__(self) -> None:
+        self._poller = zmq.Poller()
+
+    def watch(self, source: Listener | int) -> None:
+        """Wait for ``source`` too; for a listener also for those who want to connect."""
+        sources = (source.socket, source.gate.socket) if isinstance(source, Listener) else (source,)
+        for each in sources:
+            self._poller.register(each, zmq.POLLIN)
+
+    def wait(self, timeout: float | None) -> set[object]:
+        """What is readable (sockets and descriptors) within ``timeout`` seconds, None for as long as it takes."""
+        return {source for source, _ in self._poller.poll(span(timeout))}
+
+
+def span(seconds: float | None) -> int | None:
+    """``seconds`` as a poll takes them: whole milliseconds rounded up, None for ever."""
+    return None if seconds is None else max(0, math.ceil(seconds * 1000))
+
+
+@contextlib.contextmanager
+def listening(*listeners: Listener) -> Iterator[None]:
+    """Serve within the block; close the sockets and remove their files after it."""
+    try:
+        for listener in listeners:
+            listener.listen()
+        yield
+    finally:
+        for listener in listeners:
+            listener.close()

@@ -17,7 +17,8 @@ LmapsError                  code                level
 │   ├── PendingConfirm      pending-confirm     5
 │   ├── UnitUnusable        unit-unusable       5
 │   ├── Busy                busy                5
-│   └── NoSpace             no-space            5
+│   ├── NoSpace             no-space            5
+│   └── Degraded            degraded            5
 ├── BrokenPlugin            broken-plugin       1
 ├── HandlerFailed           handler-failed      6
 ├── JobStopped              job-stopped         7
@@ -25,7 +26,9 @@ LmapsError                  code                level
 ├── NotReached              not-reached         9
 ├── OutcomeUnknown          outcome-unknown     10
 ├── StoreError              store               1
+│   ├── DiskFailed          disk-failed         1
 │   └── StateUnusable       state-unusable      1   (lmapsd: 65)
+│       └── StateDamaged    state-damaged       1   (lmapsd: 65)
 └── AnotherDaemon           another-daemon      1   (lmapsd: 75)
 
 A docstring is the default message. ``code`` is stable and goes over the wire, ``level`` is the exit code of
@@ -226,6 +229,12 @@ class NoSpace(Conflict):
     code = "no-space"
 
 
+class Degraded(Conflict):
+    """cannot write: the state can only be read for now"""
+
+    code = "degraded"
+
+
 class BrokenPlugin(LmapsError):
     """cannot load the plugin"""
 
@@ -273,11 +282,23 @@ class StoreError(LmapsError):
     code = "store"
 
 
+class DiskFailed(StoreError):
+    """cannot use the database: the disk failed"""
+
+    code = "disk-failed"
+
+
 class StateUnusable(StoreError):
     """cannot start: the state is damaged or was written by a newer version"""
 
     code = "state-unusable"
     daemon_level = 65
+
+
+class StateDamaged(StateUnusable):
+    """cannot rely on the database: it is damaged"""
+
+    code = "state-damaged"
 
 
 class AnotherDaemon(LmapsError):

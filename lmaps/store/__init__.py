@@ -1,6 +1,7 @@
 """The store: the only rooms that know SQLAlchemy, run by the manager alone.
 
 models       the tables
+checksums    what tells a damaged row
 records      rows as frozen values
 engine       all that is SQLite's alone
 migrate      bring a database to this version

@@ -19,10 +19,13 @@ class AuditTables(Tables):
         self.to_audit.append(_row(replace(entry, at=times.now())))
 
     def write_audit(self) -> None:
-        """Write what is to be kept: at the end of the transaction, all of it at once."""
-        if self.to_audit:
+        """Write what is to be kept: at the end of the transaction, all of it at once.
+
+        While nothing can be written the daemon's log alone has it.
+        """
+        if self.to_audit and self.disk.refusal is None:
             self.connection.execute(insert(audit), self.to_audit)
-            self.to_audit = []
+        self.to_audit = []
 
     def audited(
         self, *, limit: int, unit: str | None = None, subject: str | None = None, since: str | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, insert, or_, select
+from sqlalchemy import bindparam, delete, exists, func, or_, select
 
 from lmaps.core import times
 from lmaps.core.failpoints import failpoint
@@ -83,7 +83,7 @@ class ChangingTables(HistoryTables):
         for made, changes in changesets:
             self.counters.revision = made.revision
             self.counters.instance = max([self.counters.instance, *(each.instance_id for each in changes)])
-            self.write(insert(changeset), {name: getattr(made, name) for name in made.__slots__})
+            self.insert(changeset, {name: getattr(made, name) for name in made.__slots__})
             found = [
                 each.with_ends(*(known.get((each.instance_id, one), one) for one in each.ends)) for each in changes
             ]
@@ -123,7 +123,7 @@ class ChangingTables(HistoryTables):
         self.write(_FORGET, [{"old": number} for number in documents])
         self.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
         self.write(delete(horizon).where(horizon.c.unit == unit))
-        self.write(insert(horizon).values(unit=unit, revision=until))
+        self.insert(horizon, {"unit": unit, "revision": until})
 
     def _pinned(self, unit: str) -> list[int]:
         """Revisions of a unit that something else needs."""
@@ -153,7 +153,7 @@ class ChangingTables(HistoryTables):
             target=target,
             **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
         )
-        self.write(insert(changeset), {name: getattr(made, name) for name in made.__slots__})
+        self.insert(changeset, {name: getattr(made, name) for name in made.__slots__})
         return made
 
     def _numbered(self, revision: int, edit: Edit) -> Change:
@@ -169,7 +169,7 @@ class ChangingTables(HistoryTables):
             return []
         kept = self._kept(changes)
         failpoint("change.mid")
-        self.write(insert(change), [_row(each) for each in kept])
+        self.insert(change, *(_row(each) for each in kept))
         self.remove([each.instance_id for each in kept if each.before is not None])
         self.add(
             [
@@ -196,7 +196,7 @@ class ChangingTables(HistoryTables):
             each.with_ends(kept(each.before, each.instance_id), kept(each.after, each.instance_id)) for each in changes
         ]
         if new:
-            self.write(insert(document), new)
+            self.insert(document, *new)
         return made
 
 

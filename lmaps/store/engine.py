@@ -1,16 +1,18 @@
 """All that is SQLite's alone: the one connection, its guards, and what its errors mean."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
-from lmaps.errors import AnotherDaemon, NoSpace, StateUnusable, StoreError
+from lmaps.errors import AnotherDaemon, DiskFailed, NoSpace, StateDamaged, StateUnusable, StoreError
 
 APPLICATION_ID = 0x6C4D6150
 """``lMaP``: what `file` shows, and what tells our databases from others."""
@@ -23,6 +25,9 @@ PRAGMAS = (
     "trusted_schema=OFF",
     "busy_timeout=5000",
 )
+DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
+DAMAGED_SCHEMA = ("no such table", "no such column", "has no column", "Could not decode to UTF-8", "malformed")
+"""What SQLite calls errors of SQL and are none: our statements fit our tables."""
 
 STEPS = 50_000
 """Steps of SQLite's own machine between two signs of progress: some milliseconds."""
@@ -73,11 +78,25 @@ def check_engine(connection: Connection) -> None:
     look_over(connection)
 
 
-def look_over(connection: Connection) -> None:
-    """Have SQLite look the database over; `StateUnusable` if it is damaged."""
-    verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+def look_over(connection: Connection, how: str = "quick_check") -> None:
+    """Have SQLite look the database over; `StateDamaged` if it is damaged. ``integrity_check`` sees indexes too."""
+    verdict = connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar()
     if verdict != "ok":
-        raise StateUnusable(f"cannot use the database: it is damaged ({verdict})")
+        raise StateDamaged(f"cannot use the database: it is damaged ({verdict})")
+
+
+def prove_writable(connection: Connection) -> None:
+    """Write what is there already, and wait until it is on disk; not within a transaction."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def work_in_log(connection: Connection) -> None:
+    """Have all of the log worked into the database, both on disk; not within a transaction."""
+    driver: Any = connection.connection.driver_connection
+    busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise StoreError("cannot work the log into the database: it is in use")
 
 
 def copy_database(connection: Connection, target: str) -> None:
@@ -104,15 +123,22 @@ def give_above(connection: Connection, table: str, number: int) -> None:
 
 @contextlib.contextmanager
 def plain_errors(path: str) -> Iterator[None]:
-    """Within the block errors of the database become those of our own tree."""
+    """Within the block errors of the database become those of our own tree; damage tells what to do about it."""
     try:
         yield
+    except StateDamaged as error:
+        error.hint = error.hint or _way_back(path)
+        raise
     except DBAPIError as error:
         raise _translated(error.orig, path) from error
     except SQLAlchemyError as error:
         raise StoreError(f"cannot use the database {path}: {error}") from error
     except sqlite3.Error as error:
         raise _translated(error, path) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NoSpace(f"cannot write: the disk of {path} is full; nothing was changed") from error
+        raise DiskFailed(f"cannot use the database {path}: {error.strerror}") from error
 
 
 def _translated(error: BaseException | None, path: str) -> Exception:
@@ -120,8 +146,26 @@ def _translated(error: BaseException | None, path: str) -> Exception:
     if name.startswith("SQLITE_FULL"):
         return NoSpace(f"cannot write: the disk of {path} is full; nothing was changed")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return AnotherDaemon(f"cannot use the database {path}: another program has it open")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        hint = "put a backup in its place"
-        return StateUnusable(f"cannot use the database {path}: it is damaged ({error})", hint=hint)
+        return AnotherDaemon(f"cannot use the database {path}: another program has it open{_holders(path)}")
+    if name.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return DiskFailed(f"cannot use the database {path}: the disk failed ({error})")
+    if name.startswith(DAMAGE) or any(words in str(error) for words in DAMAGED_SCHEMA):
+        return StateDamaged(f"cannot use the database {path}: it is damaged ({error})", hint=_way_back(path))
     return StoreError(f"cannot use the database {path}: {error}")
+
+
+def _holders(path: str) -> str:
+    """Which processes have the file open, as far as this user may see it: `` (pid 12)``."""
+    own, found = os.getpid(), set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if int(link.parts[2]) != own and link.readlink() == Path(path).resolve():
+                found.add(link.parts[2])
+    return f" (pid {', '.join(sorted(found))})" if found else ""
+
+
+def _way_back(path: str) -> str:
+    """What to do about a damaged database."""
+    backups = sorted(Path(path).parent.glob(f"{Path(path).name}.*.backup"), key=lambda file: file.stat().st_mtime)
+    newest = backups[-1] if backups else "FILE, with the newest backup that you have"
+    return f"stop the daemon, then: lmaps restore {newest}"

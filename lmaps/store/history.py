@@ -7,12 +7,14 @@ paths that share their beginnings, and undo only moves the line's end along such
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 
-from lmaps.store.instances import BATCH, InstanceTables
+from lmaps.errors import StateDamaged
+from lmaps.store.checksums import check, checked
+from lmaps.store.instances import BATCH, DOCUMENT, InstanceTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
-from lmaps.store.records import Change, Changeset, Instance
+from lmaps.store.records import Change, Changeset, Document, Instance
 
 NEWEST = 2**63 - 1
 """Above every revision."""
@@ -24,7 +26,10 @@ _CHANGES = (
         change.c.revision,
         change.c.instance_id,
         change.c.first_revision,
-        *(side.c[name] for side in (_BEFORE, _AFTER) for name in ("key", "given", "completed", "definition", "id")),
+        change.c.before_document,
+        change.c.after_document,
+        change.c.checksum,
+        *(side.c[name] for side in (_BEFORE, _AFTER) for name in DOCUMENT),
     )
     .outerjoin(_BEFORE, _BEFORE.c.id == change.c.before_document)
     .outerjoin(_AFTER, _AFTER.c.id == change.c.after_document)
@@ -41,7 +46,7 @@ class HistoryTables(InstanceTables):
     def changeset(self, revision: int) -> Changeset | None:
         """The changeset of this revision."""
         row = self.connection.execute(select(changeset).where(changeset.c.revision == revision)).one_or_none()
-        return None if row is None else Changeset(*row)
+        return None if row is None else Changeset(**checked(changeset, row))
 
     def changesets(
         self,
@@ -64,7 +69,7 @@ class HistoryTables(InstanceTables):
             wanted = wanted.where(changeset.c.at >= since)
         if until is not None:
             wanted = wanted.where(changeset.c.at <= until)
-        return [Changeset(*row) for row in self.connection.execute(wanted)]
+        return [Changeset(**checked(changeset, row)) for row in self.connection.execute(wanted)]
 
     def head(self, unit: str) -> Changeset | None:
         """The newest changeset of a unit."""
@@ -146,23 +151,23 @@ class HistoryTables(InstanceTables):
             for first, last in batch:
                 yield net([found[first], found[last]])
 
-    def incomplete(self) -> list[int]:
-        """The revisions of changes one of whose documents is lost."""
-        lost = [
-            and_(named.is_not(None), found.c.id.is_(None))
-            for named, found in ((change.c.before_document, _BEFORE), (change.c.after_document, _AFTER))
-        ]
-        return list(self.connection.scalars(_CHANGES.with_only_columns(change.c.revision).where(or_(*lost))))
-
     def _changes_by_id(self, numbers: Iterable[int]) -> dict[int, Change]:
         return {row.id: self._change(*row) for row in self.connection.execute(_CHANGES.where(change.c.id.in_(numbers)))}
 
-    def _change(self, _number: int, revision: int, instance: int, first: int, *documents: Any) -> Change:
+    def _change(self, _number: int, *told: Any) -> Change:
+        row, expected, documents = told[:5], told[5], told[6:]
+        check("change", row, expected)
+        revision, instance, first, *ends = row
+        both = (documents[: len(DOCUMENT)], documents[len(DOCUMENT) :])
         before, after = (
-            None if documents[start] is None else self.read_document(instance, *documents[start : start + 5])
-            for start in (0, 5)
+            None if end is None else self._end(revision, instance, found) for end, found in zip(ends, both, strict=True)
         )
         return Change(revision, instance, first, before, after)
+
+    def _end(self, revision: int, instance: int, found: Sequence[Any]) -> Document:
+        if found[0] is None:
+            raise StateDamaged(f"cannot rely on the database: r{revision} has lost a document")
+        return self.read_document(instance, *found)
 
     def _last_changed(self, instances: Sequence[int], revision: int) -> dict[int, int]:
         """By which revision, up to ``revision``, each of these instances was changed last."""

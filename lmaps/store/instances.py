@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, delete, func, insert, or_, select
+from sqlalchemy import Select, bindparam, case, delete, func, or_, select
 
+from lmaps.store.checksums import check
 from lmaps.store.models import document, instance, unit
 from lmaps.store.records import Document, Instance
 from lmaps.store.sealing import PREFIX
@@ -13,6 +14,8 @@ from lmaps.store.tables import Tables
 BATCH = 500
 """Keys that one statement looks up."""
 
+DOCUMENT = ("id", "instance_id", "key", "given", "completed", "definition", "checksum")
+"""What is read of a document."""
 _DELETE = delete(instance).where(instance.c.id == bindparam("gone"))
 _INSTANCES = (
     select(
@@ -20,8 +23,10 @@ _INSTANCES = (
         instance.c.unit,
         instance.c.first_revision,
         instance.c.revision,
-        *(document.c[name] for name in ("key", "given", "completed", "definition")),
-        document.c.id.label("document"),
+        instance.c.key,
+        instance.c.document,
+        instance.c.checksum,
+        *(document.c[name].label(f"document_{name}") for name in DOCUMENT),
     )
     .join(document, document.c.id == instance.c.document)
     .order_by(instance.c.id)
@@ -90,7 +95,7 @@ class InstanceTables(Tables):
         wanted = select(unit.c.id).where(unit.c.name == name, unit.c.digest == digest)
         found = self.connection.scalar(wanted)
         if found is None:
-            self.write(insert(unit).values(name=name, digest=digest, definition=text))
+            self.insert(unit, {"name": name, "digest": digest, "definition": text})
             found = self.connection.scalar(wanted)
         self.known_definitions[name, digest] = int(found or 0)
         return int(found or 0)
@@ -102,7 +107,7 @@ class InstanceTables(Tables):
 
     def restore_definition(self, name: str, number: int, digest: str, text: str) -> None:
         """Take over a text of a unit as it is, with its number."""
-        self.write(insert(unit).values(id=number, name=name, digest=digest, definition=text))
+        self.insert(unit, {"id": number, "name": name, "digest": digest, "definition": text})
 
     def definition_text(self, name: str) -> str | None:
         """The newest text of the unit that changes were made under."""
@@ -123,7 +128,7 @@ class InstanceTables(Tables):
             for row in rows
         ]
         if told:
-            self.write(insert(instance), told)
+            self.insert(instance, *told)
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove the instances with these numbers, as far as they are there."""
@@ -133,14 +138,17 @@ class InstanceTables(Tables):
     def _instances(self, wanted: Select[Any]) -> list[Instance]:
         return [self._instance(*row) for row in self.connection.execute(wanted)]
 
-    def _instance(self, number: int, name: str, first: int, revision: int, *told: Any) -> Instance:
+    def _instance(
+        self, number: int, name: str, first: int, revision: int, key: str, kept: int, expected: int, *told: Any
+    ) -> Instance:
+        check("instance", (number, name, key, kept, first, revision), expected)
         return Instance(number, name, self.read_document(number, *told), first, revision)
 
-    def read_document(
-        self, instance: int, key: str, given: str, completed: str, made_under: int, number: int
-    ) -> Document:
-        """A document as it was given to be kept."""
-        place = f"{instance}/{number}"
+    def read_document(self, of: int, number: int, instance: int, *told: Any) -> Document:
+        """A document of the instance ``of``, as it was given to be kept; ``told`` are the other columns."""
+        key, given, completed, made_under, expected = told
+        check("document", (number, instance, key, given, completed, made_under), expected)
+        place = f"{of}/{number}"
         return Document(
             key,
             self.sealer.open(given, f"{place}/given"),

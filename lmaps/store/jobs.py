@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, 
 
 from lmaps.core import times
 from lmaps.store.changing import ChangingTables
+from lmaps.store.checksums import checked, with_checksum
 from lmaps.store.models import changeset, job, job_line
 from lmaps.store.records import Job, JobLine, Why
 
@@ -36,13 +37,21 @@ class JobTables(ChangingTables):
                 **columns,
             )
         )
-        return self._jobs(select(job).where(job.c.id == self.counters.job))[0]
+        return self._sign(self.counters.job)
 
     def update_job(self, number: int, **columns: Any) -> None:
         """Change columns of a job; ``summary`` is a mapping of counts."""
         if columns.get("summary") is not None:
             columns["summary"] = json.dumps(columns["summary"])
         self.write(update(job).where(job.c.id == number).values(**columns))
+        self._sign(number)
+
+    def _sign(self, number: int) -> Job:
+        """Bring the checksum of a job that was written up to date; the job."""
+        row = self.connection.execute(select(job).where(job.c.id == number)).one()._asdict()
+        signed = with_checksum(job, row)
+        self.write(update(job).where(job.c.id == number).values(checksum=signed.pop("checksum")))
+        return _job(signed)
 
     def job(self, number: int) -> Job | None:
         """The job of this number."""
@@ -133,8 +142,7 @@ class JobTables(ChangingTables):
         return [*filter(None, [self.applied_revision(unit), *back]), *self.connection.scalars(going)]
 
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
-        rows = [row._asdict() for row in self.connection.execute(wanted)]
-        return [Job(**row | {"summary": json.loads(row["summary"]) if row["summary"] else None}) for row in rows]
+        return [_job(checked(job, row)) for row in self.connection.execute(wanted)]
 
     def add_lines(self, number: int, first: int, lines: Sequence[dict[str, Any]]) -> None:
         """Append output of a job; ``first`` numbers the first line."""
@@ -174,3 +182,7 @@ class JobTables(ChangingTables):
     def line_count(self, number: int) -> int:
         """The number of a job's newest line, 0 before the first."""
         return self.connection.scalar(select(func.max(job_line.c.number)).where(job_line.c.job == number)) or 0
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(**row | {"summary": json.loads(row["summary"]) if row["summary"] else None})

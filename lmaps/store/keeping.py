@@ -15,13 +15,15 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.core import times
-from lmaps.errors import StateUnusable, StoreError
+from lmaps.errors import StateDamaged, StateUnusable, StoreError
+from lmaps.store.checksums import check_rows
 from lmaps.store.engine import given_numbers, look_over, plain_errors
 from lmaps.store.migrate import known_revisions, migrate
 from lmaps.store.records import Why
 from lmaps.store.replay import replay
 from lmaps.store.sealing import Opaque
-from lmaps.store.store import open_store
+from lmaps.store.store import open_store, sync_directory
+from lmaps.store.tables import Disk
 from lmaps.store.transaction import Counters, Transaction
 
 
@@ -42,13 +44,17 @@ def verify(path: str) -> int:
         raise StateUnusable(f"cannot use {path}: there is no such file")
     _check_sum(file)
     with plain_errors(path), _reading(file) as connection:
-        look_over(connection)
+        look_over(connection, "integrity_check")
         tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
         if "alembic_version" not in tables:
             raise StateUnusable(f"cannot use {path}: it is no state of lMaPS")
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         if current == known_revisions()[-1]:
-            return replay(Transaction(connection, Counters.read(connection), Opaque()))
+            check_rows(connection)
+            count = replay(Transaction(connection, Counters.read(connection), Opaque(), Disk()))
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                raise StateDamaged("cannot rely on the database: a row has lost what it refers to")
+            return count
     with tempfile.TemporaryDirectory(prefix="lmaps-") as directory:  # older tables: the same question to a new copy
         copied = Path(directory) / "copy.db"
         _copy(file, copied)
@@ -79,7 +85,7 @@ def restore(backup: str, path: str, author: str) -> Restored:
         aside.rename(file)
         _remove(aside)
         file.with_name(f"{file.name}.lineage").touch(mode=0o600)
-        _sync(file.parent)
+        sync_directory(file.parent)
     return Restored(revision, kept)
 
 
@@ -141,11 +147,3 @@ def _copy(source: Path, target: Path) -> None:
 def _remove(aside: Path) -> None:
     for suffix in ("", "-wal", ".lineage"):
         aside.with_name(aside.name + suffix).unlink(missing_ok=True)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

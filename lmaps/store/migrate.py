@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from lmaps.core import times
 from lmaps.core.failpoints import failpoint
-from lmaps.errors import StateUnusable
+from lmaps.errors import StateDamaged, StateUnusable
 from lmaps.store.engine import copy_database, make_engine, nothing
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ def known_revisions() -> list[str]:
     return ordered
 
 
-def migrate(path: str, progress: Callable[[], None] = nothing) -> None:
-    """Upgrade the database at ``path``, or make its tables.
+def migrate(path: str, progress: Callable[[], None] = nothing, *, existed: bool = False) -> None:
+    """Upgrade the database at ``path``, or make its tables unless they ``existed`` once.
 
     Raises `StateUnusable`, the file untouched, if it was written by a newer lMaPS or is not ours.
     """
@@ -51,6 +51,8 @@ def migrate(path: str, progress: Callable[[], None] = nothing) -> None:
             connection.rollback()
             if current == known[-1]:
                 return
+            if current is None and existed:
+                raise StateDamaged(f"cannot use the database {path}: it is empty, and there was a state in it")
             if current is not None and current not in known:
                 raise StateUnusable(
                     f"cannot use the database {path}: its tables are of revision {current}, this lMaPS knows up to "

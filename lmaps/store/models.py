@@ -1,7 +1,7 @@
 """The tables. Documents are kept as JSON text just as they came, so that what is read is what was written.
 
 ``changeset``, ``change`` and ``document`` are the truth, append-only; ``instance`` is what follows from them. Times are
-RFC 3339.
+RFC 3339. ``checksum`` is that of the row's other columns, those that SQLite numbers by itself left out.
 """
 
 from sqlalchemy import (
@@ -38,13 +38,20 @@ def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
 
 
+def _checksum() -> Column[int]:
+    return Column("checksum", Integer, nullable=False, server_default="0")
+
+
+BY_SQLITE = {"numbered": "by SQLite"}
+
 unit = Table(
     "unit",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, info=BY_SQLITE),
     Column("name", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("definition", Text, nullable=False),
+    _checksum(),
     UniqueConstraint("name", "digest"),
 )
 """Every text of a unit that changes were made under."""
@@ -66,6 +73,7 @@ changeset = Table(
     Column("line_end", Integer),
     Column("line_previous", Integer),
     Column("redo_end", Integer),
+    _checksum(),
     _one_of("kind", KINDS),
     Index(None, "unit", "revision"),
     sqlite_autoincrement=True,
@@ -87,18 +95,20 @@ document = Table(
     Column("given", Text, nullable=False),
     Column("completed", Text, nullable=False),
     Column("definition", Integer, ForeignKey("unit.id"), nullable=False),
+    _checksum(),
 )
 """What an instance is, or was: kept once, however often changes take it away and bring it back."""
 
 change = Table(
     "change",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, info=BY_SQLITE),
     Column("revision", Integer, ForeignKey("changeset.revision"), nullable=False),
     Column("instance_id", Integer, nullable=False),
     Column("first_revision", Integer, nullable=False),
     Column("before_document", Integer),
     Column("after_document", Integer),
+    _checksum(),
     Index(None, "revision"),
     Index(None, "instance_id", "revision"),
 )
@@ -113,6 +123,7 @@ instance = Table(
     Column("document", Integer, nullable=False),
     Column("first_revision", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
+    _checksum(),
     UniqueConstraint("unit", "key"),
 )
 """The current truth. ``id`` counts creations: its order is theirs, and an undone deletion comes back at its place."""
@@ -122,6 +133,7 @@ horizon = Table(
     metadata,
     Column("unit", Text, primary_key=True),
     Column("revision", Integer, nullable=False),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 """Where the history of a unit begins: the newest of its changesets that were dropped because they were old."""
@@ -161,6 +173,7 @@ job = Table(
     Column("host_boot", Text),
     Column("undoes", Integer),
     Column("repeats", Integer),
+    _checksum(),
     _one_of("state", STATES),
     _one_of("confirmation", CONFIRMATIONS),
     Index(None, "confirmation", sqlite_where=text("confirmation IS NOT NULL")),
@@ -198,6 +211,7 @@ request = Table(
     Column("at", Text, nullable=False),
     Column("answer", Text, nullable=False),
     Column("revision", Integer),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 """What was answered to a changing request, under the key that the client gave it."""

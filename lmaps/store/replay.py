@@ -1,25 +1,20 @@
 """Replay: the instances are what the changesets make of nothing, and nothing else."""
 
-from sqlalchemy import select
-
-from lmaps.errors import StateUnusable
+from lmaps.errors import StateDamaged
 from lmaps.store.history import HistoryTables
-from lmaps.store.models import changeset
 from lmaps.store.records import Change, Changeset, Instance
 
 
 def replay(tables: HistoryTables) -> int:
     """Make the instances anew from the changesets and compare; how many changesets there are.
 
-    `StateUnusable` names the first place where a change does not fit what was there before it, where a changeset does
+    `StateDamaged` names the first place where a change does not fit what was there before it, where a changeset does
     not fit its unit's line, or where an instance is another one than its changes make it.
     """
-    changesets = [
-        Changeset(*row) for row in tables.connection.execute(select(changeset).order_by(changeset.c.revision))
-    ]
-    incomplete = tables.incomplete()
-    if incomplete:
-        raise StateUnusable(f"cannot rely on the database: r{incomplete[0]} has lost a document")
+    changesets = tables.changesets()[::-1]
+    given = tables.counters.revision
+    if changesets and changesets[-1].revision != given:
+        raise StateDamaged(f"cannot rely on the database: it ends with r{changesets[-1].revision}, r{given} was given")
     made: dict[int, Instance] = {}
     heads: dict[str, Changeset] = {}
     horizons: dict[str, int] = {}
@@ -39,7 +34,7 @@ def _follow_line(each: Changeset, head: Changeset | None, horizon: int) -> None:
     end = head.line_end if head else None
     expected = each.line_previous == end if each.on_line else each.line_previous is None
     if not expected and (head is not None or not horizon):
-        raise StateUnusable(f"cannot rely on the database: r{each.revision} does not fit the line of {each.unit}")
+        raise StateDamaged(f"cannot rely on the database: r{each.revision} does not fit the line of {each.unit}")
 
 
 def _follow(each: Changeset, change: Change, made: dict[int, Instance], horizon: int) -> None:
@@ -47,7 +42,7 @@ def _follow(each: Changeset, change: Change, made: dict[int, Instance], horizon:
     known = before.document if before else None
     older = before is None and change.first_revision <= horizon
     if known != change.before and not older:
-        raise StateUnusable(
+        raise StateDamaged(
             f"cannot rely on the database: r{each.revision} changed instance {change.instance_id} of {each.unit} "
             "from something else than it was"
         )
@@ -61,6 +56,6 @@ def _compare(unit: str, tables: HistoryTables, made: dict[int, Instance], horizo
     stored = {each.id: each for each in tables.instances(unit) if each.id in made or each.revision > horizon}
     if stored != made:
         wrong = next(number for number in sorted({*stored, *made}) if stored.get(number) != made.get(number))
-        raise StateUnusable(
+        raise StateDamaged(
             f"cannot rely on the database: instance {wrong} of {unit} is not what its changesets make it"
         )

@@ -1,8 +1,9 @@
 """The table ``request``: what was answered under which key, so that a repeated request happens once."""
 
-from sqlalchemy import delete, exists, insert, select
+from sqlalchemy import delete, exists, select
 
 from lmaps.core import times
+from lmaps.store.checksums import checked
 from lmaps.store.models import request
 from lmaps.store.records import StoredRequest
 from lmaps.store.tables import Tables
@@ -14,7 +15,7 @@ class RequestTables(Tables):
     def request(self, key: str) -> StoredRequest | None:
         """What was answered under this key."""
         row = self.connection.execute(select(request).where(request.c.key == key)).one_or_none()
-        return None if row is None else StoredRequest(*row)
+        return None if row is None else StoredRequest(**checked(request, row))
 
     def forget_requests(self, before: str, keep: int) -> None:
         """Forget what was answered before this time, and all but the newest ``keep``."""
@@ -27,8 +28,5 @@ class RequestTables(Tables):
         self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None
     ) -> None:
         """Keep what is answered under this key."""
-        self.write(
-            insert(request).values(
-                key=key, digest=digest, verb=verb, unit=unit, at=times.now(), answer=answer, revision=revision
-            )
-        )
+        row = {"key": key, "digest": digest, "verb": verb, "unit": unit, "answer": answer, "revision": revision}
+        self.insert(request, row | {"at": times.now()})

@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from lmaps.errors import ConfigError, StateUnusable
+from lmaps.errors import ConfigError, StateDamaged, StateUnusable
 
 PREFIX = "sealed:"
 KEY_BYTES = 32
@@ -70,7 +70,7 @@ class Sealer(Plain):
             whole = base64.b64decode(data, validate=True)
             return self._cipher.decrypt(whole[:NONCE_BYTES], whole[NONCE_BYTES:], self._bound(place)).decode()
         except Exception as error:  # the library's InvalidTag and whatever damaged text makes of the rest
-            raise StateUnusable("cannot read the state: a sealed document is damaged") from error
+            raise StateDamaged("cannot read the state: a sealed document is damaged") from error
 
     def _bound(self, place: str) -> bytes:
         return f"{place}/{self._key_id}".encode()

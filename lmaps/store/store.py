@@ -1,28 +1,41 @@
 """`Store`: one database, one connection, one transaction at a time."""
 
 import contextlib
+import logging
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Engine
 
-from lmaps.errors import StateUnusable
+from lmaps.errors import Degraded, DiskFailed, LmapsError, NoSpace, StateDamaged, StateUnusable
 from lmaps.store.engine import (
-    APPLICATION_ID,
     check_engine,
     copy_database,
     give_above,
     make_engine,
     nothing,
     plain_errors,
+    prove_writable,
+    work_in_log,
 )
 from lmaps.store.migrate import migrate
 from lmaps.store.sealing import Plain
+from lmaps.store.tables import Disk
 from lmaps.store.transaction import Counters, Transaction
 
-NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs"})
+log = logging.getLogger(__name__)
+
+NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs", "fuse"})
+RETRY = 1.0
+"""Seconds after which a disk that failed is tried again."""
+LOG_BYTES = 64 * 2**20
+"""A log of the database that is larger is worked in at once."""
+LOOK_EVERY = 10.0
+"""Seconds between two looks at the log's size."""
 
 
 def open_store(path: str, sealer: Plain | None = None, progress: Callable[[], None] = nothing) -> "Store":
@@ -45,12 +58,23 @@ def open_store(path: str, sealer: Plain | None = None, progress: Callable[[], No
     mask = os.umask(0o177)
     try:
         with plain_errors(path):
-            migrate(path, progress)
-            store = Store(make_engine(path, progress=progress), path, sealer or Plain())
+            migrate(path, progress, existed=lineage.exists())
+            store = Store(path, sealer or Plain(), progress)
+        if not lineage.exists():
+            lineage.touch(mode=0o600)
+            sync_directory(file.parent)
     finally:
         os.umask(mask)
-    lineage.touch(mode=0o600)
     return store
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_directory(directory: Path) -> None:
@@ -69,21 +93,35 @@ def _is_on_network(directory: Path) -> bool:
         _, mount, file_system, *_ = line.split()
         if directory.resolve().is_relative_to(mount) and len(mount) > len(best):
             best, kind = mount, file_system
-    return kind in NETWORK_FILE_SYSTEMS
+    return kind.partition(".")[0] in NETWORK_FILE_SYSTEMS
 
 
 class Store:
-    """The state. One process has it, and hands out one transaction at a time."""
+    """The state. One process has it, and hands out one transaction at a time.
 
-    def __init__(self, engine: Engine, path: str, sealer: Plain) -> None:
+    ``disk`` tells how the disk does. When it has failed the database is opened anew; if that fails too, or the state is
+    damaged, there is no writing any more, and reading as far as it goes. ``next_due`` is when `turn` tries again
+    (monotonic).
+    """
+
+    def __init__(self, path: str, sealer: Plain, progress: Callable[[], None] = nothing) -> None:
         self.path = path
+        self._progress = progress
+        self.disk = Disk()
+        self.next_due = math.inf
+        self._looked_at = 0.0
         self._sealer = sealer
-        self._engine = engine
-        self._connection: Connection = engine.connect()
+        self._open()
+        try:
+            with plain_errors(path):
+                prove_writable(self._connection)
+        except (NoSpace, DiskFailed) as error:
+            self._refuse(error)
+
+    def _open(self) -> None:
+        self._engine: Engine = make_engine(self.path, progress=self._progress)
+        self._connection: Connection = self._engine.connect()
         check_engine(self._connection)
-        self._connection.rollback()
-        self._connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-        self._connection.commit()
         self._counters = Counters.read(self._connection)
         self._connection.rollback()
 
@@ -91,17 +129,71 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """What is done within the block is committed at its end, or undone if it raises.
 
-        Errors of the database come as `StoreError` and its kin, `NoSpace` when the disk is full.
+        Errors of the database come as `StoreError` and its kin, `NoSpace` when the disk is full, `DiskFailed` when it
+        did not do what it was told: then nothing of the block was kept, unless `disk` refuses to write.
         """
         before = self._counters.copy()
         try:
             with plain_errors(self.path), self._connection.begin():
-                state = Transaction(self._connection, self._counters, self._sealer)
+                state = Transaction(self._connection, self._counters, self._sealer, self.disk)
                 yield state
                 state.write_audit()
-        except BaseException:
+                done = time.monotonic()
+            if state.wrote:
+                self.disk.commit_seconds = time.monotonic() - done
+        except BaseException as error:
             self._counters = before
+            if isinstance(error, StateDamaged):
+                self._refuse(error)
+            elif isinstance(error, DiskFailed):
+                self._open_anew()
             raise
+
+    def _open_anew(self) -> None:
+        """Believe nothing about the disk: have all that was committed written to it once more, read it, write."""
+        try:
+            with plain_errors(self.path):
+                work_in_log(self._connection)
+                self.close()
+                self._open()
+                prove_writable(self._connection)
+        except LmapsError as error:
+            self._refuse(error)
+        else:
+            self.disk.refusal = None
+            self.next_due = math.inf
+
+    def _refuse(self, error: LmapsError) -> None:
+        """Write nothing any more: for good if the state is damaged, else until the disk does again."""
+        if self.disk.refusal is None:
+            log.error("nothing is written any more: %s", error)
+        damaged = isinstance(error, StateDamaged)
+        hint = error.hint if damaged else "nothing is to be done here: it is tried again every second"
+        self.disk.refusal = Degraded(f"cannot write: {error.message}; the state can only be read", hint=hint)
+        self.next_due = math.inf if damaged else time.monotonic() + RETRY
+
+    def turn(self) -> None:
+        """If it is time: try whether the disk does again, and keep the log small."""
+        now = time.monotonic()
+        if now >= self.next_due:
+            self._open_anew()
+            if self.disk.refusal is None:
+                log.warning("the disk takes what is written again")
+        if now >= self._looked_at + LOOK_EVERY:
+            self._looked_at = now
+            self._bound_log()
+
+    def _bound_log(self) -> None:
+        try:
+            size = Path(f"{self.path}-wal").stat().st_size
+            if size > LOG_BYTES and self.disk.refusal is None:
+                log.warning("the log of the database has %d MiB, and is worked in", size // 2**20)
+                with plain_errors(self.path):
+                    work_in_log(self._connection)
+        except FileNotFoundError:
+            return
+        except LmapsError as error:
+            log.error("the log of the database cannot be worked in: %s", error)
 
     def count_on_from(self, given: Mapping[str, int]) -> None:
         """Give no number of a changeset or a job that another state has ``given`` (by table) already."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.daemons import BIN, WEB, RunningDaemon
+from tests.databases import rewrite
 
 Start = Callable[..., RunningDaemon]
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -255,9 +256,7 @@ def test_check_replays_the_state_and_leaves_it_as_it_is(daemon: RunningDaemon) -
 
     assert check() == ("lmapsd: nothing is wrong\n", 0)
     assert database.read_bytes() == before
-    with sqlite3.connect(database) as driver:
-        driver.execute("UPDATE instance SET document = 1")
-    driver.close()
+    rewrite(database, "UPDATE instance SET document = 1")
     text, code = check()
     assert (code, "instance 1 of web is not what its changesets make it" in text) == (65, True), text
     daemon.start()

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from lmaps.errors import StateUnusable
 from lmaps.store import Document, Edit, Why, keeping, open_store
+from tests.databases import rewrite
 
 WHY = Why("me")
 
@@ -34,9 +34,7 @@ def told(path):
 
 
 def sql(path, statement):
-    with sqlite3.connect(path) as driver:
-        driver.execute(statement)
-    driver.close()
+    rewrite(path, statement)
 
 
 def test_a_good_one_is_verified_and_stays_as_it_is(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from lmaps.errors import ConfigError, StateUnusable
 from lmaps.store import Document, Edit, Sealer, Why, keeping, open_store, read_key
+from tests.databases import rewrite
 
 WHY = Why("me")
 CANARY = "canary-of-the-state"
@@ -71,9 +72,7 @@ def test_without_the_key_or_with_another_one_nothing_is_told(tmp_path):
 def test_what_was_moved_or_damaged_does_not_open(tmp_path, statement):
     path = tmp_path / "l.db"
     create(path, Sealer(KEY), "a", "b")
-    with sqlite3.connect(path) as driver:
-        driver.execute(statement)
-    driver.close()
+    rewrite(path, statement)
     with pytest.raises(StateUnusable, match="a sealed document is damaged"):
         told(path, Sealer(KEY))
 

@@ -10,6 +10,9 @@ from lmaps.core.commands.session import Session, any_unit, command, unit_argumen
 from lmaps.core.times import format_duration, in_seconds
 from lmaps.core.words import plural
 
+SLOW_COMMIT = 0.1
+"""Seconds that a commit takes on a disk that is called slow."""
+
 
 @command("status", examples="lmaps status\nlmaps status -o json")
 def status(session: Session) -> None:
@@ -23,7 +26,7 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
         ("daemon", f"lMaPS {told['version']}, up {format_duration(told['uptime'])}"),
         ("processes", f"supervisor {told['supervisor'] or '-'}, manager {told['pid']}"),
         ("sockets", ", ".join(told["endpoints"])),
-        ("state", f"{told['db']} at {revision(told['revision'])}"),
+        ("state", f"{told['db']} at {revision(told['revision'])}{_disk(told)}"),
         ("queue", plural(told["queue"], "job")),
     ]
     workers = [(f"worker {worker['slot']}", _worker(worker)) for worker in told["workers"]]
@@ -33,6 +36,14 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
         *lines,
         *([f"{plural(len(told['errors']), 'error')} in unit files: lmaps units --errors"] if told["errors"] else []),
     ]
+
+
+def _disk(told: dict[str, Any]) -> str:
+    """What is to be said about the disk, if anything is."""
+    if told.get("degraded"):
+        return f"; {told['degraded']}"
+    seconds = told.get("commit_seconds") or 0
+    return f"; the disk is slow, the last change took it {format_duration(seconds)}" if seconds >= SLOW_COMMIT else ""
 
 
 def _worker(worker: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from lmaps.core.logs import about
 from lmaps.core.messages import Reply, read_object
 from lmaps.core.transport import Incoming, Listener
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
-from lmaps.errors import Busy, LmapsError, MessageRefused
+from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError
 from lmaps.store import Audited, Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,10 @@ class ClientRequest:
         self._answer: Answer = Reply("")
 
     def run(self, state: Transaction) -> None:
-        """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group."""
+        """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group.
+
+        So do those of the database: what they mean depends on whether it can be opened again.
+        """
         peer, service = self._incoming.peer, self._desk.service
         subject = service.policy.subject(peer.uid, peer.gid, peer.key)
         self._visit = Visit(service, state, subject, arrived=self._arrived)
@@ -117,7 +120,7 @@ class ClientRequest:
                 self._answer = self._ask(state)
             except LmapsError as error:
                 log.debug("refused: %s", error.code)
-                if state.wrote:
+                if state.wrote or isinstance(error, StoreError):
                     raise
                 self._answer = Reply.refusal(error)
             except Exception as error:  # the edge: whatever one request meets, the others go on

@@ -32,7 +32,7 @@ from lmaps.core.messages import (
 )
 from lmaps.core.transport import Incoming, Listener
 from lmaps.core.verbs import Service, Slot, confirm
-from lmaps.errors import LmapsError, MessageRefused, StoreError
+from lmaps.errors import LmapsError, MessageRefused
 from lmaps.store import Job, Store, Transaction, Why
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Dispatcher:
                 started = list(self._begin(state, idle))
                 if started:
                     failpoint("dispatch.before")
-        except StoreError as error:
+        except LmapsError as error:
             log.error("no job can be started: %s", error)
             self._not_before = time.monotonic() + RETRY
             return

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lmaps.core.failpoints import failpoint
-from lmaps.errors import LmapsError
+from lmaps.errors import Degraded, DiskFailed, LmapsError, OutcomeUnknown
 from lmaps.store import Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -27,17 +27,18 @@ class Work(Protocol):
 def commit(store: Store, works: Sequence[Work]) -> None:
     """Run ``works`` in one transaction, then settle each.
 
-    If one of them fails, or the commit does, nothing of the group was kept: each runs again, alone.
+    If one of them fails, or the commit does, nothing of the group was kept: each runs again, alone. So does what was
+    alone if the disk failed; if it fails again nobody knows what the disk has.
     """
     if not works:
         return
     try:
-        with store.transaction() as state:
-            failpoint("batch.begin")
-            for work in works:
-                state.wrote = False
-                work.run(state)
-            failpoint("batch.before_commit")
+        _run(store, works)
+    except DiskFailed as error:
+        log.error("a group of %d is run again one by one: %s", len(works), error)
+        for work in works:
+            _repeat(store, work)
+        return
     except LmapsError as error:
         if len(works) == 1:
             works[0].fail(error)
@@ -47,6 +48,31 @@ def commit(store: Store, works: Sequence[Work]) -> None:
         for work in works:
             commit(store, [work])
         return
+    _settle(works)
+
+
+def _run(store: Store, works: Sequence[Work]) -> None:
+    with store.transaction() as state:
+        failpoint("batch.begin")
+        for work in works:
+            state.wrote = False
+            work.run(state)
+        failpoint("batch.before_commit")
+
+
+def _repeat(store: Store, work: Work) -> None:
+    """Run once more what the disk has failed in."""
+    try:
+        _run(store, [work])
+    except (DiskFailed, Degraded) as error:
+        work.fail(OutcomeUnknown(f"cannot tell whether it was done: {error.message}", hint=error.hint))
+    except LmapsError as error:
+        work.fail(error)
+    else:
+        _settle([work])
+
+
+def _settle(works: Sequence[Work]) -> None:
     failpoint("batch.after_commit")
     for place, work in enumerate(works):
         if place:

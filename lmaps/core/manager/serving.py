@@ -136,7 +136,7 @@ class Manager:
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
-        due = min(due, self._housekeeping.next_due, self._lifeline.next_due)
+        due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and self._signals.take():
             self.running = False
@@ -150,6 +150,7 @@ class Manager:
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._housekeeping.turn(self._store)
+        self._store.turn()
         if self._dispatcher.draining and self._dispatcher.idle:
             self._lifeline.tell({"drained": True})
 

@@ -23,6 +23,8 @@ def status(call: Call) -> Reply:
         "uptime": round(time.monotonic() - service.started, 3),
         "db": service.config["db"],
         "revision": call.state.revision(),
+        "commit_seconds": round(call.state.disk.commit_seconds, 4),
+        "degraded": call.state.disk.refusal.message if call.state.disk.refusal else None,
         "endpoints": service.config["rpc"]["manager_bind"],
         "workers": [
             {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}

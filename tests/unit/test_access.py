@@ -1,11 +1,17 @@
 """The policy: what a file may say, whom its lines fit, and which line decides."""
 
+import contextlib
 import grp
 import os
 import pwd
+import time
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lmaps.core import strict_yaml
 from lmaps.core.access import EVERY, GROUP_RIGHTS, RIGHTS, Policy, itself, load_policy, parse_policy
 from lmaps.errors import ConfigError, NotFound
 
@@ -149,3 +155,46 @@ def test_every_fault_is_told_at_once(tmp_path):
     with pytest.raises(ConfigError, match="2 documents"):
         parse_policy("[]\n---\n- 1\n", "p")
     assert parse_policy("", "p") == []
+
+
+WORDS = st.sampled_from(
+    [*RIGHTS, "all", "none", "uid:0", "gid:0", "key:f00", "uid:root", "*", "web-?", "", "uid:\0", "gid:é"]
+)
+VALUES: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | WORDS,
+    lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+    max_leaves=5,
+)
+LINES = st.lists(
+    st.fixed_dictionaries(
+        {}, optional={name: st.lists(WORDS) | WORDS | VALUES for name in ("subjects", "rights", "units", "more")}
+    )
+    | VALUES
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text() | st.binary() | LINES.map(strict_yaml.dump))
+def test_whatever_stands_in_a_policy_is_read_or_refused(text):
+    with contextlib.suppress(ConfigError):
+        for line in parse_policy(text, "policy.yaml"):
+            assert line.subjects
+            assert line.units
+            assert line.words
+
+
+@pytest.mark.parametrize(
+    "text", ["- {subjects: 'uid:x', rights: x, units: '/'}\n" * 300, "- " * 32000, "[" * 65000, "&a " * 20000]
+)
+def test_a_large_policy_is_refused_in_no_time(text):
+    begin = time.process_time()
+    with pytest.raises(ConfigError):
+        parse_policy(text, "policy.yaml")
+    assert time.process_time() - begin < 3
+
+
+def test_no_glob_takes_long():
+    line = f"- {{subjects: 'uid:{STRANGER}', rights: all, units: '{'*a' * 31}*b'}}\n"
+    begin = time.process_time()
+    assert not may(policy(line), STRANGER, "list", "a" * 64)
+    assert time.process_time() - begin < 1

@@ -111,14 +111,23 @@ def test_the_originals_timeout_gets_its_cure(tmp_path):
 def test_relative_paths_count_from_the_file(tmp_path):
     text = (
         "rpc: {manager_bind: [ipc://m.sock, ipc:///abs.sock], timeout: 2m}\n"
-        "db: d/l.db\nunit_dirs: [u]\nplugin_dirs: [~/p]\n"
+        "db: d/l.db\npolicy: p.yaml\nunit_dirs: [u]\nplugin_dirs: [~/p]\n"
     )
     loaded = config.load_config(write(tmp_path / "lmaps.yaml", text))
     assert loaded["rpc"]["manager_bind"] == [f"ipc://{tmp_path}/m.sock", "ipc:///abs.sock"]
     assert loaded["rpc"]["timeout"] == 120
     assert loaded["db"] == f"{tmp_path}/d/l.db"
+    assert loaded["policy"] == f"{tmp_path}/p.yaml"
     assert loaded["unit_dirs"] == [f"{tmp_path}/u"]
     assert loaded["plugin_dirs"] == [str(Path("~/p").expanduser())]
+
+
+def test_roots_policy_is_found_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "SYSTEM_POLICY", str(tmp_path / "policy.yaml"))
+    assert config.default_policy(0) is None
+    (tmp_path / "policy.yaml").touch()
+    assert config.default_policy(0) == f"{tmp_path}/policy.yaml"
+    assert config.default_policy(1000) is None
 
 
 def test_unit_directories_beside_the_file_and_of_the_user(tmp_path, own_home):

@@ -78,6 +78,16 @@ def test_check_tells_every_unit_that_cannot_be_used(run, tmp_path):
     assert "units.d/b.yaml:" in err
 
 
+def test_check_tells_every_fault_of_the_policy(run, tmp_path):
+    with (tmp_path / "lmaps.yaml").open("a") as file:
+        file.write("\npolicy: policy.yaml\n")
+    (tmp_path / "policy.yaml").write_text("- {subjects: 'uid:0', rights: lst, units: web}\n- 7\n")
+    code, out, err = run("--check")
+    assert (code, out) == (78, "")
+    assert "policy.yaml:1:31" in err
+    assert "policy.yaml:2:3" in err
+
+
 def test_check_looks_at_the_database(run, tmp_path):
     (tmp_path / "lmaps.db").write_bytes(os.urandom(5000))
     code, _, err = run("--check")

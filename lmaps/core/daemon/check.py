@@ -10,7 +10,8 @@ from lmaps.core.daemon.report import describe, say, tell
 from lmaps.core.messages import Reply
 from lmaps.core.transport import ipc_path
 from lmaps.core.units import load_units
-from lmaps.core.verbs import VERBS, access
+from lmaps.core.verbs import VERBS
+from lmaps.core.verbs.may import answer
 from lmaps.core.words import plural
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError
 from lmaps.store import read_key
@@ -48,7 +49,7 @@ def _check_state_key(config: Config) -> int:
 
 def may(config: Config, who: str, verb: str, unit: str) -> Reply:
     """What the policy in ``config`` says, as the verb may tells it; its owner is who asks."""
-    return access.answer(VERBS, load_policy(config["policy"], os.getuid()), who, verb, unit)
+    return answer(VERBS, load_policy(config["policy"], os.getuid()), who, verb, unit)
 
 
 def _check_policy(config: Config) -> int:

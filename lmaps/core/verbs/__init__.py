@@ -8,7 +8,6 @@ from typing import Any
 
 from lmaps.core.access import Right
 from lmaps.core.verbs import (
-    access,
     audit,
     blame,
     chronicle,
@@ -17,6 +16,7 @@ from lmaps.core.verbs import (
     instances,
     jobs,
     keeping,
+    may,
     move,
     plan,
     request,
@@ -248,6 +248,6 @@ VERBS: dict[str, Verb] = {
     ),
 }
 VERBS["discover"] = service.discover(VERBS)
-VERBS["may"] = access.may(VERBS)
+VERBS["may"] = may.may(VERBS)
 
 __all__ = ["VERBS", "Afterwards", "Answer", "Call", "Later", "Service", "Slot", "Verb", "Visit"]

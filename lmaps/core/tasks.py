@@ -1,7 +1,8 @@
 """What a worker does: one table of tasks, each run by its name.
 
-A task is given its runner as ``context``, a worker with its ``config``. It returns a JSON value, or an `Execution`
-that the worker's loop turns to its end. The two that need the state are answered by the manager, through its verbs.
+A task is given its runner as ``context``, a worker with its ``config`` and its ``handlers``. It returns a JSON value,
+or an `Execution` that the worker's loop turns to its end. The two that need the state are answered by the manager,
+through its verbs.
 """
 
 import json
@@ -22,7 +23,6 @@ from lmaps.core.times import format_duration
 from lmaps.core.units import Unit, get_unit_by_name, load_units
 from lmaps.core.words import plural
 from lmaps.errors import HandlerFailed, UnitUnusable, ValidationFailed
-from lmaps.plugins import find_handlers
 from lmaps.plugins.run import as_program
 
 PROBE_WITHIN = 10.0
@@ -234,7 +234,7 @@ def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, 
     known = _as_queued(context.config, order.unit, order.digest)
     state = State(known, order.revision, order.given, order.completed)
     _check_again(known, order.completed)
-    handler = find_handlers(context.config["plugin_dirs"]).get(known.handler)(context=known)
+    handler = context.handlers.get(known.handler)(context=known)
     folder = _make_folder(context.jobs_folder / str(order.job))
     try:
         limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)

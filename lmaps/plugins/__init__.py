@@ -3,6 +3,6 @@
 `find_handlers` finds them. Workers load them; the manager knows only what workers tell.
 """
 
-from lmaps.plugins.find import Handlers, find_handlers
+from lmaps.plugins.find import Handlers, find_handlers, preload
 
-__all__ = ["Handlers", "find_handlers"]
+__all__ = ["Handlers", "find_handlers", "preload"]

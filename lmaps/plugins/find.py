@@ -1,10 +1,12 @@
 """Finds handlers. A broken one is kept with its reason and spares the others."""
 
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,9 +60,23 @@ def find_handlers(plugin_dirs: Sequence[str] = ()) -> Handlers:
     return Handlers(dict(sorted(found.items())))
 
 
+def preload() -> None:
+    """Import the handlers of lMaPS itself, and look up where others are: whoever is forked then has that already."""
+    for point, _ in _entry_points():
+        if point.module.startswith("lmaps."):
+            with contextlib.suppress(Exception):  # `find_handlers` tells
+                point.load()
+
+
+@cache
+def _entry_points() -> tuple[tuple[EntryPoint, str], ...]:
+    """Each with where it comes from."""
+    points = entry_points(group=GROUP)
+    return tuple((point, f"{point.value} ({point.dist.name if point.dist else '?'})") for point in points)
+
+
 def _from_entry_points() -> Iterator[tuple[str, Found]]:
-    for point in entry_points(group=GROUP):
-        source = f"{point.value} ({point.dist.name if point.dist else '?'})"
+    for point, source in _entry_points():
         try:
             yield point.name, Found(source, _checked(point.load()))
         except Exception as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)

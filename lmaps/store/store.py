@@ -38,9 +38,12 @@ LOOK_EVERY = 10.0
 """Seconds between two looks at the log's size."""
 
 
-def open_store(path: str, sealer: Plain | None = None, progress: Callable[[], None] = nothing) -> "Store":
+def open_store(
+    path: str, sealer: Plain | None = None, progress: Callable[[], None] = nothing, *, known: bool = False
+) -> "Store":
     """Open the state at ``path``, made or brought to this version where needed; ``sealer`` seals and opens its secrets.
-    ``progress`` is called now and then while SQLite works.
+    ``progress`` is called now and then while SQLite works. A state that is ``known`` was opened by this daemon before:
+    it has its tables.
 
     Raises `StateUnusable` (damaged, newer than the code, gone, on a network file system), `AnotherDaemon` (held by
     another program), `StoreError`.
@@ -58,7 +61,8 @@ def open_store(path: str, sealer: Plain | None = None, progress: Callable[[], No
     mask = os.umask(0o177)
     try:
         with plain_errors(path):
-            migrate(path, progress, existed=lineage.exists())
+            if not known:
+                migrate(path, progress, existed=lineage.exists())
             store = Store(path, sealer or Plain(), progress)
         if not lineage.exists():
             lineage.touch(mode=0o600)

@@ -1,9 +1,11 @@
 """A real manager with a real worker, in this process and in a forked one."""
 
+import json
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 
 from lmaps.core import tasks
 from lmaps.core.config import load_config
-from lmaps.core.manager import Manager
+from lmaps.core.lifeline import Lifeline
+from lmaps.core.manager import Manager, dispatch
 from lmaps.core.worker import Worker
 from lmaps.errors import HandlerFailed, NotFound
 from tests.daemons import WEB, until
@@ -22,7 +25,16 @@ def work(uri: str, config: Any, slot: int) -> None:
 
 
 @pytest.fixture
-def manager(short_path: Path) -> Iterator[Manager]:
+def line() -> Iterator[tuple[Connection, Connection]]:
+    """The supervisor's end of the manager's line, and the manager's."""
+    ours, theirs = multiprocessing.Pipe()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def manager(short_path: Path, line: tuple[Connection, Connection]) -> Iterator[Manager]:
     (short_path / "units.d").mkdir()
     (short_path / "units.d" / "web.yaml").write_text(WEB)
     (short_path / "lmaps.yaml").write_text(
@@ -32,10 +44,11 @@ def manager(short_path: Path) -> Iterator[Manager]:
     uri = config["rpc"]["worker_bind"]
     worker = multiprocessing.get_context("fork").Process(target=work, args=(uri, config, 1))
     worker.start()
-    made = Manager(uri, config, "boot")
+    made = Manager(uri, config, "boot", Lifeline(line[1]))
     with made.serving():
         until(lambda: made.turn() or made.service.slots)
         yield made
+    os.kill(worker.pid or 0, signal.SIGCONT)
     os.kill(worker.pid or 0, signal.SIGTERM)
     worker.join(10)
     assert worker.exitcode == 0
@@ -71,3 +84,40 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
     for name in {*dir(tasks), *dir(object), "os.system", "__import__", "tasks.apply", ""} - tasks.TASKS.keys():
         with pytest.raises(NotFound, match="it is no task"):
             manager.run_task(name)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
+    manager: Manager, line: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "TASK_WITHIN", -dispatch.GRACE - dispatch.SPARE + 0.2)
+    assert manager.run_task("no_work") == {}
+    os.kill(manager.service.slots[1].pid, signal.SIGSTOP)
+    heard: list[dict[str, Any]] = []
+
+    def asks() -> bool:
+        manager.turn()
+        while line[0].poll():
+            heard.append(json.loads(line[0].recv_bytes()))
+        return {"replace": 1} in heard
+
+    manager._dispatcher.call("no_work", [], {}, lambda _result: None)
+    until(asks)
+    manager._dispatcher.lose(manager.service.slots[1].pid)
+    assert manager.service.slots[1].state == "gone"
+    until(lambda: manager.turn() or line[0].poll())
+    assert heard.count({"replace": 1}) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_job_waits_while_no_worker_is_there(manager: Manager) -> None:
+    manager.answer("create", unit="web", instances=[{"host": "a"}])
+    manager._dispatcher.lose(manager.service.slots[1].pid)
+    job = manager.answer("apply", unit="web").job
+    for _ in range(3):
+        manager._dispatcher.look()
+        manager.turn()
+    assert manager.answer("job", job=job).extra["job"]["state"] == "queued"
+    manager.service.slots[1].gone = False
+    manager._dispatcher.look()
+    until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")

@@ -335,6 +335,18 @@ def test_who_hangs_is_killed_and_replaced(start):
     assert len(daemon.started("worker 2")) == 1
 
 
+def test_the_manager_may_have_a_worker_replaced_and_hears_of_each_that_is_lost(start):
+    daemon = start("serve", "idle")
+    [first], [second] = daemon.started("worker 1"), daemon.started("worker 2")
+    (daemon.folder / "replace").touch()
+    wait_until(lambda: len(daemon.started("worker 1")) == 2)
+    assert f"worker 1 (pid {first}) does not come to an end: killed" in daemon.read("err")
+    os.kill(second, signal.SIGKILL)
+    wait_until(lambda: f"manager was told {{'lost': {second}}}" in daemon.events())
+    assert f"manager was told {{'lost': {first}}}" in daemon.events()
+    assert len(daemon.started("manager")) == 1
+
+
 def test_who_is_stopped_is_killed_and_replaced_but_not_after_a_stop_of_all(start):
     daemon = start("serve", "idle")
     everybody = [daemon.pid, *daemon.children()]

@@ -53,6 +53,9 @@ def serve(_config: Config, boot: Boot, line: Connection) -> None:
             order = lifeline.hear() or {}
             event(f"manager was told {order}")
             draining = draining or "drain" in order
+        if (FOLDER / "replace").exists():
+            (FOLDER / "replace").unlink()
+            lifeline.tell({"replace": 1})
         if draining and not (FOLDER / "busy").exists():
             lifeline.tell({"drained": True})
     hang()

@@ -1,6 +1,6 @@
 """What the children are: each is composed in one function, after the fork.
 
-Their modules are imported here, before it: so a replacement is there within milliseconds, and is of the same code.
+Their modules are imported before it: so a replacement is there within milliseconds, and is of the same code.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,14 @@ from lmaps.core.worker import Worker
 
 
 class Boot(NamedTuple):
-    """What the children of one daemon know of it: ``secret`` proves a worker to the manager."""
+    """What the children of one daemon know of it: ``secret`` proves a worker to the manager.
+
+    The state is ``known`` once a manager of this daemon has opened it.
+    """
 
     id: str
     secret: str
+    known: bool = False
 
 
 def be_manager(config: Config, boot: Boot, line: Connection) -> None:
@@ -26,7 +30,7 @@ def be_manager(config: Config, boot: Boot, line: Connection) -> None:
     uri = config["rpc"]["worker_bind"]
     doors = open_doors(config, uri, boot.secret)
     prove_peers(ipc_path(uri))
-    Manager(uri, config, boot.id, Lifeline(line), doors).start()
+    Manager(uri, config, boot.id, Lifeline(line), doors, boot.known).start()
 
 
 def be_worker(config: Config, boot: Boot, slot: int, line: Connection) -> None:

@@ -33,6 +33,7 @@ from lmaps.core.times import format_duration
 from lmaps.core.transport import ipc_path, is_tcp, remove_stale
 from lmaps.core.words import plural
 from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
+from lmaps.plugins import preload
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class Daemon:
         """
         with locked(self._held_paths()), queued_signals(SIGNALS) as self._signals:
             set_subreaper()
+            preload()
             setproctitle("lmapsd: supervisor")
             sweep_slots(self._jobs)
             if not self.workers:
@@ -157,7 +159,7 @@ class Daemon:
 
     def _role(self, slot: Slot) -> partial[None]:
         if slot is self.manager:
-            return partial(self.roles.manager, self.config, self.boot)
+            return partial(self.roles.manager, self.config, self.boot._replace(known=self._ready))
         return partial(self.roles.worker, self.config, self.boot, slot.number)
 
     def _wait(self) -> set[int]:
@@ -184,6 +186,8 @@ class Daemon:
             tell_reloading() if news["reloading"] else notify("READY=1")
         if "drained" in news:
             self._drained = True
+        if "replace" in news:
+            self._replace(news["replace"])
 
     def _tell_ready(self, state: dict[str, Any]) -> None:
         counts = f"{plural(state['units'], 'unit')}, {plural(len(self.workers), 'worker')}"
@@ -196,10 +200,17 @@ class Daemon:
         with contextlib.suppress(OSError):
             print(f"lmapsd: {sentence}", flush=True)
 
+    def _replace(self, number: int) -> None:
+        """Kill a worker that the manager waits for in vain; its tools are swept, and another takes its place."""
+        for slot in self.workers:
+            if slot.number == number and slot.child is not None:
+                log.error("%s (pid %d) does not come to an end: killed", slot.name, slot.child.pid)
+                slot.child.signal(signal.SIGKILL)
+
     def _obey(self, number: int) -> None:
         """Act on a signal: the first SIGTERM drains, any further word to stop cuts short what is waited for."""
-        if number == signal.SIGHUP and self.manager.child is not None:
-            self.manager.child.send({"reload": True})
+        if number == signal.SIGHUP:
+            self._tell_manager({"reload": True})
         if number not in (signal.SIGTERM, signal.SIGINT):
             return
         if self._step is not Step.SERVE:
@@ -218,6 +229,8 @@ class Daemon:
             sweep_slot(self._jobs / str(slot.number))
         if self._step > Step.DRAIN:
             return
+        if slot is not self.manager:
+            self._tell_manager({"lost": child.pid})
         if code in FINAL or (code == AnotherDaemon.daemon_level and not self._ready):
             self._give_up(code)
         elif slot is self.manager and slot.backoff.early >= GIVE_UP_AFTER:
@@ -252,8 +265,7 @@ class Daemon:
             case Step.DRAIN:
                 log.info("no new jobs; those that run have %s", format_duration(self.stop_grace))
                 self._until = now + self.stop_grace
-                if self.manager.child is not None:
-                    self.manager.child.send({"drain": True})
+                self._tell_manager({"drain": True})
             case Step.END_WORKERS:
                 self._until = now + WORKERS_WITHIN
                 self._signal(self.workers, signal.SIGTERM)
@@ -263,6 +275,10 @@ class Daemon:
             case Step.KILL:
                 self._until = math.inf  # what the kernel does not let go of still holds the state
                 self._signal(self._slots(), signal.SIGKILL)
+
+    def _tell_manager(self, order: dict[str, Any]) -> None:
+        if self.manager.child is not None:
+            self.manager.child.send(order)
 
     def _signal(self, slots: list[Slot], number: int) -> None:
         for slot in slots:

@@ -2,6 +2,7 @@
 
 program   Program: what to run
 output    numbered lines out of pipes, bounded
+limits    what a program does not inherit from a daemon
 launch    starting it plainly
 warm      WarmStarts: starting it by forking off a helper that has it loaded
 forker    what such a helper does; runs in another interpreter

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lmaps.core.execute.limits import ordinary_limits
+
 UMASK = 0o022
 
 
@@ -23,17 +25,18 @@ class Launch:
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it plainly, in a session of its own, to be ended by the kernel when its worker is."""
-        return subprocess.Popen(  # noqa: S603 (a list, never a shell)
-            [*ended_with_us("TERM"), *self.argv],
-            stdin=self.stdin,
-            stdout=self.output,
-            stderr=self.output,
-            cwd=self.cwd,
-            env=self.environment,
-            pass_fds=self.passed,
-            start_new_session=True,
-            umask=UMASK,
-        )
+        with ordinary_limits():
+            return subprocess.Popen(  # noqa: S603 (a list, never a shell)
+                [*ended_with_us("TERM"), *self.argv],
+                stdin=self.stdin,
+                stdout=self.output,
+                stderr=self.output,
+                cwd=self.cwd,
+                env=self.environment,
+                pass_fds=self.passed,
+                start_new_session=True,
+                umask=UMASK,
+            )
 
 
 @contextlib.contextmanager

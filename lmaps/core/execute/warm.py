@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.core.execute.launch import UMASK, Launch, ended_with_us
+from lmaps.core.execute.limits import ordinary_limits
 from lmaps.core.execute.program import JOB_TAG, Warm
 
 FORKER = Path(__file__).with_name("forker.py")
@@ -104,7 +105,7 @@ class Helper:
         self._said, saying = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._said, False)
         arguments = [kind.program, str(kind.warm.preparation), str(theirs.fileno()), ROOM]
-        with theirs:
+        with theirs, ordinary_limits():
             self._popen = subprocess.Popen(  # noqa: S603 (a list, never a shell)
                 [*ended_with_us("KILL"), *kind.interpreter, str(FORKER), *arguments],
                 stdin=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmaps.core import times
+from lmaps.core.execute import GRACE
 from lmaps.core.failpoints import failpoint
 from lmaps.core.logs import about
 from lmaps.core.messages import (
@@ -41,6 +42,10 @@ RETRY = 1.0
 """Seconds after which what the disk refused is tried again."""
 
 LOST = "the process that ran it is gone: it may have run in part"
+TASK_WITHIN = 60.0
+"""Seconds that a task of the manager's may take."""
+SPARE = 2.0
+"""Seconds that a worker has to tell of an end, after its tool has had `GRACE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Dispatcher:
         self._running: dict[str, Task] = {}
         self._awaited: set[int] = set()
         self._to_stop: set[int] = set()
+        self._overdue: set[int] = set()
         self._refused: list[FromWorker] = []
         self._look = True
         self._not_before = 0.0
@@ -121,18 +127,33 @@ class Dispatcher:
 
     @property
     def next_due(self) -> float:
-        """When what was refused is tried again (monotonic), infinity if nothing was."""
-        return self._not_before if self._refused or self._not_before > time.monotonic() else math.inf
+        """When what was refused is tried again, or a worker is overdue (monotonic), infinity if there is neither."""
+        again = self._not_before if self._refused or self._not_before > time.monotonic() else math.inf
+        return min([again, *(slot.due for slot in self.service.slots.values())])
+
+    def overdue(self) -> Iterator[int]:
+        """The slots whose worker should have told of an end by now: it hangs. Each is named once."""
+        for slot in self.service.slots.values():
+            if slot.due <= time.monotonic():
+                slot.due = math.inf
+                self._overdue.update([] if slot.job is None else [slot.job])
+                yield slot.number
+
+    def lose(self, pid: int) -> None:
+        """A worker has died: its slot is given nothing until another one says hello."""
+        for slot in self.service.slots.values():
+            if slot.pid == pid:
+                slot.gone, slot.due = True, math.inf
 
     def fill(self, store: Store) -> None:
         """Give idle workers what waits: tasks first, then the oldest jobs whose unit is free."""
         if time.monotonic() < self._not_before:
             return
-        idle = deque(slot for _, slot in sorted(self.service.slots.items()) if slot.token is None)
+        idle = deque(slot for _, slot in sorted(self.service.slots.items()) if slot.state == "idle")
         while idle and self._waiting:
             task = self._waiting.popleft()
             self._running[task.run.token] = task
-            self._start(idle.popleft(), task.run, None)
+            self._start(idle.popleft(), task.run, None, TASK_WITHIN)
         if not self._look or not idle or self.draining:
             return
         try:
@@ -146,9 +167,9 @@ class Dispatcher:
             return
         self._look = False
         for slot, run, job in started:
-            self._start(slot, run, job)
+            self._start(slot, run, job.id, self._longest(job))
 
-    def _begin(self, state: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, int]]:
+    def _begin(self, state: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, Job]]:
         """Mark as running as many queued jobs as there are idle workers and free units."""
         taken = {name for job in state.jobs(states=["running"]) for name in self._needs(job)}
         for job in state.queued():
@@ -158,7 +179,7 @@ class Dispatcher:
                 continue
             taken |= self._needs(job)
             slot = idle.popleft()
-            yield slot, self._mark_running(state, job, slot), job.id
+            yield slot, self._mark_running(state, job, slot), job
 
     def _needs(self, job: Job) -> set[tuple[str, str]]:
         """What no two running jobs may share: the unit, and the locks that it names."""
@@ -197,8 +218,15 @@ class Dispatcher:
             },
         )
 
-    def _start(self, slot: Slot, run: Run, job: int | None) -> None:
+    def _longest(self, job: Job) -> float:
+        """Seconds that a job may run, infinity if there is no limit."""
+        unit = self.service.units.units.get(job.unit)
+        limit = job.timeout if job.timeout is not None or unit is None else unit.timeout
+        return math.inf if limit is None else limit
+
+    def _start(self, slot: Slot, run: Run, job: int | None, longest: float) -> None:
         slot.token, slot.job = run.token, job
+        slot.due = time.monotonic() + longest + GRACE + SPARE
         if job is not None:
             self.moved.add(job)
             failpoint("dispatch.after")
@@ -217,6 +245,7 @@ class Dispatcher:
         self._to_stop.add(job)
         for slot in self.service.slots.values():
             if slot.job == job and slot.token is not None:
+                slot.due = min(slot.due, time.monotonic() + GRACE + SPARE)
                 self.say(slot.identity, Stop(slot.token))
 
     def _interrupt(self, state: Transaction, job: Job) -> None:
@@ -224,16 +253,24 @@ class Dispatcher:
 
         A job that was to be confirmed, or that took one back, is seen to by its confirmation alone.
         """
+        outcome = self._outcome(job)
+        self.moved.update(state.end_job(job.id, state=outcome, error=LOST))
         self._to_stop.discard(job.id)
-        self.moved.update(state.end_job(job.id, state="interrupted", error=LOST))
-        _log_end(job, "interrupted", None)
+        self._overdue.discard(job.id)
+        _log_end(job, outcome, None)
         confirm.ended(self.service, state, job.id)
         unit = self.service.units.units.get(job.unit)
         plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
-        if unit is not None and unit.reruns and plain:
+        if unit is not None and unit.reruns and plain and outcome == "interrupted":
             why = Why(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
             state.add_job(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
             self._look = True
+
+    def _outcome(self, job: Job) -> str:
+        """What a job whose process is gone has come to."""
+        if job.id not in self._overdue:
+            return "interrupted"
+        return "cancelled" if job.id in self._to_stop else "timed_out"
 
     def hello(self, state: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
         """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
@@ -245,6 +282,7 @@ class Dispatcher:
             if job.token == hello.token:
                 failpoint("adopt")
                 slot.token, slot.job = job.token, job.id
+                slot.due = time.monotonic() + self._longest(job) + GRACE + SPARE
             else:
                 self._interrupt(state, job)
         known = slot.token is not None or hello.token in self._running
@@ -300,7 +338,7 @@ class Dispatcher:
             if job is not None:
                 _log_end(job, result.state, result.rc)
             if slot is not None:
-                slot.token = slot.job = None
+                slot.token, slot.job, slot.due = None, None, math.inf
             self._look = True
             task = self._running.pop(result.token, None)
             if task is not None:

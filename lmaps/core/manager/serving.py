@@ -58,7 +58,8 @@ class Manager:
     """Listens to clients, keeps the state, and has workers run what takes time.
 
     ``worker_connection_uri`` is where it serves its workers; ``args`` are the configuration, the boot id of the daemon
-    and, under a supervisor, the line to it and the `Doors`. It is to be made and started in one process.
+    and, under a supervisor, the line to it, the `Doors`, and whether the state is known. It is to be made and started
+    in one process.
     """
 
     socket_type = "ROUTER"
@@ -70,11 +71,12 @@ class Manager:
         self.setup_args(args)
 
     def setup_args(self, args: tuple[Any, ...]) -> None:
-        """Take the configuration, the boot id, the line to the supervisor, and the doors."""
+        """Take the configuration, the boot id, the line to the supervisor, the doors, whether the state is known."""
         config: Config = args[0]
         self._owner = config["uid"]
         self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
         self._doors: Doors | None = args[3] if len(args) > 3 else None
+        self._known: bool = args[4] if len(args) > 4 else False
         self.service = Service(
             config=config,
             units=load_units(config),
@@ -114,7 +116,7 @@ class Manager:
         self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"])
         self._clients = Listener(self._gate, CLIENTS, doors.clients)
         self._workers = Listener(self._gate, WORKERS, doors.workers)
-        self._store: Store = open_store(config["db"], _sealer(config), self._lifeline.beat)
+        self._store: Store = open_store(config["db"], _sealer(config), self._lifeline.beat, known=self._known)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._housekeeping = Housekeeping()
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
@@ -151,6 +153,8 @@ class Manager:
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._housekeeping.turn(self._store)
         self._store.turn()
+        for slot in self._dispatcher.overdue():
+            self._lifeline.tell({"replace": slot})
         if self._dispatcher.draining and self._dispatcher.idle:
             self._lifeline.tell({"drained": True})
 
@@ -160,6 +164,8 @@ class Manager:
             log.warning("the supervisor is gone")
             self.running = False
             return
+        if "lost" in order:
+            self._dispatcher.lose(order["lost"])
         if order.get("drain"):
             self._dispatcher.draining = True
         if order.get("reload"):

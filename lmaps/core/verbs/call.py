@@ -1,5 +1,6 @@
 """What a verb is given, and how it says "not yet"."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,17 +21,24 @@ from lmaps.store import Audited, Store, Transaction, Why
 
 @dataclass(slots=True)
 class Slot:
-    """One worker as the manager knows it: where to reach it and what it runs."""
+    """One worker as the manager knows it: where to reach it and what it runs.
+
+    ``due`` (monotonic) is when it is to have told of the end. One that is ``gone`` has died, and is not replaced yet.
+    """
 
     number: int
     identity: bytes
     pid: int
     token: str | None = None
     job: int | None = None
+    due: float = math.inf
+    gone: bool = False
 
     @property
     def state(self) -> str:
-        """``idle`` or ``busy``."""
+        """``idle``, ``busy`` or ``gone``."""
+        if self.gone:
+            return "gone"
         return "idle" if self.token is None else "busy"
 
 

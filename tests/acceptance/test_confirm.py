@@ -208,6 +208,20 @@ def test_an_interrupted_one_is_undone_and_not_run_again(start_daemon: Start) -> 
     assert [row["repeats"] for row in daemon.data("jobs")] == [None, None, None]
 
 
+def test_a_probe_runs_once_at_a_time(start_daemon: Start) -> None:
+    probe = "echo >> $HOME/probes; while [ -e $HOME/slow ]; do sleep 0.05; done"
+    daemon = applied_once(start_daemon(web(probe)))
+    (daemon.directory / "slow").touch()
+    job = arm(daemon)
+    waiting(daemon, job)
+    until((daemon.directory / "probes").exists)
+    for _ in range(3):
+        assert daemon.data("units")[0]["condition"] == "confirming"
+    (daemon.directory / "slow").unlink()
+    until(lambda: "probe passed, 1 of 3" in daemon.lmaps("logs", str(job)).stdout)
+    assert (daemon.directory / "probes").read_text() == "\n"
+
+
 def test_a_unit_that_goes_away_while_it_is_probed_spares_the_manager(start_daemon: Start) -> None:
     daemon = applied_once(start_daemon(web("exit 1")))
     job = arm(daemon, "1h")

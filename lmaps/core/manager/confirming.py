@@ -34,9 +34,13 @@ RunTask = Callable[[str, list[Any], dict[str, Any], Callable[[Result], None]], N
 
 @dataclass(slots=True)
 class Waiting:
-    """A job that waits: until when (monotonic), and how its probe stands; ``news`` is not yet told."""
+    """A job that waits: until when (monotonic), and how its probe stands; ``news`` is not yet told.
+
+    ``probed_at`` is when the probe runs next: infinity before the job has ended, and while the probe runs.
+    """
 
     due: float
+    probing: bool = False
     probed_at: float = math.inf
     passes: int = 0
     news: str | None = None
@@ -64,8 +68,8 @@ class Confirmations:
         known, self._waiting = self._waiting, {}
         for job in waiting:
             each = self._waiting[job.id] = known.get(job.id) or Waiting(now + left(job))
-            if each.probed_at == math.inf and not each.passes and job.state in ENDED and self._has_probe(job):
-                each.probed_at = now
+            if not each.probing and job.state in ENDED and self._has_probe(job):
+                each.probing, each.probed_at = True, now
 
     def turn(self, store: Store, *, moved: bool) -> None:
         """Undo what was not confirmed in time, confirm what has passed its probe, run the probes that are due."""
@@ -98,7 +102,8 @@ class Confirmations:
             undo(self.service, state, job, timer(job, f"job {job.id} was not confirmed"))
         elif each.probed_at <= now:
             each.probed_at = math.inf
-            if self._has_probe(job):
+            each.probing = self._has_probe(job)
+            if each.probing:
                 failpoint("confirm.probe")
                 digest = self.service.units.units[job.unit].digest
                 self._run_task("probe", [job.unit, digest], {}, partial(self._probed, number))

@@ -3,7 +3,6 @@
 It is a socket in the loop of the process that listens; while it does not answer, nobody gets in.
 """
 
-import contextlib
 import hmac
 import logging
 import os
@@ -169,11 +168,14 @@ def _descriptors() -> Iterator[int]:
 
 def _peer_uid(fd: int) -> int | None:
     """Who is at the other end of ``fd``; None if it is no socket, or just closed by the library's thread."""
-    borrowed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
     try:
-        with contextlib.suppress(OSError):
-            credentials = borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            return int(_CREDENTIALS.unpack(credentials)[1])
+        borrowed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+    except OSError:
+        return None
+    try:
+        credentials = borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(credentials)[1])
+    except OSError:
         return None
     finally:
         borrowed.detach()

@@ -1,12 +1,13 @@
 """The table ``audit``: who asked for what."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 
 from lmaps.core import times
 from lmaps.store.models import audit
+from lmaps.store.prepared import insertion
 from lmaps.store.records import Audited
 from lmaps.store.tables import Tables
 
@@ -24,7 +25,7 @@ class AuditTables(Tables):
         While nothing can be written the daemon's log alone has it.
         """
         if self.to_audit and self.disk.refusal is None:
-            self.connection.execute(insert(audit), self.to_audit)
+            self._driver.executemany(insertion(audit, tuple(self.to_audit[0])).text, self.to_audit)
         self.to_audit = []
 
     def audited(
@@ -48,4 +49,4 @@ class AuditTables(Tables):
 
 
 def _row(entry: Audited) -> dict[str, Any]:
-    return {name: value for name, value in asdict(entry).items() if name != "sequence"}
+    return {name: getattr(entry, name) for name in Audited.__slots__ if name != "sequence"}

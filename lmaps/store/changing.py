@@ -10,18 +10,21 @@ from lmaps.core import times
 from lmaps.core.failpoints import failpoint
 from lmaps.store.history import NEWEST, HistoryTables, net
 from lmaps.store.models import change, changeset, document, horizon, instance
+from lmaps.store.prepared import Prepared
 from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Why
 
 SHED = 1000
 """Changesets of a unit that one change drops at most, when more are kept than are to be."""
 
-_FORGET = delete(document).where(
-    document.c.id == bindparam("old"),
-    ~exists().where(
-        change.c.instance_id == document.c.instance_id,
-        or_(change.c.before_document == document.c.id, change.c.after_document == document.c.id),
-    ),
-    ~exists().where(instance.c.id == document.c.instance_id, instance.c.document == document.c.id),
+_FORGET = Prepared(
+    delete(document).where(
+        document.c.id == bindparam("old"),
+        ~exists().where(
+            change.c.instance_id == document.c.instance_id,
+            or_(change.c.before_document == document.c.id, change.c.after_document == document.c.id),
+        ),
+        ~exists().where(instance.c.id == document.c.instance_id, instance.c.document == document.c.id),
+    )
 )
 """Forget a document that no change and no instance has any more."""
 
@@ -120,7 +123,7 @@ class ChangingTables(HistoryTables):
         )
         documents = {number for pair in ends for number in pair if number is not None}
         self.write(delete(change).where(change.c.revision.in_(gone)))
-        self.write(_FORGET, [{"old": number} for number in documents])
+        self.write_each(_FORGET, [{"old": number} for number in documents])
         self.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
         self.write(delete(horizon).where(horizon.c.unit == unit))
         self.insert(horizon, {"unit": unit, "revision": until})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Table, select
 
 from lmaps.errors import StateDamaged
 from lmaps.store.models import metadata
@@ -36,9 +36,9 @@ def check(table: str, values: Sequence[Any], expected: int) -> None:
         raise StateDamaged(f"cannot rely on the database: a row of {table} is damaged")
 
 
-def checked(table: Table, row: Row[Any]) -> dict[str, Any]:
+def checked(table: Table, row: Sequence[Any]) -> dict[str, Any]:
     """A whole row of ``table`` that fits its checksum, without it."""
-    told = row._asdict()
+    told = dict(zip(table.c.keys(), row, strict=True))
     expected = told.pop("checksum")
     check(table.name, [told[name] for name in covered(table)], expected)
     return told

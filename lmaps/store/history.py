@@ -7,13 +7,14 @@ paths that share their beginnings, and undo only moves the line's end along such
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from lmaps.errors import StateDamaged
 from lmaps.store.checksums import check, checked
 from lmaps.store.instances import BATCH, DOCUMENT, InstanceTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
+from lmaps.store.prepared import Prepared
 from lmaps.store.records import Change, Changeset, Document, Instance
 
 NEWEST = 2**63 - 1
@@ -34,6 +35,11 @@ _CHANGES = (
     .outerjoin(_BEFORE, _BEFORE.c.id == change.c.before_document)
     .outerjoin(_AFTER, _AFTER.c.id == change.c.after_document)
 )
+_CHANGESET = Prepared(select(changeset).where(changeset.c.revision == bindparam("revision")))
+_HEAD = Prepared(
+    select(changeset).where(changeset.c.unit == bindparam("unit")).order_by(changeset.c.revision.desc()).limit(1)
+)
+_REVISION = Prepared(select(func.max(changeset.c.revision)).where(changeset.c.unit == bindparam("unit")))
 
 
 class HistoryTables(InstanceTables):
@@ -45,8 +51,8 @@ class HistoryTables(InstanceTables):
 
     def changeset(self, revision: int) -> Changeset | None:
         """The changeset of this revision."""
-        row = self.connection.execute(select(changeset).where(changeset.c.revision == revision)).one_or_none()
-        return None if row is None else Changeset(**checked(changeset, row))
+        found = self.rows(_CHANGESET, revision=revision)
+        return Changeset(**checked(changeset, found[0])) if found else None
 
     def changesets(
         self,
@@ -73,8 +79,8 @@ class HistoryTables(InstanceTables):
 
     def head(self, unit: str) -> Changeset | None:
         """The newest changeset of a unit."""
-        found = self.changesets(unit, limit=1)
-        return found[0] if found else None
+        found = self.rows(_HEAD, unit=unit)
+        return Changeset(**checked(changeset, found[0])) if found else None
 
     def horizon(self, unit: str) -> int:
         """Where the history of a unit begins: what was there at this revision and later is known."""
@@ -82,9 +88,7 @@ class HistoryTables(InstanceTables):
 
     def revision_of(self, unit: str) -> int | None:
         """The newest revision of a unit."""
-        newest: int | None = self.connection.scalar(
-            select(func.max(changeset.c.revision)).where(changeset.c.unit == unit)
-        )
+        newest: int | None = self.value(_REVISION, unit=unit)
         return newest
 
     def changes_after(self, unit: str, revision: int) -> int:

@@ -7,6 +7,7 @@ from sqlalchemy import Select, bindparam, case, delete, func, or_, select
 
 from lmaps.store.checksums import check
 from lmaps.store.models import document, instance, unit
+from lmaps.store.prepared import Prepared
 from lmaps.store.records import Document, Instance
 from lmaps.store.sealing import PREFIX
 from lmaps.store.tables import Tables
@@ -16,7 +17,6 @@ BATCH = 500
 
 DOCUMENT = ("id", "instance_id", "key", "given", "completed", "definition", "checksum")
 """What is read of a document."""
-_DELETE = delete(instance).where(instance.c.id == bindparam("gone"))
 _INSTANCES = (
     select(
         instance.c.id,
@@ -31,6 +31,9 @@ _INSTANCES = (
     .join(document, document.c.id == instance.c.document)
     .order_by(instance.c.id)
 )
+_INSTANCE = Prepared(_INSTANCES.where(instance.c.unit == bindparam("unit"), instance.c.key == bindparam("key")))
+_DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
+_DEFINITION = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest == bindparam("digest")))
 
 
 class InstanceTables(Tables):
@@ -42,11 +45,7 @@ class InstanceTables(Tables):
 
     def find(self, name: str, keys: Sequence[str]) -> dict[str, Instance]:
         """Those instances of a unit that have one of ``keys``."""
-        wanted = _INSTANCES.where(instance.c.unit == name)
-        batches = (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
-        return {
-            each.key: each for batch in batches for each in self._instances(wanted.where(instance.c.key.in_(batch)))
-        }
+        return {key: self._instance(*row) for key in keys for row in self.rows(_INSTANCE, unit=name, key=key)}
 
     def find_begun(self, name: str, beginning: str) -> list[Instance]:
         """Those instances of a unit whose key begins so."""
@@ -92,11 +91,10 @@ class InstanceTables(Tables):
         known = self.known_definitions.get((name, digest))
         if known is not None:
             return known
-        wanted = select(unit.c.id).where(unit.c.name == name, unit.c.digest == digest)
-        found = self.connection.scalar(wanted)
+        found = self.value(_DEFINITION, name=name, digest=digest)
         if found is None:
             self.insert(unit, {"name": name, "digest": digest, "definition": text})
-            found = self.connection.scalar(wanted)
+            found = self.value(_DEFINITION, name=name, digest=digest)
         self.known_definitions[name, digest] = int(found or 0)
         return int(found or 0)
 
@@ -133,7 +131,7 @@ class InstanceTables(Tables):
     def remove(self, ids: Sequence[int]) -> None:
         """Remove the instances with these numbers, as far as they are there."""
         if ids:
-            self.write(_DELETE, [{"gone": gone} for gone in ids])
+            self.write_each(_DELETE, [{"gone": gone} for gone in ids])
 
     def _instances(self, wanted: Select[Any]) -> list[Instance]:
         return [self._instance(*row) for row in self.connection.execute(wanted)]

@@ -4,13 +4,29 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Select, and_, bindparam, delete, exists, func, literal_column, or_, select, update
 
 from lmaps.core import times
 from lmaps.store.changing import ChangingTables
 from lmaps.store.checksums import checked, with_checksum
 from lmaps.store.models import changeset, job, job_line
+from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.records import Job, JobLine, Why
+
+_UNIT = job.c.unit == bindparam("unit")
+_NEWEST = job.c.id.desc()
+_JOB = Prepared(select(job).where(job.c.id == bindparam("number")))
+_SIGN = Prepared(update(job).where(job.c.id == bindparam("number")).values(checksum=bindparam("signature")))
+_QUEUED = select(job).where(job.c.state == "queued").order_by(job.c.id)
+_NEXT = Prepared(_QUEUED.where(job.c.covered_by.is_(None)))
+_COVERED = Prepared(_QUEUED.where(job.c.covered_by == bindparam("number")))
+_GOING = job.c.confirmation.in_([literal_column("'waiting'"), literal_column("'undoing'")])
+_UNCONFIRMED = Prepared(select(job).where(_GOING).order_by(_NEWEST))
+_UNCONFIRMED_OF = Prepared(select(job).where(_GOING, _UNIT).order_by(_NEWEST))
+_APPLIED = Prepared(
+    select(job.c.revision).where(_UNIT, job.c.state == "succeeded", job.c.kind == "apply").order_by(_NEWEST).limit(1)
+)
+_LINES = Prepared(select(func.max(job_line.c.number)).where(job_line.c.job == bindparam("number")))
 
 
 class JobTables(ChangingTables):
@@ -19,24 +35,22 @@ class JobTables(ChangingTables):
     def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Why, **columns: Any) -> Job:
         """Queue a job; ``columns`` are the others that it has from its beginning."""
         self.counters.job += 1
-        self.write(
-            insert(job).values(
-                id=self.counters.job,
-                unit=unit,
-                kind=kind,
-                revision=revision,
-                digest=digest,
-                state="queued",
-                author=why.author,
-                on_behalf_of=why.on_behalf_of,
-                door=why.door,
-                message=why.message,
-                ticket=why.ticket,
-                request_key=why.request_key,
-                queued_at=times.now(),
-                **columns,
-            )
-        )
+        row = {
+            "id": self.counters.job,
+            "unit": unit,
+            "kind": kind,
+            "revision": revision,
+            "digest": digest,
+            "state": "queued",
+            "author": why.author,
+            "on_behalf_of": why.on_behalf_of,
+            "door": why.door,
+            "message": why.message,
+            "ticket": why.ticket,
+            "request_key": why.request_key,
+            "queued_at": times.now(),
+        }
+        self.insert(job, row | columns)
         return self._sign(self.counters.job)
 
     def update_job(self, number: int, **columns: Any) -> None:
@@ -48,14 +62,14 @@ class JobTables(ChangingTables):
 
     def _sign(self, number: int) -> Job:
         """Bring the checksum of a job that was written up to date; the job."""
-        row = self.connection.execute(select(job).where(job.c.id == number)).one()._asdict()
-        signed = with_checksum(job, row)
-        self.write(update(job).where(job.c.id == number).values(checksum=signed.pop("checksum")))
+        [row] = self.rows(_JOB, number=number)
+        signed = with_checksum(job, dict(zip(job.c.keys(), row, strict=True)))
+        self.write_each(_SIGN, [{"number": number, "signature": signed.pop("checksum")}])
         return _job(signed)
 
     def job(self, number: int) -> Job | None:
         """The job of this number."""
-        found = self._jobs(select(job).where(job.c.id == number))
+        found = self._read(_JOB, number=number)
         return found[0] if found else None
 
     def jobs(
@@ -71,12 +85,11 @@ class JobTables(ChangingTables):
 
     def queued(self) -> list[Job]:
         """The jobs that wait to be run, the next one first; those that another one covers are not run."""
-        waiting = select(job).where(job.c.state == "queued", job.c.covered_by.is_(None))
-        return self._jobs(waiting.order_by(job.c.id))
+        return self._read(_NEXT)
 
     def covered(self, number: int) -> list[Job]:
         """The jobs that wait for the end of this one, which covers them."""
-        return self._jobs(select(job).where(job.c.state == "queued", job.c.covered_by == number).order_by(job.c.id))
+        return self._read(_COVERED, number=number)
 
     def end_job(self, number: int, **outcome: Any) -> list[int]:
         """End a job, and those that it covers; the numbers of all."""
@@ -102,8 +115,7 @@ class JobTables(ChangingTables):
 
     def unconfirmed(self, unit: str | None = None) -> list[Job]:
         """The jobs, of one unit or of all, that wait for confirmation or are being undone, the newest first."""
-        going = select(job).where(job.c.confirmation.in_(("waiting", "undoing")))
-        return self._jobs((going if unit is None else going.where(job.c.unit == unit)).order_by(job.c.id.desc()))
+        return self._read(_UNCONFIRMED) if unit is None else self._read(_UNCONFIRMED_OF, unit=unit)
 
     def undoing(self, unit: str, number: int) -> list[Job]:
         """The jobs of a unit that took a job back, or tried to, the newest first."""
@@ -112,8 +124,8 @@ class JobTables(ChangingTables):
 
     def applied_revision(self, unit: str) -> int | None:
         """The revision that the unit's handler last ran with success."""
-        succeeded = select(job.c.revision).where(job.c.unit == unit, job.c.state == "succeeded", job.c.kind == "apply")
-        return self.connection.scalar(succeeded.order_by(job.c.id.desc()).limit(1))
+        applied: int | None = self.value(_APPLIED, unit=unit)
+        return applied
 
     def is_pending(self, unit: str) -> bool:
         """Whether the unit's state is another one than its handler ran with last.
@@ -144,6 +156,9 @@ class JobTables(ChangingTables):
     def _jobs(self, wanted: Select[Any]) -> list[Job]:
         return [_job(checked(job, row)) for row in self.connection.execute(wanted)]
 
+    def _read(self, wanted: Prepared, **values: Any) -> list[Job]:
+        return [_job(checked(job, row)) for row in self.rows(wanted, **values)]
+
     def add_lines(self, number: int, first: int, lines: Sequence[dict[str, Any]]) -> None:
         """Append output of a job; ``first`` numbers the first line."""
         rows = [
@@ -158,7 +173,7 @@ class JobTables(ChangingTables):
             for place, line in enumerate(lines, first)
         ]
         if rows:
-            self.write(insert(job_line), rows)
+            self.write_each(insertion(job_line, tuple(rows[0])), rows)
 
     def lines(self, number: int, after: int = 0, limit: int = 1000) -> list[JobLine]:
         """A job's output after line ``after``, oldest first."""
@@ -181,7 +196,7 @@ class JobTables(ChangingTables):
 
     def line_count(self, number: int) -> int:
         """The number of a job's newest line, 0 before the first."""
-        return self.connection.scalar(select(func.max(job_line.c.number)).where(job_line.c.job == number)) or 0
+        return self.value(_LINES, number=number) or 0
 
 
 def _job(row: dict[str, Any]) -> Job:

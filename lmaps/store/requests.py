@@ -1,12 +1,15 @@
 """The table ``request``: what was answered under which key, so that a repeated request happens once."""
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import bindparam, delete, exists, select
 
 from lmaps.core import times
 from lmaps.store.checksums import checked
 from lmaps.store.models import request
+from lmaps.store.prepared import Prepared
 from lmaps.store.records import StoredRequest
 from lmaps.store.tables import Tables
+
+_REQUEST = Prepared(select(request).where(request.c.key == bindparam("key")))
 
 
 class RequestTables(Tables):
@@ -14,8 +17,8 @@ class RequestTables(Tables):
 
     def request(self, key: str) -> StoredRequest | None:
         """What was answered under this key."""
-        row = self.connection.execute(select(request).where(request.c.key == key)).one_or_none()
-        return None if row is None else StoredRequest(**checked(request, row))
+        found = self.rows(_REQUEST, key=key)
+        return StoredRequest(**checked(request, found[0])) if found else None
 
     def forget_requests(self, before: str, keep: int) -> None:
         """Forget what was answered before this time, and all but the newest ``keep``."""

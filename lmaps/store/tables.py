@@ -1,13 +1,14 @@
 """What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Executable, Table, insert
+from sqlalchemy import Connection, Executable, Table
 
 from lmaps.errors import Degraded
 from lmaps.store.checksums import with_checksum
+from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.sealing import Plain
 
 
@@ -33,6 +34,7 @@ class Tables:
 
     def __init__(self, connection: Connection, counters: CountersLike, sealer: Plain, disk: Disk) -> None:
         self.connection = connection
+        self._driver: Any = connection.connection.driver_connection
         self.counters = counters
         self.sealer = sealer
         self.disk = disk
@@ -40,13 +42,31 @@ class Tables:
         self.known_definitions: dict[tuple[str, str], int] = {}
         self.to_audit: list[dict[str, Any]] = []
 
-    def write(self, statement: Executable, rows: Sequence[dict[str, Any]] | dict[str, Any] | None = None) -> None:
-        """Run a writing statement, once or for each of ``rows``; `Degraded` if nothing can be written."""
+    def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
+        """What a reading statement finds."""
+        found: list[tuple[Any, ...]] = self._driver.execute(statement.text, statement.values(values)).fetchall()
+        return found
+
+    def value(self, statement: Prepared, **values: Any) -> Any:
+        """The first column of the first row that a reading statement finds, None if there is none."""
+        found = self.rows(statement, **values)
+        return found[0][0] if found else None
+
+    def write(self, statement: Executable) -> None:
+        """Run a writing statement; `Degraded` if nothing can be written."""
+        self._writing()
+        self.connection.execute(statement)
+
+    def write_each(self, statement: Prepared, rows: Iterable[dict[str, Any]]) -> None:
+        """Run a writing statement for each of ``rows``; `Degraded` if nothing can be written."""
+        self._writing()
+        self._driver.executemany(statement.text, map(statement.values, rows))
+
+    def insert(self, table: Table, *rows: dict[str, Any]) -> None:
+        """Write new rows of ``table``, all with the same columns, and each with its checksum."""
+        self.write_each(insertion(table, (*rows[0], "checksum")), [with_checksum(table, row) for row in rows])
+
+    def _writing(self) -> None:
         self.wrote = True
         if self.disk.refusal is not None:
             raise self.disk.refusal
-        self.connection.execute(statement, rows)
-
-    def insert(self, table: Table, *rows: dict[str, Any]) -> None:
-        """Write new rows of ``table``, each with its checksum."""
-        self.write(insert(table), [with_checksum(table, row) for row in rows])

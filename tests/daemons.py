@@ -1,5 +1,6 @@
 """Real daemons for tests: started, talked to, killed, and swept away."""
 
+import contextlib
 import json
 import os
 import select
@@ -69,15 +70,16 @@ class RunningDaemon(TemporaryDaemon):
         return [int(pid) for pid in path.read_text().split() if is_alive(int(pid))] if path.exists() else []
 
     def everything(self) -> list[int]:
-        """Every process that was started by this daemon or by its jobs, found by its home."""
-        tag = f"HOME={self.directory}".encode()
+        """Every process that was started by this daemon or by its jobs, found by where it works or by its home."""
+        home = f"HOME={self.directory}".encode()
         found = []
         for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and tag in (entry / "environ").read_bytes().split(b"\0"):
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and (
+                    (entry / "cwd").readlink() == self.directory  # a process title covers the environment
+                    or home in (entry / "environ").read_bytes().split(b"\0")
+                ):
                     found.append(int(entry.name))
-            except OSError:
-                continue
         return [pid for pid in found if is_alive(pid)]
 
     def end(self, number: int = signal.SIGINT) -> int:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.daemons import until
 from tests.robustness.conftest import cannot
 
 EXT4_IOC_SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125
@@ -32,7 +33,18 @@ class Disk:
         run("mount", "-o", "loop", str(self.image), str(self.place))
 
     def unmount(self) -> None:
-        run("umount", str(self.place))
+        """Take the disk out; a thread of a process that was killed may need a moment to close its files."""
+
+        def is_out() -> bool:
+            with contextlib.suppress(OSError):
+                run("umount", str(self.place))
+            return not os.path.ismount(self.place)
+
+        until(is_out)
+
+    def sync(self) -> None:
+        """Have everything on the disk that was written until now."""
+        run("sync", "-f", str(self.place))
 
     def cut_power(self) -> None:
         """Nothing more reaches the disk."""
@@ -62,7 +74,7 @@ def disk(directory: Path) -> Iterator[Disk]:
         yield made
     finally:
         with contextlib.suppress(OSError):
-            made.unmount()
+            run("umount", "-l", str(made.place))
 
 
 @contextlib.contextmanager
@@ -101,8 +113,6 @@ def failing(pid: int, *injections: str) -> Iterator[None]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        from tests.daemons import until
-
         until(lambda: f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{pid}/status").read_text())
         yield
     finally:

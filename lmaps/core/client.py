@@ -10,13 +10,14 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lmaps.core import strict_json
-from lmaps.core.config import default_endpoint
+from lmaps.core.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
 from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
-from lmaps.core.transport import ClientLink
+from lmaps.core.transport import ClientLink, is_tcp, read_client_keys
 from lmaps.errors import LmapsError, MessageRefused, NotReached, OutcomeUnknown
 
 REACH_WITHIN = 3.0
@@ -29,7 +30,8 @@ class Client:
     """A connection to the daemon, made when it is first needed and made anew after it was lost.
 
     ``endpoint`` is the manager's URI (default: this user's own daemon, else the system's), ``timeout`` the seconds
-    that one answer may take. ``on_wait`` is told, in words, that the daemon is waited for.
+    that one answer may take. ``on_wait`` is told, in words, that the daemon is waited for. Over tcp it needs two files:
+    ``client_key`` with its own secret key, ``server_public_key`` with the key that the daemon has to have.
 
     Each request carries a key, so that it is safe to send it again when the connection is lost.
     """
@@ -39,10 +41,13 @@ class Client:
         endpoint: str | None = None,
         timeout: float = 30.0,
         on_wait: Callable[[str], None] | None = None,
+        client_key: str = CLIENT_KEY,
+        server_public_key: str = SERVER_PUBLIC_KEY,
     ) -> None:
         self.endpoint = endpoint or default_endpoint(os.getuid(), os.environ)
         self.timeout = timeout
         self._on_wait = on_wait
+        self._key_files = [str(Path(file).expanduser()) for file in (client_key, server_public_key)]
         self._link: ClientLink | None = None
 
     def call(self, verb: str, **args: Any) -> Reply:
@@ -105,9 +110,7 @@ class Client:
             raise
         if not reached:
             self.close()
-            raise NotReached(
-                f"cannot reach the daemon at {self.endpoint}: nothing was done", hint="start it: lmapsd --workers 4"
-            )
+            raise NotReached(f"cannot reach the daemon at {self.endpoint}: nothing was done", hint=self._cure())
         while True:
             try:
                 answer = self._answer(request_id, deadline)
@@ -122,8 +125,15 @@ class Client:
 
     def _connection(self) -> ClientLink:
         if self._link is None:
-            self._link = ClientLink(self.endpoint)
+            keys = read_client_keys(*self._key_files) if is_tcp(self.endpoint) else None
+            self._link = ClientLink(self.endpoint, keys)
         return self._link
+
+    def _cure(self) -> str:
+        """A server with another key than the one that is expected is as silent as one that is not there."""
+        if is_tcp(self.endpoint):
+            return f"does lmapsd run there, and is {self._key_files[1]} its public key?"
+        return "start it: lmapsd --workers 4"
 
     def _reach(self, body: bytes, deadline: float) -> bool:
         """Send ``body`` within `REACH_WITHIN`; the wait is told once it is long enough to be noticed."""

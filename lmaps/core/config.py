@@ -21,6 +21,7 @@ DIRECTORIES = (".", "~", "~/.config", "/etc", "/etc/lmaps")
 NAMES = ("lmaps.yaml", ".lmaps", ".lmaps.yaml")
 SYSTEM_POLICY = "/etc/lmaps/policy.yaml"
 SYSTEM_ENDPOINT = "ipc:///run/lmaps/manager.sock"
+CLIENT_KEY, SERVER_PUBLIC_KEY = "~/.config/lmaps/client.key", "~/.config/lmaps/server.pub"
 
 _DURATION = {
     "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}],
@@ -45,6 +46,30 @@ SCHEMA: dict[str, Any] = {
                     "description": "URI, or list of URIs, at which clients are served.",
                 },
                 "worker_bind": {"type": "string", "description": "URI at which the manager's workers are served."},
+                "server_key": {
+                    "type": "string",
+                    "minLength": 1,
+                    "default": "server.key",
+                    "description": "The daemon's secret key, mode 0600, for endpoints at tcp.",
+                },
+                "authorized_keys": {
+                    "type": "string",
+                    "minLength": 1,
+                    "default": "authorized_keys.d",
+                    "description": "Directory of the public keys, *.pub, of the clients that may connect over tcp.",
+                },
+                "client_key": {
+                    "type": "string",
+                    "minLength": 1,
+                    "default": CLIENT_KEY,
+                    "description": "A client's secret key, mode 0600, for an endpoint at tcp.",
+                },
+                "server_public_key": {
+                    "type": "string",
+                    "minLength": 1,
+                    "default": SERVER_PUBLIC_KEY,
+                    "description": "The public key that the daemon at tcp has to have, for clients.",
+                },
                 "timeout": _DURATION | {"default": "30s", "description": "How long a client waits for an answer."},
             },
         },
@@ -112,10 +137,12 @@ SCHEMA: dict[str, Any] = {
 
 
 class Rpc(TypedDict):
-    """How the daemon is reached; ``timeout`` in seconds."""
+    """How the daemon is reached, without what is for clients alone; ``timeout`` in seconds."""
 
     manager_bind: list[str]
     worker_bind: str
+    server_key: str
+    authorized_keys: str
     timeout: float
 
 
@@ -167,6 +194,8 @@ class ClientSettings:
 
     endpoint: str | None = None
     timeout: float | None = None
+    client_key: str | None = None
+    server_public_key: str | None = None
 
 
 def find_config_file() -> str | None:
@@ -231,14 +260,22 @@ def client_settings(config_file: str | None) -> ClientSettings:
     rpc = document.value.get("rpc") if document and isinstance(document.value, dict) else None
     if document is None or not isinstance(rpc, dict):
         return ClientSettings()
-    bind = rpc.get("manager_bind")
-    uri = bind[0] if isinstance(bind, list) and bind else bind
-    endpoint = _absolute_uri(uri, _directory(document.file)) if isinstance(uri, str) else None
+    base = _directory(document.file)
+    files = (rpc.get("client_key"), rpc.get("server_public_key"))
+    keys = [_absolute(name, base) if isinstance(name, str) else None for name in files]
     timeout = rpc.get("timeout")
     try:
-        return ClientSettings(endpoint, None if timeout is None else _seconds(timeout))
+        seconds = None if timeout is None else _seconds(timeout)
+        return ClientSettings(_nearest(rpc.get("manager_bind"), base), seconds, *keys)
     except UsageError as error:
         raise _refusal(config_file, document, [_bad_timeout(timeout)]) from error
+
+
+def _nearest(bind: Any, base: Path) -> str | None:
+    """The endpoint for clients on this host: the first one that is a unix socket, else the first."""
+    uris = [uri for uri in (bind if isinstance(bind, list) else [bind]) if isinstance(uri, str)]
+    local = [uri for uri in uris if uri.startswith("ipc://")]
+    return next((_absolute_uri(uri, base) for uri in (*local, *uris)), None)
 
 
 def _read(file: str) -> "strict_yaml.Document | None":
@@ -291,6 +328,8 @@ def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.D
         "rpc": {
             "manager_bind": [_absolute_uri(uri, base) for uri in (bind if isinstance(bind, list) else [bind])],
             "worker_bind": _absolute_uri(worker, base),
+            "server_key": _absolute(rpc["server_key"], base),
+            "authorized_keys": _absolute(rpc["authorized_keys"], base),
             "timeout": _seconds(rpc["timeout"]),
         },
         "workers": filled["workers"],

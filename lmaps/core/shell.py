@@ -47,9 +47,10 @@ COMMANDS = {
     "restore": ("keeping:restore", "Put a backup in the place of the state; the daemon is stopped."),
     "status": ("service:status", "Show how the daemon stands."),
     "doctor": ("doctor:doctor", "Tell what the policy allows, and why."),
+    "keygen": ("keys:keygen", "Make a key pair, for daemons at tcp and their clients."),
     "audit": ("service:audit", "List who asked for what: changes, reveals, denials."),
     "handlers": ("service:handlers", "List the handlers that units may name."),
-    "reload": ("service:reload", "Load the unit files and the policy anew."),
+    "reload": ("service:reload", "Load unit files, policy and keys anew."),
     "discover": ("service:discover", "Show which requests the daemon takes."),
     "completion": ("service:completion", "Print what makes a shell complete commands."),
 }

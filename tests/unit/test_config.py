@@ -57,6 +57,8 @@ def test_without_configuration_every_key_has_its_default():
         "rpc": {
             "manager_bind": [f"ipc://{paths.manager_socket}"],
             "worker_bind": f"ipc://{paths.worker_socket}",
+            "server_key": str(Path.cwd() / "server.key"),
+            "authorized_keys": str(Path.cwd() / "authorized_keys.d"),
             "timeout": 30.0,
         },
         "workers": 2,
@@ -96,6 +98,8 @@ def test_a_configuration_of_the_original_loads(tmp_path):
     assert loaded["rpc"] == {
         "manager_bind": ["ipc:///tmp/lmaps-manager"],
         "worker_bind": "ipc:///tmp/lmaps-worker",
+        "server_key": f"{tmp_path}/server.key",
+        "authorized_keys": f"{tmp_path}/authorized_keys.d",
         "timeout": 300.0,
     }
     assert len(loaded["units"]) == 1
@@ -106,6 +110,15 @@ def test_the_originals_timeout_gets_its_cure(tmp_path):
     [finding] = error.errors
     assert finding.place == f"{tmp_path}/lmaps.yaml:2:12"
     assert "5m for five minutes" in finding.message
+
+
+def test_a_client_takes_the_unix_socket_and_the_keys(tmp_path):
+    text = "rpc: {manager_bind: ['tcp://10.0.0.1:7733', 'ipc://m.sock'], client_key: c.key, server_public_key: s.pub}\n"
+    settings = config.client_settings(write(tmp_path / "lmaps.yaml", text))
+    assert settings == config.ClientSettings(f"ipc://{tmp_path}/m.sock", None, f"{tmp_path}/c.key", f"{tmp_path}/s.pub")
+    text = "rpc: {manager_bind: 'tcp://10.0.0.1:7733'}\n"
+    settings = config.client_settings(write(tmp_path / "lmaps.yaml", text))
+    assert settings == config.ClientSettings("tcp://10.0.0.1:7733")
 
 
 def test_relative_paths_count_from_the_file(tmp_path):

@@ -10,7 +10,7 @@ UNIT = "meta: {name: web}\nparams: {type: object, properties: {host: {type: stri
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd, restored_logging):
+def run(tmp_path, monkeypatch, capfd):
     """Run lmapsd in ``tmp_path`` with a configuration and units; exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LMAPS_CONFIG", raising=False)
@@ -46,7 +46,8 @@ def test_version(run):
         (["--nope"], 2, "lmapsd: cannot understand the command: "),
         (["--stop-grace", "5"], 2, "lmapsd: cannot read the duration '5'"),
         (["--config", "gone.yaml"], 78, "lmapsd: cannot read the configuration gone.yaml"),
-        (["--bind", "tcp://127.0.0.1:1"], 78, "lmapsd: cannot use tcp://127.0.0.1:1"),
+        (["--check", "--bind", "tcp://127.0.0.1:1"], 78, "lmapsd: cannot serve at tcp: cannot read the secret key "),
+        (["--check", "--bind", "tcp://*:1"], 78, "lmapsd: cannot use 'tcp://*:1' as an endpoint"),
         (["--check", "--bind", "ipc:///" + "x" * 200], 78, "107 is the most"),
     ],
 )
@@ -120,7 +121,6 @@ def test_a_second_daemon_is_refused_naming_the_first(run, tmp_path, held):
     assert err.startswith(f"lmapsd: cannot start: another lmapsd (pid {os.getpid()}) uses {tmp_path / held}\n")
 
 
-@pytest.mark.usefixtures("restored_logging")
 def test_options_stand_above_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -49,6 +49,8 @@ def run(session, line):
         ("--quiet", "quiet", True),
         ("-q", "quiet", True),
         ("--timeout 5s", "timeout", "5s"),
+        ("--client-key f", "client_key", "f"),
+        ("--server-public-key f", "server_public_key", "f"),
     ],
 )
 @pytest.mark.parametrize("line", ["{} units", "units {}"])

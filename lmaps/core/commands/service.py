@@ -103,7 +103,7 @@ def handlers(session: Session) -> None:
 
 @command("reload", examples="lmaps reload")
 def reload(session: Session) -> None:
-    """Load the unit files and the policy anew: all of it, or nothing if there is an error."""
+    """Load unit files, policy and keys anew: all of it, or nothing if there is an error."""
     reply = session.call("reload")
     if session.structured:
         session.data(reply.extra, names=reply.extra["units"])

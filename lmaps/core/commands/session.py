@@ -46,6 +46,8 @@ class Session:
     quiet: bool = False
     verbose: bool = False
     timeout: str | None = None
+    client_key: str | None = None
+    server_public_key: str | None = None
     client: "Client | None" = None
     stdout: Any = field(default_factory=lambda: _open_stream("stdout"))
     stderr: Any = field(default_factory=lambda: _open_stream("stderr"))
@@ -149,7 +151,15 @@ def _make_client(session: Session) -> "Client":
     settings = config.client_settings(file)
     endpoint = session.endpoint or os.environ.get("LMAPS_ENDPOINT") or settings.endpoint
     timeout = parse_duration(session.timeout) if session.timeout else settings.timeout or 30.0
-    return Client(endpoint, timeout, on_wait=session.words)
+    client_key = session.client_key or os.environ.get("LMAPS_CLIENT_KEY") or settings.client_key
+    server_key = session.server_public_key or os.environ.get("LMAPS_SERVER_PUBLIC_KEY") or settings.server_public_key
+    return Client(
+        endpoint,
+        timeout,
+        session.words,
+        client_key or config.CLIENT_KEY,
+        server_key or config.SERVER_PUBLIC_KEY,
+    )
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -167,6 +177,13 @@ def global_options(*, hidden: bool) -> list[click.Option]:
     return [
         _global("--config", metavar="FILE", hidden=hidden, help="Configuration; else LMAPS_CONFIG, else lmaps.yaml."),
         _global("--endpoint", "-e", metavar="URI", hidden=hidden, help="The daemon's socket; else LMAPS_ENDPOINT."),
+        _global("--client-key", metavar="FILE", hidden=hidden, help="Secret key, over tcp; else LMAPS_CLIENT_KEY."),
+        _global(
+            "--server-public-key",
+            metavar="FILE",
+            hidden=hidden,
+            help="The daemon's key, over tcp; else LMAPS_SERVER_PUBLIC_KEY.",
+        ),
         _global("--format", "-o", type=click.Choice(FORMATS), hidden=hidden, help="Form of data on stdout."),
         _global("--color", type=click.Choice(("auto", "always", "never")), hidden=hidden, help="Colour of tables."),
         _global("--quiet", "-q", is_flag=True, default=None, hidden=hidden, help="Say only what has to be known."),

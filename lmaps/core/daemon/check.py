@@ -8,7 +8,7 @@ from lmaps.core.config import Config
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import describe, say, tell
 from lmaps.core.messages import Reply
-from lmaps.core.transport import ipc_path
+from lmaps.core.transport import check_endpoint, ipc_path, is_tcp, read_server_keys
 from lmaps.core.units import load_units
 from lmaps.core.verbs import VERBS
 from lmaps.core.verbs.may import answer
@@ -20,20 +20,32 @@ from lmaps.store.keeping import verify
 
 def check(config: Config) -> int:
     """Look at the endpoints, the units and the database in ``config``, tell every fault; the exit code."""
-    codes = [_check_endpoints(config), _check_state_key(config), _check_policy(config), _check_units(config)]
-    codes.append(_check_database(Path(config["db"])))
+    looks = (_check_endpoints, _check_keys, _check_state_key, _check_policy, _check_units)
+    codes = [*(look(config) for look in looks), _check_database(Path(config["db"]))]
     if not any(codes):
         print("lmapsd: nothing is wrong")
     return max(codes)
 
 
 def _check_endpoints(config: Config) -> int:
-    for uri in (*config["rpc"]["manager_bind"], config["rpc"]["worker_bind"]):
-        try:
-            ipc_path(uri)
-        except ConfigError as error:
-            tell(error)
-            return error.daemon_level
+    try:
+        for uri in config["rpc"]["manager_bind"]:
+            check_endpoint(uri)
+        ipc_path(config["rpc"]["worker_bind"])
+    except ConfigError as error:
+        tell(error)
+        return error.daemon_level
+    return 0
+
+
+def _check_keys(config: Config) -> int:
+    rpc = config["rpc"]
+    try:
+        if any(map(is_tcp, rpc["manager_bind"])):
+            read_server_keys(rpc["server_key"], rpc["authorized_keys"])
+    except ConfigError as error:
+        tell(error)
+        return error.daemon_level
     return 0
 
 

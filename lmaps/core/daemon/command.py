@@ -18,7 +18,7 @@ from lmaps.core.logs import set_up_logging
 from lmaps.core.times import parse_duration
 from lmaps.core.transport import ipc_path, is_tcp
 from lmaps.core.users import login_name
-from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, UsageError
+from lmaps.errors import AnotherDaemon, LmapsError, UsageError
 from lmaps.store import keeping
 
 HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.
@@ -36,7 +36,7 @@ Examples:
 Signals:
   TERM  end; running jobs have --stop-grace, none after a second TERM
   INT   end at once
-  HUP   load unit files and policy anew; an error keeps what is in use
+  HUP   load unit files, policy and keys anew; an error keeps what is in use
 
 \b
 Exit codes:
@@ -55,7 +55,7 @@ Exit codes:
     multiple=True,
     metavar="URI",
     help="Where clients are served; repeat it for more. Unless the configuration says where the workers' socket and "
-    "the jobs' folder lie, they lie beside the first.",
+    "the jobs' folder lie, they lie beside the first ipc socket.",
 )
 @click.option("--check", "checking", is_flag=True, help="Check configuration, units and database; start nothing.")
 @click.option("--verify", metavar="FILE", hidden=True, help="Look a backup over; start nothing.")
@@ -73,9 +73,6 @@ def command(
         return 0
     grace = parse_duration(stop_grace)
     config = _overridden(load_config(file), given)
-    for uri in config["rpc"]["manager_bind"]:
-        if is_tcp(uri):
-            raise ConfigError(f"cannot use {uri}: tcp needs keys, which this version does not have; use ipc://PATH")
     set_up_logging("supervisor", config["log"]["level"], config["log"]["format"])
     if backup is not None:
         return _restore(backup, Path(config["db"]))
@@ -116,7 +113,8 @@ def _overridden(config: Config, given: dict[str, Any]) -> Config:
     if given["bind"]:
         rpc["manager_bind"] = [_absolute_uri(uri) for uri in given["bind"]]
         if rpc["worker_bind"] == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
-            rpc["worker_bind"] = f"ipc://{ipc_path(rpc['manager_bind'][0]).with_name('internal.sock')}"
+            sockets = [ipc_path(uri) for uri in rpc["manager_bind"] if not is_tcp(uri)]
+            rpc["worker_bind"] = f"ipc://{sockets[0].with_name('internal.sock')}" if sockets else rpc["worker_bind"]
     return {
         **config,
         "rpc": rpc,

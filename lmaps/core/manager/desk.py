@@ -11,7 +11,7 @@ from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import ManagerHandler
 from lmaps.core.logs import about
 from lmaps.core.messages import Reply, read_object
-from lmaps.core.transport import Incoming, Listener
+from lmaps.core.transport import Incoming, Listener, Peer
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
 from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError
 from lmaps.store import Audited, Store, Transaction
@@ -70,6 +70,10 @@ class Desk:
         counters["busy"] += reply.code == Busy.code
         self._clients.send(incoming.identity, reply.encode())
 
+    def knows(self, peer: Peer) -> bool:
+        """Whether what ``peer`` has proved in its handshake still counts."""
+        return self._clients.gate.knows(peer)
+
     def after(self, answer: Afterwards) -> Reply:
         """The answer that is made outside every transaction."""
         try:
@@ -114,6 +118,8 @@ class ClientRequest:
         """
         peer, service = self._incoming.peer, self._desk.service
         subject = service.policy.subject(peer.uid, peer.gid, peer.key)
+        if not self._desk.knows(peer):
+            subject = replace(subject, proofs=frozenset())
         self._visit = Visit(service, state, subject, arrived=self._arrived)
         with about(request=self._id, subject=subject.name):
             try:

@@ -21,7 +21,21 @@ from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.manager.housekeeping import Housekeeping
 from lmaps.core.messages import VERSION, Reply, Result
 from lmaps.core.signals import SignalQueue, queued_signals
-from lmaps.core.transport import CLIENTS, NO_SECRET, WORKERS, Bound, Gate, Listener, Poller, bind, listening
+from lmaps.core.transport import (
+    CLIENTS,
+    NO_SECRET,
+    WORKERS,
+    Bound,
+    Gate,
+    Listener,
+    Poller,
+    ServerKeys,
+    bind,
+    is_tcp,
+    listening,
+    read_authorized_keys,
+    read_server_keys,
+)
 from lmaps.core.units import load_units
 from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
@@ -42,16 +56,27 @@ def _sealer(config: Config) -> Sealer | None:
 
 
 class Doors(NamedTuple):
-    """Where others come in: bound while this process had all its rights. Workers have to know the ``secret``."""
+    """Where others come in: bound while this process had all its rights.
+
+    Workers have to know the ``secret``; the ``keys`` are for what is bound at tcp.
+    """
 
     clients: list[Bound]
     workers: list[Bound]
     secret: str = NO_SECRET
+    keys: ServerKeys | None = None
 
 
 def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECRET) -> Doors:
-    """The sockets of a manager, bound; nobody is served yet. Raises what `bind` does."""
-    return Doors(bind(config["rpc"]["manager_bind"]), bind([worker_connection_uri]), secret)
+    """The sockets of a manager, bound; nobody is served yet. Raises what `bind` and `read_server_keys` do."""
+    rpc = config["rpc"]
+    keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"]) if _is_remote(config) else None
+    return Doors(bind(rpc["manager_bind"]), bind([worker_connection_uri]), secret, keys)
+
+
+def _is_remote(config: Config) -> bool:
+    """Whether clients are served at tcp."""
+    return any(map(is_tcp, config["rpc"]["manager_bind"]))
 
 
 class Manager:
@@ -113,7 +138,7 @@ class Manager:
         """Make everything that this process owns; nobody is served yet."""
         config = self.service.config
         doors = self._doors or open_doors(config, self.worker_connection_uri)
-        self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"])
+        self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
         self._clients = Listener(self._gate, CLIENTS, doors.clients)
         self._workers = Listener(self._gate, WORKERS, doors.workers)
         self._store: Store = open_store(config["db"], _sealer(config), self._lifeline.beat, known=self._known)
@@ -188,7 +213,7 @@ class Manager:
         self._lifeline.tell({"ready": news})
 
     def _reload(self) -> None:
-        """Load unit files and policy anew; `ValidationFailed` lists every error, and what was in use stays."""
+        """Load unit files, policy and keys anew; `ValidationFailed` lists every error, and what was in use stays."""
         self._lifeline.tell({"reloading": True})
         try:
             self._swap()
@@ -198,12 +223,12 @@ class Manager:
     def _swap(self) -> None:
         loaded = load_units(self.service.config)
         findings = [finding for error in loaded.errors for finding in error.errors]
-        policy = self._load_policy(findings)
+        policy, authorized = self._load_policy(findings), self._load_keys(findings)
         findings += [fault for unit in loaded.units.values() for fault in handler_faults(self.service, unit)]
         if findings:
-            raise ValidationFailed("cannot reload: units and policy in use stay as they are", errors=findings)
+            raise ValidationFailed("cannot reload: units, policy and keys in use stay as they are", errors=findings)
         failpoint("reload.before_swap")
-        self.service.units, self.service.policy = loaded, policy
+        self.service.units, self.service.policy, self._gate.authorized = loaded, policy, authorized
         failpoint("reload.after_swap")
         self._find_faults()
         self._check_units(lambda: None)
@@ -217,6 +242,15 @@ class Manager:
         except ConfigError as refused:
             findings += refused.errors or [Finding(refused.message, file=file)]
             return self.service.policy
+
+    def _load_keys(self, findings: list[Finding]) -> frozenset[str]:
+        """The clients' keys as they stand now; those in use if there are faults, which join the ``findings``."""
+        directory = self.service.config["rpc"]["authorized_keys"]
+        try:
+            return read_authorized_keys(directory) if _is_remote(self.service.config) else frozenset()
+        except ConfigError as refused:
+            findings += refused.errors or [Finding(refused.message, file=directory)]
+            return self._gate.authorized
 
     def _find_faults(self) -> None:
         found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}

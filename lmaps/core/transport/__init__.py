@@ -12,9 +12,23 @@ One shape on every socket, so that REQ and DEALER look alike: ``[identity, empty
 is dropped and counted. No object of this room survives a fork but a `Bound`: each process makes its own `Gate` or link.
 """
 
-from lmaps.core.transport.addresses import ipc_path, is_tcp, tcp_address
+from lmaps.core.transport.addresses import check_endpoint, ipc_path, is_tcp, tcp_address
 from lmaps.core.transport.binding import Bound, bind, remove_stale
-from lmaps.core.transport.gate import CLIENTS, NO_SECRET, WORKERS, Gate, Peer
+from lmaps.core.transport.gate import CLIENTS, NO_SECRET, REMOTE, WORKERS, Gate, Peer
+from lmaps.core.transport.keys import (
+    ClientKeys,
+    KeyPair,
+    ServerKeys,
+    fingerprint,
+    make_key_pair,
+    public_line,
+    public_path,
+    read_authorized_keys,
+    read_client_keys,
+    read_key_pair,
+    read_public_key,
+    read_server_keys,
+)
 from lmaps.core.transport.links import ClientLink, WorkerLink
 from lmaps.core.transport.listening import Incoming, Listener, Poller, listening
 from lmaps.core.transport.proof import prove_peers
@@ -22,20 +36,34 @@ from lmaps.core.transport.proof import prove_peers
 __all__ = [
     "CLIENTS",
     "NO_SECRET",
+    "REMOTE",
     "WORKERS",
     "Bound",
+    "ClientKeys",
     "ClientLink",
     "Gate",
     "Incoming",
+    "KeyPair",
     "Listener",
     "Peer",
     "Poller",
+    "ServerKeys",
     "WorkerLink",
     "bind",
+    "check_endpoint",
+    "fingerprint",
     "ipc_path",
     "is_tcp",
     "listening",
+    "make_key_pair",
     "prove_peers",
+    "public_line",
+    "public_path",
+    "read_authorized_keys",
+    "read_client_keys",
+    "read_key_pair",
+    "read_public_key",
+    "read_server_keys",
     "remove_stale",
     "tcp_address",
 ]

@@ -16,6 +16,14 @@ def is_tcp(uri: str) -> bool:
     return uri.startswith(TCP)
 
 
+def check_endpoint(uri: str) -> None:
+    """Raise `ConfigError` if ``uri`` cannot be an endpoint."""
+    if is_tcp(uri):
+        tcp_address(uri)
+    else:
+        ipc_path(uri)
+
+
 def ipc_path(uri: str) -> Path:
     """The file of an ``ipc://`` URI; `ConfigError` for any other transport and for a path that is too long."""
     if not uri.startswith(IPC) or not uri.removeprefix(IPC).startswith("/"):

@@ -18,10 +18,13 @@ from typing import NamedTuple
 
 import zmq
 
+from lmaps.core.transport.keys import ServerKeys, fingerprint
+from lmaps.errors import ConfigError
+
 log = logging.getLogger(__name__)
 
-CLIENTS, WORKERS = b"clients", b"workers"
-"""The domains of listening sockets."""
+CLIENTS, REMOTE, WORKERS = b"clients", b"remote", b"workers"
+"""The domains of listening sockets: clients of this host, those who come over tcp, and workers."""
 NO_SECRET = "none"  # noqa: S105 (it is none)
 """What workers say that nobody has told a secret."""
 CONNECTIONS = 64
@@ -79,15 +82,24 @@ class Gate:
     """Answers handshakes, and holds the process's context; to be made after the fork.
 
     Clients are processes of this host, each user with at most ``connections`` (but root and the daemon's own user,
-    ``owner``). Workers are processes of ``owner`` that know ``secret``.
+    ``owner``), and over tcp those whose keys are ``authorized``, which may change at any time. Workers are processes of
+    ``owner`` that know ``secret``.
     """
 
-    def __init__(self, owner: int | None = None, secret: str = NO_SECRET, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self,
+        owner: int | None = None,
+        secret: str = NO_SECRET,
+        connections: int = CONNECTIONS,
+        keys: ServerKeys | None = None,
+    ) -> None:
         self.context = zmq.Context()
         self.refused = 0
         self._owner = os.getuid() if owner is None else owner
         self._secret = secret.encode()
         self._connections = connections
+        self._key = keys.own if keys else None
+        self.authorized = keys.clients if keys else frozenset()
         self._room: dict[int, int] = defaultdict(int)
         self._said = -_SAY_EVERY
         self.socket = self.context.socket(zmq.REP)
@@ -95,10 +107,19 @@ class Gate:
         self.socket.bind("inproc://zeromq.zap.01")
 
     def guard(self, router: "zmq.Socket[bytes]", domain: bytes) -> None:
-        """Have ``router`` ask here, and let nobody in when nobody answers."""
+        """Have ``router`` ask here at what it binds from now on, and let nobody in when nobody answers."""
         router.setsockopt(zmq.ZAP_DOMAIN, domain)
         router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
         router.setsockopt(zmq.PLAIN_SERVER, int(domain == WORKERS))
+        if domain == REMOTE:
+            if self._key is None:
+                raise ConfigError("cannot serve at tcp: there is no server key")
+            router.setsockopt(zmq.CURVE_SERVER, 1)
+            router.setsockopt(zmq.CURVE_SECRETKEY, self._key.secret)
+
+    def knows(self, peer: Peer) -> bool:
+        """Whether ``peer`` would still be let in: since its handshake its key may have been taken away."""
+        return peer.key is None or peer.key in self.authorized
 
     def answer(self) -> None:
         """Answer every handshake that waits."""
@@ -108,13 +129,26 @@ class Gate:
             except zmq.Again:
                 return
             asked = Handshake(frames[0], frames[1], frames[2], frames[3], frames[5], frames[6:])
+            user = b""
             try:
-                self._look_at(asked)
+                if asked.domain == REMOTE:
+                    user = self._check_key(asked).encode()
+                else:
+                    self._look_at(asked)
                 status, text = b"200", b"OK"
             except Refused as refused:
                 self._say(asked, refused)
                 status, text = refused.status, b"refused"
-            self.socket.send_multipart((asked.version, asked.id, status, text, b"", b""))
+            self.socket.send_multipart((asked.version, asked.id, status, text, user, b""))
+
+    def _check_key(self, asked: Handshake) -> str:
+        """The fingerprint of the client's key, which libzmq then tells with each of its messages."""
+        if asked.mechanism != b"CURVE" or len(asked.credentials) != 1:
+            raise Refused(b"400", "it has no key")
+        told = fingerprint(asked.credentials[0])
+        if told not in self.authorized:
+            raise Refused(b"400", f"its key {told} is not authorized")
+        return told
 
     def _look_at(self, asked: Handshake) -> None:
         peer = Peer.at(asked.address.decode(errors="replace"))

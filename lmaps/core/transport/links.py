@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import zmq
 
 from lmaps.core.messages import ManagerMessage, WorkerMessage, decode, encode
-from lmaps.core.transport.addresses import ipc_path
+from lmaps.core.transport.addresses import check_endpoint, ipc_path, is_tcp
 from lmaps.core.transport.gate import NO_SECRET
-from lmaps.core.transport.listening import span
-from lmaps.errors import Busy, LmapsError, MessageRefused, NotAllowed
+from lmaps.core.transport.keys import ClientKeys
+from lmaps.core.transport.listening import ALIVE_AFTER, span
+from lmaps.errors import Busy, ConfigError, LmapsError, MessageRefused, NotAllowed
 
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
 
@@ -22,9 +23,8 @@ class _Link:
     """
 
     def __init__(
-        self, uri: str, context: "zmq.Context[zmq.Socket[bytes]]", proof: Mapping[int, bytes] | None = None
+        self, uri: str, context: "zmq.Context[zmq.Socket[bytes]]", options: Mapping[int, int | bytes] | None = None
     ) -> None:
-        ipc_path(uri)
         self.uri = uri
         self._context = context
         self._socket = context.socket(zmq.DEALER)
@@ -32,7 +32,7 @@ class _Link:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 10)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 100)
-        for option, value in (proof or {}).items():
+        for option, value in (options or {}).items():
             self._socket.setsockopt(option, value)
         self._monitor = self._socket.get_monitor_socket(EVENTS)
         self._socket.connect(uri)
@@ -73,10 +73,12 @@ class _Link:
 
 
 class ClientLink(_Link):
-    """A client's way to the manager."""
+    """A client's way to the manager; at tcp with ``keys``."""
 
-    def __init__(self, uri: str) -> None:
-        super().__init__(uri, zmq.Context())
+    def __init__(self, uri: str, keys: ClientKeys | None = None) -> None:
+        check_endpoint(uri)
+        options = _curve(uri, keys) if is_tcp(uri) else None
+        super().__init__(uri, zmq.Context(), options)
 
     def send(self, body: bytes, deadline: float) -> bool:
         """Send ``body`` as soon as the manager is connected; False if it is not by ``deadline`` (monotonic).
@@ -116,6 +118,7 @@ class WorkerLink(_Link):
     """A worker's way to the manager: stays through the manager's restarts. ``secret`` proves whose worker it is."""
 
     def __init__(self, uri: str, secret: str = NO_SECRET) -> None:
+        ipc_path(uri)
         super().__init__(uri, zmq.Context(), {zmq.PLAIN_USERNAME: b"worker", zmq.PLAIN_PASSWORD: secret.encode()})
         self._fresh = False
         self._messages: deque[ManagerMessage] = deque()
@@ -168,4 +171,18 @@ def _refusal(uri: str, status: int) -> LmapsError:
     """What the manager says to a connection that it does not take."""
     if status == 500:
         return Busy(f"cannot connect to {uri}: this user has as many connections as he may (limits.connections)")
-    return NotAllowed(f"cannot connect to {uri}: the daemon does not let this user in")
+    who = "key" if is_tcp(uri) else "user"
+    return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {who} in")
+
+
+def _curve(uri: str, keys: ClientKeys | None) -> dict[int, int | bytes]:
+    if keys is None:
+        raise ConfigError(f"cannot connect to {uri}: tcp takes a key of the client and the server's public key")
+    return {
+        zmq.CURVE_SERVERKEY: keys.server,
+        zmq.CURVE_PUBLICKEY: keys.own.public,
+        zmq.CURVE_SECRETKEY: keys.own.secret,
+        zmq.IPV6: 1,
+        zmq.TCP_KEEPALIVE: 1,
+        zmq.TCP_KEEPALIVE_IDLE: ALIVE_AFTER,
+    }

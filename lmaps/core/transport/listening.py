@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import zmq
 
 from lmaps.core.messages import MAX_BYTES
+from lmaps.core.transport.addresses import is_tcp
 from lmaps.core.transport.binding import Bound, remove
-from lmaps.core.transport.gate import Gate, Peer
+from lmaps.core.transport.gate import REMOTE, Gate, Peer
 
 BACKLOG = 128
 HANDSHAKE_WITHIN = 2000
 """Milliseconds that a connection may take to say who it is."""
+ALIVE_AFTER = 60
+"""Seconds without a word after which the host at the other end of a tcp connection is asked whether it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Incoming:
 
 
 class Listener:
-    """One ROUTER socket for all the endpoints of one ``domain``, which ``gate`` guards.
+    """One ROUTER socket for all the endpoints of one ``domain``, which ``gate`` guards; those at tcp are `REMOTE`.
 
     The addresses are ``bound`` before; nobody is served before `listen`.
     """
@@ -42,11 +45,14 @@ class Listener:
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_BYTES)
         self.socket.setsockopt(zmq.LINGER, 1000)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_WITHIN)
-        gate.guard(self.socket, domain)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, ALIVE_AFTER)
+        self._domain = domain
 
     def listen(self) -> None:
         """From here on clients are served."""
         for bound in self._bound:
+            self.gate.guard(self.socket, REMOTE if is_tcp(bound.uri) else self._domain)
             bound.socket.listen(BACKLOG)
             self.socket.setsockopt(zmq.USE_FD, bound.socket.detach())
             self.socket.bind(bound.uri)
@@ -82,9 +88,10 @@ class Listener:
 
 
 def _peer(frame: zmq.Frame) -> Peer:
-    """Who sent a message, by what its connection has proved."""
+    """Who sent a message, by what its connection has proved: a process of this host, else a key."""
     try:
-        return Peer.at(str(frame.get("Peer-Address")))
+        process = Peer.at(str(frame.get("Peer-Address")))
+        return process if process.is_known else Peer(key=str(frame.get("User-Id")) or None)
     except zmq.ZMQError:
         return Peer()
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from lmaps.core.access import EVERY, Right
+from lmaps.core.access import EVERY, Right, Subject
 from lmaps.core.verbs import jobs
 from lmaps.core.verbs.call import Call
 from lmaps.errors import NotAllowed, NotFound
@@ -28,7 +28,7 @@ NAMING = frozenset({"unit", "units", "job", "key"})
 def admit(call: Call, rights: Sequence[Right], scope: Scope) -> None:
     """Let the request pass; `NotAllowed` says which right is missing, and where."""
     if not call.subject.proofs:
-        raise NotAllowed(f"cannot {call.verb}: the socket does not prove who asks")
+        raise NotAllowed(f"cannot {call.verb}: {_unproven(call.subject)}")
     units = [EVERY] if scope == "every" else _named(call, rights)
     for right in rights:
         for unit in units:
@@ -36,6 +36,12 @@ def admit(call: Call, rights: Sequence[Right], scope: Scope) -> None:
                 raise _refusal(call, right, unit)
         if not units and not call.service.policy.grants_somewhere(call.subject, right):
             raise _refusal(call, right, None)
+
+
+def _unproven(subject: Subject) -> str:
+    if subject.id.startswith("key:"):
+        return f"{subject.name} is no longer authorized"
+    return "the socket does not prove who asks"
 
 
 def is_oneself(call: Call, who: str) -> bool:

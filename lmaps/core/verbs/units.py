@@ -147,7 +147,7 @@ def _below_args(finding: Finding) -> Finding:
 
 
 def reload(call: Call) -> Reply:
-    """Load the unit files and the policy anew: all of it, or nothing if there is an error."""
+    """Load unit files, policy and keys anew: all of it, or nothing if there is an error."""
     before = call.service.units.units
     call.service.reload()
     names = list(call.service.units.units)

@@ -134,7 +134,8 @@ def daemon(directory: Path, unit: dict[str, Any] = UNIT) -> Iterator[Client]:
         )
     )
     command = [Path(sys.executable).with_name("lmapsd"), "--config", directory / "lmaps.yaml"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     process.stdout.readline()
     try:

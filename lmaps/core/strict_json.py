@@ -12,6 +12,8 @@ DEPTH, NODES, STRING = 32, 400_000, 262_144
 INTEGERS = range(-(2**63), 2**63)
 """Integers are those that 64 bits hold."""
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True)
 _NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -22,12 +24,12 @@ def type_name(value: Any) -> str:
 
 def encode(value: Any) -> str:
     """``value`` as compact JSON; the order of keys is kept."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _COMPACT.encode(value)
 
 
 def canonical(value: Any) -> str:
     """The one text of ``value``: two values are the same exactly if these are equal (1, 1.0 and true all differ)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string: int = STRING) -> Any:

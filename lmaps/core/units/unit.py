@@ -54,6 +54,11 @@ class Unit:
     at: tuple[str | int, ...] = ()
 
     @cached_property
+    def text(self) -> str:
+        """The definition as it is kept with what was made under it."""
+        return strict_json.encode(self.definition)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the definition: units with the same one are the same."""
         return sha256(strict_json.canonical(self.definition).encode()).hexdigest()

@@ -86,7 +86,7 @@ def _expect_revision(call: Call) -> None:
 
 def document(call: Call, unit: Unit, key: str, given: Any, completed: Any) -> Document:
     """What is stored of an accepted document."""
-    number = call.state.definition(unit.name, unit.digest, strict_json.encode(unit.definition))
+    number = call.state.definition(unit.name, unit.digest, unit.text)
     return Document(key, strict_json.encode(given), strict_json.encode(completed), number, secret=unit.secrets.any)
 
 

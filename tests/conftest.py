@@ -1,5 +1,6 @@
 """What every test has: a home of its own, no way to touch the machine, and real daemons that leave nothing behind."""
 
+import logging
 import os
 import signal
 import sys
@@ -64,3 +65,13 @@ def start_daemon(short_path: Path) -> Iterator[Callable[..., RunningDaemon]]:
     yield start
     for daemon in started:
         daemon.end()
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """For tests that set up logging in their own process."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    logging.getLogger("lmaps").setLevel(logging.NOTSET)

@@ -10,7 +10,7 @@ UNIT = "meta: {name: web}\nparams: {type: object, properties: {host: {type: stri
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd):
+def run(tmp_path, monkeypatch, capfd, restored_logging):
     """Run lmapsd in ``tmp_path`` with a configuration and units; exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LMAPS_CONFIG", raising=False)
@@ -121,6 +121,7 @@ def test_a_second_daemon_is_refused_naming_the_first(run, tmp_path, held):
     assert err.startswith(f"lmapsd: cannot start: another lmapsd (pid {os.getpid()}) uses {tmp_path / held}\n")
 
 
+@pytest.mark.usefixtures("restored_logging")
 def test_options_stand_above_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

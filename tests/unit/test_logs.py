@@ -48,16 +48,7 @@ def test_exceptions_are_logged_with_their_traceback(style):
     assert "test_logs.py" in told
 
 
-@pytest.fixture
-def _restored_logging():
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    logging.getLogger("lmaps").setLevel(logging.NOTSET)
-
-
-@pytest.mark.usefixtures("_restored_logging")
+@pytest.mark.usefixtures("restored_logging")
 def test_setting_up_again_replaces_what_was(capfd):
     set_up_logging("supervisor", "debug")
     set_up_logging("worker 1", "info", "json")

@@ -46,7 +46,7 @@ COMMANDS = {
     "backup": ("keeping:backup", "Copy the whole state to a file, while the daemon runs."),
     "restore": ("keeping:restore", "Put a backup in the place of the state; the daemon is stopped."),
     "status": ("service:status", "Show how the daemon stands."),
-    "doctor": ("doctor:doctor", "Tell what the policy allows, and why."),
+    "doctor": ("doctor:doctor", "Look whether all is well; tell what the policy allows."),
     "keygen": ("keys:keygen", "Make a key pair, for daemons at tcp and their clients."),
     "audit": ("service:audit", "List who asked for what: changes, reveals, denials."),
     "handlers": ("service:handlers", "List the handlers that units may name."),

@@ -18,6 +18,7 @@ sealing      documents with secrets, sealed under a key
 replay       the instances made anew from the changesets, and compared
 """
 
+from lmaps.store.engine import sqlite_version
 from lmaps.store.records import Audited, Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
 from lmaps.store.replay import replay
 from lmaps.store.sealing import Sealer, read_key
@@ -41,4 +42,5 @@ __all__ = [
     "open_store",
     "read_key",
     "replay",
+    "sqlite_version",
 ]

@@ -33,6 +33,11 @@ STEPS = 50_000
 """Steps of SQLite's own machine between two signs of progress: some milliseconds."""
 
 
+def sqlite_version() -> str:
+    """The version of the SQLite library, such as ``3.40.1``."""
+    return sqlite3.sqlite_version
+
+
 def nothing() -> None:
     """Nobody wants to know how far it is."""
 

@@ -1,5 +1,6 @@
 """``status``, ``audit``, ``handlers``, ``reload``, ``discover``, ``completion``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -23,11 +24,12 @@ def status(session: Session) -> None:
 
 def _status_lines(told: dict[str, Any]) -> list[str]:
     head = [
-        ("daemon", f"lMaPS {told['version']}, up {format_duration(told['uptime'])}"),
+        ("daemon", f"lMaPS {told['version']}{_made_of(told)}, up {format_duration(told['uptime'])}"),
         ("processes", f"supervisor {told['supervisor'] or '-'}, manager {told['pid']}"),
         ("sockets", ", ".join(told["endpoints"])),
         ("state", f"{told['db']} at {revision(told['revision'])}{_disk(told)}"),
         ("queue", plural(told["queue"], "job")),
+        *_counted(told.get("counters", {})),
     ]
     workers = [(f"worker {worker['slot']}", _worker(worker)) for worker in told["workers"]]
     units = [(f"unit {unit['unit']}", _stands(unit)) for unit in told["units"]]
@@ -36,6 +38,36 @@ def _status_lines(told: dict[str, Any]) -> list[str]:
         *lines,
         *([f"{plural(len(told['errors']), 'error')} in unit files: lmaps units --errors"] if told["errors"] else []),
     ]
+
+
+def _made_of(told: dict[str, Any]) -> str:
+    """`` with Python 3.11.2, SQLite 3.40.1, libzmq 4.3.5``."""
+    versions = told.get("versions")
+    if not versions:
+        return ""
+    return f" with Python {versions['python']}, SQLite {versions['sqlite']}, libzmq {versions['libzmq']}"
+
+
+def _counted(counters: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """What has been counted, on three lines at most; what has not happened is not mentioned."""
+    lines = {
+        "requests": [
+            ("requests", "{:,} answered"),
+            ("refused", "{:,} refused"),
+            ("busy", "{:,} told to come back"),
+            ("dropped", "{:,} dropped"),
+        ],
+        "denied": [
+            ("denied", "{:,}"),
+            ("audit_suppressed", "{:,} of them left out of the audit"),
+            ("connections_refused", "{:,} refused a connection"),
+        ],
+        "restarts": [("restarts", "{:,} since the start")],
+    }
+    for head, parts in lines.items():
+        told = [words.format(counters[name]) for name, words in parts if counters.get(name)]
+        if told:
+            yield head, ", ".join(told)
 
 
 def _disk(told: dict[str, Any]) -> str:

@@ -76,6 +76,7 @@ class Daemon:
         self.manager = Slot(0)
         self.workers: list[Slot] = []
         self.exit_code = 0
+        self._restarts = 0
         self._jobs = ipc_path(config["rpc"]["worker_bind"]).parent / "jobs"
         self._signals: SignalQueue | None = None
         self._step = Step.SERVE
@@ -193,6 +194,7 @@ class Daemon:
         counts = f"{plural(state['units'], 'unit')}, {plural(len(self.workers), 'worker')}"
         sentence = f"ready, {counts}, revision {state['revision']}, {', '.join(state['endpoints'])}"
         notify("READY=1", f"STATUS={sentence}")
+        self._tell_manager({"restarts": self._restarts})
         if self._ready:
             log.info(sentence)
             return
@@ -229,8 +231,10 @@ class Daemon:
             sweep_slot(self._jobs / str(slot.number))
         if self._step > Step.DRAIN:
             return
+        self._restarts += 1
         if slot is not self.manager:
             self._tell_manager({"lost": child.pid})
+            self._tell_manager({"restarts": self._restarts})
         if code in FINAL or (code == AnotherDaemon.daemon_level and not self._ready):
             self._give_up(code)
         elif slot is self.manager and slot.backoff.early >= GIVE_UP_AFTER:

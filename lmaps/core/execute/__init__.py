@@ -13,7 +13,7 @@ sweep     finding and ending what a program left behind
 from lmaps.core.execute.output import Line
 from lmaps.core.execute.process import GRACE, Outcome, Process
 from lmaps.core.execute.program import EVENT_FD, JOB_TAG, Program, Warm, call
-from lmaps.core.execute.sweep import descendants, reap_orphans, set_subreaper, sweep_descendants, sweep_tag
+from lmaps.core.execute.sweep import descendants, reap_orphans, set_subreaper, sweep_descendants, sweep_tag, tagged
 from lmaps.core.execute.warm import WarmStarts
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "set_subreaper",
     "sweep_descendants",
     "sweep_tag",
+    "tagged",
 ]

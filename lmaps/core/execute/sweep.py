@@ -57,10 +57,11 @@ def sweep_descendants(*, spare: Collection[int] = ()) -> int:
 
 def sweep_tag(folder: Path) -> int:
     """Kill every process that carries the tag of ``folder`` or of a folder in it; how many were killed."""
-    return _until_none(lambda: list(_tagged(folder)))
+    return _until_none(lambda: list(tagged(folder)))
 
 
-def _tagged(folder: Path) -> Iterator[int]:
+def tagged(folder: Path) -> Iterator[int]:
+    """The living processes that carry the tag of ``folder`` or of a folder in it."""
     exact = f"{JOB_TAG}={folder}".encode()
     for pid, _, state in _processes():
         if state in ("Z", "X") or pid == os.getpid():

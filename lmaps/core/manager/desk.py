@@ -59,7 +59,7 @@ class Desk:
         if group:
             counters["groups"] += 1
             counters["group_largest"] = max(counters["group_largest"], len(group))
-        counters["dropped"] = self._clients.dropped
+        counters["dropped"], counters["connections_refused"] = self._clients.dropped, self._clients.gate.refused
         return group
 
     def send(self, incoming: Incoming, reply: Reply) -> None:

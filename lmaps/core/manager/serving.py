@@ -191,6 +191,8 @@ class Manager:
             return
         if "lost" in order:
             self._dispatcher.lose(order["lost"])
+        if "restarts" in order:
+            self.service.counters["restarts"] = order["restarts"]
         if order.get("drain"):
             self._dispatcher.draining = True
         if order.get("reload"):

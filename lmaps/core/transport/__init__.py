@@ -31,11 +31,12 @@ from lmaps.core.transport.keys import (
 )
 from lmaps.core.transport.links import ClientLink, WorkerLink
 from lmaps.core.transport.listening import Incoming, Listener, Poller, listening
-from lmaps.core.transport.proof import prove_peers
+from lmaps.core.transport.proof import OLDEST, library_version, prove_peers
 
 __all__ = [
     "CLIENTS",
     "NO_SECRET",
+    "OLDEST",
     "REMOTE",
     "WORKERS",
     "Bound",
@@ -54,6 +55,7 @@ __all__ = [
     "fingerprint",
     "ipc_path",
     "is_tcp",
+    "library_version",
     "listening",
     "make_key_pair",
     "prove_peers",

@@ -17,13 +17,17 @@ OLDEST = (4, 3, 4)
 WITHIN = 5.0
 
 
+def library_version() -> str:
+    """The version of libzmq, such as ``4.3.5``."""
+    return zmq.zmq_version()
+
+
 def prove_peers(beside: Path) -> None:
     """Connect to ourselves, by a socket beside the path ``beside``, and be told who we are.
 
     Raises `ConfigError` if the library is too old, or does not tell: then nobody's rights could be looked up.
     """
-    version = zmq.zmq_version_info()
-    if version < OLDEST:
+    if zmq.zmq_version_info() < OLDEST:
         raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: expected {'.'.join(map(str, OLDEST))} or newer")
     found = _peer_of_ourselves(f"ipc://{beside.with_name('.self')}")
     if (found.uid, found.pid) != (os.getuid(), os.getpid()):

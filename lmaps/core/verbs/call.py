@@ -47,8 +47,8 @@ class Service:
     """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units and the policy.
 
     ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
-    at, ``beat`` tells the supervisor that work goes on. ``counters`` count what happened since the manager's start,
-    ``denials`` are those of each subject.
+    at, ``beat`` tells the supervisor that work goes on. ``counters`` count what happened since the manager's start (and
+    restarts since the daemon's), ``denials`` are those of each subject.
     """
 
     config: Config

@@ -1,49 +1,97 @@
 """Verbs on the daemon itself: status, handlers, discover."""
 
 import os
+import platform
 import time
 from importlib.metadata import version
 from typing import Any
 
+from lmaps.core.config import Config, default_policy
 from lmaps.core.messages import VERSION, Reply
+from lmaps.core.transport import library_version
+from lmaps.core.units import Unit
 from lmaps.core.verbs import legacy
 from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.units import condition, refused_files
 from lmaps.core.verbs.verb import Verb
 from lmaps.core.words import plural
+from lmaps.store import sqlite_version
+
+COUNTED = (
+    "requests",
+    "refused",
+    "busy",
+    "dropped",
+    "groups",
+    "group_largest",
+    "denied",
+    "audit_suppressed",
+    "connections_refused",
+    "restarts",
+)
+"""What `status` counts."""
 
 
 def status(call: Call) -> Reply:
-    """How the daemon stands: its processes, its queue, its state, and each unit's condition."""
-    service = call.service
+    """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
+    service, disk = call.service, call.state.disk
+    newest = call.state.changeset(call.state.revision())
     extra: dict[str, Any] = {
         "version": version("lmaps"),
+        "versions": versions(),
         "pid": os.getpid(),
         "supervisor": service.supervisor,
         "uptime": round(time.monotonic() - service.started, 3),
         "db": service.config["db"],
         "revision": call.state.revision(),
-        "commit_seconds": round(call.state.disk.commit_seconds, 4),
-        "degraded": call.state.disk.refusal.message if call.state.disk.refusal else None,
+        "changed_at": newest.at if newest else None,
+        "commit_seconds": round(disk.commit_seconds, 4),
+        "degraded": disk.refusal.message if disk.refusal else None,
         "endpoints": service.config["rpc"]["manager_bind"],
+        "settings": settings(service.config),
         "workers": [
             {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
             for _, slot in sorted(service.slots.items())
         ],
         "queue": len(call.state.queued()),
-        "units": [
-            {
-                "unit": name,
-                "revision": call.state.revision_of(name),
-                "applied": call.state.applied_revision(name),
-                "condition": condition(call, name),
-            }
-            for name in service.units.units
-            if call.may(name, "list")
-        ],
+        "counters": {name: service.counters[name] for name in COUNTED},
+        "units": [_stands(call, unit) for name, unit in service.units.units.items() if call.may(name, "list")],
         "errors": refused_files(call),
     }
     return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
+
+
+def _stands(call: Call, unit: Unit) -> dict[str, Any]:
+    return {
+        "unit": unit.name,
+        "handler": unit.handler,
+        "secrets": unit.secrets.any,
+        "revision": call.state.revision_of(unit.name),
+        "applied": call.state.applied_revision(unit.name),
+        "condition": condition(call, unit.name),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What this process is made of beside lMaPS."""
+    return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": library_version()}
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Where the daemon of ``config`` keeps what, and whose it is."""
+    return {
+        "uid": config["uid"],
+        "file": config["file"],
+        "db": config["db"],
+        "endpoints": config["rpc"]["manager_bind"],
+        "worker_endpoint": config["rpc"]["worker_bind"],
+        "policy": config["policy"] or default_policy(config["uid"]),
+        "state_key": config["state_key"],
+        "server_key": config["rpc"]["server_key"],
+        "authorized_keys": config["rpc"]["authorized_keys"],
+        "unit_dirs": config["unit_dirs"],
+        "plugin_dirs": config["plugin_dirs"],
+    }
 
 
 def handlers(call: Call) -> Reply:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OTHER_PYTHONS := python3.11 python3.12 python3.13
 
-.PHONY: help setup demo test test-tools unit-others lint types floors docs wheel check bench clean
+.PHONY: help setup demo test robustness test-tools unit-others lint types floors docs wheel check bench clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -20,6 +20,9 @@ demo: setup      ## the story, by really doing it: daemon, instances, apply with
 
 test: setup      ## all tests
 	$(BIN)/pytest -q -n auto --dist worksteal
+
+robustness: setup ## the full tier of tests/robustness, or of ONLY="FILE ..."; writes its figures into the docs
+	$(BIN)/python scripts/robustness.py $(ONLY)
 
 test-tools: setup ## the example handlers with the real Salt (SALT_CALL=...) and Puppet, where they are installed
 	$(BIN)/pytest -q -m tools tests/integration/test_tools.py
@@ -37,8 +40,9 @@ types: setup     ## mypy --strict
 floors: setup    ## who may import whom
 	$(BIN)/lint-imports
 
-docs: setup      ## the generated reference is the one that is committed
+docs: setup      ## the generated pages are those that are committed
 	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/robustness.py --check
 
 wheel: setup     ## the wheel, installed and run from another folder
 	scripts/wheel

@@ -108,6 +108,7 @@ class TemporaryDaemon:
         settings = {
             "rpc": {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"},
             "db": "lmaps.db",
+            "user": "root",
             "unit_dirs": ["units"],
         }
         self.config_file.write_text(json.dumps(settings | config))

@@ -86,6 +86,16 @@ SCHEMA: dict[str, Any] = {
             "minLength": 1,
             "description": "File of mode 0600 with a key, 32 bytes in base64: secrets are sealed in the database.",
         },
+        "user": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Whom root's manager becomes: lmaps, if the host has that user; root: it stays root.",
+        },
+        "group": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Group whose members may connect to root's daemon: lmaps, if the manager is not root.",
+        },
         "policy": {
             "type": "string",
             "minLength": 1,
@@ -176,6 +186,8 @@ class Config(TypedDict):
     plugin_dirs: list[str]
     state_key: str | None
     policy: str | None
+    user: str | None
+    group: str | None
     limits: Limits
     log: Log
 
@@ -336,6 +348,8 @@ def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.D
         "db": str(base / Path(filled.get("db", paths.db)).expanduser()),
         "state_key": _absolute(filled["state_key"], base) if "state_key" in filled else None,
         "policy": _absolute(filled["policy"], base) if "policy" in filled else default_policy(os.getuid()),
+        "user": filled.get("user"),
+        "group": filled.get("group"),
         "units": filled["units"],
         "unit_dirs": _default_unit_dirs(base) if dirs is None else [_absolute(name, base) for name in dirs],
         "plugin_dirs": [_absolute(name, base) for name in filled["plugin_dirs"]],

@@ -83,8 +83,14 @@ def _backup(connection: Connection, path: str, revision: str) -> None:
     log.info("before the upgrade the database was copied to %s", target)
 
 
+def load_migrations() -> None:
+    """Import what an upgrade takes, so that it can be done by a process that can read no code any more."""
+    import alembic.command  # noqa: PLC0415 (130 ms that only an upgrade has to pay)
+    import alembic.config  # noqa: F401, PLC0415
+
+
 def _upgrade(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415 (130 ms that only an upgrade has to pay)
+    from alembic import command  # noqa: PLC0415 (as above)
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config(attributes={"connection": connection})

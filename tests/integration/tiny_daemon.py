@@ -163,6 +163,8 @@ def configuration() -> Config:
         },
         "workers": 2,
         "db": str(FOLDER / "lmaps.db"),
+        "user": "root",
+        "group": None,
         "units": [],
         "unit_dirs": [],
         "plugin_dirs": [],

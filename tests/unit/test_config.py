@@ -68,6 +68,8 @@ def test_without_configuration_every_key_has_its_default():
         "plugin_dirs": [],
         "state_key": None,
         "policy": None,
+        "user": None,
+        "group": None,
         "limits": {"connections": 64},
         "log": {"level": "info", "format": "text"},
     }

@@ -4,6 +4,7 @@ command     the command line of lmapsd
 check       lmapsd --check
 supervisor  Daemon: one loop that converges to the wanted children, and the steps of the stop
 roles       what the children are: the composition of each
+rights      what root hands over, and gives up
 slots       what is to be filled, and when
 children    the fork, and the first acts of a child
 backoff     when what died is started again

@@ -7,6 +7,7 @@ from lmaps.core.access import load_policy
 from lmaps.core.config import Config
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import describe, say, tell
+from lmaps.core.daemon.rights import manager_account, socket_group
 from lmaps.core.messages import Reply
 from lmaps.core.transport import check_endpoint, ipc_path, is_tcp, read_server_keys
 from lmaps.core.units import load_units
@@ -20,7 +21,7 @@ from lmaps.store.keeping import verify
 
 def check(config: Config) -> int:
     """Look at the endpoints, the units and the database in ``config``, tell every fault; the exit code."""
-    looks = (_check_endpoints, _check_keys, _check_state_key, _check_policy, _check_units)
+    looks = (_check_endpoints, _check_account, _check_keys, _check_state_key, _check_policy, _check_units)
     codes = [*(look(config) for look in looks), _check_database(Path(config["db"]))]
     if not any(codes):
         print("lmapsd: nothing is wrong")
@@ -32,6 +33,16 @@ def _check_endpoints(config: Config) -> int:
         for uri in config["rpc"]["manager_bind"]:
             check_endpoint(uri)
         ipc_path(config["rpc"]["worker_bind"])
+    except ConfigError as error:
+        tell(error)
+        return error.daemon_level
+    return 0
+
+
+def _check_account(config: Config) -> int:
+    try:
+        manager_account(config)
+        socket_group(config)
     except ConfigError as error:
         tell(error)
         return error.daemon_level

@@ -111,7 +111,7 @@ def _live(name: str, role: Callable[[Connection], None], line: Connection, super
     close_foreign(keep=(0, 1, 2, line.fileno()))
     setproctitle(f"lmapsd: {name}")
     set_up_logging(name, log["level"], log["format"])
-    _end_with(supervisor)
+    end_with(supervisor)
     try:
         role(line)
     except LmapsError as error:
@@ -127,8 +127,11 @@ def close_foreign(keep: Collection[int]) -> None:
                 os.close(descriptor)
 
 
-def _end_with(supervisor: int) -> None:
-    """Have the kernel send SIGTERM when the supervisor is gone; one that is gone already sends none."""
+def end_with(supervisor: int) -> None:
+    """Have the kernel send SIGTERM when the supervisor is gone; one that is gone already sends none.
+
+    To be called again when the user of this process has changed, which makes the kernel forget it.
+    """
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != supervisor:
         sys.exit(1)

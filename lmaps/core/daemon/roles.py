@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from lmaps.core.config import Config
+from lmaps.core.daemon.rights import give_up_rights, socket_group
 from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import Manager, open_doors
 from lmaps.core.transport import ipc_path, prove_peers
@@ -28,8 +29,9 @@ class Boot(NamedTuple):
 def be_manager(config: Config, boot: Boot, line: Connection) -> None:
     """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
     uri = config["rpc"]["worker_bind"]
-    doors = open_doors(config, uri, boot.secret)
+    doors = open_doors(config, uri, boot.secret, socket_group(config))
     prove_peers(ipc_path(uri))
+    give_up_rights(config, known=boot.known)
     Manager(uri, config, boot.id, Lifeline(line), doors, boot.known).start()
 
 

@@ -92,7 +92,7 @@ def state(look: Look) -> Found:
     readable = [path for path in files if path.stat().st_mode & 0o077]
     if readable:
         return Found("fault", f"others can use {_listed(readable)}", f"chmod 600 {_listed(readable)}")
-    return _kept([look.db.parent, *files], look.owner)
+    return _kept([look.db.parent, *files], look.manager)
 
 
 def _kept(paths: list[Path], owner: int) -> Found:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmaps.core.config import Config
+from lmaps.core.daemon.rights import manager_account
 from lmaps.core.transport import ipc_path, is_tcp
 from lmaps.core.units import load_units
 from lmaps.core.verbs.service import settings, versions
@@ -50,6 +51,11 @@ class Look:
         return int(self.settings["uid"])
 
     @property
+    def manager(self) -> int:
+        """The uid of its manager, whose the state is."""
+        return int(self.settings["manager_uid"])
+
+    @property
     def db(self) -> Path:
         """The database."""
         return Path(self.settings["db"])
@@ -70,4 +76,6 @@ def without_daemon(config: Config) -> dict[str, Any]:
     loaded = load_units(config)
     rows = [{"unit": unit.name, "handler": unit.handler, "secrets": unit.secrets.any} for unit in loaded.units.values()]
     errors = [finding.to_json() for error in loaded.errors for finding in error.errors]
-    return {"settings": settings(config), "versions": versions(), "units": rows, "errors": errors}
+    account = manager_account(config)
+    told = settings(config) | {"manager_uid": account.uid if account else config["uid"]}
+    return {"settings": told, "versions": versions(), "units": rows, "errors": errors}

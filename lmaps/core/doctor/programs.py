@@ -10,6 +10,7 @@ from lmaps.core.daemon.locks import holder_of
 from lmaps.core.doctor.look import Found, Look
 from lmaps.core.times import format_duration
 from lmaps.core.transport import OLDEST, library_version
+from lmaps.core.users import login_name
 from lmaps.core.words import plural
 
 OLDEST_PYTHON = (3, 11)
@@ -20,9 +21,12 @@ def daemon(look: Look) -> Found:
     if not look.runs:
         return _silent(look)
     theirs, ours = look.told["version"], version("lmaps")
-    words = f"lMaPS {theirs}, pid {look.told['pid']}, up {format_duration(look.told['uptime'])}"
+    up = format_duration(look.told["uptime"])
+    words = f"lMaPS {theirs}, pid {look.told['pid']}, up {up}, as {login_name(look.manager)}"
     if theirs != ours:
         return Found("warning", f"{words}; this client is {ours}", "restart the daemon after an upgrade")
+    if look.manager == 0 and look.settings["user"] is None:
+        return Found("warning", f"{words}, who reads what clients send", "make the user lmaps: packaging/sysusers.d")
     return Found("ok", words)
 
 

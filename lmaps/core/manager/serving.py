@@ -51,27 +51,28 @@ def told(refused: ValidationFailed) -> str:
     return "; ".join([refused.message, *(f"{finding.place} {finding.message}" for finding in refused.errors)])
 
 
-def _sealer(config: Config) -> Sealer | None:
-    return Sealer(read_key(config["state_key"])) if config["state_key"] else None
-
-
 class Doors(NamedTuple):
-    """Where others come in: bound while this process had all its rights.
+    """Where others come in, and what this process had to have all its rights for.
 
-    Workers have to know the ``secret``; the ``keys`` are for what is bound at tcp.
+    Workers have to know the ``secret``; the ``keys`` are for what is bound at tcp; ``sealer`` is for the state.
     """
 
     clients: list[Bound]
     workers: list[Bound]
     secret: str = NO_SECRET
     keys: ServerKeys | None = None
+    sealer: Sealer | None = None
 
 
-def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECRET) -> Doors:
-    """The sockets of a manager, bound; nobody is served yet. Raises what `bind` and `read_server_keys` do."""
+def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECRET, group: int | None = None) -> Doors:
+    """The sockets of a manager, bound; nobody is served yet. The clients' ones are for ``group`` too.
+
+    Raises what `bind`, `read_server_keys` and `read_key` do.
+    """
     rpc = config["rpc"]
     keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"]) if _is_remote(config) else None
-    return Doors(bind(rpc["manager_bind"]), bind([worker_connection_uri]), secret, keys)
+    sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
+    return Doors(bind(rpc["manager_bind"], group), bind([worker_connection_uri]), secret, keys, sealer)
 
 
 def _is_remote(config: Config) -> bool:
@@ -141,7 +142,7 @@ class Manager:
         self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
         self._clients = Listener(self._gate, CLIENTS, doors.clients)
         self._workers = Listener(self._gate, WORKERS, doors.workers)
-        self._store: Store = open_store(config["db"], _sealer(config), self._lifeline.beat, known=self._known)
+        self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._known)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._housekeeping = Housekeeping()
         self._confirmations = Confirmations(self.service, self._dispatcher.call)

@@ -81,6 +81,8 @@ def settings(config: Config) -> dict[str, Any]:
     """Where the daemon of ``config`` keeps what, and whose it is."""
     return {
         "uid": config["uid"],
+        "manager_uid": os.getuid(),
+        "user": config["user"],
         "file": config["file"],
         "db": config["db"],
         "endpoints": config["rpc"]["manager_bind"],

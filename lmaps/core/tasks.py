@@ -78,14 +78,15 @@ class Execution:
         self._scrub = scrubber(secrets)
         self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")
-        self._process = Process(program, folder, self._take, warm_starts)
+        self._process = Process(program, folder, self._take, warm_starts, self._scrub)
         failpoint("worker.after_spawn")
 
     def _take(self, line: Line) -> None:
         event = None if line.event is None else json.loads(self._scrub(json.dumps(line.event)))
         if event is not None:
             self._events.append(event)
-        self._sink(replace(line, text=self._scrub(line.text), event=event))
+        text = line.text if line.stream == "output" else self._scrub(line.text)
+        self._sink(replace(line, text=text, event=event))
 
     @property
     def outcome(self) -> Outcome | None:

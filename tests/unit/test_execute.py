@@ -189,6 +189,23 @@ def test_the_tail_follows_the_note():
     assert numbers == sorted(numbers)
 
 
+@pytest.mark.parametrize("size", [LONGEST + 50, HEAD + 50, HEAD + 2 * TAIL, HEAD + 2 * TAIL + 50, 2 * HEAD + 2 * TAIL])
+@pytest.mark.parametrize("per_line", [7, 5000, 10**6])
+def test_nothing_that_is_to_be_hidden_is_cut_in_two(size, per_line):
+    """Wherever lines are cut and output is left out: a word at every place."""
+    word = b"the-hidden-word"
+    printed = b"\n".join([word * per_line] * (size // (len(word) * per_line) + 1))[:-20]
+    lines: list[Line] = []
+    output = Output(lines.append, lambda text: text.replace(word.decode(), "*"))
+    for start in range(0, len(printed), 60_000):
+        output.feed(printed[start : start + 60_000])
+    output.end()
+    told = [line.text for line in lines if line.stream == "output"]
+    assert max(map(len, told)) <= LONGEST
+    assert not [text for text in told[:-1] if text.strip("*")], "only the program itself has cut one, at its end"
+    assert sum(line.stream == "note" for line in lines) == (len(printed) > HEAD + TAIL + 60_000)
+
+
 def test_what_outlives_its_worker_is_found_by_its_tag(runner, tmp_path):
     pid = os.fork()
     if pid == 0:

@@ -5,16 +5,21 @@ that counts what lies between. A line longer than 64 KiB is cut into several; by
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lmaps.core import times
 
 HEAD = TAIL = 1024 * 1024
 """Bytes that are kept of the beginning and of the end."""
 LONGEST = 64 * 1024
-"""Bytes of one line."""
+"""Characters of one line."""
+EDGE = 256 * 1024
+"""Bytes that go with what is left out of the middle of a line: as many as a secret can have."""
+
+T = TypeVar("T", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +46,42 @@ def note(text: str) -> Line:
 
 
 class LineReader:
-    """Cuts a stream of bytes into lines."""
+    """Cuts a stream of bytes into lines, and one that is longer than ``longest`` bytes into several."""
 
-    def __init__(self) -> None:
-        self._rest = b""
+    def __init__(self, longest: float = LONGEST) -> None:
+        self.rest = b""
+        self._longest = longest
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that ``data`` completes."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        lines = [part for line in lines for part in _cut(line)]
-        while len(self._rest) >= LONGEST:
-            lines.append(self._rest[:LONGEST])
-            self._rest = self._rest[LONGEST:]
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        if max(map(len, (*lines, self.rest))) < self._longest:
+            return lines
+        longest = int(self._longest)
+        lines = [part for line in lines for part in pieces(line, longest)]
+        while len(self.rest) >= longest:
+            lines.append(self.rest[:longest])
+            self.rest = self.rest[longest:]
         return lines
 
     def end(self) -> list[bytes]:
         """What is left without a newline."""
-        rest, self._rest = self._rest, b""
+        rest, self.rest = self.rest, b""
         return [rest] if rest else []
 
 
-def _cut(line: bytes) -> list[bytes]:
-    return [line[start : start + LONGEST] for start in range(0, len(line), LONGEST)] or [b""]
+def pieces(whole: T, longest: int) -> list[T]:
+    """``whole``, cut into pieces no longer than ``longest``."""
+    return [whole[start : start + longest] for start in range(0, len(whole), longest)] or [whole]
 
 
 class Output:
-    """Hands lines on within the limits above."""
+    """Hands lines on within the limits above. Each goes through ``hide`` as a whole, before it is cut."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, hide: Callable[[str], str] = str) -> None:
         self._sink = sink
-        self._reader = LineReader()
+        self._hide = hide
+        self._reader = LineReader(math.inf)  # no longer than the head or the tail
         self._head = 0
         self._tail = bytearray()
         self._lost_lines = 0
@@ -90,23 +101,36 @@ class Output:
         """The program prints no more: hand on the end of its output."""
         if len(self._tail) > TAIL:
             self._lose(len(self._tail) - TAIL)
+        middle = slice(None)
         if self._lost_bytes:
-            self._lose(self._tail.find(b"\n") + 1)
-            self._hand_on(self._reader.end())
+            middle = self._end_gap()
             self._sink(note(f"{self._lost_lines:,} lines ({self._lost_bytes:,} bytes) of output were left out here"))
-        self._hand_on(self._reader.feed(bytes(self._tail)))
-        self._hand_on(self._reader.end())
+        self._hand_on([*self._reader.feed(bytes(self._tail)), *self._reader.end()], middle)
         self._tail.clear()
+
+    def _end_gap(self) -> slice:
+        """Leave out of the lines that the gap has cut what could be half a secret: short ones as a whole.
+
+        What is to be handed on of the lines after it.
+        """
+        end = self._tail.find(b"\n") + 1
+        self._lose(end)
+        before, after = min(EDGE, len(self._reader.rest)), 0 if end else min(EDGE, len(self._tail))
+        self._lost_bytes += before + after
+        self._hand_on([line for line in self._reader.end() if len(line) > EDGE], slice(-EDGE))
+        return slice(after, None)
 
     def _lose(self, count: int) -> None:
         self._lost_lines += self._tail.count(b"\n", 0, count)
         self._lost_bytes += count
         del self._tail[:count]
 
-    def _hand_on(self, lines: Iterable[bytes]) -> None:
+    def _hand_on(self, lines: Iterable[bytes], middle: slice = slice(None)) -> None:
         at = times.now()
         for line in lines:
-            self._sink(Line("output", line.removesuffix(b"\r").decode(errors="replace"), at))
+            text = self._hide(line.removesuffix(b"\r").decode(errors="replace"))[middle]
+            for part in pieces(text, LONGEST):
+                self._sink(Line("output", part, at))
 
 
 class Events:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +48,22 @@ class Process:
     The owner polls `fds` and calls `turn` when one is readable or `deadline` (monotonic) has passed, until `outcome`
     is there. ``child`` leads what was started; ``started`` and ``heard`` (monotonic) are when it began and when it last
     said something. The owner must be a sub-reaper; processes that it has already, left by earlier programs or helpers
-    of ``warm_starts``, are spared.
+    of ``warm_starts``, are spared. Each line of output goes through ``hide`` before it is cut.
     """
 
-    def __init__(self, program: Program, folder: Path, sink: Sink, warm_starts: WarmStarts | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        folder: Path,
+        sink: Sink,
+        warm_starts: WarmStarts | None = None,
+        hide: Callable[[str], str] = str,
+    ) -> None:
         self.outcome: Outcome | None = None
         self.deadline: float | None = None
         self.heard = self.started = time.monotonic()
         self._sink = sink
+        self._hide = hide
         self._readers: dict[int, Output | Events] = {}
         self._kill_at: float | None = None
         self._stopped = False
@@ -80,7 +89,7 @@ class Process:
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(writing, True)
         given = [writing]
-        self._readers[reading] = Output(self._sink)
+        self._readers[reading] = Output(self._sink, self._hide)
         if program.events:
             event_reading, event_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             os.set_blocking(event_writing, True)

@@ -122,15 +122,15 @@ def _run(*args: str) -> None:
 
 
 @contextmanager
-def daemon(directory: Path, unit: dict[str, Any] = UNIT) -> Iterator[Client]:
-    """An ``lmapsd`` in ``directory`` with one unit."""
+def daemon(directory: Path, *units: dict[str, Any]) -> Iterator[Client]:
+    """An ``lmapsd`` in ``directory`` with these units, else `UNIT`."""
     (directory / "lmaps.yaml").write_text(
         json.dumps(
             {
                 "rpc": {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"},
                 "db": "lmaps.db",
                 "user": "root",
-                "units": [unit],
+                "units": units or [UNIT],
             }
         )
     )

@@ -5,6 +5,7 @@ or an `Execution` that the worker's loop turns to its end. The two that need the
 through its verbs.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -215,8 +216,9 @@ def probe(context: Any, unit: str, digest: str) -> Execution:
     """Run the unit's probe: whether what was applied works."""
     known = _as_queued(context.config, unit, digest)
     argv = (str(known.directory / known.probe[0]) if "/" in known.probe[0] else known.probe[0], *known.probe[1:])
-    folder = _make_folder(context.jobs_folder / "probe")
-    return Execution(UnitHandler(context=known), Program(argv), folder, context.emit, Limits(PROBE_WITHIN))
+    folder = context.jobs_folder / "probe"
+    with _made(folder):
+        return Execution(UnitHandler(context=known), Program(argv), folder, context.emit, Limits(PROBE_WITHIN))
 
 
 def _applying(context: Any, handler: UnitHandler, state: State, folder: Path) -> Program:
@@ -236,15 +238,12 @@ def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, 
     state = State(known, order.revision, order.given, order.completed)
     _check_again(known, order.completed)
     handler = context.handlers.get(known.handler)(context=known)
-    folder = _make_folder(context.jobs_folder / str(order.job))
-    try:
+    folder = context.jobs_folder / str(order.job)
+    with _made(folder):
         limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)
         secrets = [value for document in order.completed for value in known.secrets.values(document)]
         program = make(context, handler, state, folder)
         return Execution(handler, program, folder, context.emit, limits, secrets, context.warm_starts)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _as_queued(config: Config, name: str, digest: str) -> Unit:
@@ -265,11 +264,21 @@ def _check_again(unit: Unit, completed: list[dict[str, Any]]) -> None:
             )
 
 
-def _make_folder(folder: Path) -> Path:
-    """The job's own folder, mode 0700. It is there as long as something of the job may run."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
-    return folder
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make the job's own folder, mode 0700, there as long as something of the job may run; if it cannot be begun, gone.
+
+    Raises `HandlerFailed` if what the job needs cannot be written.
+    """
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise HandlerFailed(f"cannot write the files of the job to {folder}: {error.strerror}") from error
+        raise
 
 
 TASKS: dict[str, Callable[..., Any]] = {

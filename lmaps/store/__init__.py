@@ -18,7 +18,7 @@ sealing      documents with secrets, sealed under a key
 replay       the instances made anew from the changesets, and compared
 """
 
-from lmaps.store.engine import sqlite_version
+from lmaps.store.engine import DATABASE_ERRORS, sqlite_version
 from lmaps.store.migrate import load_migrations
 from lmaps.store.records import Audited, Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
 from lmaps.store.replay import replay
@@ -27,6 +27,7 @@ from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 
 __all__ = [
+    "DATABASE_ERRORS",
     "Audited",
     "Change",
     "Changeset",

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,9 +26,12 @@ PRAGMAS = (
     "trusted_schema=OFF",
     "busy_timeout=5000",
 )
+DATABASE_ERRORS = (sqlite3.Error, SQLAlchemyError)
 DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
 DAMAGED_SCHEMA = ("no such table", "no such column", "has no column", "Could not decode to UTF-8", "malformed")
 """What SQLite calls errors of SQL and are none: our statements fit our tables."""
+
+_UNREAD = re.compile(r"unable to get the page. error code=(\d+)")
 
 STEPS = 50_000
 """Steps of SQLite's own machine between two signs of progress: some milliseconds."""
@@ -74,18 +78,24 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
     return engine
 
 
-def check_engine(connection: Connection) -> None:
-    """Read back what durability rests on, and look the database over; `StateUnusable` if it cannot be relied on."""
+def check_engine(connection: Connection, how: str) -> None:
+    """Read back what durability rests on, and `look_over`; `StateUnusable` if the database cannot be relied on."""
     synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
     journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if (synchronous, journal) != (2, "wal"):
         raise StateUnusable(f"cannot rely on the database: synchronous is {synchronous}, journal_mode {journal}")
-    look_over(connection)
+    look_over(connection, how)
 
 
-def look_over(connection: Connection, how: str = "quick_check") -> None:
-    """Have SQLite look the database over; `StateDamaged` if it is damaged. ``integrity_check`` sees indexes too."""
-    verdict = connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar()
+def look_over(connection: Connection, how: str) -> None:
+    """Have SQLite look the database over: ``quick_check``, or ``integrity_check``, which sees indexes too.
+
+    Raises `StateDamaged` if it is damaged, `DiskFailed` if it cannot be read.
+    """
+    verdict = str(connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar())
+    unread = _UNREAD.search(verdict)
+    if unread is not None and int(unread[1]) & 0xFF == sqlite3.SQLITE_IOERR:
+        raise DiskFailed("cannot look the database over: the disk failed to read it")
     if verdict != "ok":
         raise StateDamaged(f"cannot use the database: it is damaged ({verdict})")
 
@@ -124,6 +134,12 @@ def give_above(connection: Connection, table: str, number: int) -> None:
     changed = connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
     if not changed.rowcount:
         connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))
+
+
+def is_hearsay(error: StateDamaged) -> bool:
+    """Whether SQLite alone calls the database damaged: it does so too when the disk failed to read."""
+    cause = getattr(error.__cause__, "orig", error.__cause__)
+    return str(getattr(cause, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from lmaps.store.engine import (
     check_engine,
     copy_database,
     give_above,
+    is_hearsay,
     make_engine,
     nothing,
     plain_errors,
@@ -113,19 +114,20 @@ class Store:
         self._progress = progress
         self.disk = Disk()
         self.next_due = math.inf
+        self._damaged = False
         self._looked_at = 0.0
         self._sealer = sealer
-        self._open()
+        self._open("quick_check")
         try:
             with plain_errors(path):
                 prove_writable(self._connection)
         except (NoSpace, DiskFailed) as error:
             self._refuse(error)
 
-    def _open(self) -> None:
+    def _open(self, how: str) -> None:
         self._engine: Engine = make_engine(self.path, progress=self._progress)
         self._connection: Connection = self._engine.connect()
-        check_engine(self._connection)
+        check_engine(self._connection, how)
         self._counters = Counters.read(self._connection)
         self._connection.rollback()
 
@@ -138,6 +140,8 @@ class Store:
         """
         before = self._counters.copy()
         try:
+            if self._connection.closed and self.disk.refusal is not None:
+                raise self.disk.refusal
             with plain_errors(self.path), self._connection.begin():
                 state = Transaction(self._connection, self._counters, self._sealer, self.disk)
                 yield state
@@ -147,19 +151,29 @@ class Store:
                 self.disk.commit_seconds = time.monotonic() - done
         except BaseException as error:
             self._counters = before
-            if isinstance(error, StateDamaged):
-                self._refuse(error)
-            elif isinstance(error, DiskFailed):
-                self._open_anew()
+            if isinstance(error, StateDamaged | DiskFailed):
+                self._doubt(error)
             raise
+
+    def _doubt(self, error: StateDamaged | DiskFailed) -> None:
+        """Open the database anew unless it is damaged for certain; `DiskFailed` if it was called so and is not."""
+        if isinstance(error, StateDamaged) and not is_hearsay(error):
+            self._refuse(error)
+            return
+        self._open_anew()
+        if isinstance(error, StateDamaged) and self.disk.refusal is None:
+            raise DiskFailed(f"cannot use the database {self.path}: the disk failed to read it") from error
 
     def _open_anew(self) -> None:
         """Believe nothing about the disk: have all that was committed written to it once more, read it, write."""
+        if self._damaged:
+            return
         try:
             with plain_errors(self.path):
-                work_in_log(self._connection)
-                self.close()
-                self._open()
+                if not self._connection.closed:
+                    work_in_log(self._connection)
+                    self.close()
+                self._open("integrity_check")
                 prove_writable(self._connection)
         except LmapsError as error:
             self._refuse(error)
@@ -171,10 +185,11 @@ class Store:
         """Write nothing any more: for good if the state is damaged, else until the disk does again."""
         if self.disk.refusal is None:
             log.error("nothing is written any more: %s", error)
-        damaged = isinstance(error, StateDamaged)
-        hint = error.hint if damaged else "nothing is to be done here: it is tried again every second"
+        self._damaged |= isinstance(error, StateDamaged) and not is_hearsay(error)
+        again = "nothing is to be done here: it is tried again every second"
+        hint = error.hint if isinstance(error, StateDamaged) else again
         self.disk.refusal = Degraded(f"cannot write: {error.message}; the state can only be read", hint=hint)
-        self.next_due = math.inf if damaged else time.monotonic() + RETRY
+        self.next_due = math.inf if self._damaged else time.monotonic() + RETRY
 
     def turn(self) -> None:
         """If it is time: try whether the disk does again, and keep the log small."""

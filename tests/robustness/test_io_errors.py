@@ -4,10 +4,11 @@ import os
 import signal
 from collections.abc import Callable
 
-from lmaps import Client
-from lmaps.errors import LmapsError, OutcomeUnknown
+import pytest
+
 from lmaps.store import keeping
 from tests.daemons import WEB, RunningDaemon, until
+from tests.robustness.answers import Answers, hosts
 from tests.robustness.disks import failing, require_strace
 
 INJECTIONS = (
@@ -17,36 +18,9 @@ INJECTIONS = (
     "pwrite64:error=EIO:when={}+",
     "pwrite64:error=ENOSPC:when={}+",
     "pwrite64:error=EROFS:when={}+",
+    "pread64:error=EIO:when={}",
+    "pread64,pwrite64,fdatasync:error=EIO:when={}+",
 )
-
-
-class Answers:
-    """What clients were told of their changes: kept, refused, or that nobody knows."""
-
-    def __init__(self) -> None:
-        self.kept: set[str] = set()
-        self.refused: set[str] = set()
-        self.unknown: set[str] = set()
-
-    def create(self, client: Client, host: str) -> bool:
-        """Whether it was kept."""
-        try:
-            client.call("create", unit="web", instances=[{"host": host}])
-        except OutcomeUnknown:
-            self.unknown.add(host)
-        except LmapsError:
-            self.refused.add(host)
-        else:
-            self.kept.add(host)
-        return host in self.kept
-
-    def lies(self, stored: set[str]) -> set[str]:
-        """What was answered otherwise than it is; what nobody knew may be either."""
-        return (self.kept - stored) | (self.refused & stored) | (stored - self.kept - self.unknown)
-
-
-def hosts(client: Client) -> set[str]:
-    return {row["id"] for row in client.call("show", unit="web", instances=True).extra["instances"]}
 
 
 def start_again(daemon: RunningDaemon) -> None:
@@ -84,5 +58,30 @@ def test_no_answer_is_a_lie(
     assert degraded and answers.refused
     assert daemon.end() == 0
     assert keeping.verify(str(daemon.directory / "lmaps.db")) == len(answers.kept | answers.unknown & stored)
-    told = f"{len(answers.kept)} kept, {len(answers.refused)} refused, {len(answers.unknown)} unknown"
-    figure("17", f"{count} I/O errors: {told}, 0 lies")
+    figure("17 I/O errors at the k-th call", f"{count} errors: {answers}, 0 lies")
+
+
+@pytest.mark.parametrize(
+    "injections",
+    [
+        ("fdatasync:error=EIO:when=1", "openat:error=EIO:when=1+"),
+        ("fdatasync:error=EIO:when=1", "pread64:error=EIO:when=1+"),
+        ("fdatasync:error=EIO:when=1", "pread64:error=EIO:when=4+"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_again_for_a_while(
+    start_daemon: Callable[..., RunningDaemon], injections: tuple[str, ...]
+) -> None:
+    require_strace()
+    daemon = start_daemon(WEB, workers=1)
+    pid, answers = daemon.pid_of("manager"), Answers()
+    with daemon.client() as client:
+        assert answers.create(client, "before")
+        with failing(pid, *injections):
+            for number in range(4):
+                assert not answers.create(client, f"h{number}")
+            assert len(answers.unknown) == 1, "of the first nobody knows"
+            assert answers.codes <= {"degraded", "state-damaged"}
+        until(lambda: answers.create(client, f"again{len(answers.refused)}"))
+        assert not answers.lies(hosts(client))
+        assert daemon.pid_of("manager") == pid

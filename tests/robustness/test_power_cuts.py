@@ -23,7 +23,7 @@ from tests.robustness.tree import answers
 from tests.robustness.verifying import check_daemon, check_database, check_everything, check_keys, rows
 
 CLIENTS = 8
-CUTS = 50
+CUTS = 25
 """Cuts between two looks at everything."""
 
 
@@ -77,7 +77,7 @@ def test_power_cuts_under_eight_clients(
         done += min(CUTS, count - done)
         shutil.rmtree(directory)
     figure(
-        "7 power cut at any time, under eight clients",
+        "7 power cuts at any time, under eight clients",
         f"{count} cuts, {counts['acknowledged']:,} changes acknowledged, {counts['unknown']:,} times the outcome was "
         "unknown at first: 0 lost, 0 half, 0 doubles, 0 corrupt",
     )
@@ -113,7 +113,7 @@ def test_power_cuts_while_the_tables_are_made(short_path: Path, old: bool, figur
                 check_start(made, old)
             finally:
                 made.end()
-    figure("7 power cut " + ("during an upgrade" if old else "during the first start"), f"{len(points)} cuts, 0 lost")
+    figure("7 power cuts " + ("during an upgrade" if old else "during the first start"), f"{len(points)} cuts, 0 lost")
 
 
 def check_start(its: Host, old: bool) -> None:
@@ -159,4 +159,4 @@ def test_power_cuts_in_the_middle_of_what_is_done(short_path: Path, figure: Call
         check_database(its.database)
         check_daemon(its.config_file)
         check_keys(its.database, scene.journal)
-    figure("7 power cut during an import, an apply, a confirmation", f"{len(STORIES)} points, 0 lost, 0 half")
+    figure("7 power cuts during an import, an apply, a confirmation", f"{len(STORIES)} points, 0 lost, 0 half")

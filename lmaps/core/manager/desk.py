@@ -14,7 +14,7 @@ from lmaps.core.messages import Reply, read_object
 from lmaps.core.transport import Incoming, Listener, Peer
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
 from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError
-from lmaps.store import Audited, Store, Transaction
+from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,8 @@ class ClientRequest:
                 if state.wrote or isinstance(error, StoreError):
                     raise
                 self._answer = Reply.refusal(error)
+            except DATABASE_ERRORS:
+                raise  # the store knows what they mean
             except Exception as error:  # the edge: whatever one request meets, the others go on
                 log.exception("request failed")
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error

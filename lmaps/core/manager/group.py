@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lmaps.core.failpoints import failpoint
-from lmaps.errors import Degraded, DiskFailed, LmapsError, OutcomeUnknown
+from lmaps.errors import Degraded, DiskFailed, LmapsError, OutcomeUnknown, StoreError
 from lmaps.store import Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _repeat(store: Store, work: Work) -> None:
     """Run once more what the disk has failed in."""
     try:
         _run(store, [work])
-    except (DiskFailed, Degraded) as error:
+    except (StoreError, Degraded) as error:
         work.fail(OutcomeUnknown(f"cannot tell whether it was done: {error.message}", hint=error.hint))
     except LmapsError as error:
         work.fail(error)

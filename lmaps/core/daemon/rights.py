@@ -69,8 +69,8 @@ def hand_over(config: Config) -> None:
     account, group = manager_account(config), socket_group(config)
     if account is not None:
         _give_state(Path(config["db"]), account)
-    elif config["uid"] == 0:
-        log.warning("the manager stays root" + ("" if config["user"] else f": this host has no user {ACCOUNT}"))
+    elif config["uid"] == 0 and config["user"] is None:
+        log.warning("the manager stays root: this host has no user %s", ACCOUNT)
     if group is not None:
         _share_sockets(config, group)
 

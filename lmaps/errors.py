@@ -3,6 +3,7 @@
 LmapsError                  code                level
 ├── UsageError              usage               2
 ├── MessageRefused          message-refused     2
+│   └── TooLarge            too-large           2
 ├── ConfigError             configuration       2   (lmapsd: 78)
 ├── ValidationFailed        invalid             3
 │   ├── DocumentRefused     document-refused    3
@@ -131,6 +132,12 @@ class MessageRefused(LmapsError):
 
     code = "message-refused"
     level = 2
+
+
+class TooLarge(MessageRefused):
+    """cannot take so large a message"""
+
+    code = "too-large"
 
 
 class ConfigError(LmapsError):

@@ -7,6 +7,7 @@ with Client() as lmaps:
 """
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from lmaps.core import strict_json
 from lmaps.core.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
 from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
 from lmaps.core.transport import ClientLink, is_tcp, read_client_keys
-from lmaps.errors import LmapsError, MessageRefused, NotReached, OutcomeUnknown
+from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
 
 REACH_WITHIN = 3.0
 """Seconds given to a daemon that is not there: longer than its recovery takes."""
@@ -61,7 +62,10 @@ class Client:
         return reply
 
     def ask(self, request: Request) -> Reply:
-        """The reply to ``request``, whatever it says; id, key and deadline are filled in where they are missing."""
+        """The reply to ``request``, whatever it says; id, key and deadline are filled in where they are missing.
+
+        A daemon that is busy is asked again when it says so, until the deadline.
+        """
         complete = Request(
             request.verb,
             request.args,
@@ -70,7 +74,15 @@ class Client:
             request.deadline_ms or int(self.timeout * 1000),
             request.door,
         )
-        return Reply.from_json(self._exchange(complete.encode(), complete.id, complete.key))
+        body, deadline = complete.encode(), time.monotonic() + self.timeout
+        while True:
+            reply = Reply.from_json(self._exchange(body, complete.id, complete.key, deadline))
+            pause = _pause(reply)
+            if pause is None or time.monotonic() + pause >= deadline:
+                return reply
+            if self._on_wait is not None and pause > SAY_AFTER:
+                self._on_wait(f"{reply.message}; asked again in {pause:g} s")
+            threading.Event().wait(pause)
 
     def request(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Send ``payload`` and return the daemon's whole answer: ``message``, ``level``, ``extra`` and more.
@@ -80,7 +92,7 @@ class Client:
         if "verb" in payload:
             told = {name: value for name, value in payload.items() if name != "v"}
             return self.ask(Request.decode(told | {"v": VERSION})).to_json()
-        return self._exchange(strict_json.encode(dict(payload)).encode(), None, None)
+        return self._exchange(strict_json.encode(dict(payload)).encode(), None, None, time.monotonic() + self.timeout)
 
     def close(self) -> None:
         """Close the connection; the next request makes a new one."""
@@ -96,13 +108,12 @@ class Client:
     ) -> None:
         self.close()
 
-    def _exchange(self, body: bytes, request_id: str | None, key: str | None) -> dict[str, Any]:
+    def _exchange(self, body: bytes, request_id: str | None, key: str | None, deadline: float) -> dict[str, Any]:
         if len(body) > MAX_BYTES:
-            raise MessageRefused(
+            raise TooLarge(
                 f"cannot send the request: it has {len(body):,} bytes, {MAX_BYTES:,} is the most",
                 hint="split the documents over several requests",
             )
-        deadline = time.monotonic() + self.timeout
         try:
             reached = self._reach(body, deadline)
         except LmapsError:
@@ -146,12 +157,21 @@ class Client:
         return link.send(body, min(deadline, start + REACH_WITHIN))
 
     def _answer(self, request_id: str | None, deadline: float) -> dict[str, Any] | None:
-        """The answer to the request; those to other requests are dropped. None at the deadline."""
+        """The answer to the request; those to other requests are dropped. None at the deadline.
+
+        One without an id is to a request that could not be read.
+        """
         while (body := self._connection().receive(deadline)) is not None:
             answer = read_answer(body)
-            if answer.get("id") == request_id:
+            if answer.get("id") in (request_id, None):
                 return answer
         return None
+
+
+def _pause(reply: Reply) -> float | None:
+    """Seconds after which a busy daemon wants to be asked again; None for any other answer."""
+    told = reply.extra.get("retry_after_ms") if reply.code == Busy.code else None
+    return told / 1000 if isinstance(told, int | float) else None
 
 
 def _unknown(key: str | None) -> OutcomeUnknown:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+from lmaps.core import limits
 from lmaps.core.times import parse_duration
 from lmaps.errors import ConfigError, DocumentRefused, Finding, UsageError, ValidationFailed
 
@@ -109,20 +110,7 @@ SCHEMA: dict[str, Any] = {
         },
         "unit_dirs": _PATHS | {"description": "Directories of unit files."},
         "plugin_dirs": _PATHS | {"default": [], "description": "Directories of handlers of your own."},
-        "limits": {
-            "type": "object",
-            "default": {},
-            "additionalProperties": False,
-            "description": "What one subject may take of the daemon.",
-            "properties": {
-                "connections": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "default": 64,
-                    "description": "Connections of one user; root and the daemon's user may have more.",
-                },
-            },
-        },
+        "limits": limits.SCHEMA,
         "log": {
             "type": "object",
             "default": {},
@@ -156,12 +144,6 @@ class Rpc(TypedDict):
     timeout: float
 
 
-class Limits(TypedDict):
-    """What one subject may take of the daemon."""
-
-    connections: int
-
-
 class Log(TypedDict):
     """How the daemon logs."""
 
@@ -188,7 +170,7 @@ class Config(TypedDict):
     policy: str | None
     user: str | None
     group: str | None
-    limits: Limits
+    limits: limits.Limits
     log: Log
 
 
@@ -256,7 +238,10 @@ def load_config(config_file: str | None = None) -> Config:
         filled = Schema(SCHEMA).complete(told)
     except ValidationFailed as refused:
         raise _refusal(file, document, refused.errors) from refused
-    return _complete(filled, file, document)
+    config = _complete(filled, file, document)
+    if wrong := limits.findings(config["limits"]):
+        raise _refusal(file, document, wrong)
+    return config
 
 
 def extend_with_default(validator_class: "type[Validator]") -> "type[Validator]":
@@ -353,7 +338,7 @@ def _complete(filled: dict[str, Any], file: str | None, document: "strict_yaml.D
         "units": filled["units"],
         "unit_dirs": _default_unit_dirs(base) if dirs is None else [_absolute(name, base) for name in dirs],
         "plugin_dirs": [_absolute(name, base) for name in filled["plugin_dirs"]],
-        "limits": filled["limits"],
+        "limits": limits.complete(filled["limits"]),
         "log": filled["log"],
     }
 

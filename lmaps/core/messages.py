@@ -202,9 +202,12 @@ def decode(body: bytes) -> WorkerMessage | ManagerMessage:
     return _checked(kind, told, kind.kind)
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in the body of a client's message; `MessageRefused` says what is wrong with it."""
-    return _object(body)
+def read_object(body: bytes, **limits: int) -> dict[str, Any]:
+    """The JSON object in the body of a client's message, within the limits of `strict_json.decode`.
+
+    `MessageRefused` says what is wrong with it.
+    """
+    return _object(body, **limits)
 
 
 def read_answer(body: bytes) -> dict[str, Any]:
@@ -217,8 +220,8 @@ def _encode(told: dict[str, Any]) -> bytes:
     return strict_json.encode(told).encode()
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    told = strict_json.decode(body)
+def _object(body: bytes, **limits: int) -> dict[str, Any]:
+    told = strict_json.decode(body, **limits)
     if not isinstance(told, dict):
         raise MessageRefused(f"cannot read the message: expected a JSON object, not {strict_json.type_name(told)}")
     return told

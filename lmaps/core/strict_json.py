@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lmaps.errors import MessageRefused
+from lmaps.errors import MessageRefused, TooLarge
 
 DEPTH, NODES, STRING = 32, 400_000, 262_144
 """The deepest nesting, the most values, the longest string (characters) of one message."""
@@ -35,8 +35,8 @@ def canonical(value: Any) -> str:
 def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string: int = STRING) -> Any:
     """The value in ``body``, UTF-8; `MessageRefused` says what is wrong with it.
 
-    Refused beside bad JSON: duplicate keys, NaN and Infinity, lone surrogates, integers beyond 64 bits, and what
-    exceeds the limits of depth, of values and of a string's length.
+    Refused beside bad JSON: duplicate keys, NaN and Infinity, lone surrogates, integers beyond 64 bits. What exceeds
+    the limits of depth, of values and of a string's length is `TooLarge`, with the limit's name in ``extra``.
     """
     try:
         text = body if isinstance(body, str) else body.decode()
@@ -47,13 +47,17 @@ def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string:
         place = f"line {error.lineno}, column {error.colno}"
         raise MessageRefused(f"cannot read the message: it is not JSON ({error.msg} at {place})") from error
     except RecursionError as error:
-        raise MessageRefused(f"cannot read the message: it is nested deeper than {depth}") from error
+        raise _too_large("depth", f"it is nested deeper than {depth}") from error
     _check(value, depth, nodes, string)
     return value
 
 
 def _refuse(reason: str) -> MessageRefused:
     return MessageRefused(f"cannot read the message: {reason}")
+
+
+def _too_large(limit: str, reason: str) -> TooLarge:
+    return TooLarge(f"cannot read the message: {reason}", extra={"limit": limit})
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,9 +88,9 @@ def _check(value: Any, depth: int, nodes: int, string: int) -> None:
             return
         seen += len(level)
         if seen > nodes:
-            raise _refuse(f"it has more than {nodes:,} values")
+            raise _too_large("values", f"it has more than {nodes:,} values")
         level = [part for each in level for part in _parts(each, string)]
-    raise _refuse(f"it is nested deeper than {depth}")
+    raise _too_large("depth", f"it is nested deeper than {depth}")
 
 
 def _parts(value: Any, string: int) -> Iterable[Any]:
@@ -106,7 +110,7 @@ def _parts(value: Any, string: int) -> Iterable[Any]:
 
 def _check_text(text: str, string: int) -> None:
     if len(text) > string:
-        raise _refuse(f"a string has {len(text):,} characters, {string:,} is the most")
+        raise _too_large("string", f"a string has {len(text):,} characters, {string:,} is the most")
     if not text.isascii():
         try:
             text.encode()

@@ -20,6 +20,7 @@ _SIGN = Prepared(update(job).where(job.c.id == bindparam("number")).values(check
 _QUEUED = select(job).where(job.c.state == "queued").order_by(job.c.id)
 _NEXT = Prepared(_QUEUED.where(job.c.covered_by.is_(None)))
 _COVERED = Prepared(_QUEUED.where(job.c.covered_by == bindparam("number")))
+_WAITING_OF = Prepared(select(func.count()).where(job.c.state == "queued", job.c.author == bindparam("author")))
 _GOING = job.c.confirmation.in_([literal_column("'waiting'"), literal_column("'undoing'")])
 _UNCONFIRMED = Prepared(select(job).where(_GOING).order_by(_NEWEST))
 _UNCONFIRMED_OF = Prepared(select(job).where(_GOING, _UNIT).order_by(_NEWEST))
@@ -86,6 +87,10 @@ class JobTables(ChangingTables):
     def queued(self) -> list[Job]:
         """The jobs that wait to be run, the next one first; those that another one covers are not run."""
         return self._read(_NEXT)
+
+    def waiting_of(self, author: str) -> int:
+        """How many jobs of an author wait, those that another one covers too."""
+        return self.value(_WAITING_OF, author=author) or 0
 
     def covered(self, number: int) -> list[Job]:
         """The jobs that wait for the end of this one, which covers them."""

@@ -20,6 +20,17 @@ units:
     args: {playbook: site.yml}
     params: {type: object, properties: {name: {type: string}}}
 """
+DEFAULT_LIMITS = {
+    "connections": 64,
+    "in_flight": 16,
+    "jobs": 64,
+    "queue": 1000,
+    "depth": 32,
+    "string": 262_144,
+    "reply": 64 * 1024 * 1024,
+    "message": {"bytes": 1024 * 1024, "values": 20_000, "documents": 10_000, "validation": 2.0},
+    "import": {"bytes": 16 * 1024 * 1024, "values": 400_000, "documents": 100_000, "validation": 8.0},
+}
 
 
 def write(path, text):
@@ -70,7 +81,7 @@ def test_without_configuration_every_key_has_its_default():
         "policy": None,
         "user": None,
         "group": None,
-        "limits": {"connections": 64},
+        "limits": DEFAULT_LIMITS,
         "log": {"level": "info", "format": "text"},
     }
 

@@ -3,17 +3,19 @@
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import ManagerHandler
+from lmaps.core.limits import Section, fits, read
 from lmaps.core.logs import about
-from lmaps.core.messages import Reply, read_object
+from lmaps.core.messages import Reply
 from lmaps.core.transport import Incoming, Listener, Peer
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
-from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError
+from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError, TooLarge
 from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 GROUP_REQUESTS = 256
 GROUP_BYTES = 1024 * 1024
 """A group takes no more requests, and no more bytes, than this; a larger request goes alone."""
+RETRY_AFTER_MS = 100
+"""When a subject that has too many requests in flight is to ask again."""
 
 
 def handle(visit: Visit, request: dict[str, Any]) -> Answer:
@@ -40,6 +44,7 @@ class Desk:
         self.on_job = on_job
         self._clients = clients
         self._parked: list[tuple[Later, ClientRequest]] = []
+        self._in_flight: Counter[int | str | None] = Counter()
 
     def collect(self) -> list["ClientRequest"]:
         """The requests that wait at the socket, as many as make one group; what cannot be read is refused at once."""
@@ -53,22 +58,68 @@ class Desk:
             failpoint("recv")
             size += len(incoming.body)
             try:
-                group.append(ClientRequest(self, incoming))
+                request = ClientRequest(self, incoming)
             except MessageRefused as refused:
-                self.send(incoming, Reply.refusal(refused))
+                self.send(incoming, Reply.refusal(refused).encode(), refused.code)
+                continue
+            if self._enter(incoming.peer):
+                group.append(request)
+            else:
+                request.refuse(self._too_many())
         if group:
             counters["groups"] += 1
             counters["group_largest"] = max(counters["group_largest"], len(group))
         counters["dropped"], counters["connections_refused"] = self._clients.dropped, self._clients.gate.refused
         return group
 
-    def send(self, incoming: Incoming, reply: Reply) -> None:
+    def section(self, incoming: Incoming) -> Section:
+        """Which limits hold for a message; it is found out only for one that may exceed those that hold for all."""
+        service, peer = self.service, incoming.peer
+        if fits(incoming.body, service.config["limits"]["message"]):
+            return "message"
+        return service.section(service.policy.subject(peer.uid, peer.gid, peer.key))
+
+    def _enter(self, peer: Peer) -> bool:
+        """Count a request that is to be answered; False if its subject has too many."""
+        if not self.service.bounds(peer.uid):
+            return True
+        who = peer.key or peer.uid
+        if self._in_flight[who] >= self.service.config["limits"]["in_flight"]:
+            return False
+        self._in_flight[who] += 1
+        return True
+
+    def _too_many(self) -> Busy:
+        most = self.service.config["limits"]["in_flight"]
+        return Busy(
+            f"cannot take the request: {most} of this subject wait for their answers already (limits.in_flight)",
+            extra={"retry_after_ms": RETRY_AFTER_MS},
+        )
+
+    def leave(self, peer: Peer) -> None:
+        """A request that was counted has its answer."""
+        if self.service.bounds(peer.uid):
+            who = peer.key or peer.uid
+            self._in_flight[who] -= 1
+            if not self._in_flight[who]:
+                del self._in_flight[who]
+
+    def encode(self, reply: Reply) -> bytes:
+        """The body of an answer; `TooLarge` if it has more bytes than an answer may have."""
+        body = reply.encode()
+        most = self.service.config["limits"]["reply"]
+        if len(body) > most:
+            words = f"the answer has {len(body):,} bytes, {most:,} is the most (limits.reply)"
+            raise TooLarge(f"cannot answer: {words}; nothing was changed", hint="ask for less at once")
+        return body
+
+    def send(self, incoming: Incoming, body: bytes, code: str | None) -> None:
         """Answer the request that came as ``incoming``."""
         counters = self.service.counters
         counters["requests"] += 1
-        counters["refused"] += reply.code is not None
-        counters["busy"] += reply.code == Busy.code
-        self._clients.send(incoming.identity, reply.encode())
+        counters["refused"] += code is not None
+        counters["busy"] += code == Busy.code
+        self._clients.send(incoming.identity, body)
 
     def knows(self, peer: Peer) -> bool:
         """Whether what ``peer`` has proved in its handshake still counts."""
@@ -104,12 +155,13 @@ class ClientRequest:
     def __init__(self, desk: Desk, incoming: Incoming) -> None:
         self._desk = desk
         self._incoming = incoming
-        self._told = read_object(incoming.body)
+        self._told = read(incoming.body, desk.service.config["limits"], desk.section(incoming))
         told_id = self._told.get("id")
         self._id = told_id if isinstance(told_id, str) else None
         self._arrived = time.monotonic()
         self._waiting: Later | None = None
         self._answer: Answer = Reply("")
+        self._body = b""
 
     def run(self, state: Transaction) -> None:
         """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group.
@@ -124,11 +176,13 @@ class ClientRequest:
         with about(request=self._id, subject=subject.name):
             try:
                 self._answer = self._ask(state)
+                if isinstance(self._answer, Reply):
+                    self._body = self._desk.encode(replace(self._answer, id=self._id))
             except LmapsError as error:
                 log.debug("refused: %s", error.code)
                 if state.wrote or isinstance(error, StoreError):
                     raise
-                self._answer = Reply.refusal(error)
+                self._refusal(error)
             except DATABASE_ERRORS:
                 raise  # the store knows what they mean
             except Exception as error:  # the edge: whatever one request meets, the others go on
@@ -149,7 +203,7 @@ class ClientRequest:
 
     def _settle(self) -> None:
         if isinstance(self._answer, Afterwards):
-            self._send(self._desk.after(self._answer))
+            self._say(self._desk.after(self._answer))
             return
         if isinstance(self._answer, Later) or self._answer.job is not None:
             self._desk.on_job()
@@ -157,14 +211,34 @@ class ClientRequest:
             self._waiting = self._answer
             self._desk.park(self._answer, self)
         else:
-            self._send(self._answer)
+            self._send(self._answer.code)
 
     def fail(self, error: LmapsError) -> None:
         """Tell the client that nothing was kept."""
-        self._send(Reply.refusal(error))
+        self._refusal(error)
+        self._send(error.code)
 
-    def _send(self, reply: Reply) -> None:
-        self._desk.send(self._incoming, replace(reply, id=self._id))
+    def refuse(self, busy: Busy) -> None:
+        """Tell the client that it has not even been counted."""
+        self._refusal(busy)
+        self._desk.send(self._incoming, self._body, busy.code)
+
+    def _say(self, reply: Reply) -> None:
+        code = reply.code
+        try:
+            self._body = self._desk.encode(replace(reply, id=self._id))
+        except TooLarge as error:
+            code = error.code
+            self._refusal(error)
+        self._send(code)
+
+    def _refusal(self, error: LmapsError) -> None:
+        self._answer = Reply.refusal(error, self._id)
+        self._body = self._answer.encode()
+
+    def _send(self, code: str | None) -> None:
+        self._desk.leave(self._incoming.peer)
+        self._desk.send(self._incoming, self._body, code)
 
 
 def _fields(entry: Audited) -> dict[str, Any]:

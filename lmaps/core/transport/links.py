@@ -13,6 +13,8 @@ from lmaps.core.transport.keys import ClientKeys
 from lmaps.core.transport.listening import ALIVE_AFTER, span
 from lmaps.errors import Busy, ConfigError, LmapsError, MessageRefused, NotAllowed
 
+RETRY_AFTER_MS = 1000
+"""When a user who has too many connections is to try again."""
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
 
 
@@ -170,7 +172,8 @@ def _milliseconds(deadline: float) -> int:
 def _refusal(uri: str, status: int) -> LmapsError:
     """What the manager says to a connection that it does not take."""
     if status == 500:
-        return Busy(f"cannot connect to {uri}: this user has as many connections as he may (limits.connections)")
+        text = f"cannot connect to {uri}: this user has as many connections as he may (limits.connections)"
+        return Busy(text, extra={"retry_after_ms": RETRY_AFTER_MS})
     who = "key" if is_tcp(uri) else "user"
     return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {who} in")
 

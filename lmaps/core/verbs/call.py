@@ -1,6 +1,7 @@
 """What a verb is given, and how it says "not yet"."""
 
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 from lmaps.core import strict_json
 from lmaps.core.access import EVERY, Policy, Right, Subject
 from lmaps.core.config import Config
+from lmaps.core.limits import Section
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, UnitSet, unit_from_definition
 from lmaps.core.verbs.denials import Denials
@@ -69,6 +71,14 @@ class Service:
     counters: Counter[str] = field(default_factory=Counter)
     denials: dict[str, Denials] = field(default_factory=dict)
 
+    def bounds(self, uid: int | None) -> bool:
+        """Whether a user may take only so much of the daemon: not root, nor the user that it runs for."""
+        return uid not in (0, self.config["uid"], os.getuid())
+
+    def section(self, subject: Subject) -> Section:
+        """Which limits hold for the requests of ``subject``."""
+        return "import" if self.policy.grants_somewhere(subject, "import") else "message"
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -84,6 +94,12 @@ class Visit:
     door: str = "api"
     arrived: float = field(default_factory=time.monotonic)
     audited: list[Audited] = field(default_factory=list)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the subject may take only so much of the daemon."""
+        kind, _, number = self.subject.id.partition(":")
+        return kind == "key" or (kind == "uid" and self.service.bounds(int(number)))
 
     def may(self, unit: str, *rights: Right) -> bool:
         """Whether the subject has all these rights on ``unit``."""

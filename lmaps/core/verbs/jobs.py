@@ -10,13 +10,13 @@ from lmaps.core.units import Unit
 from lmaps.core.verbs import instances
 from lmaps.core.verbs.call import Call, Later
 from lmaps.core.verbs.units import condition
+from lmaps.core.words import plural
 from lmaps.errors import Busy, Conflict, NotFound, UnitUnusable
 from lmaps.store import Job
 
 ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered"})
-MAX_QUEUED = 1000
-"""Jobs that may wait at once; one more is refused."""
 RETRY_AFTER_MS = 5000
+"""When to ask again for a job that the queue had no place for."""
 SHOWN = (
     "unit kind revision state rc summary error author on_behalf_of door message ticket "
     "queued_at started_at ended_at covered_by timeout repeats undoes confirmation confirm_deadline previous_revision"
@@ -49,8 +49,7 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
     covering = [each.id for each in waiting if (each.unit, each.kind, each.timeout, each.confirm_within) == alike]
     if within is not None:
         covering = []
-    if len(waiting) >= MAX_QUEUED and not covering:
-        raise Busy(f"cannot queue: {MAX_QUEUED} jobs wait already", extra={"retry_after_ms": RETRY_AFTER_MS})
+    _expect_room(call, 0 if covering else len(waiting))
     failpoint("job.before_enqueue")
     if covering:
         failpoint("job.coalesce")
@@ -66,6 +65,18 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
     )
     failpoint("job.after_enqueue")
     return job
+
+
+def _expect_room(call: Call, waiting: int) -> None:
+    """There is a place in the queue, and the subject may take one more."""
+    limits = call.service.config["limits"]
+    words = None
+    if waiting >= limits["queue"]:
+        words = f"{plural(waiting, 'job')} wait already (limits.queue)"
+    elif call.is_bounded and call.state.waiting_of(call.subject.name) >= limits["jobs"]:
+        words = f"{plural(limits['jobs'], 'job')} of {call.subject.name} wait already (limits.jobs)"
+    if words:
+        raise Busy(f"cannot queue: {words}", extra={"retry_after_ms": RETRY_AFTER_MS})
 
 
 def _confirmation(call: Call, unit: Unit) -> float | None:

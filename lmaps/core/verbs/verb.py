@@ -14,7 +14,7 @@ from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
 from lmaps.core.verbs import admission, audit, jobs, writing
 from lmaps.core.verbs.call import Answer, Call, Visit
-from lmaps.errors import Conflict, MessageRefused, NotAllowed, ValidationFailed
+from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge, ValidationFailed
 
 _TEXT = {"type": "string", "maxLength": 4096}
 WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
@@ -28,6 +28,8 @@ DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
 RUN: dict[str, Any] = {"timeout": DURATION, "confirm": DURATION}
 """How a job is to run: ended after so long; undone unless it is confirmed within so long."""
 _APPLY: dict[str, Any] = {"type": "object", "properties": RUN, "additionalProperties": False}
+_DOCUMENTS = ("instances", "current", "undone")
+"""The arguments that carry documents."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Verb:
         call = Call(**vars(visit), verb=request.verb, args=self._arguments(request), key=request.key)
         failpoint("valid")
         self._admit(call)
+        _count_documents(call)
         if not self.writes:
             answer = self.function(call)
             self._audit(call, answer)
@@ -140,3 +143,20 @@ class Verb:
             told = "; ".join(f"{finding.path} {finding.message}" for finding in refused.errors[:3])
             raise MessageRefused(f"cannot {request.verb}: {told}", errors=refused.errors) from refused
         return arguments
+
+
+def _count_documents(call: Call) -> None:
+    """Refuse a request with more documents than its subject may send at once."""
+    args, limits = call.args, call.service.config["limits"]
+    carrying = [args, *(each for each in args.get("units", ()) if isinstance(each, dict))]
+    lists = [each[name] for each in carrying for name in _DOCUMENTS if isinstance(each.get(name), list)]
+    count = sum(map(len, lists))
+    if count <= limits["message"]["documents"]:
+        return
+    section = call.service.section(call.subject)
+    most = limits[section]["documents"]
+    if count > most:
+        raise TooLarge(
+            f"cannot {call.verb}: {count:,} documents, {most:,} is the most (limits.{section}.documents)",
+            hint="split them over several requests",
+        )

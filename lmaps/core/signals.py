@@ -8,15 +8,19 @@ from types import FrameType
 
 
 class SignalQueue:
-    """The signals that came since they were last taken. ``fd`` is readable when there are some."""
+    """The signals of ``numbers`` that came since they were last taken. ``fd`` is readable when there are some.
 
-    def __init__(self, fd: int) -> None:
+    The pipe is told of every signal that has a handler, also of those that are none of ours.
+    """
+
+    def __init__(self, fd: int, numbers: Collection[int]) -> None:
         self.fd = fd
+        self._numbers = numbers
 
     def take(self) -> list[int]:
         """What has come, in order."""
         with contextlib.suppress(BlockingIOError):
-            return list(os.read(self.fd, 65536))
+            return [number for number in os.read(self.fd, 65536) if number in self._numbers]
         return []
 
 
@@ -27,7 +31,7 @@ def queued_signals(numbers: Collection[signal.Signals]) -> Iterator[SignalQueue]
     old_handlers = {number: signal.signal(number, do_nothing) for number in numbers}
     old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
-        yield SignalQueue(reading)
+        yield SignalQueue(reading, numbers)
     finally:
         signal.set_wakeup_fd(old_fd)
         for number, handler in old_handlers.items():

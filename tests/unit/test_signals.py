@@ -23,6 +23,17 @@ def test_afterwards_signals_do_what_they_did_before():
     assert [signal.getsignal(number) for number in QUEUED] == before
 
 
+def test_signals_that_others_handle_are_not_queued():
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with queued_signals(QUEUED) as queue:
+            signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGTERM)
+            assert queue.take() == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_a_storm_loses_no_wakeup_and_blocks_nobody():
     with queued_signals(QUEUED) as queue:
         for _ in range(70_000):

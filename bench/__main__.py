@@ -1,166 +1,170 @@
-"""Measure lMaPS on this machine: ``make bench``.
+"""Measure lMaPS and what people would use instead: ``make bench``, or ``python -m bench [WORD...]``.
 
-One daemon in a directory of its own; rounds of every measure one after the other, the median and the spread over the
-rounds. Rates are per second, on a shared machine: compare them within one run. The disk's own rate stands beside.
+Both sides of a line are measured one after the other in each round, on the same machine and disk. What counts is the
+ratio: its median over the rounds, with the least and the most. "free" uses all cores, "pinned" one. A peer that is not
+installed is left out, with the reason. With words only lines that have one of them are measured.
 """
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import zmq
+from bench import peers
+from bench.ours import Ours, Tree, daemon, first_answer
 
-from lmaps import Client
-from lmaps.core.messages import Request
-
-ROUNDS = 5
-UNIT = {
-    "meta": {"name": "web", "primary_key": "host", "strict": True},
-    "params": {
-        "type": "object",
-        "required": ["host"],
-        "properties": {
-            "host": {"type": "string", "format": "hostname"},
-            "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 80},
-            "tls": {"type": "boolean", "default": False},
-            "root": {"type": "string", "pattern": "^/", "default": "/var/www"},
-            "owner": {"type": "string", "maxLength": 40},
-            "level": {"enum": ["low", "high"], "default": "low"},
-            "aliases": {"type": "array", "items": {"type": "string"}, "default": []},
-            "weight": {"type": "number", "default": 1.5},
-        },
-    },
-}
+ROUNDS = 7
 
 
-class Bench:
-    """A daemon, and what is measured on it. Each measure is a method that returns a number a second, or seconds."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One comparison of rates [1/s]; the ratio is to be ``bound`` at least."""
 
-    def __init__(self, directory: Path, client: Client) -> None:
-        self.directory = directory
-        self.client = client
-        self.count = 0
-
-    def documents(self, count: int) -> list[dict[str, str]]:
-        """So many new instances."""
-        self.count += count
-        return [{"host": f"h{number}.example.org", "owner": "me"} for number in range(self.count - count, self.count)]
-
-    def fdatasync(self) -> float:
-        """fdatasync of the disk alone [1/s]."""
-        with (self.directory / "sync").open("wb") as file:
-            return _rate(200, lambda: (file.write(b"x" * 4096), file.flush(), os.fdatasync(file.fileno())))
-
-    def status(self) -> float:
-        """Requests that read (`status`), one after the other [1/s]."""
-        return _rate(300, lambda: self.client.call("status"))
-
-    def create(self) -> float:
-        """Durable creates, one client, one after the other [1/s]."""
-        return _rate(200, lambda: self.client.call("create", unit="web", instances=self.documents(1)))
-
-    def create_in_flight(self) -> float:
-        """Durable creates, 64 in flight [1/s]."""
-        total, sent, answered = 2000, 0, 0
-        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
-            socket.linger = 0
-            socket.connect(self.client.endpoint)
-            begin = time.perf_counter()
-            while answered < total:
-                while sent < total and sent - answered < 64:
-                    args = {"unit": "web", "instances": self.documents(1)}
-                    socket.send_multipart([b"", Request("create", args, str(sent), f"{self.count}").encode()])
-                    sent += 1
-                assert json.loads(socket.recv_multipart()[1])["level"] == 0
-                answered += 1
-            return total / (time.perf_counter() - begin)
-
-    def create_many(self) -> float:
-        """Instances of one request with 5,000 documents [1/s]."""
-        documents = self.documents(5000)
-        begin = time.perf_counter()
-        self.client.call("create", unit="web", instances=documents)
-        return 5000 / (time.perf_counter() - begin)
-
-    def show(self) -> float:
-        """Show of 1,000 instances of all that are there [s]."""
-        ids = [f"h{number}.example.org" for number in range(1000)]
-        return _seconds(lambda: self.client.call("show", unit="web", ids=ids))
-
-    def command_help(self) -> float:
-        """`lmaps --help`, the whole process [s]."""
-        return _seconds(lambda: _run("--help"))
-
-    def command_units(self) -> float:
-        """`lmaps units`, the whole process [s]."""
-        return _seconds(lambda: _run("--endpoint", self.client.endpoint, "units"))
+    what: str
+    ours: Callable[[], float]
+    against: str
+    peer: Callable[[], float]
+    bound: float | None = None
+    wanted: ClassVar[str] = "at least"
+    form: ClassVar[str] = "{:,.0f} /s"
 
 
-def _rate(times: int, action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    for _ in range(times):
-        action()
-    return times / (time.perf_counter() - begin)
+class Time(Line):
+    """One of times [ms]; the ratio is to be ``bound`` at most."""
+
+    wanted = "at most"
+    form = "{:,.1f} ms"
 
 
-def _seconds(action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    action()
-    return time.perf_counter() - begin
+class Memory(Line):
+    """One of memory [MiB]; the ratio is to be ``bound`` at most."""
+
+    wanted = "at most"
+    form = "{:,.0f} MiB"
 
 
-def _run(*args: str) -> None:
-    subprocess.run([Path(sys.executable).with_name("lmaps"), *args], stdout=subprocess.DEVNULL, check=True)
+class Sides:
+    """Both sides, made when a line first needs them."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._made: dict[str, Any] = {}
+
+    def folder(self, name: str) -> Path:
+        """A folder of one side's own."""
+        folder = self._directory / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def get(self, name: str) -> Any:
+        """One side."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Any:
+        folder = self.folder(name)
+        if name == "ours":
+            return Ours(folder, self._stack.enter_context(daemon(folder)))
+        if name == "tree":
+            return Tree(folder, self._stack.enter_context(daemon(folder, workers=4)))
+        if name == "echo":
+            return self._stack.enter_context(peers.echo(folder))
+        made = {"sqlite": peers.RawSqlite, "etcd": peers.Etcd, "gunicorn": peers.Gunicorn}[name](folder)
+        self._stack.callback(made.close)
+        return made
+
+
+def lines(sides: Sides) -> Iterator[Callable[[], Line]]:
+    """What is compared, by what is measured; a line raises `Missing` when its peer is not there."""
+    get, number = sides.get, count()
+    ours: Callable[[], Ours] = lambda: get("ours")  # noqa: E731
+    sync, imports = sides.folder("sync"), "import sqlalchemy, jsonschema, zmq, yaml"
+    yield lambda: Line("creates in sequence", ours().create, "fdatasync", lambda: peers.fdatasync(sync))
+    yield lambda: Line("creates in sequence", ours().create, "sqlite3 INSERT", get("sqlite").single)
+    yield lambda: Line("creates in sequence", ours().create, "etcd put", get("etcd").sequential, 1.1)
+    yield lambda: Line("creates, 64 in flight", ours().create_in_flight, "etcd put", get("etcd").in_flight, 1.1)
+    yield lambda: Line("creates, a file of 10,000", ours().create_file, "sqlite3, by 100", get("sqlite").grouped, 0.3)
+    yield lambda: Line("status, free", ours().status, "pyzmq echo", get("echo"), 0.9)
+    yield lambda: Line("status, pinned", pinned(ours().status), "pyzmq echo", pinned(get("echo")), 0.6)
+    yield lambda: Time("rollback", ours().rollback, "create", ours().one_create, 1.3)
+    yield lambda: Time("show of 10,000", ours().show_many, "json.loads of each", ours().decode_many, 0.6)
+    yield lambda: Time("export --yaml, by 10,000", ours().export_many, "CSafeDumper", ours().dump_many, 0.3)
+    yield lambda: Time("lmaps --help", ours().help, "click hello", peers.click_hello, 1.15)
+    yield lambda: Time("lmaps --help", ours().help, "kubectl version", peers.kubectl())
+    yield lambda: Time(
+        "lmaps show web ID", ours().show_one, "import click, zmq", peers.python("import click, zmq"), 1.15
+    )
+    yield lambda: Time("a killed worker", get("tree").worker, "gunicorn's", get("gunicorn").restart, 1.5)
+    yield lambda: Time("a killed manager", get("tree").manager, "gunicorn's worker", get("gunicorn").restart, 5)
+    yield lambda: Memory("4 workers, idle", get("tree").memory, "gunicorn", get("gunicorn").memory, 2)
+    yield lambda: Time(
+        "start to the first answer",
+        lambda: first_answer(sides.folder(f"start{next(number)}")),
+        "import of 4 libraries",
+        peers.python(imports),
+        1.2,
+    )
+
+
+def pinned(measure: Callable[[], float]) -> Callable[[], float]:
+    """The same with every process of this run on one core."""
+
+    def on_one_core() -> float:
+        with affinity({min(os.sched_getaffinity(0))}):
+            return measure()
+
+    return on_one_core
 
 
 @contextmanager
-def daemon(directory: Path, *units: dict[str, Any]) -> Iterator[Client]:
-    """An ``lmapsd`` in ``directory`` with these units, else `UNIT`."""
-    (directory / "lmaps.yaml").write_text(
-        json.dumps(
-            {
-                "rpc": {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"},
-                "db": "lmaps.db",
-                "user": "root",
-                "units": units or [UNIT],
-            }
-        )
-    )
-    command = [Path(sys.executable).with_name("lmapsd"), "--config", directory / "lmaps.yaml"]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-    assert process.stdout is not None
-    process.stdout.readline()
+def affinity(cores: set[int]) -> Iterator[None]:
+    """Within the block this process and all that it has started run on these cores."""
+    before = os.sched_getaffinity(0)
+    pids = [os.getpid()]
+    for pid in pids:
+        pids += peers.children(pid)
+    tasks = [int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
+    for task in tasks:
+        os.sched_setaffinity(task, cores)
     try:
-        with Client(f"ipc://{directory}/m.sock") as client:
-            yield client
+        yield
     finally:
-        process.terminate()
-        process.communicate()
+        for task in tasks:
+            os.sched_setaffinity(task, before)
 
 
-def main() -> None:
+def measure(line: Line) -> str:
+    """A line of the table."""
+    pairs = [(line.ours(), line.peer()) for _ in range(ROUNDS)]
+    ratios = [ours / peer for ours, peer in pairs]
+    ours, peer = (line.form.format(statistics.median(side)) for side in zip(*pairs, strict=True))
+    bound = f"{line.wanted} {line.bound}" if line.bound else ""
+    spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
+    told = f"{line.what:<26} {ours:>11} {peer:>11} {statistics.median(ratios):>6.2f} {spread:<15}"
+    return f"{told} {bound:<13} {line.against}".rstrip()
+
+
+def main(words: Sequence[str]) -> None:
     """Measure, and print a table."""
-    with tempfile.TemporaryDirectory(prefix="lm", dir="/tmp") as name, daemon(Path(name)) as client:
-        bench = Bench(Path(name), client)
-        measures = [bench.fdatasync, bench.status, bench.create, bench.create_in_flight, bench.create_many]
-        measures += [bench.show, bench.command_help, bench.command_units]
-        bench.create_many()
-        rounds = [[measure() for measure in measures] for _ in range(ROUNDS)]
-    print(f"{'median':>10}  {'least':>10}  {'most':>10}  what ({ROUNDS} rounds)")
-    for measure, values in zip(measures, zip(*rounds, strict=True), strict=True):
-        numbers = (statistics.median(values), min(values), max(values))
-        told = "  ".join(f"{number:>10,.0f}" if number >= 10 else f"{number:>10.3f}" for number in numbers)
-        print(f"{told}  {(measure.__doc__ or '').strip()}")
+    print(f"{'what':<26} {'lMaPS':>11} {'peer':>11}  ratio (of {ROUNDS} rounds)  wanted        peer")
+    with tempfile.TemporaryDirectory(prefix="lm", dir="/tmp") as name, ExitStack() as stack:
+        for make in lines(Sides(Path(name), stack)):
+            try:
+                line = make()
+            except peers.Missing as missing:
+                print(f"left out: {missing}")
+                continue
+            if not words or any(word in line.what or word in line.against for word in words):
+                print(measure(line), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

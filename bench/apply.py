@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import daemon
+from bench.ours import daemon
 from lmaps import Client
 from lmaps.core.execute.program import BASE_ENVIRONMENT
 from lmaps.core.handlers import State

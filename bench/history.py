@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.__main__ import UNIT, daemon
+from bench.ours import UNIT, daemon
 from lmaps import Client
 from lmaps.core import strict_json
 from lmaps.core.units import unit_from_definition

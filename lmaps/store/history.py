@@ -39,6 +39,9 @@ _CHANGESET = Prepared(select(changeset).where(changeset.c.revision == bindparam(
 _HEAD = Prepared(
     select(changeset).where(changeset.c.unit == bindparam("unit")).order_by(changeset.c.revision.desc()).limit(1)
 )
+_NEWER = Prepared(
+    select(func.count()).where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
+)
 _REVISION = Prepared(select(func.max(changeset.c.revision)).where(changeset.c.unit == bindparam("unit")))
 
 
@@ -93,8 +96,7 @@ class HistoryTables(InstanceTables):
 
     def changes_after(self, unit: str, revision: int) -> int:
         """How many changesets a unit has after ``revision``."""
-        newer = select(func.count()).where(changeset.c.unit == unit, changeset.c.revision > revision)
-        return self.connection.scalar(newer) or 0
+        return self.value(_NEWER, unit=unit, revision=revision) or 0
 
     def changes(self, revision: int, limit: int | None = None) -> list[Change]:
         """What a changeset did, instance by instance; the first ``limit`` of them."""

@@ -33,6 +33,7 @@ _INSTANCES = (
 )
 _INSTANCE = Prepared(_INSTANCES.where(instance.c.unit == bindparam("unit"), instance.c.key == bindparam("key")))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
+_OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
 _DEFINITION = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest == bindparam("digest")))
 
 
@@ -81,7 +82,7 @@ class InstanceTables(Tables):
 
     def outdated(self, name: str, digest: str) -> list[Instance]:
         """The instances that were completed under another text of the unit than the one with this digest."""
-        others = self.connection.scalars(select(unit.c.id).where(unit.c.name == name, unit.c.digest != digest)).all()
+        others = [number for (number,) in self.rows(_OTHERS, name=name, digest=digest)]
         if not others:
             return []
         return self._instances(_INSTANCES.where(instance.c.unit == name, document.c.definition.in_(others)))

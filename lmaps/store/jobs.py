@@ -27,6 +27,18 @@ _UNCONFIRMED_OF = Prepared(select(job).where(_GOING, _UNIT).order_by(_NEWEST))
 _APPLIED = Prepared(
     select(job.c.revision).where(_UNIT, job.c.state == "succeeded", job.c.kind == "apply").order_by(_NEWEST).limit(1)
 )
+_LAST = Prepared(
+    select(job).where(_UNIT, job.c.kind == "apply", job.c.started_at.is_not(None)).order_by(_NEWEST).limit(1)
+)
+_RESTORED = Prepared(
+    select(changeset.c.revision)
+    .where(
+        changeset.c.unit == bindparam("unit"),
+        changeset.c.kind == "restore",
+        changeset.c.revision > bindparam("revision"),
+    )
+    .limit(1)
+)
 _LINES = Prepared(select(func.max(job_line.c.number)).where(job_line.c.job == bindparam("number")))
 
 
@@ -114,8 +126,7 @@ class JobTables(ChangingTables):
 
     def last_job(self, unit: str) -> Job | None:
         """The unit's newest apply that has begun."""
-        begun = select(job).where(job.c.unit == unit, job.c.kind == "apply", job.c.started_at.is_not(None))
-        found = self._jobs(begun.order_by(job.c.id.desc()).limit(1))
+        found = self._read(_LAST, unit=unit)
         return found[0] if found else None
 
     def unconfirmed(self, unit: str | None = None) -> list[Job]:
@@ -145,8 +156,7 @@ class JobTables(ChangingTables):
             return False
         if head.line_end != (then.line_end if then else None):
             return True
-        restored = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.kind == "restore")
-        return self.connection.scalar(restored.where(changeset.c.revision > (applied or 0)).limit(1)) is not None
+        return self.value(_RESTORED, unit=unit, revision=applied or 0) is not None
 
     def pending(self, unit: str) -> int:
         """How many changesets of the unit its handler has not yet run with, 0 if the state is the one applied."""

@@ -31,13 +31,15 @@ COUNTED = (
 )
 """What `status` counts."""
 
+_OURS = version("lmaps")
+
 
 def status(call: Call) -> Reply:
     """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
     service, disk = call.service, call.state.disk
     newest = call.state.changeset(call.state.revision())
     extra: dict[str, Any] = {
-        "version": version("lmaps"),
+        "version": _OURS,
         "versions": versions(),
         "pid": os.getpid(),
         "supervisor": service.supervisor,

@@ -42,7 +42,7 @@ class Limits:
 class Order:
     """A state that is to be carried to the host, or shown: of which unit, which text of it, which revision.
 
-    ``timeout`` (seconds) stands above the unit's own.
+    ``timeout`` (seconds) stands above the unit's own. The job's folder is named by its number, and by nothing else.
     """
 
     unit: str
@@ -52,6 +52,10 @@ class Order:
     given: list[dict[str, Any]]
     completed: list[dict[str, Any]]
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.job) is not int:
+            raise HandlerFailed(f"cannot apply {self.unit}: a job is a number, not {self.job!r}")
 
 
 class Execution:

@@ -30,13 +30,13 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._context.destroy(0)
 
-    def send(self, entries: Sequence[Entry], then: str | None = None) -> None:
+    def send(self, entries: Sequence[Entry], then: str | None = None, action: str = "kill") -> None:
         """Send all while the manager sleeps, so that it finds them together; ``then`` is a failpoint to kill it at."""
         self._daemon.arm("batch.after_commit", "sleep(50)")
         self._say(Entry("units", {}))
         until(self._daemon.has_acted)
         if then is not None:
-            self._daemon.arm(then)
+            self._daemon.arm(then, action)
         for entry in entries:
             self._say(entry)
         assert self.receive(1) == 1

@@ -1,7 +1,9 @@
 """A process is killed at each failpoint once: what was asked for is done once, whole, or was certainly not done."""
 
 import contextlib
+import select
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +27,17 @@ meta: {name: web, primary_key: id}
 handler:
   type: command
   probe: ["true"]
-  args: {argv: [sh, -c, 'cat > $HOME/state; while [ -e $HOME/hold ]; do sleep 0.02; done; echo done']}
+  args:
+    argv:
+      - sh
+      - -c
+      - |
+        kill -0 "$(cat "$HOME/pid")" 2> /dev/null && echo two at once >> "$HOME/ran"
+        echo $$ > "$HOME/pid"
+        echo "${LMAPS_JOB##*/}" >> "$HOME/ran"
+        cat > "$HOME/state"
+        while [ -e "$HOME/hold" ]; do sleep 0.02; done
+        echo done
 params: {type: object, required: [id], properties: {id: {type: string}, n: {type: integer}}}
 ---
 meta: {name: other, primary_key: id}
@@ -106,6 +118,12 @@ class Scene:
         finally:
             (self.tree.directory / "hold").unlink()
         self.over(job)
+
+    def check_runs(self) -> None:
+        """No job has run twice, and never two at once."""
+        ran = Counter((self.tree.directory / "ran").read_text().splitlines())
+        assert ran.pop("two at once", 0) == 0, "two jobs of a unit ran at once"
+        assert not [job for job, count in ran.items() if count > 1], "a job has run twice"
 
 
 def change(scene: Scene) -> None:
@@ -247,10 +265,22 @@ def test_a_kill_at_each_failpoint(tree: Tree, role: str) -> None:
         scene.play(point, part)
     until(lambda: not tree.tools(), within=2)
     assert tree.end(signal.SIGTERM) == 0
+    scene.check_runs()
     check_database(tree.directory / "lmaps.db")
     check_daemon(tree.config_file)
     check_keys(tree.directory / "lmaps.db", scene.journal)
     assert rows(tree.directory / "lmaps.db", "SELECT id FROM job WHERE state IN ('queued', 'running')") == []
+
+
+def test_no_worker_hears_of_a_job_that_is_not_durably_running(tree: Tree) -> None:
+    scene = Scene(tree)
+    tree.arm("dispatch.before", "sleep(500)")
+    job = scene.apply()
+    until(tree.has_acted)
+    select.select([], [], [], 0.1)  # what was sent too early arrives, and must not have been
+    tree.kill("manager")
+    scene.over(job)
+    scene.check_runs()
 
 
 def make_old_state(path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaps import Client
+from lmaps.core.commands.files import write_whole
 from lmaps.store.migrate import known_revisions
 from tests.daemons import is_alive, until
 from tests.history_model import UNITS
@@ -160,3 +161,17 @@ def test_power_cuts_in_the_middle_of_what_is_done(short_path: Path, figure: Call
         check_daemon(its.config_file)
         check_keys(its.database, scene.journal)
     figure("7 power cuts during an import, an apply, a confirmation", f"{len(STORIES)} points, 0 lost, 0 half")
+
+
+def test_a_power_cut_right_after_a_file_was_written(short_path: Path, rounds: Callable[[int, int], int]) -> None:
+    """What the command line has written is there when it says so."""
+    with disk(short_path) as its:
+        for number in range(rounds(2, 20)):
+            file = its.place / str(number)
+            file.write_bytes(b"old")
+            its.sync()
+            write_whole(file, [b"new " * 10_000])
+            its.cut_power()
+            its.unmount()
+            its.mount()
+            assert file.read_bytes() == b"new " * 10_000, "what was written is not there"

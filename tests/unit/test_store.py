@@ -210,6 +210,7 @@ def test_files_are_private_and_nobody_opens_them_but_sqlite(tmp_path):
     path = tmp_path / "state" / "lmaps.db"
     with open_store(str(path)) as store:
         create(store, "a")
+        store.copy_to(str(tmp_path / "copy"))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == {"lmaps.db": 0o600, "lmaps.db-wal": 0o600, "lmaps.db.lineage": 0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

@@ -67,6 +67,15 @@ def test_apply_refuses_a_document_that_does_not_fit_whatever_the_manager_says(wo
     assert not worker.jobs_folder.exists()
 
 
+@pytest.mark.parametrize("job", ["../kept", "/", "7", True, None])
+def test_a_job_names_no_folder(worker, job):
+    kept = worker.jobs_folder.parent / "kept"
+    kept.mkdir()
+    with pytest.raises(HandlerFailed, match="a job is a number"):
+        tasks.apply(worker, "web", digest(worker), 1, job if job != "/" else str(kept), [], [])
+    assert kept.exists()
+
+
 def test_apply_refuses_a_handler_that_is_not_there(worker, tmp_path):
     (tmp_path / "units.d" / "web.yaml").write_text(WEB.replace("noop", "nothing"))
     with pytest.raises(UnitUnusable, match="cannot find the handler 'nothing'"):

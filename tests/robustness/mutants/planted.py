@@ -1,0 +1,249 @@
+"""Bugs to plant: each a mistake that could be made here, with the test that has to notice it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+COPIED = ("lmaps", "migrations", "tests")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The text ``old``, which is in ``file`` exactly once, becomes ``new``."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, root: Path) -> None:
+        """Change the file below ``root``."""
+        path = root / self.file
+        text = path.read_text()
+        assert text.count(self.old) == 1, f"not exactly once in {self.file}: {self.old}"
+        path.write_text(text.replace(self.old, self.new))
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug, the ``test`` (a node of pytest) that has to fail with it, and the ``words`` with which it does."""
+
+    bug: str
+    test: str
+    words: str
+    patches: tuple[Patch, ...]
+
+    def plant(self, directory: Path) -> None:
+        """Make a copy of lMaPS that has the bug."""
+        for name in COPIED:
+            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", directory)
+        for patch in self.patches:
+            patch.apply(directory)
+
+
+FAILPOINTS = "tests/robustness/test_failpoints.py::"
+
+MUTANTS = [
+    Mutant(
+        "the database is not told to flush at each commit",
+        "tests/robustness/test_power_cuts.py::test_power_cuts_under_eight_clients",
+        "AssertionError",
+        (
+            Patch("lmaps/store/engine.py", '"synchronous=FULL",', '"synchronous=NORMAL",'),
+            Patch("lmaps/store/engine.py", '!= (2, "wal")', '!= (1, "wal")'),
+        ),
+    ),
+    Mutant(
+        "an answer is sent before the commit",
+        FAILPOINTS + "test_a_kill_at_each_failpoint[requests]",
+        "AssertionError: ",
+        (
+            Patch(
+                "lmaps/core/manager/group.py",
+                '            work.run(state)\n        failpoint("batch.before_commit")',
+                '            work.run(state)\n        _settle(works)\n        failpoint("batch.before_commit")',
+            ),
+            Patch("lmaps/core/manager/group.py", "        return\n    _settle(works)\n", "        return\n"),
+        ),
+    ),
+    Mutant(
+        "a changeset is committed before what it changes",
+        FAILPOINTS + "test_a_kill_at_each_failpoint[requests]",
+        "changesets without their changes",
+        (
+            Patch(
+                "lmaps/store/changing.py",
+                '        failpoint("change.mid")\n',
+                "        driver = self.connection.connection.driver_connection\n"
+                '        driver.execute("COMMIT")\n'
+                '        driver.execute("BEGIN IMMEDIATE")\n'
+                '        failpoint("change.mid")\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "a stop kills the tool's process group, and does not look for more",
+        "tests/unit/test_execute.py::test_stop_ends_everything_whatever_it_did_to_detach",
+        "assert [",
+        (
+            Patch(
+                "lmaps/core/execute/process.py",
+                "            self._kill_at = self.deadline = None\n            sweep_descendants(spare=self._spared)\n",
+                "            self._kill_at = self.deadline = None\n            os.killpg(self.child.pid, 9)\n",
+            ),
+            Patch(
+                "lmaps/core/execute/process.py",
+                "        if self._stopped or self.child.returncode != 0:\n            sweep_descendants(spare=self._spared)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "a job is sent to its worker before it is durably running",
+        FAILPOINTS + "test_no_worker_hears_of_a_job_that_is_not_durably_running",
+        "has run twice",
+        (
+            Patch(
+                "lmaps/core/manager/dispatch.py",
+                "                started = list(self._begin(state, idle))\n",
+                "                started = list(self._begin(state, idle))\n"
+                "                for slot, run, _ in started:\n"
+                "                    self.say(slot.identity, run)\n",
+            ),
+            Patch(
+                "lmaps/core/manager/dispatch.py",
+                "        self.say(slot.identity, run)\n        if job is not None:\n",
+                "        if job is None:\n            self.say(slot.identity, run)\n        else:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the keys of requests are kept in memory",
+        FAILPOINTS + "test_a_kill_at_each_failpoint[requests]",
+        "done twice",
+        (
+            Patch("lmaps/store/requests.py", "_REQUEST = ", "_KEPT: dict = {}\n_REQUEST = "),
+            Patch(
+                "lmaps/store/requests.py",
+                "        found = self.rows(_REQUEST, key=key)\n"
+                "        return StoredRequest(**checked(request, found[0])) if found else None\n",
+                "        return _KEPT.get(key)\n",
+            ),
+            Patch(
+                "lmaps/store/requests.py",
+                '        self.insert(request, row | {"at": times.now()})\n',
+                '        _KEPT[key] = StoredRequest(**row, at=times.now())\n        self.insert(request, row | {"at": times.now()})\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "a backup opens the database's file, and drops SQLite's locks when it closes it",
+        "tests/unit/test_store.py::test_files_are_private_and_nobody_opens_them_but_sqlite",
+        "lmaps.db",
+        (
+            Patch(
+                "lmaps/store/engine.py",
+                '        driver.execute("VACUUM INTO ?", (target,))',
+                '        __import__("shutil").copyfile(connection.engine.url.database, target)',
+            ),
+        ),
+    ),
+    Mutant(
+        "what a client sent is a template to Ansible",
+        "tests/integration/test_ansible.py::test_hostile_text_arrives_exact_and_inert",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/plugins/ansible_playbook/variables.py",
+                "    return ClientText(completed) if isinstance(completed, str) and given is not _OWN else completed\n",
+                "    return completed\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an export is written over the old file, without a flush",
+        "tests/robustness/test_power_cuts.py::test_a_power_cut_right_after_a_file_was_written",
+        "AssertionError",
+        (
+            Patch("lmaps/core/commands/files.py", "    aside = _name_aside(path)\n", "    _name_aside(path)\n"),
+            Patch(
+                "lmaps/core/commands/files.py",
+                "os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL",
+                "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
+            ),
+            Patch("lmaps/core/commands/files.py", "            os.fsync(file.fileno())\n", ""),
+            Patch("lmaps/core/commands/files.py", "        aside.rename(path)\n", ""),
+            Patch("lmaps/core/commands/files.py", "        _sync_directory(path.parent)\n", ""),
+            Patch("lmaps/core/commands/files.py", "            aside.unlink()\n", "            pass\n"),
+        ),
+    ),
+    Mutant(
+        "a worker makes, and empties, a folder that the manager names",
+        "tests/unit/test_tasks.py::test_a_job_names_no_folder",
+        "DID NOT RAISE",
+        (Patch("lmaps/core/tasks.py", "        if type(self.job) is not int:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        # there are no savepoints here that could be released: a group of which one failed is run again one by one
+        "what a refused request has written is committed with the rest of its group",
+        "tests/robustness/test_groups.py::test_one_of_a_group_fails",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/core/manager/desk.py",
+                "if state.wrote or isinstance(error, StoreError):",
+                "if isinstance(error, StoreError):",
+            ),
+        ),
+    ),
+    Mutant(
+        "a group goes on when SQLite has ended its transaction",
+        "tests/robustness/test_groups.py::test_a_disk_that_gets_full_in_one_of_a_group",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/core/manager/group.py",
+                "            work.run(state)\n",
+                "            try:\n"
+                "                work.run(state)\n"
+                "            except Exception:\n"
+                '                work.settle = lambda work=work: work.fail(NoSpace("the disk is full"))\n',
+            ),
+            Patch("lmaps/core/manager/group.py", "import Degraded, ", "import NoSpace, Degraded, "),
+            Patch("lmaps/store/engine.py", "        if not driver.in_transaction:\n", "        if False:\n"),
+        ),
+    ),
+    Mutant(
+        "until when a job is to be confirmed is kept in memory",
+        "tests/acceptance/test_confirm.py::test_a_deadline_that_passed_while_nothing_ran_is_seen_to_at_the_start",
+        "what was waited for has not come",
+        (
+            Patch(
+                "lmaps/core/verbs/confirm.py",
+                "    within = job.confirm_within or 0\n",
+                "    within = job.confirm_within or 0\n    _DEADLINES[job.id] = time.monotonic() + within\n",
+            ),
+            Patch(
+                "lmaps/core/verbs/confirm.py",
+                "    if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:\n",
+                '    return _DEADLINES.get(job.id, float("inf")) - time.monotonic()\n'
+                "    if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:\n",
+            ),
+            Patch("lmaps/core/verbs/confirm.py", "TRIES = 3\n", "_DEADLINES: dict = {}\nTRIES = 3\n"),
+        ),
+    ),
+    Mutant(
+        "a new change leaves the redo list as it is",
+        "tests/unit/test_store.py::test_rollback_as_a_table",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/store/changing.py",
+                "line_end=revision, line_previous=head.line_end if head else None)",
+                "line_end=revision, line_previous=head.line_end if head else None, redo_end=head.redo_end if head else None)",
+            ),
+        ),
+    ),
+]
+"""In the order of the list that the reliability plan has of them."""

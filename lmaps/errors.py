@@ -8,6 +8,7 @@ LmapsError                  code                level
 ├── ValidationFailed        invalid             3
 │   ├── DocumentRefused     document-refused    3
 │   └── UnitRefused         unit-refused        3
+├── TookTooLong             took-too-long       3
 ├── NotFound                not-found           4
 ├── Conflict                conflict            5
 │   ├── AlreadyExists       exists              5
@@ -165,6 +166,13 @@ class UnitRefused(ValidationFailed):
     """cannot use the unit file"""
 
     code = "unit-refused"
+
+
+class TookTooLong(LmapsError):
+    """cannot check it in time"""
+
+    code = "took-too-long"
+    level = 3
 
 
 class NotFound(LmapsError):

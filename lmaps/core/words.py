@@ -3,9 +3,14 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 64
+"""Characters of a word: what is longer is near to none, and would take long to compare."""
+
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of ``words`` that ``word`` was most likely meant to be; None if none is near."""
+    """The one of ``words`` that ``word`` was most likely meant to be; None if none is near, or it is no word."""
+    if len(word) > LONGEST:
+        return None
     known = {each.lower(): each for each in words}
     found = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return known[found[0]] if found else None

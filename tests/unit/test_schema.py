@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core.schema import Schema, lint, unknown_keywords
+from lmaps.core.schema import Schema, lint, slow_patterns, unknown_keywords
 from lmaps.errors import ValidationFailed
 
 ANY = {"type": "object", "properties": {"a": {"default": 1}}}
@@ -191,3 +191,26 @@ def test_formats(name, good, bad):
     assert schema.findings(good) == []
     assert schema.findings(7) == []
     assert f"valid {name}" in schema.findings(bad)[0].message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "slow"),
+    [
+        ("^(a+)+$", True),
+        ("((a+))*", True),
+        ("(?:x*)*y", True),
+        ("(a*b*)*", True),
+        ("(a+b?)+", True),
+        ("(a|b+)*", True),
+        ("([a-z]{1,63})+", True),
+        ("((a+)+)?", True),
+        (r"([a-z]+\.)+", False),
+        ("^[a-z][a-z0-9-]{0,30}$", False),
+        ("^[a-z]+(-[a-z]+)*$", False),
+        ("(a+){2,4}", False),
+        ("(ab|cd)*", False),
+    ],
+)
+def test_patterns_that_can_take_for_ever_are_known(pattern, slow):
+    found = slow_patterns({"properties": {"x": {"pattern": pattern}}})
+    assert [finding.at for finding in found] == ([("properties", "x", "pattern")] if slow else [])

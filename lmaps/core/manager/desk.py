@@ -15,7 +15,7 @@ from lmaps.core.logs import about
 from lmaps.core.messages import Reply
 from lmaps.core.transport import Incoming, Listener, Peer
 from lmaps.core.verbs import VERBS, Afterwards, Answer, Later, Service, Visit, legacy
-from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError, TooLarge
+from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError, TookTooLong, TooLarge
 from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Desk:
         self._clients = clients
         self._parked: list[tuple[Later, ClientRequest]] = []
         self._in_flight: Counter[int | str | None] = Counter()
+        self._slow: dict[int | str | None, float] = {}
 
     def collect(self) -> list["ClientRequest"]:
         """The requests that wait at the socket, as many as make one group; what cannot be read is refused at once."""
@@ -104,6 +105,20 @@ class Desk:
             if not self._in_flight[who]:
                 del self._in_flight[who]
 
+    def took_long(self, peer: Peer, seconds: float) -> None:
+        """Serve others first for as long as a subject's request has taken in vain."""
+        if self.service.bounds(peer.uid):
+            self._slow[peer.key or peer.uid] = time.monotonic() + seconds
+
+    def expect_quick(self, peer: Peer) -> None:
+        """The subject has not just had more than its share of the time; else `Busy`."""
+        who = peer.key or peer.uid
+        left = self._slow.get(who, -math.inf) - time.monotonic() if self._slow else 0
+        if left > 0:
+            words = "an earlier request of this subject took too long, others come first"
+            raise Busy(f"cannot take the request: {words}", extra={"retry_after_ms": math.ceil(left * 1000)})
+        self._slow.pop(who, None)
+
     def encode(self, reply: Reply) -> bytes:
         """The body of an answer; `TooLarge` if it has more bytes than an answer may have."""
         body = reply.encode()
@@ -160,6 +175,7 @@ class ClientRequest:
         self._id = told_id if isinstance(told_id, str) else None
         self._arrived = time.monotonic()
         self._waiting: Later | None = None
+        self._overdue: TookTooLong | None = None
         self._answer: Answer = Reply("")
         self._body = b""
 
@@ -174,12 +190,16 @@ class ClientRequest:
             subject = replace(subject, proofs=frozenset())
         self._visit = Visit(service, state, subject, arrived=self._arrived)
         with about(request=self._id, subject=subject.name):
+            begin = time.monotonic()
             try:
                 self._answer = self._ask(state)
                 if isinstance(self._answer, Reply):
                     self._body = self._desk.encode(replace(self._answer, id=self._id))
             except LmapsError as error:
                 log.debug("refused: %s", error.code)
+                if isinstance(error, TookTooLong):
+                    self._overdue = error
+                    self._desk.took_long(peer, time.monotonic() - begin)
                 if state.wrote or isinstance(error, StoreError):
                     raise
                 self._refusal(error)
@@ -190,8 +210,11 @@ class ClientRequest:
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
     def _ask(self, state: Transaction) -> Answer:
+        if self._overdue is not None:  # it would take as long again
+            raise self._overdue
         if self._waiting is not None:
             return self._waiting.resume(state)
+        self._desk.expect_quick(self._incoming.peer)
         return handle(self._visit, self._told)
 
     def settle(self) -> None:

@@ -166,7 +166,7 @@ class Manager:
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
-        if self._signals is not None and self._signals.take():
+        if self._signals is not None and signal.SIGTERM in self._signals.take():
             self.running = False
         if ready.intersection(self._lifeline.fds()):
             self._hear_supervisor()

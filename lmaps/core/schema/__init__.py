@@ -10,8 +10,17 @@ lint         what is wrong with a schema itself
 validation   Schema: all of it for one schema
 """
 
-from lmaps.core.schema.lint import lint, unknown_keywords
+from lmaps.core.schema.lint import lint, slow_patterns, unknown_keywords
 from lmaps.core.schema.secrets import Secrets, scrubber
-from lmaps.core.schema.validation import Schema, extend_with_default
+from lmaps.core.schema.validation import Schema, extend_with_default, path_of
 
-__all__ = ["Schema", "Secrets", "extend_with_default", "lint", "scrubber", "unknown_keywords"]
+__all__ = [
+    "Schema",
+    "Secrets",
+    "extend_with_default",
+    "lint",
+    "path_of",
+    "scrubber",
+    "slow_patterns",
+    "unknown_keywords",
+]

@@ -85,8 +85,8 @@ class Filler:
             covering += [below for pattern, below in patterns.items() if re.search(pattern, name)]
             for below in covering or [schema.get("additionalProperties")]:
                 self._fill(below, resolver, part, inside)
-        for name, below in {**schema.get("dependencies", {}), **schema.get("dependentSchemas", {})}.items():
-            if name in value:
+        for trigger, below in {**schema.get("dependencies", {}), **schema.get("dependentSchemas", {})}.items():
+            if trigger in value:
                 self._fill(below, resolver, value, inside)
 
     def _fill_array(self, schema: dict[str, Any], resolver: Any, value: list[Any], inside: Any) -> None:

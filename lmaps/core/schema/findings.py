@@ -17,6 +17,8 @@ Error = Any
 
 QUOTED = 60
 """Characters of a value that are quoted."""
+GUESSED = 100
+"""Properties of an object that are looked at for what they were meant to be: it takes long."""
 
 
 def findings(errors: Iterable[Error]) -> list[Finding]:
@@ -69,12 +71,13 @@ def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Fin
     schema = error.schema if isinstance(error.schema, dict) else {}
     known = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
-    for name in error.instance:
+    for number, name in enumerate(error.instance):
         if name in known or any(re.search(pattern, name) for pattern in patterns):
             continue
         if error.validator == "unevaluatedProperties" and repr(name) not in error.message:
             continue
-        near = nearest(name, [each for each in known if each not in error.instance]) or nearest(name, known)
+        missing = [each for each in known if each not in error.instance]
+        near = nearest(name, missing) or nearest(name, known) if number < GUESSED else None
         text = f"unknown property; did you mean {near}?" if near else "unknown property"
         yield Finding(text, (*at, name), on_key=True, allowed=list(known) or None, hint=near)
 

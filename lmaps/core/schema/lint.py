@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from re import _constants as codes  # type: ignore[attr-defined]  # how Python itself reads a pattern
+from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from referencing.exceptions import Unresolvable
@@ -18,6 +20,9 @@ _ANNOTATIONS = frozenset(
     "default example examples deprecated readOnly writeOnly format contentEncoding contentMediaType contentSchema "
     "then else minContains maxContains additionalItems dependencies".split()
 )
+_REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT)
+_FEW = 9
+"""Repeats up to so many times are quick, even in others."""
 DRAFT4_CURE = "add $schema: http://json-schema.org/draft-04/schema#"
 
 
@@ -79,17 +84,45 @@ def _looks_like_draft4(definition: Any) -> bool:
     return any(_looks_like_draft4(part) for part in definition.values())
 
 
-def _bad_patterns(definition: Any) -> Iterator[Finding]:
+def _patterns(definition: Any) -> Iterator[tuple[drafts.At, str]]:
     for at, schema, _ in _subschemas(definition):
-        patterns: list[tuple[drafts.At, str]] = (
-            [(("pattern",), schema["pattern"])] if isinstance(schema.get("pattern"), str) else []
-        )
-        patterns += [(("patternProperties", name), name) for name in schema.get("patternProperties", {})]
-        for below, pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                yield Finding(f"the pattern {pattern} does not compile: {error}", at + below, got=pattern)
+        if isinstance(schema.get("pattern"), str):
+            yield (*at, "pattern"), schema["pattern"]
+        for name in schema.get("patternProperties", {}):
+            yield (*at, "patternProperties", name), name
+
+
+def _bad_patterns(definition: Any) -> Iterator[Finding]:
+    for at, pattern in _patterns(definition):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield Finding(f"the pattern {pattern} does not compile: {error}", at, got=pattern)
+
+
+def slow_patterns(definition: Any) -> list[Finding]:
+    """Patterns that can take for ever: what is repeated without end is itself made of such repeats alone."""
+    text = "the pattern {} can take for ever on a value that does not fit: a repeat lies in a repeat"
+    found = ((at, pattern) for at, pattern in _patterns(definition) if _is_slow(parser.parse(pattern), inside=False))
+    return [Finding(text.format(pattern), at, got=pattern) for at, pattern in found]
+
+
+def _is_slow(parts: Any, *, inside: bool) -> bool:
+    """Whether a parsed pattern has repeats in repeats, ``inside`` one or not; text between them keeps it quick."""
+    alone = inside and len(parts) == 1
+    for kind, told in parts:
+        if kind in _REPEATS:
+            endless = told[1] > _FEW
+            if endless and inside and all(each in _REPEATS for each, _ in parts):
+                return True
+            below, within = [told[2]], endless or alone
+        elif kind in (codes.SUBPATTERN, codes.BRANCH):
+            below, within = [told[3]] if kind is codes.SUBPATTERN else told[1], alone
+        else:
+            continue
+        if any(_is_slow(each, inside=within) for each in below):
+            return True
+    return False
 
 
 def _bad_references(definition: Any) -> Iterator[Finding]:

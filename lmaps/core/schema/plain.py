@@ -78,14 +78,14 @@ def _checks(schema: dict[str, Any], validator: type[Validator]) -> Iterator[Chec
 
 
 def _properties(checks: dict[str, Check]) -> Check:
-    def properties(value: Any) -> bool:
+    def _property_fits(value: Any) -> bool:
         if isinstance(value, dict):
             for name, check in checks.items():
                 if name in value and not check(value[name]):
                     return False
         return True
 
-    return properties
+    return _property_fits
 
 
 def _others(known: frozenset[str], schema: Any, check: Check) -> Check:

@@ -1,6 +1,7 @@
 """`Schema`: everything for one schema, compiled once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Any, cast
 
 from jsonschema import Draft4Validator, Draft6Validator, Draft7Validator
@@ -15,6 +16,8 @@ from lmaps.core.schema.plain import plain_check
 from lmaps.core.words import plural
 from lmaps.errors import Finding, ValidationFailed
 
+_STEPS = {"descend": "path", "_property_fits": "name", "_fill_object": "name", "_fill_array": "index"}
+"""The functions that go a step down into a document, and what they call the step."""
 _APPLICATORS = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 
 
@@ -54,6 +57,12 @@ class Schema:
         if wrong:
             raise ValidationFailed(f"cannot accept the document: {plural(len(wrong), 'error')}", errors=wrong)
         return completed
+
+
+def path_of(frames: Iterable[FrameType]) -> tuple[str | int, ...]:
+    """The place in its document that a check was at, as far as its frames tell."""
+    found = (frame.f_locals.get(_STEPS.get(frame.f_code.co_name, "")) for frame in frames)
+    return tuple(step for step in found if isinstance(step, str | int))
 
 
 def _closed(definition: Any) -> Any:

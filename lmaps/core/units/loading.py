@@ -7,7 +7,7 @@ from typing import Any
 
 from lmaps.core import strict_yaml
 from lmaps.core.config import Config, load_config
-from lmaps.core.schema import unknown_keywords
+from lmaps.core.schema import slow_patterns, unknown_keywords
 from lmaps.core.units.form import parse_unit, unit_from_definition
 from lmaps.core.units.unit import Unit
 from lmaps.core.words import nearest
@@ -100,7 +100,7 @@ def _twice(unit: Unit, first: Unit) -> UnitRefused:
 
 
 def _warnings(unit: Unit) -> Iterator[Finding]:
-    for finding in unknown_keywords(unit.params):
+    for finding in (*unknown_keywords(unit.params), *slow_patterns(unit.params)):
         yield unit.locate(replace(finding, at=unit.params_at + finding.at))
 
 

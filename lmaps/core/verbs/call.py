@@ -14,6 +14,7 @@ from lmaps.core.access import EVERY, Policy, Right, Subject
 from lmaps.core.config import Config
 from lmaps.core.limits import Section
 from lmaps.core.messages import Reply
+from lmaps.core.timelimit import TimeLimit
 from lmaps.core.units import Unit, UnitSet, unit_from_definition
 from lmaps.core.verbs.denials import Denials
 from lmaps.core.words import nearest
@@ -108,11 +109,15 @@ class Visit:
 
 @dataclass(frozen=True)
 class Call(Visit):
-    """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in."""
+    """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in.
+
+    Whatever depends on documents and schemas alone is computed within the ``limit``.
+    """
 
     verb: str = ""
     args: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
+    limit: TimeLimit = field(default_factory=TimeLimit)
 
     @cached_property
     def why(self) -> Why:

@@ -9,12 +9,14 @@ from lmaps.core import strict_json
 from lmaps.core.data import get_data_type_by_name
 from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.core.messages import Reply
+from lmaps.core.schema import path_of
+from lmaps.core.timelimit import frames
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs import writing
 from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
-from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, ValidationFailed
+from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.store import Document, Edit, Instance
 
 PREFIX = 4
@@ -125,6 +127,17 @@ def _wrote(call: Call, message: str, rows: list[dict[str, Any]]) -> Reply:
 
 def accept(call: Call, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
     """The documents with defaults mixed in and an ID each; `ValidationFailed` lists what is wrong in all of them."""
+    try:
+        accepted, findings = call.limit.run(f"{call.verb} in {unit.name}", _checked, unit, documents)
+    except TookTooLong as over:
+        raise TookTooLong(over.message, errors=[_interrupted(over)]) from over
+    if findings:
+        raise _refusal(call, findings)
+    return accepted
+
+
+def _checked(unit: Unit, documents: Sequence[Any]) -> tuple[list[Accepted], list[Finding]]:
+    """The documents that fit, and what is wrong in the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
     for number, given in enumerate(documents):
@@ -137,9 +150,13 @@ def accept(call: Call, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
             accepted.append(Accepted(unit.identify(completed), given, completed))
         except ValidationFailed as refused:
             findings += [replace(finding, document=number) for finding in refused.errors]
-    if findings:
-        raise _refusal(call, findings)
-    return accepted
+    return accepted, findings
+
+
+def _interrupted(over: TookTooLong) -> Finding:
+    """Where the check was when its time was over."""
+    numbers = [each.f_locals["number"] for each in frames(over.__traceback__) if each.f_code is _checked.__code__]
+    return Finding("checking it takes too long", path_of(frames(over.__traceback__)), document=numbers[0])
 
 
 def _refusal(call: Call, findings: Sequence[Finding]) -> ValidationFailed:

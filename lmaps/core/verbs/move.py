@@ -16,7 +16,7 @@ from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.instances import Accepted
 from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
-from lmaps.errors import Finding, LmapsError, TooManyDeletions, ValidationFailed
+from lmaps.errors import Finding, LmapsError, TookTooLong, TooManyDeletions, ValidationFailed
 from lmaps.store import Edit, Instance
 
 
@@ -106,6 +106,9 @@ def _arriving(call: Call) -> list[Arriving]:
             arriving.append(Arriving(about, unit, accepted))
         except ValidationFailed as refused:
             findings += [replace(each, document=number + (each.document or 0)) for each in refused.errors]
+        except TookTooLong as over:
+            errors = [replace(each, document=number + (each.document or 0)) for each in over.errors]
+            raise TookTooLong(over.message, errors=errors) from over
         except LmapsError as refused:
             if len(call.args["units"]) == 1:
                 raise
@@ -254,7 +257,8 @@ def _undefaulted(call: Call, unit: Unit, documents: Sequence[Any], first: int) -
         raise ValidationFailed(
             refused.message, errors=[replace(each, document=first + (each.document or 0)) for each in refused.errors]
         ) from refused
-    return [replace(one, given=_without_defaults(unit, one)) for one in accepted]
+    what = f"migrate into {unit.name}"
+    return call.limit.run(what, lambda: [replace(one, given=_without_defaults(unit, one)) for one in accepted])
 
 
 def _without_defaults(unit: Unit, one: Accepted) -> dict[str, Any]:

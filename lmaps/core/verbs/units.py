@@ -10,7 +10,7 @@ from lmaps.core.schema import Schema
 from lmaps.core.units import Impact, Stored, Unit, impact, load_units_from, property_rows, unit_from_definition
 from lmaps.core.verbs.call import Call, Service
 from lmaps.core.words import plural
-from lmaps.errors import Finding
+from lmaps.errors import Finding, TookTooLong
 
 UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
 """Outcomes of a job that leave the host in doubt."""
@@ -64,10 +64,11 @@ def condition(call: Call, name: str) -> str:
 
 def _still_fits(call: Call, unit: Unit) -> bool:
     """Whether what was stored under older texts of the unit fits today's."""
-    for instance in call.state.outdated(unit.name, unit.digest):
-        if unit.schema.findings(json.loads(instance.completed)):
-            return False
-    return True
+    stored = [json.loads(instance.completed) for instance in call.state.outdated(unit.name, unit.digest)]
+    try:
+        return not call.limit.run("check what is stored", lambda: any(map(unit.schema.findings, stored)))
+    except TookTooLong:
+        return False
 
 
 def explain(call: Call) -> Reply:
@@ -93,7 +94,8 @@ def unit_check(call: Call) -> Reply:
 
     Nothing is loaded. Level 1 if anything would be refused, or would touch stored instances.
     """
-    found = load_units_from((file["name"], file["text"]) for file in call.args["files"])
+    texts = [(file["name"], file["text"]) for file in call.args["files"]]
+    found = call.limit.run("check the units", load_units_from, texts)
     errors = [finding for error in found.errors for finding in error.errors]
     warnings = list(found.warnings)
     rows: list[dict[str, Any]] = []
@@ -122,7 +124,8 @@ def _impact(call: Call, unit: Unit) -> list[Impact]:
     stored = [
         Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in call.state.instances(unit.name)
     ]
-    return impact(unit, unit_from_definition(strict_json.decode(before)) if before else None, stored)
+    older = unit_from_definition(strict_json.decode(before)) if before else None
+    return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
 
 
 def handler_faults(service: Service, unit: Unit) -> list[Finding]:

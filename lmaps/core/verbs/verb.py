@@ -10,8 +10,10 @@ from typing import Any
 from lmaps.core import strict_json
 from lmaps.core.access import RIGHTS, Right
 from lmaps.core.failpoints import failpoint
+from lmaps.core.limits import Section
 from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
+from lmaps.core.timelimit import TimeLimit
 from lmaps.core.verbs import admission, audit, jobs, writing
 from lmaps.core.verbs.call import Answer, Call, Visit
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge, ValidationFailed
@@ -94,7 +96,9 @@ class Verb:
             raise
 
     def _answer(self, visit: Visit, request: Request) -> Answer:
-        call = Call(**vars(visit), verb=request.verb, args=self._arguments(request), key=request.key)
+        limit = self._limit(visit)
+        args = limit.run(request.verb, self._arguments, request)
+        call = Call(**vars(visit), verb=request.verb, args=args, key=request.key, limit=limit)
         failpoint("valid")
         self._admit(call)
         _count_documents(call)
@@ -115,6 +119,10 @@ class Verb:
         if kept.digest != digest:
             raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
         return Reply.from_json(json.loads(kept.answer))
+
+    def _limit(self, visit: Visit) -> TimeLimit:
+        section: Section = "import" if self.right == "import" else "message"
+        return TimeLimit(visit.service.config["limits"][section]["validation"], f"limits.{section}.validation")
 
     def _admit(self, call: Call) -> None:
         if self.about_oneself is not None and admission.is_oneself(call, call.args[self.about_oneself]):

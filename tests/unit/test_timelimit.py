@@ -1,0 +1,90 @@
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from lmaps.core.schema import Schema, path_of
+from lmaps.core.timelimit import TimeLimit, frames
+from lmaps.errors import TookTooLong
+
+
+def fit(pattern="^(a+)+$", text="a" * 40 + "!"):
+    return re.match(pattern, text)
+
+
+def spin():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("function", [fit, spin])
+def test_what_takes_too_long_is_ended(function):
+    begin = time.monotonic()
+    with pytest.raises(TookTooLong, match=r"cannot try: checking it took longer than 0.2 s \(a.key\)"):
+        TimeLimit(0.2, "a.key").run("try", function)
+    assert time.monotonic() - begin < 1
+
+
+def test_the_pieces_share_the_time():
+    limit = TimeLimit(0.3)
+
+    def half():
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            pass
+
+    limit.run("try", half)
+    with pytest.raises(TookTooLong):
+        limit.run("try", half)
+    with pytest.raises(TookTooLong):
+        limit.run("try", spin)
+
+
+def test_what_is_quick_is_given_back_and_leaves_no_timer():
+    assert TimeLimit(5).run("try", max, 1, 2) == 2
+    with pytest.raises(ZeroDivisionError):
+        TimeLimit(5).run("try", lambda: 1 / 0)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 60  # that of pytest itself goes on
+
+
+def test_nothing_else_is_interrupted():
+    """A signal that comes late finds nobody to interrupt."""
+    TimeLimit(5).run("try", int)
+    older = signal.getsignal(signal.SIGALRM)
+    TimeLimit(5).run("try", lambda: signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGALRM)))
+    with pytest.raises(TookTooLong):
+        TimeLimit(0.05).run("try", spin)
+    assert signal.getsignal(signal.SIGALRM) is older
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_exception_that_is_lost_comes_again():
+    class Greedy:
+        def __del__(self):
+            spin()  # what is raised here is only printed
+
+    def lose():
+        Greedy()
+        spin()
+
+    with pytest.raises(TookTooLong):
+        TimeLimit(0.1).run("try", lose)
+
+
+def test_another_thread_is_not_limited():
+    done = []
+    thread = threading.Thread(target=lambda: done.append(TimeLimit(0.001).run("try", fit, "^(a+)+$", "a" * 18 + "!")))
+    thread.start()
+    thread.join()
+    assert done == [None]
+
+
+@pytest.mark.parametrize("keywords", [{}, {"uniqueItems": True}], ids=["plain", "jsonschema"])
+def test_the_place_is_known(keywords):
+    properties = {"b": {"properties": {"c": {"type": "string", "pattern": "^(a+)+$"}}}}
+    schema = Schema({"properties": {"a": {"properties": properties}}, **keywords})
+    with pytest.raises(TookTooLong) as over:
+        TimeLimit(0.1).run("try", schema.complete, {"a": {"b": {"c": "a" * 40 + "!"}}})
+    assert path_of(frames(over.value.__traceback__)) == ("a", "b", "c")

@@ -60,9 +60,12 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
     @event.listens_for(engine, "connect")
     def _connect(driver: sqlite3.Connection, _record: object) -> None:
         driver.isolation_level = None  # the driver must not emit BEGIN
-        for pragma in PRAGMAS:
-            driver.execute(f"PRAGMA {pragma}")
-        driver.execute(f"PRAGMA foreign_keys={'OFF' if migrating else 'ON'}")
+        try:
+            for pragma in (*PRAGMAS, f"foreign_keys={'OFF' if migrating else 'ON'}"):
+                driver.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            driver.close()  # or it holds its locks until it is collected
+            raise
         driver.set_progress_handler(progress, STEPS)
 
     @event.listens_for(engine, "begin")
@@ -126,7 +129,10 @@ def copy_database(connection: Connection, target: str) -> None:
 
 def given_numbers(connection: Connection) -> dict[str, int]:
     """The highest number that each table has given, also to rows that are gone."""
-    return {row.name: row.seq for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
+    found = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence").all()
+    if not all(isinstance(row.seq, int) for row in found):
+        raise StateDamaged("cannot rely on the database: the numbers that it has given are none")
+    return {row.name: row.seq for row in found}
 
 
 def give_above(connection: Connection, table: str, number: int) -> None:
@@ -156,6 +162,8 @@ def plain_errors(path: str) -> Iterator[None]:
         raise StoreError(f"cannot use the database {path}: {error}") from error
     except sqlite3.Error as error:
         raise _translated(error, path) from error
+    except UnicodeDecodeError as error:  # what SQLite says quotes the text of a table
+        raise StateDamaged(f"cannot use the database {path}: it is damaged ({error})", hint=_way_back(path)) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NoSpace(f"cannot write: the disk of {path} is full; nothing was changed") from error

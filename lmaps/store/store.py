@@ -44,7 +44,7 @@ def open_store(
 ) -> "Store":
     """Open the state at ``path``, made or brought to this version where needed; ``sealer`` seals and opens its secrets.
     ``progress`` is called now and then while SQLite works. A state that is ``known`` was opened by this daemon before:
-    it has its tables.
+    it has its tables, and is looked over quickly.
 
     Raises `StateUnusable` (damaged, newer than the code, gone, on a network file system), `AnotherDaemon` (held by
     another program), `StoreError`.
@@ -64,7 +64,7 @@ def open_store(
         with plain_errors(path):
             if not known:
                 migrate(path, progress, existed=lineage.exists())
-            store = Store(path, sealer or Plain(), progress)
+            store = Store(path, sealer or Plain(), progress, "quick_check" if known else "integrity_check")
         if not lineage.exists():
             lineage.touch(mode=0o600)
             sync_directory(file.parent)
@@ -109,7 +109,8 @@ class Store:
     (monotonic).
     """
 
-    def __init__(self, path: str, sealer: Plain, progress: Callable[[], None] = nothing) -> None:
+    def __init__(self, path: str, sealer: Plain, progress: Callable[[], None], how: str) -> None:
+        """``how`` it is looked over: `look_over`."""
         self.path = path
         self._progress = progress
         self.disk = Disk()
@@ -117,7 +118,11 @@ class Store:
         self._damaged = False
         self._looked_at = 0.0
         self._sealer = sealer
-        self._open("quick_check")
+        try:
+            self._open(how)
+        except BaseException:
+            self._engine.dispose()
+            raise
         try:
             with plain_errors(path):
                 prove_writable(self._connection)
@@ -129,6 +134,7 @@ class Store:
         self._connection: Connection = self._engine.connect()
         check_engine(self._connection, how)
         self._counters = Counters.read(self._connection)
+        self._counters.check(self._connection)
         self._connection.rollback()
 
     @contextlib.contextmanager
@@ -184,7 +190,7 @@ class Store:
     def _refuse(self, error: LmapsError) -> None:
         """Write nothing any more: for good if the state is damaged, else until the disk does again."""
         if self.disk.refusal is None:
-            log.error("nothing is written any more: %s", error)
+            log.error("nothing is written any more: %s", error.message)
         self._damaged |= isinstance(error, StateDamaged) and not is_hearsay(error)
         again = "nothing is to be done here: it is tried again every second"
         hint = error.hint if isinstance(error, StateDamaged) else again
@@ -229,8 +235,10 @@ class Store:
 
     def close(self) -> None:
         """Close the database."""
-        self._connection.close()
-        self._engine.dispose()
+        try:
+            self._connection.close()
+        finally:
+            self._engine.dispose()
 
     def __enter__(self) -> Self:
         return self

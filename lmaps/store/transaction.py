@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Column, Connection, func, select
 
+from lmaps.errors import StateDamaged
 from lmaps.store import models
 from lmaps.store.audit import AuditTables
 from lmaps.store.engine import given_numbers
@@ -27,14 +28,19 @@ class Counters:
     def read(cls, connection: Connection) -> Self:
         """As the database has them; a number that was given once is not given again, whatever was dropped since."""
         given = given_numbers(connection)
-        newest = connection.execute(
-            select(
-                select(func.max(models.change.c.instance_id)).scalar_subquery(),
-                select(func.max(models.instance.c.id)).scalar_subquery(),
+        found = [_newest(connection, column) for column in (models.change.c.instance_id, models.instance.c.id)]
+        return cls(
+            given.get("changeset", 0), max(found), _newest(connection, models.document.c.id), given.get("job", 0)
+        )
+
+    def check(self, connection: Connection) -> None:
+        """`StateDamaged` if these are not the numbers of what is there."""
+        revision, job = _newest(connection, models.changeset.c.revision), _newest(connection, models.job.c.id)
+        if self.job < job or (revision and self.revision != revision):
+            raise StateDamaged(
+                f"cannot rely on the database: it ends with r{revision} and job {job}, "
+                f"r{self.revision} and {self.job} were given"
             )
-        ).one()
-        document = connection.scalar(select(func.max(models.document.c.id))) or 0
-        return cls(given.get("changeset", 0), max(each or 0 for each in newest), document, given.get("job", 0))
 
     def restore(self, before: Self) -> None:
         """Give the numbers after ``before`` once more."""
@@ -44,6 +50,10 @@ class Counters:
     def copy(self) -> Self:
         """The numbers as they are now, to return to."""
         return replace(self)
+
+
+def _newest(connection: Connection, column: Column[int]) -> int:
+    return connection.scalar(select(func.max(column))) or 0
 
 
 class Transaction(JobTables, RequestTables, AuditTables):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lmaps.core import strict_yaml
+from lmaps.core.ownership import check_owned
 from lmaps.core.schema import Schema
 from lmaps.core.users import login_name
 from lmaps.errors import ConfigError, DocumentRefused, Finding, NotFound
@@ -196,10 +197,11 @@ def _group_numbers(uid: int, gid: int | None) -> set[int]:
 def load_policy(file: str | None, owner: int) -> Policy:
     """The policy in ``file``, or the built-in lines alone; ``owner`` is the uid that started the daemon.
 
-    Raises `ConfigError` with every fault and its place.
+    Raises `ConfigError` with every fault and its place, and if somebody else may write it.
     """
     if file is None:
         return Policy(_built_in(owner))
+    check_owned(file, owner, "the policy")
     try:
         text = Path(file).read_bytes()
     except OSError as error:

@@ -8,6 +8,7 @@ from lmaps.core.execute import Program
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.units import Unit
 from lmaps.errors import Finding
+from lmaps.plugins.files import file_faults
 
 _CODES = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
 
@@ -62,7 +63,7 @@ class CommandHandler(UnitHandler):
     def check(cls, unit: Unit) -> list[Finding]:
         """A program that is named with a slash has to be there."""
         argv: list[Any] = unit.args.get("argv", [])
-        if argv and "/" in argv[0] and not (unit.directory / argv[0]).is_file():
-            path = unit.directory / argv[0]
-            return [unit.locate(Finding(f"there is no program {path}", ("handler", "args", "argv", 0)))]
-        return []
+        if not argv or "/" not in argv[0]:
+            return []
+        found = file_faults(unit.directory / argv[0], "program", ("handler", "args", "argv", 0))
+        return [unit.locate(finding) for finding in found]

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from lmaps.core.handlers import UnitHandler
+from lmaps.core.ownership import foreign_hand
 from lmaps.core.words import nearest
 from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
 
@@ -87,6 +89,9 @@ def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Found]]
     for directory in plugin_dirs:
         for path in sorted(Path(directory).glob("*.py")):
             try:
+                fault = foreign_hand(path, os.getuid())
+                if fault is not None:
+                    raise BrokenPlugin(fault)
                 module = _import(path)
                 handlers = _handlers_of(module)
                 if not handlers:

@@ -11,6 +11,7 @@ from lmaps.core.execute import call
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.units import Unit
 from lmaps.errors import Finding, HandlerFailed
+from lmaps.plugins.files import file_faults
 
 _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
@@ -143,6 +144,5 @@ class TemplateHandler(UnitHandler):
     def check(cls, unit: Unit) -> list[Finding]:
         """The template has to be there."""
         source = unit.directory / str(unit.args.get("src", ""))
-        if source.is_file():
-            return []
-        return [unit.locate(Finding(f"there is no template {source}", ("handler", "args", "src")))]
+        found = file_faults(source, "template", ("handler", "args", "src"))
+        return [unit.locate(finding) for finding in found]

@@ -67,7 +67,7 @@ def test_a_file_of_a_hundred_megabytes(daemon: RunningDaemon, tmp_path: Path) ->
         ("create web -f units/../jobs", 2, "cannot find a document in"),
         ("create web --set host=kept --set port=1", 5, "kept exists with other content"),
         ("create web --set host=kept --set prot=1", 3, "did you mean port?"),
-        ("--endpoint tcp://127.0.0.1:1 units", 2, "tcp needs keys"),
+        ("--endpoint tcp://127.0.0.1:1 units", 2, "make it: lmaps keygen "),
         ("--timeout soon units", 2, "such as 30s or 5m"),
         ("--config /nothing units", 2, "cannot read the configuration /nothing"),
     ],
@@ -120,7 +120,7 @@ def test_ctrl_c_stops_the_watching_and_not_the_job(start_daemon: Start) -> None:
     ("options", "code", "words"),
     [
         (["--workers", "0"], 2, "workers"),
-        (["--bind", "tcp://127.0.0.1:5555"], 78, "tcp needs keys"),
+        (["--check", "--bind", "tcp://127.0.0.1:5555"], 78, "cannot serve at tcp"),
         (["--config", "/nothing"], 78, "cannot read the configuration /nothing"),
         (["--frob"], 2, "--frob"),
     ],

@@ -134,6 +134,29 @@ def test_the_clients_text_is_marked_and_the_authors_is_not():
     assert 'title": "{{ now() }}"' in text or '"title": "{{ now() }}"' in text
 
 
+FORGED = "{{ lookup('pipe', 'id') }}"
+
+
+@pytest.mark.parametrize(
+    ("given", "completed"),
+    [
+        ({}, {"name": FORGED, "title": "{{ now() }}"}),
+        ({"name": "a"}, {"name": "a", "title": FORGED}),
+        ({"name": 7}, {"name": FORGED, "title": FORGED}),
+        ({"name": "a"}, {"name": "a", FORGED: "x"}),
+        ({"name": "a"}, {"name": "a", "more": {"deep": [FORGED]}}),
+        ({"name": "a", "more": {}}, {"name": "a", "more": {"deep": {FORGED: FORGED}}}),
+    ],
+)
+def test_what_the_manager_says_was_given_makes_no_template_of_anything(given, completed):
+    site = unit(SITE)
+    text = variables_file(State(site, 1, [given], [completed])).decode()
+    assert text.count("lookup") == text.count(f'!unsafe "{FORGED}"')
+    assert text.count("lookup") >= 1
+    if completed.get("title") == "{{ now() }}":
+        assert '"title": "{{ now() }}"' in text, "the unit's own default stays a template"
+
+
 @pytest.mark.parametrize("text", ["no", "", "0777", "12:30", "~", "1e3", "2026-11-23", "null", "=", "<<"])
 def test_text_that_yaml_would_read_as_something_else_is_left_literal(text):
     site = unit(SITE)

@@ -9,6 +9,7 @@ from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import describe, say, tell
 from lmaps.core.daemon.rights import manager_account, socket_group
 from lmaps.core.messages import Reply
+from lmaps.core.ownership import check_owned
 from lmaps.core.transport import check_endpoint, ipc_path, is_tcp, read_server_keys
 from lmaps.core.units import load_units
 from lmaps.core.verbs import VERBS
@@ -63,6 +64,7 @@ def _check_keys(config: Config) -> int:
 def _check_state_key(config: Config) -> int:
     try:
         if config["state_key"]:
+            check_owned(config["state_key"], config["uid"], "the state_key")
             read_key(config["state_key"])
     except ConfigError as error:
         tell(error)

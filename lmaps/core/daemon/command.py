@@ -15,6 +15,7 @@ from lmaps.core.daemon.report import say, tell
 from lmaps.core.daemon.supervisor import Daemon
 from lmaps.core.failpoints import set_up_failpoints
 from lmaps.core.logs import set_up_logging
+from lmaps.core.ownership import check_owned
 from lmaps.core.times import parse_duration
 from lmaps.core.transport import ipc_path, is_tcp
 from lmaps.core.users import login_name
@@ -73,6 +74,8 @@ def command(
         return 0
     grace = parse_duration(stop_grace)
     config = _overridden(load_config(file), given)
+    if config["file"] is not None:
+        check_owned(config["file"], config["uid"], "the configuration")
     set_up_logging("supervisor", config["log"]["level"], config["log"]["format"])
     if backup is not None:
         return _restore(backup, Path(config["db"]))

@@ -5,13 +5,14 @@ him, and the sockets' directory to the group whose members may connect; director
 alone.
 """
 
+import contextlib
 import ctypes
 import grp
 import logging
 import os
 import pwd
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,16 @@ def socket_group(config: Config) -> int | None:
         if config["group"] is None:
             return None
         raise ConfigError(f"cannot serve the group {config['group']}: this host has no such group") from None
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """Within the block what is made is for this user alone, unless it is said otherwise."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def hand_over(config: Config) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import enum
 import logging
 import math
-import os
 import secrets
 import select
 import signal
@@ -24,7 +23,7 @@ from lmaps.core.daemon.children import Child
 from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import say
-from lmaps.core.daemon.rights import hand_over
+from lmaps.core.daemon.rights import hand_over, private_files
 from lmaps.core.daemon.roles import Boot, Roles
 from lmaps.core.daemon.slots import Slot
 from lmaps.core.daemon.systemd import Watchdog, notify, tell_reloading
@@ -104,8 +103,7 @@ class Daemon:
         SIGTERM lets running jobs end (`stop_grace`), a second one does not, nor does SIGINT; SIGHUP has the unit files
         loaded anew. Raises `AnotherDaemon` if the state or a socket is in use, before anything is touched.
         """
-        os.umask(0o077)
-        with locked(self._held_paths()), queued_signals(SIGNALS) as self._signals:
+        with private_files(), locked(self._held_paths()), queued_signals(SIGNALS) as self._signals:
             hand_over(self.config)
             set_subreaper()
             preload()

@@ -20,6 +20,7 @@ from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.manager.housekeeping import Housekeeping
 from lmaps.core.messages import VERSION, Reply, Result
+from lmaps.core.ownership import check_owned
 from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.transport import (
     CLIENTS,
@@ -70,7 +71,9 @@ def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECR
     Raises what `bind`, `read_server_keys` and `read_key` do.
     """
     rpc = config["rpc"]
-    keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"]) if _is_remote(config) else None
+    keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"], config["uid"]) if _is_remote(config) else None
+    if config["state_key"]:
+        check_owned(config["state_key"], config["uid"], "the state_key")
     sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
     return Doors(bind(rpc["manager_bind"], group), bind([worker_connection_uri]), secret, keys, sealer)
 
@@ -250,7 +253,7 @@ class Manager:
         """The clients' keys as they stand now; those in use if there are faults, which join the ``findings``."""
         directory = self.service.config["rpc"]["authorized_keys"]
         try:
-            return read_authorized_keys(directory) if _is_remote(self.service.config) else frozenset()
+            return read_authorized_keys(directory, self._owner) if _is_remote(self.service.config) else frozenset()
         except ConfigError as refused:
             findings += refused.errors or [Finding(refused.message, file=directory)]
             return self._gate.authorized

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import zmq
 from zmq.utils import z85
 
+from lmaps.core.ownership import check_owned, foreign_hand
 from lmaps.errors import ConfigError, Finding
 
 SECRET, PUBLIC = "lmaps-secret-key", "lmaps-public-key"
@@ -113,24 +114,30 @@ def read_public_key(file: str) -> bytes:
     return found[0]
 
 
-def read_server_keys(server_key: str, directory: str) -> ServerKeys:
-    """What serving at tcp takes; `ConfigError` names what is missing and what to do."""
+def read_server_keys(server_key: str, directory: str, owner: int | None = None) -> ServerKeys:
+    """What serving at tcp takes; `ConfigError` names what is missing and what to do.
+
+    Nobody but root and ``owner`` (this user) may be able to write the files.
+    """
     try:
+        check_owned(server_key, os.getuid() if owner is None else owner, "the secret key")
         own = read_key_pair(server_key)
     except ConfigError as error:
         hint = error.hint and f"make it: lmaps keygen --server {server_key}"
         raise ConfigError(f"cannot serve at tcp: {error.message}", hint=hint) from error
-    return ServerKeys(own, read_authorized_keys(directory))
+    return ServerKeys(own, read_authorized_keys(directory, owner))
 
 
-def read_authorized_keys(directory: str) -> frozenset[str]:
+def read_authorized_keys(directory: str, owner: int | None = None) -> frozenset[str]:
     """The fingerprints of all public keys in the files ``*.pub`` of ``directory``.
 
-    Raises `ConfigError` with every line that is no key, and if there is none at all.
+    Raises `ConfigError` with every line that is no key, with every file that others than root and ``owner`` (this user)
+    may write, and if there is no key at all.
     """
+    whose = os.getuid() if owner is None else owner
     try:
         files = sorted(path for path in Path(directory).iterdir() if path.suffix == PUBLIC_SUFFIX)
-        found = [each for file in files for each in _public_keys(file)]
+        found = [each for file in files for each in _owned_keys(file, whose)]
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot serve at tcp: cannot read {directory}: {_reason(error)}", hint=_CURE) from error
     faults = [each for each in found if isinstance(each, Finding)]
@@ -147,6 +154,14 @@ _CURE = "put a client's public key there, as NAME.pub; lmaps keygen makes one"
 def read_client_keys(client_key: str, server_public_key: str) -> ClientKeys:
     """What speaking to a daemon at tcp takes; `ConfigError` names what is missing and what to do."""
     return ClientKeys(read_key_pair(client_key), read_public_key(server_public_key))
+
+
+def _owned_keys(file: Path, owner: int) -> Iterator[bytes | Finding]:
+    fault = foreign_hand(file, owner)
+    if fault is None:
+        yield from _public_keys(file)
+    else:
+        yield Finding(fault, file=str(file))
 
 
 def _public_keys(file: Path) -> Iterator[bytes | Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmaps.core import strict_yaml
 from lmaps.core.config import Config, load_config
+from lmaps.core.ownership import foreign_hand
 from lmaps.core.schema import slow_patterns, unknown_keywords
 from lmaps.core.units.form import parse_unit, unit_from_definition
 from lmaps.core.units.unit import Unit
@@ -26,7 +27,10 @@ class UnitSet:
 
 
 def load_units(config: Config) -> UnitSet:
-    """Every unit of the configuration; a bad one is refused alone, and so is the second of two with one name."""
+    """Every unit of the configuration; a bad one is refused alone, and so is the second of two with one name.
+
+    So is a file that somebody else than root and the daemon's user may write: it says what they do.
+    """
     return _collect(_parsed(config))
 
 
@@ -42,6 +46,10 @@ def _parsed(config: Config) -> Iterator[Unit | UnitRefused]:
     for path in _unit_files(config):
         if isinstance(path, UnitRefused):
             yield path
+            continue
+        fault = foreign_hand(path, config["uid"])
+        if fault is not None:
+            yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
             continue
         try:
             yield from _in_text(str(path), path.read_bytes())

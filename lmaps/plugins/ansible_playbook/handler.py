@@ -13,6 +13,7 @@ from lmaps.core.units import Unit
 from lmaps.errors import Finding, HandlerFailed
 from lmaps.plugins.ansible_playbook.names import is_usable
 from lmaps.plugins.ansible_playbook.variables import variables_file
+from lmaps.plugins.files import file_faults
 
 HERE = Path(__file__).parent
 WARM = Warm(
@@ -130,10 +131,8 @@ class AnsiblePlaybook(UnitHandler):
     @classmethod
     def check(cls, unit: Unit) -> list[Finding]:
         """The playbook has to be there, and every variable has to have a name that Ansible leaves free."""
-        found: list[Finding] = []
         playbook = unit.directory / str(unit.args.get("playbook", ""))
-        if not playbook.is_file():
-            found.append(Finding(f"there is no playbook {playbook}", ("handler", "args", "playbook")))
+        found = file_faults(playbook, "playbook", ("handler", "args", "playbook"))
         if unit.data_type != "YamlFile" and not is_usable(unit.store_key):
             found.append(
                 Finding(

@@ -6,12 +6,15 @@ it: the marks of a JSON file can be undone by a client. Where the bare text woul
 ``0777``, the empty string) the mark is left off, since an unsafe scalar is resolved anew: such text holds no template.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from lmaps.core.data import get_data_type_by_name
 from lmaps.core.handlers import State
+from lmaps.core.units import Unit
+from lmaps.errors import ValidationFailed
 
 _TEXT = "tag:yaml.org,2002:str"
 _resolve: Any = yaml.resolver.Resolver().resolve
@@ -44,7 +47,7 @@ _Dumper.add_representer(str, _own_text)
 def variables_file(state: State) -> bytes:
     """The state as Ansible is to read it: below the unit's ``store_key``, for a YamlFile at the top."""
     unit = state.unit
-    rows = [mark(completed, given) for given, completed in zip(state.given, state.completed, strict=True)]
+    rows = [_row(unit, given, completed) for given, completed in zip(state.given, state.completed, strict=True)]
     data_type = get_data_type_by_name(unit.data_type)
     shaped = data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state()
     variables = {unit.store_key: shaped} if isinstance(shaped, list) else shaped
@@ -59,6 +62,43 @@ def variables_file(state: State) -> bytes:
 
 
 _OWN = object()
+
+
+def _row(unit: Unit, given: dict[str, Any], completed: dict[str, Any]) -> Any:
+    """``completed`` with the client's text marked. Only what the unit fills in itself may be a template.
+
+    Which document was given the manager says, which need not be trusted: it is the one that reads clients' bytes.
+    """
+    marked = mark(completed, given)
+    if not any("{" in text for text in _living(marked)):
+        return marked
+    try:
+        own = unit.complete(given)
+    except ValidationFailed:
+        own = {}
+    return mark(completed, _claimed(given, completed, own))
+
+
+def _living(marked: Any) -> Iterator[str]:
+    """All text, keys too, that is not marked."""
+    if isinstance(marked, str) and not isinstance(marked, ClientText):
+        yield marked
+    elif isinstance(marked, dict):
+        for pair in marked.items():
+            for each in pair:
+                yield from _living(each)
+    elif isinstance(marked, list):
+        for each in marked:
+            yield from _living(each)
+
+
+def _claimed(given: Any, completed: Any, own: Any) -> Any:
+    """``given``, and what of ``completed`` is not what the unit has filled in, ``own``."""
+    if not isinstance(completed, dict) or not isinstance(own, dict):
+        return completed
+    known = given if isinstance(given, dict) else {}
+    differing = {name: value for name, value in completed.items() if own.get(name, _OWN) != value}
+    return known | {name: _claimed(known.get(name), value, own.get(name)) for name, value in differing.items()}
 
 
 def mark(completed: Any, given: Any = _OWN) -> Any:

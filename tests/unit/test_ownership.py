@@ -1,0 +1,118 @@
+import os
+
+import pytest
+
+from lmaps.core import ownership
+from lmaps.core.access import load_policy
+from lmaps.core.config import load_config
+from lmaps.core.ownership import check_owned, foreign_hand
+from lmaps.core.transport import read_authorized_keys, read_server_keys
+from lmaps.core.units import load_units
+from lmaps.errors import ConfigError
+from lmaps.plugins import find_handlers
+from tests.remote import Remote
+
+ME = os.getuid()
+OTHER = 65534
+as_root = pytest.mark.skipif(ME != 0, reason="only root can give files away")
+
+
+@pytest.fixture
+def file(tmp_path):
+    made = tmp_path / "one" / "two" / "file"
+    made.parent.mkdir(parents=True)
+    made.write_text("x")
+    made.chmod(0o644)
+    return made
+
+
+def test_what_nobody_else_may_write_is_fine(file):
+    assert foreign_hand(file, ME) is None
+    check_owned(str(file), ME, "the file")
+    assert foreign_hand(file.with_name("nothing"), ME) is None
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_what_everybody_may_write_is_not(file, levels):
+    step = [file, *file.parents][levels]
+    step.chmod(0o777)
+    assert foreign_hand(file, ME) == f"everybody may write {step}; chmod o-w {step}"
+    with pytest.raises(ConfigError, match=f"cannot use the policy {file}: everybody may write {step}"):
+        check_owned(file, ME, "the policy")
+
+
+def test_a_sticky_directory_is_fine_for_what_is_ones_own(file):
+    file.parent.chmod(0o1777)
+    assert foreign_hand(file, ME) is None
+
+
+@as_root
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_what_belongs_to_another_user_is_not(file, levels):
+    step = [file, *file.parents][levels]
+    os.chown(step, OTHER, -1)
+    assert foreign_hand(file, ME) == f"{step} belongs to nobody; chown root {step}"
+    assert foreign_hand(file, OTHER) is None, "unless it is that user's daemon"
+
+
+@as_root
+def test_a_group_may_write_only_if_it_is_the_owners_own(file):
+    file.chmod(0o664)
+    assert foreign_hand(file, ME) is None
+    os.chown(file, 0, OTHER)
+    assert foreign_hand(file, ME) == f"a group may write {file}; chmod g-w {file}"
+    os.chown(file, 0, 4_000_000)
+    assert foreign_hand(file, ME) == f"a group may write {file}; chmod g-w {file}"
+
+
+def test_a_link_counts_with_what_it_leads_over(file, tmp_path):
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    (loose / "second").symlink_to("../one/two/file")
+    (tmp_path / "first").symlink_to(loose / "second")
+    assert foreign_hand(tmp_path / "first", ME) is None
+    loose.chmod(0o777)
+    assert "loose; chmod o-w" in foreign_hand(tmp_path / "first", ME)
+    assert foreign_hand(file, ME) is None
+
+
+@as_root
+def test_the_owner_of_a_link_counts(file, tmp_path):
+    (tmp_path / "link").symlink_to(file)
+    os.chown(tmp_path / "link", OTHER, -1, follow_symlinks=False)
+    assert foreign_hand(tmp_path / "link", ME) == f"{tmp_path}/link belongs to nobody; chown root {tmp_path}/link"
+
+
+def test_links_that_lead_nowhere_are_nobodys(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert foreign_hand(tmp_path / "a", ME) is None
+    assert ownership.LINKS == 40
+
+
+def test_policy_keys_units_and_plugins_are_looked_at(tmp_path):
+    remote = Remote(tmp_path)
+    remote.make_client("one")
+    (tmp_path / "policy.yaml").touch()
+    (tmp_path / "units").mkdir()
+    for name in ("good", "bad"):
+        (tmp_path / "units" / f"{name}.yaml").write_text(f"meta: {{name: {name}}}\n")
+    (tmp_path / "plugin.py").write_text("raise RuntimeError('ran')\n")
+    (tmp_path / "lmaps.yaml").write_text("unit_dirs: [units]\n")
+    config = load_config(str(tmp_path / "lmaps.yaml"))
+    assert list(load_units(config).units) == ["bad", "good"]
+    for path in ("policy.yaml", "authorized_keys.d/one.pub", "units/bad.yaml", "plugin.py"):
+        (tmp_path / path).chmod(0o666)
+    with pytest.raises(ConfigError, match=r"cannot use the policy .*everybody may write"):
+        load_policy(str(tmp_path / "policy.yaml"), ME)
+    with pytest.raises(ConfigError) as refused:
+        read_authorized_keys(str(remote.authorized))
+    assert "everybody may write" in refused.value.errors[0].message
+    units = load_units(config)
+    assert list(units.units) == ["good"]
+    assert [finding.place for finding in units.errors[0].errors] == [f"{tmp_path}/units/bad.yaml"]
+    found = find_handlers([str(tmp_path)]).found["plugin"]
+    assert "everybody may write" in (found.error or "")
+    (tmp_path / "server.key").chmod(0o602)
+    with pytest.raises(ConfigError, match="server.key: everybody may write"):
+        read_server_keys(remote.rpc["server_key"], str(remote.authorized))

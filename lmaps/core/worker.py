@@ -49,7 +49,7 @@ class Worker:
         self.slot: int = args[1] if len(args) > 1 else 1
         self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
         self._secret: str = args[3] if len(args) > 3 else NO_SECRET
-        self.handlers = find_handlers(self.config["plugin_dirs"])
+        self.handlers = find_handlers(self.config["plugin_dirs"], self._lifeline.beat)
         self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
         self.warm_starts = WarmStarts()
         self._token: str | None = None

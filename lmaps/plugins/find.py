@@ -2,9 +2,12 @@
 
 import contextlib
 import importlib.util
+import itertools
 import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -19,6 +22,8 @@ from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
 
 GROUP = "lmaps.handlers"
 PACKAGE = "lmaps_plugins"
+LOAD_WITHIN = 3.0
+"""Seconds that a plugin may take to be imported: less than a worker may be silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,15 @@ class Handlers:
         return {name: found.describe() for name, found in self.found.items()}
 
 
-def find_handlers(plugin_dirs: Sequence[str] = ()) -> Handlers:
-    """The handlers of entry points, then of the ``*.py`` files in ``plugin_dirs``; a later one of a type wins."""
-    found = dict([*_from_entry_points(), *_from_directories(plugin_dirs)])
+def find_handlers(plugin_dirs: Sequence[str] = (), progress: Callable[[], None] = lambda: None) -> Handlers:
+    """The handlers of entry points, then of the ``*.py`` files in ``plugin_dirs``; a later one of a type wins.
+
+    ``progress`` is called after each. One that is not loaded within `LOAD_WITHIN` is broken (in a main thread).
+    """
+    found = {}
+    for name, each in itertools.chain(_from_entry_points(), _from_directories(plugin_dirs)):
+        found[name] = each
+        progress()
     return Handlers(dict(sorted(found.items())))
 
 
@@ -80,8 +91,10 @@ def _entry_points() -> tuple[tuple[EntryPoint, str], ...]:
 def _from_entry_points() -> Iterator[tuple[str, Found]]:
     for point, source in _entry_points():
         try:
-            yield point.name, Found(source, _checked(point.load()))
-        except Exception as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
+            with _time_limit():
+                handler = point.load()
+            yield point.name, Found(source, _checked(handler))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
             yield point.name, Found(source, error=_words(error))
 
 
@@ -92,11 +105,12 @@ def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Found]]
                 fault = foreign_hand(path, os.getuid())
                 if fault is not None:
                     raise BrokenPlugin(fault)
-                module = _import(path)
+                with _time_limit():
+                    module = _import(path)
                 handlers = _handlers_of(module)
                 if not handlers:
                     raise BrokenPlugin("it defines no UnitHandler")
-            except Exception as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
                 yield path.stem, Found(str(path), error=_words(error))
                 continue
             yield from ((handler.type, Found(str(path), handler)) for handler in handlers)
@@ -127,5 +141,24 @@ def _checked(handler: Any) -> type[UnitHandler]:
     return handler
 
 
-def _words(error: Exception) -> str:
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """Raise `BrokenPlugin` in the block when it takes too long, and again if that is swallowed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_number: int, _frame: object) -> None:
+        raise BrokenPlugin(f"it takes longer than {LOAD_WITHIN:g} s to load")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, LOAD_WITHIN, 0.1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _words(error: BaseException) -> str:
     return str(error) if isinstance(error, LmapsError) else f"{type(error).__name__}: {error}"

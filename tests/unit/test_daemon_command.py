@@ -23,7 +23,10 @@ def run(tmp_path, monkeypatch, capfd, restored_logging):
         told = capfd.readouterr()
         return code, told.out, told.err
 
-    return run
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield run
+    os.umask(mask)  # a daemon that was run here has set its own
 
 
 def test_help_shows_examples_and_exit_codes(run):

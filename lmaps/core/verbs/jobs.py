@@ -9,7 +9,7 @@ from lmaps.core.messages import Reply
 from lmaps.core.units import Unit
 from lmaps.core.verbs import instances
 from lmaps.core.verbs.call import Call, Later
-from lmaps.core.verbs.units import condition
+from lmaps.core.verbs.units import condition, misfits
 from lmaps.core.words import plural
 from lmaps.errors import Busy, Conflict, NotFound, UnitUnusable
 from lmaps.store import Job
@@ -40,7 +40,8 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
     if condition(call, unit.name) == "invalid":
         raise UnitUnusable(
             f"cannot apply {unit.name}: stored instances no longer fit its schema",
-            hint="see which: lmaps unit check FILE",
+            errors=misfits(call, unit),
+            hint="set or delete them, or give the unit its old schema",
         )
     within = _confirmation(call, unit)
     waiting = call.state.queued()

@@ -128,6 +128,15 @@ def _impact(call: Call, unit: Unit) -> list[Impact]:
     return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
 
 
+def misfits(call: Call, unit: Unit) -> list[Finding]:
+    """Where stored instances do not fit the unit as it is now, for who may see them."""
+    if not call.may(unit.name, "show"):
+        return []
+    return [
+        Finding(each.to_json()["message"], each.finding.at) for each in _impact(call, unit) if each.kind == "breaks"
+    ]
+
+
 def handler_faults(service: Service, unit: Unit) -> list[Finding]:
     """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
     if not service.handlers:

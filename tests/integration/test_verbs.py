@@ -1,12 +1,14 @@
 """Verbs against a real daemon: what is refused leaves everything as it was."""
 
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
 
 from lmaps import Client
 from lmaps.errors import AlreadyExists, UnitUnusable
-from tests.daemons import WEB, RunningDaemon
+from tests.daemons import WEB, RunningDaemon, until
 
 Start = Callable[..., RunningDaemon]
 
@@ -59,3 +61,16 @@ def test_a_broken_handler_breaks_its_units_alone(start_daemon: Start) -> None:
         with pytest.raises(UnitUnusable) as refused:
             client.call("create", unit="args", instances=[{}])
         assert refused.value.errors[0].place.endswith("unit2.yaml:2:39")
+
+
+def test_what_a_handler_has_found_stays_when_a_worker_is_replaced(start_daemon: Start) -> None:
+    daemon = start_daemon("meta: {name: gone}\nhandler: {type: command, args: {argv: [./gone]}}\n", workers=1)
+    with Client(daemon.endpoint) as client:
+        assert client.call("units").extra["units"][0]["condition"] == "broken"
+        first = daemon.pid_of("worker 1") or 0
+        os.kill(first, signal.SIGKILL)
+        until(lambda: [each for each in client.call("status").extra["workers"] if each["pid"] not in (None, first)])
+        assert client.call("units").extra["units"][0]["condition"] == "broken"
+        (daemon.unit_dir / "gone").write_text("#!/bin/sh\n")
+        client.call("reload")
+        until(lambda: client.call("units").extra["units"][0]["condition"] == "in sync")

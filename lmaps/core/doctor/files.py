@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lmaps.core.access import load_policy
-from lmaps.core.doctor.look import Found, Look, Verdict
+from lmaps.core.doctor.look import Found, Look
+from lmaps.core.ownership import foreign_hand
 from lmaps.core.transport import is_tcp, read_server_keys
 from lmaps.core.users import login_name
 from lmaps.core.words import plural
@@ -15,11 +16,6 @@ from lmaps.store import read_key
 
 SHOWN = 3
 """So many offenders are named."""
-LOOSE: tuple[tuple[Verdict, str, int], ...] = (
-    ("fault", "everybody", stat.S_IWOTH),
-    ("warning", "a group", stat.S_IWGRP),
-)
-"""Who must not be able to write, and how bad it is."""
 
 
 def configuration(look: Look) -> Found:
@@ -96,22 +92,16 @@ def state(look: Look) -> Found:
 
 
 def _kept(paths: list[Path], owner: int) -> Found:
-    """Whether ``paths`` belong to root or ``owner``, and nobody else may write them."""
-    foreign = [path for path in paths if path.stat().st_uid not in (0, owner)]
-    if foreign:
-        whose = login_name(foreign[0].stat().st_uid)
-        return Found("fault", f"{_listed(foreign)} belongs to {whose}", f"chown {login_name(owner)} {_listed(foreign)}")
-    for verdict, who, bit in LOOSE:
-        loose = [path for path in paths if path.stat().st_mode & bit and not _is_sticky(path)]
-        if loose:
-            return Found(verdict, f"{who} may write {_listed(loose)}", f"chmod go-w {_listed(loose)}")
+    """Whether root and ``owner`` alone may write ``paths``, and put others in their place."""
+    for path in paths:
+        path.stat()  # what this user may not look at is unknown, and no fault
+    faults = list(dict.fromkeys(filter(None, (foreign_hand(path, owner) for path in paths))))
+    if faults:
+        words, _, todo = faults[0].partition("; ")
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        return Found("fault", f"{words}{more}", todo)
     writers = " and ".join(sorted({login_name(owner), login_name(0)}))
     return Found("ok", f"{plural(len(paths), 'path')}, to be written by {writers} alone")
-
-
-def _is_sticky(path: Path) -> bool:
-    """Whether it is a directory in which each may only touch his own, such as /tmp."""
-    return path.is_dir() and bool(path.stat().st_mode & stat.S_ISVTX)
 
 
 def _listed(paths: Iterable[Path]) -> str:

@@ -119,6 +119,7 @@ class Manager:
             log.error("%s", told(refused))
         self._signals: SignalQueue | None = None
         self._checked = False
+        self._found_by_handlers: dict[str, list[Finding]] = {}
 
     def start(self) -> None:
         """Open the state, listen, and serve until SIGTERM or until the supervisor is gone."""
@@ -260,15 +261,17 @@ class Manager:
 
     def _find_faults(self) -> None:
         found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}
-        self.service.faults = {name: findings for name, findings in found.items() if findings}
+        known = {name: findings for name, findings in found.items() if findings}
+        self.service.faults = self._found_by_handlers | known
 
     def _check_units(self, then: Callable[[], None]) -> None:
         """Let a worker have each handler look at its units: the manager loads no plugin."""
 
         def keep(result: Result) -> None:
-            for name, findings in (result.value or {}).items():
-                if findings:
-                    self.service.faults.setdefault(name, [Finding.from_json(finding) for finding in findings])
+            if result.value is not None:
+                found = result.value.items()
+                self._found_by_handlers = {name: [Finding.from_json(each) for each in told] for name, told in found}
+                self._find_faults()
             then()
 
         self._dispatcher.call("check_units", [], {}, keep)

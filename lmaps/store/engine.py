@@ -118,13 +118,20 @@ def work_in_log(connection: Connection) -> None:
 
 
 def copy_database(connection: Connection, target: str) -> None:
-    """Copy the database to the new file ``target``, readable for nobody else; not within a transaction."""
+    """Copy the database to the new file ``target``, whole or not at all, readable for nobody else.
+
+    Not within a transaction. The copy is on disk when it has its name.
+    """
     driver: Any = connection.connection.driver_connection
+    aside = Path(f"{target}.part")
     mask = os.umask(0o177)
     try:
-        driver.execute("VACUUM INTO ?", (target,))  # on the driver: SQLAlchemy would begin a transaction
+        driver.execute("VACUUM INTO ?", (str(aside),))  # on the driver: SQLAlchemy would begin a transaction
+        aside.rename(target)
     finally:
         os.umask(mask)
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def given_numbers(connection: Connection) -> dict[str, int]:

@@ -1,9 +1,11 @@
 """`Store`: one database, one connection, one transaction at a time."""
 
 import contextlib
+import glob
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +33,7 @@ from lmaps.store.transaction import Counters, Transaction
 log = logging.getLogger(__name__)
 
 NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs", "fuse"})
+_ESCAPE = re.compile(r"\\([0-7]{3})")
 RETRY = 1.0
 """Seconds after which a disk that failed is tried again."""
 LOG_BYTES = 64 * 2**20
@@ -62,6 +65,7 @@ def open_store(
     mask = os.umask(0o177)
     try:
         with plain_errors(path):
+            _clear(file)
             if not known:
                 migrate(path, progress, existed=lineage.exists())
             store = Store(path, sealer or Plain(), progress, "quick_check" if known else "integrity_check")
@@ -82,6 +86,13 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def _clear(file: Path) -> None:
+    """Remove the copies that whoever was killed has left half made, or made for a client."""
+    for ending in ("copy", "part", "copy.part", "part-journal"):
+        for left in file.parent.glob(f"{glob.escape(file.name)}.*.{ending}"):
+            left.unlink(missing_ok=True)
+
+
 def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -91,12 +102,13 @@ def _make_directory(directory: Path) -> None:
         raise StateUnusable(f"cannot keep state in {directory}: it is not writable for this user")
 
 
-def _is_on_network(directory: Path) -> bool:
+def _is_on_network(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Whether the mount that holds ``directory`` is a network's: SQLite's locks and its WAL need one host."""
     best, kind = "", ""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, mount, file_system, *_ = line.split()
-        if directory.resolve().is_relative_to(mount) and len(mount) > len(best):
+    for line in mounts.read_text().splitlines():
+        _, escaped, file_system, *_ = line.split()
+        mount = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), escaped)
+        if directory.resolve().is_relative_to(mount) and len(mount) >= len(best):  # the last one lies on top
             best, kind = mount, file_system
     return kind.partition(".")[0] in NETWORK_FILE_SYSTEMS
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from lmaps.store import keeping
 from tests.daemons import WEB, RunningDaemon, until
 from tests.robustness.answers import Answers, hosts
 from tests.robustness.disks import failing, require_strace
+from tests.robustness.tree import percentiles
 
 INJECTIONS = (
     "fdatasync:error=EIO:when={}",
@@ -85,3 +87,23 @@ def test_a_database_that_cannot_be_opened_again_for_a_while(
         until(lambda: answers.create(client, f"again{len(answers.refused)}"))
         assert not answers.lies(hosts(client))
         assert daemon.pid_of("manager") == pid
+
+
+def test_a_slow_disk_is_told_of(start_daemon: Callable[..., RunningDaemon], figure: Callable[[str, str], None]) -> None:
+    require_strace()
+    daemon = start_daemon(WEB, workers=1)
+    seconds = []
+    with daemon.client() as client:
+        with failing(daemon.pid_of("manager"), "fdatasync:delay_enter=200000"):
+            for number in range(10):
+                begin = time.monotonic()
+                client.call("create", unit="web", instances=[{"host": f"h{number}"}])
+                seconds.append(time.monotonic() - begin)
+            told = daemon.lmaps("status", "-o", "table").stdout
+        assert min(seconds) >= 0.2
+        assert "the disk is slow, the last change took it" in told
+        client.call("create", unit="web", instances=[{"host": "last"}])
+    assert "the disk is slow" not in daemon.lmaps("status", "-o", "table").stdout
+    figure(
+        "55 fsync takes 200 ms", f"{len(seconds)} changes, {percentiles(seconds)}, status says that the disk is slow"
+    )

@@ -31,11 +31,16 @@ worker.after_exit worker.before_send worker.after_send
 """.split()
 
 
+OFTEN = {"manager": 36, "failpoint": 36, "worker": 12, "supervisor": 8, "all": 4, "pause": 4}
+"""How often what is done."""
+
+
 class Killer:
     """Kills this and that, and measures how long it takes until clients are answered again."""
 
-    def __init__(self, tree: Tree, rng: random.Random) -> None:
+    def __init__(self, tree: Tree, rng: random.Random, often: dict[str, int] = OFTEN) -> None:
         self.tree = tree
+        self.often = often
         self.rng = rng
         self.kills: Counter[str] = Counter()
         self.recovery: dict[str, list[float]] = {"manager": [], "worker": [], "supervisor": []}
@@ -43,9 +48,7 @@ class Killer:
 
     def strike(self) -> None:
         """Kill once, and wait until all is well again."""
-        what = self.rng.choices(
-            ["manager", "failpoint", "worker", "supervisor", "all", "pause"], [36, 36, 12, 8, 4, 4]
-        )[0]
+        [what] = self.rng.choices(list(self.often), list(self.often.values()))
         getattr(self, f"_{what}")()
         until(self._is_well, within=30)
 

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import resource
 import stat
 import time
 
@@ -25,7 +26,7 @@ from lmaps.core.transport import (
     read_public_key,
     read_server_keys,
 )
-from lmaps.errors import ConfigError, NotAllowed
+from lmaps.errors import Busy, ConfigError, NotAllowed
 from tests.daemons import until
 from tests.remote import Remote
 
@@ -161,6 +162,18 @@ def test_a_key_that_is_not_authorized_stays_out_and_is_told_so(remote, listener,
         send(listener, link, b"x")
     assert f"its key {stranger.fingerprint} is not authorized" in caplog.text
     assert listener.receive() is None
+
+
+def test_over_tcp_half_of_the_descriptors_can_be_taken(remote, listener, monkeypatch):
+    keys = ClientKeys(read_key_pair(str(remote.directory / "known.key")), remote.server.public)
+    used = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * used, 2 * used))
+    link = ClientLink(remote.endpoint, keys)
+    with contextlib.closing(link), pytest.raises(Busy, match="as many connections over tcp as the daemon takes"):
+        send(listener, link, b"x")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * used, 4 * used))
+    with contextlib.closing(ClientLink(remote.endpoint, keys)) as link:
+        send(listener, link, b"x")
 
 
 def test_a_client_speaks_to_the_server_with_the_expected_key_alone(remote, listener):

@@ -7,6 +7,7 @@ import hmac
 import logging
 import os
 import re
+import resource
 import socket
 import struct
 import time
@@ -101,6 +102,7 @@ class Gate:
         self._key = keys.own if keys else None
         self.authorized = keys.clients if keys else frozenset()
         self._room: dict[int, int] = defaultdict(int)
+        self._remote_room = 0
         self._said = -_SAY_EVERY
         self.socket = self.context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -148,7 +150,17 @@ class Gate:
         told = fingerprint(asked.credentials[0])
         if told not in self.authorized:
             raise Refused(b"400", f"its key {told} is not authorized")
+        self._check_remote_room()
         return told
+
+    def _check_remote_room(self) -> None:
+        """Keep half of the descriptors for this host's users: whose key a connection has used is not seen later."""
+        if not self._remote_room:
+            half = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+            self._remote_room = max(0, half - sum(1 for _ in _descriptors()))
+        if not self._remote_room:
+            raise Refused(b"500", "half of the descriptors are in use")
+        self._remote_room -= 1
 
     def _look_at(self, asked: Handshake) -> None:
         peer = Peer.at(asked.address.decode(errors="replace"))

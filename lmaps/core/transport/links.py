@@ -172,8 +172,9 @@ def _milliseconds(deadline: float) -> int:
 def _refusal(uri: str, status: int) -> LmapsError:
     """What the manager says to a connection that it does not take."""
     if status == 500:
-        text = f"cannot connect to {uri}: this user has as many connections as he may (limits.connections)"
-        return Busy(text, extra={"retry_after_ms": RETRY_AFTER_MS})
+        all_taken = "there are as many connections over tcp as the daemon takes"
+        why = all_taken if is_tcp(uri) else "this user has as many connections as he may (limits.connections)"
+        return Busy(f"cannot connect to {uri}: {why}", extra={"retry_after_ms": RETRY_AFTER_MS})
     who = "key" if is_tcp(uri) else "user"
     return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {who} in")
 

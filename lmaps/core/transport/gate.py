@@ -30,6 +30,8 @@ NO_SECRET = "none"  # noqa: S105 (it is none)
 """What workers say that nobody has told a secret."""
 CONNECTIONS = 64
 """Connections that one subject may have."""
+AT_ONCE = 16
+"""Handshakes that are answered before messages are read again."""
 
 _PEER = re.compile(r"localhost:(\d{1,10}):(\d{1,10}):(\d{1,10})\Z", re.ASCII)
 _CREDENTIALS = struct.Struct("3i")
@@ -124,8 +126,8 @@ class Gate:
         return peer.key is None or peer.key in self.authorized
 
     def answer(self) -> None:
-        """Answer every handshake that waits."""
-        while True:
+        """Answer the handshakes that wait, `AT_ONCE` at most: who floods does not keep the others waiting."""
+        for _ in range(AT_ONCE):
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

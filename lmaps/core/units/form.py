@@ -158,7 +158,8 @@ def _refusal(
     document: strict_yaml.Document, at: tuple[str | int, ...], told: Any, findings: list[Finding]
 ) -> UnitRefused:
     name = told.get("meta", {}).get("name") if isinstance(told, dict) and isinstance(told.get("meta"), dict) else None
-    located = [replace(document.locate(replace(finding, at=at + finding.at)), at=finding.at) for finding in findings]
+    places = document.locate_all(replace(finding, at=at + finding.at) for finding in findings)
+    located = [replace(place, at=finding.at) for place, finding in zip(places, findings, strict=True)]
     return UnitRefused(
         f"cannot use the unit {name or ''} in {document.file}".replace("  ", " "), errors=located, extra={"unit": name}
     )

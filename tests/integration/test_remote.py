@@ -143,5 +143,7 @@ def test_keygen(short_path: Path, own_home: Path) -> None:
     mine = lmaps("keygen", "-o", "name")
     assert len(mine.stdout.strip()) == 32
     assert (own_home / ".config/lmaps/client.key").stat().st_mode & 0o777 == 0o600
-    assert "as ~/.config/lmaps/server.pub" in lmaps("keygen", "--server", f"{short_path}/server.key").stderr
+    assert "as ~/.config/lmaps/server.pub" in lmaps("keygen", "--server", f"{short_path}/etc/server.key").stderr
+    assert (short_path / "etc").stat().st_mode & 0o055 == 0o055, "root's manager is another user"
+    assert (own_home / ".config/lmaps").stat().st_mode & 0o077 == 0
     assert lmaps("keygen", "/proc/none/x").returncode == 1

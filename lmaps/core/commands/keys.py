@@ -27,7 +27,7 @@ def keygen(session: Session, file: str | None, server: bool, comment: str | None
     path = Path(file or (SERVER_KEY if server else CLIENT_KEY)).expanduser().absolute()
     told = " ".join((comment or f"{login_name(os.getuid())}@{os.uname().nodename}").split())
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o755 if server else 0o700, parents=True, exist_ok=True)  # the manager reads there
         pair = make_key_pair(path, told)
     except FileExistsError as error:
         raise AlreadyExists(f"cannot make {path}: {error.filename} is there, and no key is written over") from error

@@ -18,30 +18,33 @@ from lmaps.core.handlers import State
 from lmaps.core.units import Unit
 from lmaps.plugins.ansible_playbook import AnsiblePlaybook
 from lmaps.testing import make_unit
+from tests.ansible import install_ansible
 from tests.daemons import until
 
 pytestmark = [
     pytest.mark.ansible,
     pytest.mark.skipif(
-        not (Path(sys.executable).parent / "ansible-playbook").exists() and not shutil.which("ansible-playbook"),
+        not (Path(sys.executable).parent / "ansible-playbook").exists(),
         reason="ansible-playbook is not installed",
     ),
 ]
 
 UNIT = """\
 meta: {{name: site, data_type: YamlKeyList, store_key: sites, primary_key: name}}
-handler: {{type: ansible_playbook, args: {{playbook: site.yml{args}}}}}
+handler: {{type: ansible_playbook, args: {{playbook: site.yml, program: {program}{args}}}}}
 params: {{type: object, required: [name], properties: {{name: {{type: string}}, note: {{default: "{{{{ 1 + 1 }}}}"}}}}}}
 """
 HEAD = "- hosts: all\n  gather_facts: false\n  tasks:\n"
 SETTINGS = "roles_path collections_paths default_transport config_file"
 FILES = {
-    "roles/greet/tasks/main.yml": "- {name: say, debug: {msg: hi}}\n- {name: twist, debug: {msg: \"{{ 'a' | twist }}\"}}\n",
+    "roles/greet/tasks/main.yml": "- {name: say, debug: {msg: hi}}\n- {name: \"{{ 'a' | twist }}\", debug: {msg: x}}\n",
     "roles/greet/filter_plugins/twist.py": "class FilterModule:\n    def filters(self):\n        return {'twist': lambda text: text * 2}\n",
     "collections/ansible_collections/my/own/plugins/filter/shout.py": "class FilterModule:\n    def filters(self):\n        return {'shout': str.upper}\n",
     "collections/ansible_collections/my/own/galaxy.yml": "{namespace: my, name: own, version: 1.0.0}\n",
     "templates/page.j2": "{{ sites[0].name }} {{ sites[0].note }}\n",
     "vault": "not so secret\n",
+    "hosts": "[some]\nlocalhost ansible_connection=local\n",
+    "group_vars/some.yml": "grouped: yes it is\n",
 }
 OWN_DEBUG = """\
 from ansible.plugins.action import ActionBase
@@ -92,6 +95,26 @@ BOOKS: dict[str, tuple[str, str]] = {
     "undefined": (HEAD + "    - {name: x, debug: {msg: '{{ nothing }}'}}\n", ""),
     "no_log": (HEAD + "    - {name: hidden, command: {argv: [echo, canary]}, no_log: true}\n", ""),
     "async": (HEAD + "    - {name: later, command: {argv: [sleep, '0.1']}, async: 20, poll: 1}\n", ""),
+    "later": (
+        HEAD
+        + "    - {name: begin, command: {argv: [echo, x]}, async: 20, poll: 0, register: begun}\n"
+        + "    - {name: look, async_status: {jid: '{{ begun.ansible_job_id }}'}, register: told, until: told.finished, retries: 50, delay: 0}\n",
+        "",
+    ),
+    "rescue and handlers": (
+        HEAD
+        + "    - block: [{name: breaks, command: 'false'}]\n      rescue: [{name: helps, command: 'true', notify: tell}]\n"
+        + "  handlers: [{name: tell, debug: {msg: told}}]\n",
+        "",
+    ),
+    "facts of one run": (
+        HEAD
+        + "    - {name: before, debug: {msg: \"{{ mine | default('none') }} {{ ansible_facts | length }}\"}}\n"
+        + "    - {set_fact: {mine: 1}}\n    - {add_host: {name: other}}\n",
+        "",
+    ),
+    "variables of groups": (HEAD + "    - {name: '{{ grouped }}', debug: {msg: x}}\n", ", inventory: hosts"),
+    "check": (HEAD + "    - {name: make, file: {path: '{{ playbook_dir }}/out', state: directory}}\n", ", check: true"),
     "facts": (
         "- hosts: all\n  gather_facts: true\n  tasks:\n    - {name: '{{ ansible_facts.python.version.major }}', debug: {msg: x}}\n",
         "",
@@ -109,6 +132,7 @@ class Runner:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        install_ansible(folder / "venv")
         self.starts = WarmStarts()
         self.jobs = 0
 
@@ -177,6 +201,67 @@ def test_warm_is_the_same_as_the_command(runner: Runner, tmp_path: Path, name: s
     assert "".join(text for _, text, _ in cold[1]), "it said something"
 
 
+CHANGES = {
+    "site.yml": ("twist", "upper"),
+    "roles/greet/tasks/main.yml": ("say", "say again"),
+    "roles/greet/filter_plugins/twist.py": ("* 2", "* 30"),
+    "collections/ansible_collections/my/own/plugins/filter/shout.py": ("upper", "capitalize"),
+    "filter_plugins/near.py": ("+ 'a'", "+ 'another'"),
+    "library/mine.py": ("changed=True", "changed=False"),
+    "group_vars/some.yml": ("yes it is", "no more"),
+    "templates/page.j2": ("note", "name"),
+}
+"""What is changed on disk, and how, between two runs of `SEEN`; in length too, for that is what Python looks at."""
+SEEN = (
+    HEAD
+    + "    - {name: \"{{ grouped }} {{ 'x' | near }} {{ 'ab' | my.own.shout }} {{ 'a' | upper }} twist\", mine: {}}\n"
+    + "    - {name: \"{{ lookup('template', 'page.j2') }}\", debug: {msg: x}}\n    - {include_role: {name: greet}}\n"
+)
+OWN_MODULE = """\
+from ansible.module_utils.basic import AnsibleModule
+AnsibleModule({}).exit_json(changed=True)
+"""
+
+
+def test_changes_on_disk_are_seen(runner: Runner, tmp_path: Path) -> None:
+    unit = _unit(tmp_path, SEEN, ", inventory: hosts")
+    for path, text in (
+        (
+            "filter_plugins/near.py",
+            FILES["roles/greet/filter_plugins/twist.py"].replace("twist", "near").replace("* 2", "+ 'a'"),
+        ),
+        ("library/mine.py", OWN_MODULE),
+    ):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(text)
+    before = runner.run(unit, warm=True)
+    assert before[0].rc == 0, before
+    for path, (old, new) in CHANGES.items():
+        text = (tmp_path / path).read_text()
+        assert old in text
+        (tmp_path / path).write_text(text.replace(old, new))
+        after = runner.run(unit, warm=True)
+        assert after != before, path
+        before = after
+    assert runner.run(unit, warm=False) == before
+
+
+def test_a_run_leaves_nothing_to_the_next(runner: Runner, tmp_path: Path) -> None:
+    """Neither variables and facts, nor the names of hosts, the tags, or the plugins beside a playbook."""
+    quiet = _unit(tmp_path / "quiet", BOOKS["facts of one run"][0].replace("mine: 1", "other: 1"))
+    loud = _unit(
+        tmp_path / "loud",
+        HEAD + "    - {set_fact: {mine: loud, cacheable: true}}\n    - {add_host: {name: another}}\n",
+        ", extra_args: [-vvv, --diff, -e, mine=loud]",
+        "own debug",
+    )
+    alone = runner.run(quiet, warm=True)
+    for _ in range(3):
+        assert "loud" in str(runner.run(loud, warm=True))
+        assert runner.run(quiet, warm=True) == alone
+    assert "loud" not in str(alone)
+
+
 def _unit(directory: Path, book: str, args: str = "", name: str = "") -> Unit:
     for path, content in FILES.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
@@ -185,4 +270,10 @@ def _unit(directory: Path, book: str, args: str = "", name: str = "") -> Unit:
     if name == "own debug":
         (directory / "action_plugins").mkdir()
         (directory / "action_plugins" / "debug.py").write_text(OWN_DEBUG)
-    return make_unit(UNIT.format(args=args.replace("VAULT", str(directory / "vault"))), directory)
+    return make_unit(
+        UNIT.format(
+            program=Path(os.environ["HOME"]) / "venv/bin/ansible-playbook",
+            args=args.replace("VAULT", str(directory / "vault")),
+        ),
+        directory,
+    )

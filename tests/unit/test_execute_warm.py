@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -10,13 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.execute import Line, Outcome, Process, Program, Warm, WarmStarts, descendants, set_subreaper, sweep_tag
+from lmaps.core.execute import (
+    Line,
+    Outcome,
+    Process,
+    Program,
+    Warm,
+    WarmStarts,
+    descendants,
+    set_subreaper,
+    sweep_tag,
+    warm,
+)
 from lmaps.core.execute.warm import Forked
 from tests.daemons import is_alive, until
 
 TELL = """\
 #!{python}
-import ctypes, json, os, random, signal, sys, tempfile
+import ctypes, json, os, random, resource, signal, sys, tempfile
 mask = os.umask(0)
 death = ctypes.c_int()
 ctypes.CDLL(None).prctl(2, ctypes.byref(death))
@@ -26,7 +38,12 @@ print(json.dumps(dict(
     stdin=sys.stdin.read(), environment=dict(os.environ), seen=sorted(open("/proc/self/environ").read().strip("\\0").split("\\0")),
     command=open("/proc/self/cmdline").read().strip("\\0").split("\\0"), leader=os.getpid() == os.getsid(0) == os.getpgrp(),
     child=os.getppid() == int(sys.argv[1]), fds=[os.path.exists(f"/proc/self/fd/{{fd}}") for fd in range(3)],
-    others=len(os.listdir("/proc/self/fd")), death=death.value, mask=[str(each) for each in signal.pthread_sigmask(0, [])],
+    others=len(os.listdir("/proc/self/fd")), death=death.value,
+    limits=[resource.getrlimit(each) for each in range(16)], priority=os.getpriority(0, 0), groups=os.getgroups(),
+    oom=open("/proc/self/oom_score_adj").read(), scheduler=os.sched_getscheduler(0), cpus=sorted(os.sched_getaffinity(0)),
+    status=[line for line in open("/proc/self/status") if line.startswith(("Uid", "Gid", "Cap", "NoNew", "Seccomp:", "Sig", "Umask"))
+        and not line.startswith("SigQ")],
+    mask=[str(each) for each in signal.pthread_sigmask(0, [])],
     handlers=[str(signal.getsignal(each)) for each in (1, 2, 13, 15, 17)], streams=[sys.stdout.encoding, sys.stderr.errors],
 )))
 sys.stderr.write("done\\n")
@@ -57,8 +74,8 @@ class Runner:
         self.runs += 1
         folder = self.folder / str(self.runs)
         folder.mkdir()
-        warm = Warm(self.preparation, frozenset({"LMAPS_JOB", "MINE"}))
-        program = Program((str(self.program), *arguments), warm=warm, **options)  # type: ignore[arg-type]
+        how = Warm(self.preparation, frozenset({"LMAPS_JOB", "MINE"}))
+        program = Program((str(self.program), *arguments), warm=how, **options)  # type: ignore[arg-type]
         self.lines.clear()
         return Process(program, folder, self.lines.append, self.starts)
 
@@ -110,7 +127,7 @@ def test_a_run_cannot_tell_how_it_was_started(runner):
     (plain, was), (first, first_was), (second, second_was) = told
     assert (was, first_was, second_was) == (False, True, True)
     assert plain["environment"]["MINE"] == "0"
-    for number, warm in (("1", first), ("2", second)):
+    for number, told_warm in (("1", first), ("2", second)):
         job = plain["environment"]["LMAPS_JOB"].removesuffix("1") + str(int(number) + 1)
         expected = json.loads(
             json.dumps(plain)
@@ -118,10 +135,10 @@ def test_a_run_cannot_tell_how_it_was_started(runner):
             .replace('"MINE": "0"', f'"MINE": "{number}"')
             .replace("MINE=0", f"MINE={number}")
         )
-        event = warm["environment"]["LMAPS_EVENT_FD"]
+        event = told_warm["environment"]["LMAPS_EVENT_FD"]
         expected["environment"]["LMAPS_EVENT_FD"] = event
         expected["seen"] = sorted(f"{name}={value}" for name, value in expected["environment"].items())
-        assert warm == expected
+        assert told_warm == expected
 
 
 def test_exit_codes_and_tracebacks(runner):
@@ -203,7 +220,7 @@ def _work_for_ever(folder: Path) -> None:
         signal.pause()
 
 
-def test_a_program_that_changes_is_loaded_anew(runner):
+def test_a_program_that_changes_is_loaded_anew(runner, caplog):
     runner.write("import version; print(version.it)")
     (runner.programs / "version.py").write_text("it = 1\n")
     runner.preparation.write_text("import version\ndef renew(changed): pass\n")
@@ -211,22 +228,75 @@ def test_a_program_that_changes_is_loaded_anew(runner):
     runner.run_warm()
     assert runner.text == ["1"]
     (runner.programs / "version.py").write_text("it = 'another'\n")
-    runner.run()
+    with caplog.at_level("INFO"):
+        runner.run()
     assert runner.text == ["another"]
     runner.warm_up()
     runner.run_warm()
     assert runner.text == ["another"]
+    assert caplog.messages == [f"{runner.program} is loaded anew: {runner.programs / 'version.py'} has changed"]
 
 
-def test_a_helper_that_was_killed_is_replaced(runner):
+@pytest.mark.parametrize("change", ["preparation", "what it has read"])
+def test_a_preparation_that_changes_is_loaded_anew(runner, tmp_path, change):
+    runner.write("import json; print(json.mine)")
+    (tmp_path / "settings").write_text("1")
+    text = f"import json\nREAD = ({str(tmp_path / 'settings')!r},)\njson.mine = open(READ[0]).read() + 'a'\ndef renew(changed): pass\n"
+    runner.preparation.write_text(text)
+    runner.warm_up()
+    runner.run_warm()
+    assert runner.text == ["1a"]
+    if change == "preparation":
+        runner.preparation.write_text(text.replace("'a'", "'another'"))
+    else:
+        (tmp_path / "settings").write_text("2")
+    runner.run()
+    runner.warm_up()
+    runner.run_warm()
+    assert runner.text == ["1another" if change == "preparation" else "2a"]
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_helper_that_was_killed_is_told_of_once_and_replaced(runner, caplog, seen):
     runner.write("print('hi')")
     runner.warm_up()
     [helper] = descendants(os.getpid())
     os.kill(helper, signal.SIGKILL)
-    assert runner.run().rc == 0
+    if seen:
+        until(lambda: not is_alive(helper))
+    with caplog.at_level("INFO"):
+        assert runner.run().rc == 0
+        assert runner.text == ["hi"]
+        runner.warm_up()
+        runner.run_warm()
     assert runner.text == ["hi"]
+    [message] = caplog.messages
+    assert message.startswith(f"{runner.program} is loaded anew: its helper ")
+
+
+def test_a_helper_that_hangs_is_given_up(runner, caplog, monkeypatch):
+    """A run that it may have been told of never begins."""
+    monkeypatch.setattr(warm, "ANSWER_WITHIN", 0.1)
+    runner.write("import os; print(os.getpid())")
     runner.warm_up()
-    runner.run_warm()
+    [helper] = descendants(os.getpid())
+    os.kill(helper, signal.SIGSTOP)
+    with caplog.at_level("INFO"):
+        assert runner.run().rc == 0
+    assert len(runner.text) == 1
+    assert caplog.messages == [f"{runner.program} is loaded anew: its helper has not answered"]
+    assert not is_alive(helper)
+
+
+def test_few_descriptors_are_enough(runner):
+    runner.write("print('hi')")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, limits[1]))
+    try:
+        runner.warm_up()
+        runner.run_warm(events=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert runner.text == ["hi"]
 
 

@@ -3,7 +3,8 @@
 ``python forker.py PROGRAM PREPARATION LINK ROOM``, started by `lmaps.core.execute.warm` and by nobody else; it imports
 nothing of lMaPS. PREPARATION is a Python file: it imports what the program will need, and has ``renew(changed)``, which
 gives a child anew what must not be shared; ``changed`` are the variables of the environment that its run has for
-itself. LINK is the descriptor of a socket: each message is a run, as JSON, with its descriptors.
+itself. It may have ``READ``: files that were read when it was imported. When any file changes that is loaded or was
+read the helper ends. LINK is the descriptor of a socket: each message is a run, as JSON, with its descriptors.
 ROOM is there in the arguments and in the environment so that a child has room to show its own in /proc.
 """
 
@@ -22,8 +23,6 @@ from typing import Any
 LONGEST = 256 * 1024
 """Bytes of a message."""
 MOST_FDS = 16
-ABOVE = 512
-"""Descriptors are put aside from here on, above all that a run is given."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -37,7 +36,7 @@ def main() -> None:
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(program))
     prepared = _load(preparation)
-    loaded = _loaded(program)
+    loaded = _loaded(program, preparation, *getattr(prepared, "READ", ()))
     sys.stdout.flush()
     gc.collect()
     gc.freeze()
@@ -70,10 +69,10 @@ def _load(path: str) -> Any:
     return module
 
 
-def _loaded(program: str) -> dict[str, int]:
-    """The files that were loaded and the folders that were searched, with their times."""
+def _loaded(*read: str) -> dict[str, int]:
+    """The files that were loaded or read and the folders that were searched, with their times."""
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return _times({path for path in (program, *modules, *sys.path) if path})
+    return _times({path for path in (*read, *modules, *sys.path) if path})
 
 
 def _times(paths: Any) -> dict[str, int]:
@@ -110,7 +109,7 @@ def _become(run: dict[str, Any], fds: list[int]) -> set[str]:
 
     The first descriptor tells when to begin; if it ends without a byte the run is not wanted any more.
     """
-    begin, *given = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, ABOVE) for fd in fds)
+    begin, *given = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(run["fds"]) + 1) for fd in fds)
     for fd in fds:
         os.close(fd)
     for fd, number in zip(given, run["fds"], strict=True):

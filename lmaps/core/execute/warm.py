@@ -52,7 +52,7 @@ class WarmStarts:
         kind = _kind(program, environment, warm)
         known = self._helpers.get(program)
         if known is not None and (known.kind != kind or known.ended()):
-            self._helpers.pop(program).close()
+            self._helpers.pop(program).give_up("its helper was killed" if known.ended() else "it has changed")
             known = None
         if known is None and kind is not None:
             self._helpers[program] = Helper(kind)
@@ -151,8 +151,7 @@ class Helper:
         try:
             pid = self._fork(launch, waiting)
             if pid is None:
-                log.info("%s is loaded anew: %s", self.kind.program, _last(self._take_said(), "it did not answer"))
-                self.close()
+                self.give_up("its helper has not answered")
                 return None
             os.write(begin, b".")
             return Forked(pid)
@@ -178,6 +177,12 @@ class Helper:
         except OSError:
             return None
         return int(json.loads(answer)["pid"]) if answer else None
+
+    def give_up(self, why: str) -> None:
+        """End it, and tell once why: what it has said itself, else this."""
+        if self._said >= 0:
+            log.info("%s is loaded anew: %s", self.kind.program, _last(self._take_said(), why))
+            self.close()
 
     def close(self) -> None:
         """End it. What it has forked goes on."""

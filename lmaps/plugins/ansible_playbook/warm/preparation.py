@@ -12,6 +12,7 @@ import tempfile
 
 from ansible.release import __version__
 
+READ = (os.environ.get("ANSIBLE_CONFIG", ""),)
 TRIED = ("2.19.", "2.20.", "2.21.", "2.22.")
 """Releases that are known to keep nothing of what varies from the time of their import, but as a setting."""
 MODULES = """

@@ -350,7 +350,7 @@ class Dispatcher:
         """The slot that speaks under the token it was given; None for a voice from the past."""
         slot = next((slot for slot in self.service.slots.values() if slot.identity == identity), None)
         if slot is None:
-            raise LmapsError("cannot hear a worker that has not said hello")
+            raise MessageRefused("cannot hear a worker that has not said hello")
         return slot if slot.token == token else None
 
 
@@ -383,8 +383,13 @@ class FromWorker:
         self._settle()
 
     def fail(self, error: LmapsError) -> None:
-        """Output is lost when it cannot be kept, an outcome never: it is tried again."""
+        """Output is lost when it cannot be kept, an outcome never: it is tried again.
+
+        Who has not said hello is not heard; a worker that says it says everything again.
+        """
         log.error("a worker's %s was not kept: %s", self._message.kind, error)
+        if isinstance(error, MessageRefused):
+            return
         if isinstance(self._message, Lines):
             self._dispatcher.acknowledge(self._identity, self._message)
         else:

@@ -144,8 +144,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/store/engine.py",
-                '        driver.execute("VACUUM INTO ?", (target,))',
-                '        __import__("shutil").copyfile(connection.engine.url.database, target)',
+                '        driver.execute("VACUUM INTO ?", (str(aside),))',
+                '        __import__("shutil").copyfile(connection.engine.url.database, aside)',
             ),
         ),
     ),

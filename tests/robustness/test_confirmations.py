@@ -11,6 +11,7 @@ from lmaps.errors import LmapsError
 from tests.daemons import until
 from tests.robustness.tree import Tree
 
+pytestmark = pytest.mark.timeout(900)
 UNITS = """\
 meta: {name: web, primary_key: id, data_type: YamlList}
 handler:
@@ -58,7 +59,7 @@ def test_kills_while_a_confirmation_is_pending(
     tree: Tree, rounds: Callable[[int, int], int], seed: int, figure: Callable[[str, str], None]
 ) -> None:
     rng = random.Random(seed)
-    count = rounds(4, 60)
+    count = rounds(4, 40)
     for number in range(count):
         job = arm(tree, f"b{number}", "0.5s")
         select.select([], [], [], rng.uniform(0, 0.8))

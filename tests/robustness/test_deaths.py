@@ -35,6 +35,7 @@ TOOLS = 5
 GONE_WITHIN = 2.0
 """Seconds after which nothing may be left of what was killed."""
 
+pytestmark = pytest.mark.timeout(900)
 Rounds = Callable[[int, int], int]
 Figure = Callable[[str, str], None]
 
@@ -64,7 +65,7 @@ def start_job(tree: Tree, client: Client) -> tuple[int, str]:
 
 
 def test_a_killed_worker_leaves_nothing(tree: Tree, rounds: Rounds, figure: Figure) -> None:
-    gone, count = [], rounds(2, 60)
+    gone, count = [], rounds(2, 40)
     with tree.client() as client:
         for _ in range(count):
             job, name = start_job(tree, client)
@@ -77,7 +78,7 @@ def test_a_killed_worker_leaves_nothing(tree: Tree, rounds: Rounds, figure: Figu
 
 def test_a_killed_supervisor_leaves_nothing(tree: Tree, rounds: Rounds, figure: Figure) -> None:
     """In half of the kills a job runs."""
-    gone, count = [], rounds(2, 60)
+    gone, count = [], rounds(2, 40)
     with tree.client() as client:
         for number in range(count):
             if number % 2:
@@ -91,10 +92,9 @@ def test_a_killed_supervisor_leaves_nothing(tree: Tree, rounds: Rounds, figure: 
     figure("5 the supervisor killed, a job running in half", f"{count} kills, 0 left, all gone: {percentiles(gone)}")
 
 
-@pytest.mark.timeout(900)
 def test_everything_killed_at_once(short_path: Path, rounds: Rounds, seed: int, figure: Figure) -> None:
     rng = random.Random(seed)
-    count, acknowledged = rounds(2, 100), 0
+    count, acknowledged = rounds(2, 50), 0
     for first in range(0, count, 25):
         directory = short_path / str(first)
         directory.mkdir()
@@ -125,7 +125,7 @@ def test_a_manager_killed_in_an_undo(tree: Tree, rounds: Rounds, figure: Figure)
         for entry in journal:
             ask(client, entry)
     verbs = [("rollback", 1), ("redo", 2), ("revert", 1), ("rollback", 2)]
-    count, now = rounds(1, 10) * len(POINTS) * len(verbs), 2
+    count, now = rounds(1, 5) * len(POINTS) * len(verbs), 2
     for number in range(count):
         verb, then = verbs[number % len(verbs)]
         entry = write(verb, **({"revision": "r2"} if verb == "revert" else {}))
@@ -166,7 +166,6 @@ def value(n: int) -> dict[str, Any]:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(600)
 def test_how_soon_a_killed_process_is_replaced(tree: Tree, rounds: Rounds, figure: Figure) -> None:
     count = rounds(3, 100)
     with tree.client(1.0) as client:

@@ -15,6 +15,7 @@ from tests.robustness.load import Entry, ask
 from tests.robustness.tree import Tree
 from tests.robustness.verifying import check_database, check_keys
 
+pytestmark = pytest.mark.timeout(900)
 UNITS = """\
 meta: {name: web, primary_key: id}
 params: {type: object, required: [id], properties: {id: {type: string}}}

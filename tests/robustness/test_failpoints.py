@@ -32,7 +32,7 @@ handler:
       - sh
       - -c
       - |
-        grep -qs 'State:.[RSDT]' "/proc/$(cat "$HOME/pid")/status" && echo two at once >> "$HOME/ran"
+        grep -qszx "HOME=$HOME" "/proc/$(cat "$HOME/pid")/environ" && echo two at once >> "$HOME/ran"
         echo $$ > "$HOME/pid"
         echo "${LMAPS_JOB##*/}" >> "$HOME/ran"
         cat > "$HOME/state"
@@ -204,8 +204,9 @@ def reload(scene: Scene) -> None:
 
 
 def stop(scene: Scene) -> None:
-    scene.tree.process.send_signal(signal.SIGTERM)
-    until(scene.tree.has_acted)
+    stopped = scene.tree.process
+    stopped.send_signal(signal.SIGTERM)
+    until(lambda: scene.tree.process is not stopped)
 
 
 def back_up(scene: Scene) -> None:

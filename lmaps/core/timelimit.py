@@ -7,6 +7,7 @@ The timer's signal is raised as an exception in the process's main thread, and o
 import signal
 import threading
 import time
+from _signal import getsignal  # type: ignore[import-not-found]  # signal's own takes long to make an enum of it
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ class TimeLimit:
         """What ``function`` gives; `TookTooLong` says that one cannot ``what``, and its traceback leads to where."""
         if threading.current_thread() is not threading.main_thread():
             return function(*args)
-        begin, before = time.monotonic(), signal.getsignal(signal.SIGALRM)
+        begin, before = time.monotonic(), getsignal(signal.SIGALRM)
         if before is not _ring:
             signal.signal(signal.SIGALRM, _ring)
         older = signal.setitimer(signal.ITIMER_REAL, max(self._left, 0.001), AGAIN)

@@ -59,5 +59,5 @@ def taken_by(pid: int) -> Taken:
 
 def settles_at(pid: int, before: Taken, spare: int = 2) -> Taken:
     """What a process takes as soon as it has no more descriptors than before, but ``spare`` of them."""
-    until(lambda: taken_by(pid).descriptors <= before.descriptors + spare)
+    until(lambda: taken_by(pid).descriptors <= before.descriptors + spare, 60)
     return taken_by(pid)

@@ -147,10 +147,12 @@ def test_a_full_queue_drops_nothing_silently(start_daemon: Start, rounds: Rounds
     daemon = start_daemon(QUICK, limits={"queue": 20}, workers=1)
     total, accepted, busy = rounds(300, 10_000), set(), 0
     raw = Raw(daemon.endpoint)
-    for number in range(total):
-        request = Request("apply", {"unit": "quick", "timeout": f"{number + 1}s"}, str(number))
-        raw.socket.send_multipart([b"", request.encode()])
-    for _ in range(total):
+    for number in range(total + 200):
+        if number < total:
+            request = Request("apply", {"unit": "quick", "timeout": f"{number + 1}s"}, str(number))
+            raw.socket.send_multipart([b"", request.encode()])
+        if number < 200:
+            continue
         assert raw.socket.poll(30_000), "an apply has no answer"
         answer = json.loads(raw.socket.recv_multipart()[1])
         if answer["code"] is None:

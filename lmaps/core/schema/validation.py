@@ -39,11 +39,13 @@ class Schema:
         """A copy of ``document`` with the defaults mixed in; not validated."""
         return self._filler.fill(document)
 
+    def fits(self, document: Any) -> bool:
+        """Whether ``document`` is known at once to fit; if not, `findings` decides."""
+        return self._fits is not None and self._fits(document)
+
     def findings(self, document: Any) -> list[Finding]:
         """Everything in ``document`` that does not fit; no defaults are mixed in."""
-        if self._fits is not None and self._fits(document):
-            return []
-        return findings(self._validator.iter_errors(document))
+        return [] if self.fits(document) else findings(self._validator.iter_errors(document))
 
     def default_findings(self, schema: dict[str, Any], resolver: Any) -> list[Finding]:
         """What does not fit in the default of ``schema``, a part of this one; ``resolver`` holds in it."""

@@ -16,7 +16,7 @@ from lmaps.core.schema import Schema
 from lmaps.core.timelimit import TimeLimit
 from lmaps.core.verbs import admission, audit, jobs, writing
 from lmaps.core.verbs.call import Answer, Call, Visit
-from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge, ValidationFailed
+from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
 
 _TEXT = {"type": "string", "maxLength": 4096}
 WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
@@ -97,7 +97,7 @@ class Verb:
 
     def _answer(self, visit: Visit, request: Request) -> Answer:
         limit = self._limit(visit)
-        args = limit.run(request.verb, self._arguments, request)
+        args = self._arguments(request, limit)
         call = Call(**vars(visit), verb=request.verb, args=args, key=request.key, limit=limit)
         failpoint("valid")
         self._admit(call)
@@ -144,12 +144,13 @@ class Verb:
         if call.state.wrote or self.audited or call.args.get("reveal"):
             audit.keep(call, answer)
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        try:
-            arguments: dict[str, Any] = self.schema.complete(request.args)
-        except ValidationFailed as refused:
-            told = "; ".join(f"{finding.path} {finding.message}" for finding in refused.errors[:3])
-            raise MessageRefused(f"cannot {request.verb}: {told}", errors=refused.errors) from refused
+    def _arguments(self, request: Request, limit: TimeLimit) -> dict[str, Any]:
+        arguments: dict[str, Any] = self.schema.fill(request.args)
+        if not self.schema.fits(arguments):
+            wrong = limit.run(request.verb, self.schema.findings, arguments)
+            told = "; ".join(f"{finding.path} {finding.message}" for finding in wrong[:3])
+            if wrong:
+                raise MessageRefused(f"cannot {request.verb}: {told}", errors=wrong)
         return arguments
 
 

@@ -125,7 +125,7 @@ def test_damage_is_told_or_changes_nothing(
     rng = begin(path, seed)
     whole, expected = path.read_bytes(), see(path, CHANGES)
     refused: list[bool] = []
-    for damaged in KINDS[kind](rng, whole, rounds(25, 500)):
+    for damaged in KINDS[kind](rng, whole, rounds(15, 500)):
         path.write_bytes(damaged)
         path.with_name("lmaps.db-wal").unlink(missing_ok=True)
         seen = told(path)
@@ -135,6 +135,7 @@ def test_damage_is_told_or_changes_nothing(
     figure(f"19 damaged database: {kind}", f"{len(refused)}: {sum(refused)} told, the others harmless, 0 silent")
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["bits", "cuts"])
 def test_a_damaged_log_gives_an_older_state_as_a_whole(
     tmp_path: Path, rounds: Callable[[int, int], int], seed: int, figure: Callable[[str, str], None], kind: str
@@ -147,7 +148,7 @@ def test_a_damaged_log_gives_an_older_state_as_a_whole(
         whole, logged = path.read_bytes(), log.read_bytes()
     changesets = see(path, CHANGES)["revisions"][1]
     older: list[bool] = []
-    for damaged in KINDS[kind](rng, logged, rounds(20, 300)):
+    for damaged in KINDS[kind](rng, logged, rounds(10, 300)):
         path.write_bytes(whole)
         log.write_bytes(damaged)
         seen = told(path)

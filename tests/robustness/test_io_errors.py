@@ -34,6 +34,7 @@ def start_again(daemon: RunningDaemon) -> None:
     daemon.wait_ready()
 
 
+@pytest.mark.timeout(1800)
 def test_no_answer_is_a_lie(
     start_daemon: Callable[..., RunningDaemon],
     rounds: Callable[[int, int], int],

@@ -40,6 +40,7 @@ def check_finished(path: Path) -> None:
     assert others == {"lmaps.db", "lmaps.db.lineage"}
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("point", "hit"), STEPS)
 def test_an_upgrade_that_is_killed(
     tmp_path: Path, rounds: Callable[[int, int], int], figure: Callable[[str, str], None], point: str, hit: int
@@ -69,12 +70,13 @@ def test_an_upgrade_that_fails_for_want_of_room(tmp_path: Path, point: str, hit:
     check_finished(path)
 
 
+@pytest.mark.timeout(1800)
 def test_an_upgrade_on_a_disk_that_gets_full_at_each_write(
     tmp_path: Path, rounds: Callable[[int, int], int], figure: Callable[[str, str], None]
 ) -> None:
     refused = 0
     with small_disk(tmp_path / "disk", "16m") as disk:
-        for pages in range(0, 120, rounds(12, 1)):
+        for pages in range(0, 120, rounds(24, 1)):
             path = disk / str(pages) / "lmaps.db"
             path.parent.mkdir()
             leave(disk, 1024)
@@ -88,5 +90,5 @@ def test_an_upgrade_on_a_disk_that_gets_full_at_each_write(
                 check_untouched(path)
             leave(disk, 1024)
             check_finished(path)
-    figure("26 upgrade on a full disk", f"{120 // rounds(12, 1)} sizes, {refused} times full: 0 wrecks")
+    figure("26 upgrade on a full disk", f"{120 // rounds(24, 1)} sizes, {refused} times full: 0 wrecks")
     assert refused

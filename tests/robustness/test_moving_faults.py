@@ -31,6 +31,7 @@ def tree(short_path: Path) -> Iterator[Tree]:
     made.end()
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("command", ["export", "backup"])
 def test_a_client_that_is_killed_while_it_writes(
     tree: Tree, rounds: Callable[[int, int], int], figure: Callable[[str, str], None], command: str
@@ -59,6 +60,7 @@ def test_a_manager_that_is_killed_while_it_copies_leaves_nothing(tree: Tree) -> 
     assert not list(tree.directory.glob("*.copy*"))
 
 
+@pytest.mark.timeout(1800)
 def test_an_import_that_is_killed_is_done_whole_or_not_at_all(
     tree: Tree, rounds: Callable[[int, int], int], figure: Callable[[str, str], None]
 ) -> None:

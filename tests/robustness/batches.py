@@ -39,7 +39,8 @@ class Batch:
             self._daemon.arm(then, action)
         for entry in entries:
             self._say(entry)
-        assert self.receive(1) == 1
+        if then is None:  # else it may die before this answer is on its way
+            assert self.receive(1) == 1
 
     def _say(self, entry: Entry) -> None:
         entry.sent = time.monotonic()

@@ -54,10 +54,10 @@ def forget_signals() -> None:
     """In a child: nothing of the parent's handling is left, and no signal is held back.
 
     What reaches the whole group of the terminal (Ctrl-C, hanging up) is the supervisor's to decide. So it does nothing
-    here, by a handler: being ignored would be inherited by tools.
+    here, by a handler: being ignored would be inherited by tools. What a shell has its background jobs ignore is not.
     """
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, do_nothing)

@@ -17,7 +17,7 @@ from tests.daemons import RunningDaemon
 from tests.databases import rewrite
 from tests.robustness.answers import Answers, hosts
 
-HOLD = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE'); print(); sys.stdin.read()"
+HOLD = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE'); print(flush=True); sys.stdin.read()"
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Robustness: two tiers of the same tests, seeds that can be repeated, and figures for docs/robustness.md.
 
 The short tier runs with all other tests. ``LMAPS_ROBUSTNESS=full`` makes it the full one (`make robustness`),
-``LMAPS_SEED=N`` repeats a run, ``LMAPS_REQUIRE_ROOT=1`` makes a test fail that would be skipped.
+``LMAPS_SEED=N`` repeats a run, ``LMAPS_KEEP=DIRECTORY`` keeps database and logs of one that failed, and
+``LMAPS_REQUIRE_ROOT=1`` makes a test fail that would be skipped.
 """
 
 import json

@@ -12,6 +12,7 @@ import pytest
 
 from lmaps import Client
 from lmaps.core.commands.files import write_whole
+from lmaps.errors import OutcomeUnknown
 from lmaps.store.migrate import known_revisions
 from tests.daemons import is_alive, until
 from tests.history_model import UNITS
@@ -34,11 +35,16 @@ def is_well(client: Client) -> bool:
 
 
 def ask_again(client: Client, journal: list[Entry], cut: Cut) -> int:
-    """What was answered while power failed was not: it is asked again under its key; how many that were."""
+    """What was answered while power failed was not: what may have changed something is asked again under its key.
+
+    How many answers that were.
+    """
     doubtful = [entry for entry in journal if entry.answered is not None and cut.begin <= entry.answered <= cut.end]
     for entry in doubtful:
+        may_be_done = entry.verb != "show" and (entry.acknowledged or entry.reply.code == OutcomeUnknown.code)
         entry.reply = entry.answered = None
-        ask(client, entry)
+        if may_be_done:
+            ask(client, entry)
     return len(doubtful)
 
 

@@ -5,7 +5,6 @@ import random
 import select
 import shutil
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -113,8 +112,10 @@ class Killer:
 
 
 def keep_what_failed(directory: Path, seed: int) -> None:
-    """Database and logs of a run that failed are worth a look."""
-    kept = Path(tempfile.gettempdir()) / f"lmaps-failed-{seed}"
+    """Database and logs of a run that failed, if ``LMAPS_KEEP`` names a directory for them."""
+    if "LMAPS_KEEP" not in os.environ:
+        return
+    kept = Path(os.environ["LMAPS_KEEP"]) / f"lmaps-failed-{seed}"
     shutil.copytree(
         directory, kept, dirs_exist_ok=True, ignore=lambda _, names: [n for n in names if n.endswith(".sock")]
     )

@@ -63,14 +63,19 @@ class Killed:
         """Ask for something and do not hear the answer: the manager dies, or it was refused before."""
         self.call("status")
         self.arm(point)
-        raw = Raw(self.tree.endpoint)
-        try:
-            raw.socket.send_multipart([b"", Request(verb, args, "lost", Entry(verb, args).key).encode()])
-            until(lambda: self.tree.has_acted() or raw.socket.poll(0))
-        finally:
-            raw.close()
+        body = Request(verb, args, "lost", Entry(verb, args).key).encode()
+        until(lambda: self._is_lost(body))
         COUNTS["lost"] += 1
         self.settle()
+
+    def _is_lost(self, body: bytes) -> bool:
+        """Send it; whether the manager has died of it, or answered. One that was just going has not even taken it."""
+        raw = Raw(self.tree.endpoint)
+        try:
+            raw.socket.send_multipart([b"", body])
+            return any(self.tree.has_acted() or raw.socket.poll(5) for _ in range(200))
+        finally:
+            raw.close()
 
 
 class HistoryWithKills(History):

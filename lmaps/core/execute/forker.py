@@ -47,7 +47,8 @@ def main() -> None:
             return
         changed = [path for path, time in _times(loaded).items() if loaded[path] != time]
         if changed:
-            raise SystemExit(f"{changed[0]} has changed")
+            print(f"{changed[0]} has changed", file=sys.stderr)  # before the link ends
+            return
         run = json.loads(message)
         pid = _fork(run)
         if pid == 0:

@@ -1,7 +1,9 @@
 """Unit files that break, go, or get stricter, and plugins that do: a reload is whole or not at all, and nothing is lost."""
 
 import json
+import os
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -261,3 +263,17 @@ def test_plugins_that_cannot_be_loaded_spare_the_others(start_daemon: Start, sho
             client.call("apply", unit="u-hangs")
         assert client.call("status").extra["counters"]["restarts"] == 0
     figure("47 plugins missing, raising, leaving, hanging", f"{len(names)} units broken, the others run")
+
+
+def test_what_was_mended_is_used_at_once_after_a_reload(start_daemon: Start) -> None:
+    unit = text("site", 0).replace("{type: noop}", "{type: ansible_playbook, args: {playbook: ../site.yml}}")
+    daemon = start_daemon(unit, workers=1)
+    with daemon.client() as client:
+        with pytest.raises(UnitUnusable):
+            client.call("create", unit="site", instances=[{"id": "a"}])
+        (daemon.directory / "site.yml").write_text("[]\n")
+        worker = daemon.pid_of("worker 1") or 0
+        os.kill(worker, signal.SIGSTOP)  # it looks at the units only later
+        client.call("reload")
+        client.call("create", unit="site", instances=[{"id": "a"}])
+        os.kill(worker, signal.SIGCONT)

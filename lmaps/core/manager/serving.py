@@ -237,6 +237,7 @@ class Manager:
         failpoint("reload.before_swap")
         self.service.units, self.service.policy, self._gate.authorized = loaded, policy, authorized
         failpoint("reload.after_swap")
+        self._found_by_handlers = {}
         self._find_faults()
         self._check_units(lambda: None)
         log.info("reloaded %s", plural(len(loaded.units), "unit"))

@@ -3,10 +3,11 @@
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from lmaps.core.commands import output
 from lmaps.core.commands.session import Session, global_options
 from lmaps.core.failpoints import set_up_failpoints
 from lmaps.errors import Finding, LmapsError
+
+if TYPE_CHECKING:
+    from lmaps.core.client import Client
 
 COMMANDS = {
     "units": ("units:units", "List units: type, handler, instances, revisions, condition."),
@@ -186,8 +190,17 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
         code = _tell_crash(session, error)
     finally:
         if session.client is not None:
-            session.client.close()
+            _close(session.client)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _close(client: "Client") -> None:
+    """Close the connection; one more Ctrl-C has nothing left to end."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        client.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell(session: Session, error: LmapsError) -> int:

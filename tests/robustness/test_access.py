@@ -28,6 +28,7 @@ from lmaps.store import Store, Transaction
 from tests.daemons import RunningDaemon
 from tests.in_process import InProcess
 from tests.robustness.conftest import cannot
+from tests.robustness.users import as_user
 
 Figure = Callable[[str, str], None]
 FAULT = "rights: subject x verb x unit"
@@ -521,23 +522,12 @@ def test_a_row_without_a_right_cannot_be_made() -> None:
 
 def refused_as(uid: int, gid: int, endpoint: str, requests: list[dict[str, Any]]) -> list[bool]:
     """Which requests are refused to a process of this user and group: a child of ours, which becomes it."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(gid)
-            os.setuid(uid)
-            with Client(endpoint, 60) as client:
-                codes = [client.request(request)["code"] for request in requests]
-            os.write(theirs, json.dumps([code == "not-allowed" for code in codes]).encode())
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours, "rb") as answers:
-        told = answers.read()
-    os.waitpid(child, 0)
-    refused: list[bool] = json.loads(told)
+
+    def ask() -> list[bool]:
+        with Client(endpoint, 60) as client:
+            return [client.request(request)["code"] == "not-allowed" for request in requests]
+
+    refused: list[bool] = as_user(ask, uid, gid)
     return refused
 
 

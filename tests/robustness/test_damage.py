@@ -137,6 +137,7 @@ def test_damage_is_told_or_changes_nothing(
             unseen += 1
             continue
         assert seen is None or seen == expected, "silent"
+    assert unseen <= 1 + len(refused) // 100
     words = f"{len(refused)}: {sum(refused)} told, the others harmless, {unseen} silent"
     figure(f"19 damaged database: {kind}", words + (" (all answers of requests forgotten)" if unseen else ""))
 

@@ -1,10 +1,8 @@
 """Documents that take long to check: they are refused in time, and nobody waits longer than that."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from lmaps import Client
 from lmaps.core.messages import Request
 from lmaps.errors import LmapsError, TookTooLong
 from tests.daemons import Raw, RunningDaemon, until
+from tests.robustness.control import control
 from tests.robustness.test_limits import EVERYBODY
 from tests.robustness.users import as_user, let_in
 
@@ -45,34 +44,12 @@ MARGIN = 3.0
 """Seconds that a loaded machine may add; the figure tells what it was."""
 
 
-@contextmanager
-def control(endpoint: str) -> Iterator[list[float]]:
-    """Within the block a client asks one thing after the other: how long each answer took."""
-    waits: list[float] = []
-    enough = threading.Event()
-
-    def ask() -> None:
-        with Client(endpoint) as client:
-            while not enough.is_set():
-                begin = time.monotonic()
-                client.call("show", unit="slow")
-                waits.append(time.monotonic() - begin)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield waits
-    finally:
-        enough.set()
-        thread.join()
-
-
 def test_what_takes_long_to_check_is_refused_in_time(start_daemon: Start, rounds: Rounds, figure: Figure) -> None:
     seconds = rounds(3, 20) / 10
     short = {"validation": f"{seconds}s"}
     daemon = start_daemon(UNIT, limits={"message": short, "import": short})
     pid, took = until(lambda: daemon.pid_of("manager")), []
-    with daemon.client() as client, control(daemon.endpoint) as waits:
+    with daemon.client() as client, control(daemon.endpoint, pause=0) as waits:
         for name, value in CASES.items():
             begin = time.monotonic()
             with pytest.raises(TookTooLong) as refused:
@@ -123,7 +100,7 @@ def test_who_has_taken_long_is_served_after_the_others(start_daemon: Start, shor
             answers.append(client.call("show", unit="slow").to_json())
         return answers
 
-    with control(daemon.endpoint) as waits:
+    with control(daemon.endpoint, pause=0) as waits:
         answers = as_user(ask)
     codes = [each["code"] for each in answers]
     assert codes.count("took-too-long") < 4, codes

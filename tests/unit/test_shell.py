@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sys
 
 import pytest
@@ -252,3 +253,15 @@ def test_the_originals_flags_are_not_in_the_help():
     with shell.get_parser().make_context("lmaps", ["units"]) as ctx:
         text = ctx.get_help()
     assert not [flag for flag in ("--create", "--rollback", "--list-units", "--unit", "--file") if flag in text]
+
+
+def test_ctrl_c_while_the_connection_is_closed_is_no_traceback():
+    class Interrupted:
+        def close(self):
+            signal.raise_signal(signal.SIGINT)
+
+    session = Session(client=Interrupted())
+    with pytest.raises(SystemExit) as ended:
+        shell.start(["--help"], session)
+    assert ended.value.code == 0
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

@@ -54,7 +54,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The one answer to a request. ``level`` is the exit code, ``extra`` the data, ``errors`` all findings."""
+    """The one answer to a request. ``level`` is the exit code, ``extra`` the data, ``errors`` all findings.
+
+    What is below a name of ``extra`` may be `Encoded` already.
+    """
 
     message: str
     level: int = 0
@@ -67,7 +70,10 @@ class Reply:
 
     def encode(self) -> bytes:
         """The body that goes over the wire."""
-        return _encode(self.to_json())
+        told = self.to_json()
+        if isinstance(self.extra, dict):  # the original's answer may be a list
+            told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
+        return strict_json.encode_object(told).encode()
 
     def to_json(self) -> dict[str, Any]:
         """The reply as data: the original's ``message``, ``level`` and ``extra`` first."""

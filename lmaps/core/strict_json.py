@@ -1,8 +1,9 @@
 """JSON as lMaPS speaks it: what Python's own decoder lets pass, and what would fail later, is refused at the edge."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 from lmaps.errors import MessageRefused, TooLarge
 
@@ -25,6 +26,37 @@ def type_name(value: Any) -> str:
 def encode(value: Any) -> str:
     """``value`` as compact JSON; the order of keys is kept."""
     return _COMPACT.encode(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A value that is compact JSON already, to be passed on as it is."""
+
+    text: str
+
+    @classmethod
+    def array(cls, texts: Iterable[str]) -> Self:
+        """An array of values that are JSON already."""
+        return cls(f"[{','.join(texts)}]")
+
+    @property
+    def value(self) -> Any:
+        """What the text says."""
+        return json.loads(self.text)
+
+
+def encode_object(told: Mapping[str, Any]) -> str:
+    """An object as compact JSON; values of it that are `Encoded` stand there as they are."""
+    pairs = (
+        f"{_COMPACT.encode(name)}:{value.text if isinstance(value, Encoded) else _COMPACT.encode(value)}"
+        for name, value in told.items()
+    )
+    return f"{{{','.join(pairs)}}}"
+
+
+def plain(value: Any) -> Any:
+    """``value``, read if it is `Encoded`."""
+    return value.value if isinstance(value, Encoded) else value
 
 
 def canonical(value: Any) -> str:

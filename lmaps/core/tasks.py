@@ -20,6 +20,7 @@ from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.messages import Result
 from lmaps.core.schema import scrubber
+from lmaps.core.strict_json import plain
 from lmaps.core.times import format_duration
 from lmaps.core.units import Unit, get_unit_by_name, load_units
 from lmaps.core.words import plural
@@ -176,7 +177,7 @@ def get_worker_units(context: Any) -> list[dict[str, Any]]:
 
 def get_worker_units_instances(context: Any, name: str) -> Any:
     """The state of a unit, as its handler gets it. ``context`` is the manager."""
-    return context.answer("show", unit=name, reveal=True).extra["state"]
+    return plain(context.answer("show", unit=name, reveal=True).extra["state"])
 
 
 def rollback_worker_units_instances(context: Any, name: str) -> dict[str, Any]:

@@ -20,7 +20,19 @@ replay       the instances made anew from the changesets, and compared
 
 from lmaps.store.engine import DATABASE_ERRORS, sqlite_version
 from lmaps.store.migrate import load_migrations
-from lmaps.store.records import Audited, Change, Changeset, Document, Edit, Instance, Job, JobLine, StoredRequest, Why
+from lmaps.store.records import (
+    Audited,
+    Change,
+    Changeset,
+    Document,
+    Edit,
+    Instance,
+    Job,
+    JobLine,
+    StoredRequest,
+    Texts,
+    Why,
+)
 from lmaps.store.replay import replay
 from lmaps.store.sealing import Sealer, read_key
 from lmaps.store.store import Store, open_store
@@ -39,6 +51,7 @@ __all__ = [
     "Sealer",
     "Store",
     "StoredRequest",
+    "Texts",
     "Transaction",
     "Why",
     "load_migrations",

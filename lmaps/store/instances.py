@@ -1,37 +1,55 @@
 """The tables ``instance`` and ``unit``: what is there now, and the texts of units that it was made under."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
-from sqlalchemy import Select, bindparam, case, delete, func, or_, select
+from sqlalchemy import Select, bindparam, case, delete, func, literal_column, or_, select
 
 from lmaps.store.checksums import check
 from lmaps.store.models import document, instance, unit
 from lmaps.store.prepared import Prepared
-from lmaps.store.records import Document, Instance
+from lmaps.store.records import Document, Instance, Texts
 from lmaps.store.sealing import PREFIX
 from lmaps.store.tables import Tables
 
 BATCH = 500
 """Keys that one statement looks up."""
+MUCH = 8
+"""A unit that has this part of all instances, or more, is read in their order: no sorting, and no looking up."""
+
+Row = tuple[Any, ...]
 
 DOCUMENT = ("id", "instance_id", "key", "given", "completed", "definition", "checksum")
 """What is read of a document."""
-_INSTANCES = (
-    select(
-        instance.c.id,
-        instance.c.unit,
-        instance.c.first_revision,
-        instance.c.revision,
-        instance.c.key,
-        instance.c.document,
-        instance.c.checksum,
-        *(document.c[name].label(f"document_{name}") for name in DOCUMENT),
-    )
-    .join(document, document.c.id == instance.c.document)
-    .order_by(instance.c.id)
+_COLUMNS = (
+    instance.c.id,
+    instance.c.key,
+    instance.c.document,
+    instance.c.first_revision,
+    instance.c.revision,
+    instance.c.checksum,
+    document.c.given,
+    document.c.completed,
+    document.c.definition,
+    document.c.checksum.label("signature"),
 )
-_INSTANCE = Prepared(_INSTANCES.where(instance.c.unit == bindparam("unit"), instance.c.key == bindparam("key")))
+"""What is read of an instance and its document: which unit it is of is known, and both have its number and its key."""
+_JOINED = select(*_COLUMNS).join(document, document.c.id == instance.c.document)
+_INSTANCES = _JOINED.order_by(instance.c.id)
+_UNIT = instance.c.unit == bindparam("unit")
+_INSTANCE = Prepared(_JOINED.where(_UNIT, instance.c.key == bindparam("key")))
+_WANTED = func.json_each(bindparam("keys")).table_valued("value")
+_KEYED = Prepared(
+    select(*_COLUMNS)
+    .select_from(_WANTED)
+    .join(instance, _UNIT & (instance.c.key == _WANTED.c.value))
+    .join(document, document.c.id == instance.c.document)
+).in_this_order()
+_ALL = Prepared(_INSTANCES.where(_UNIT))
+_ALL_BY_ID = Prepared(_INSTANCES.where(literal_column("+instance.unit") == bindparam("unit")))
+_AT_MOST = Prepared(select(func.count()).select_from(select(1).where(_UNIT).limit(bindparam("most")).subquery()))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
 _OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
 _DEFINITION = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest == bindparam("digest")))
@@ -42,22 +60,28 @@ class InstanceTables(Tables):
 
     def instances(self, name: str) -> list[Instance]:
         """All instances of a unit, oldest first."""
-        return self._instances(_INSTANCES.where(instance.c.unit == name))
+        return self._instances(name, _INSTANCES)
 
     def find(self, name: str, keys: Sequence[str]) -> dict[str, Instance]:
         """Those instances of a unit that have one of ``keys``."""
-        return {key: self._instance(*row) for key in keys for row in self.rows(_INSTANCE, unit=name, key=key)}
+        return {row[1]: self._instance(name, row) for row in self._keyed(name, keys)}
+
+    def texts(self, name: str, keys: Sequence[str] | None = None) -> Texts:
+        """All instances of a unit, oldest first, or those that have one of ``keys``, as the texts that they are."""
+        rows = self._of(name) if keys is None else self._keyed(name, keys)
+        return self._texts(rows)
 
     def find_begun(self, name: str, beginning: str) -> list[Instance]:
         """Those instances of a unit whose key begins so."""
-        begun = instance.c.key.startswith(beginning, autoescape=True)
-        return self._instances(_INSTANCES.where(instance.c.unit == name, begun))
+        begun = instance.c.key.between(beginning, f"{beginning}\U0010ffff")
+        return self._instances(name, _INSTANCES.where(begun))
 
     def numbered(self, name: str, ids: Sequence[int]) -> dict[int, Instance]:
         """Those instances of a unit that have one of these numbers."""
-        wanted = _INSTANCES.where(instance.c.unit == name)
-        batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
-        return {each.id: each for batch in batches for each in self._instances(wanted.where(instance.c.id.in_(batch)))}
+        batches = (
+            _INSTANCES.where(instance.c.id.in_(ids[start : start + BATCH])) for start in range(0, len(ids), BATCH)
+        )
+        return {each.id: each for wanted in batches for each in self._instances(name, wanted)}
 
     def with_value(self, name: str, keys: Sequence[str], values: Sequence[Any]) -> list[Instance]:
         """Those instances of a unit whose completed document has one of ``values`` below ``keys``.
@@ -73,7 +97,7 @@ class InstanceTables(Tables):
             sealed = document.c.completed.startswith(PREFIX)
             extracted = case((sealed, None), else_=func.json_extract(document.c.completed, path))
             alike = or_(sealed, extracted.in_(values[start : start + BATCH]))
-            found += self._instances(_INSTANCES.where(instance.c.unit == name, alike))
+            found += self._instances(name, _INSTANCES.where(alike))
         return found
 
     def count(self, name: str) -> int:
@@ -85,7 +109,7 @@ class InstanceTables(Tables):
         others = [number for (number,) in self.rows(_OTHERS, name=name, digest=digest)]
         if not others:
             return []
-        return self._instances(_INSTANCES.where(instance.c.unit == name, document.c.definition.in_(others)))
+        return self._instances(name, _INSTANCES.where(document.c.definition.in_(others)))
 
     def definition(self, name: str, digest: str, text: str) -> int:
         """The number of this text of the unit, kept if it is new."""
@@ -134,19 +158,58 @@ class InstanceTables(Tables):
         if ids:
             self.write_each(_DELETE, [{"gone": gone} for gone in ids])
 
-    def _instances(self, wanted: Select[Any]) -> list[Instance]:
-        return [self._instance(*row) for row in self.connection.execute(wanted)]
+    def _of(self, name: str) -> list[Row]:
+        """The rows of a unit's instances, oldest first: read in their order if the unit has much of what is there."""
+        much = self.counters.instance // MUCH
+        ordered = self.value(_AT_MOST, unit=name, most=much + 1) > much
+        return self._sound(name, self.rows(_ALL_BY_ID if ordered else _ALL, unit=name))
 
-    def _instance(
-        self, number: int, name: str, first: int, revision: int, key: str, kept: int, expected: int, *told: Any
-    ) -> Instance:
-        check("instance", (number, name, key, kept, first, revision), expected)
-        return Instance(number, name, self.read_document(number, *told), first, revision)
+    def _keyed(self, name: str, keys: Sequence[str]) -> list[Row]:
+        """The rows of those instances of a unit that have one of ``keys``, in the order of these."""
+        if len(keys) == 1 or any("\0" in key for key in keys):  # SQLite's JSON ends a text there
+            rows = [row for key in dict.fromkeys(keys) for row in self.rows(_INSTANCE, unit=name, key=key)]
+        else:
+            told = json.dumps(list(dict.fromkeys(keys)), ensure_ascii=False)
+            rows = self.rows(_KEYED, unit=name, keys=told)
+        return self._sound(name, rows)
+
+    def _instances(self, name: str, wanted: Select[Any]) -> list[Instance]:
+        found: list[Any] = list(self.connection.execute(wanted.where(instance.c.unit == name)))
+        return [self._instance(name, row) for row in self._sound(name, found)]
+
+    def _sound(self, name: str, rows: list[Row]) -> list[Row]:
+        """``rows``, if all fit their checksums. Of texts without escapes Python's repr is made at half the cost."""
+        for number, key, kept, first, revision, expected, given, completed, made_under, signature in rows:
+            if crc32(f"({number}, '{name}', '{key}', {kept}, {first}, {revision})".encode()) != expected:
+                check("instance", (number, name, key, kept, first, revision), expected)
+            if crc32(f"({kept}, {number}, '{key}', '{given}', '{completed}', {made_under})".encode()) != signature:
+                check("document", (kept, number, key, given, completed, made_under), signature)
+        return rows
+
+    def _instance(self, name: str, row: Row) -> Instance:
+        number, key, kept, first, revision, _, given, completed, made_under, _ = row
+        return Instance(number, name, self._document(number, kept, key, given, completed, made_under), first, revision)
+
+    def _texts(self, rows: Sequence[Row]) -> Texts:
+        if not rows:
+            return Texts((), (), (), (), ())
+        ids, keys, kept, _, revisions, _, given, completed, *_ = zip(*rows, strict=True)
+        if any(text.startswith(PREFIX) for text in completed):
+            given, completed = self._opened(ids, kept, given, "given"), self._opened(ids, kept, completed, "completed")
+        return Texts(ids, keys, revisions, given, completed)
+
+    def _opened(self, ids: Sequence[int], kept: Sequence[int], texts: Sequence[str], name: str) -> tuple[str, ...]:
+        rows = zip(ids, kept, texts, strict=True)
+        return tuple(self.sealer.open(text, f"{of}/{number}/{name}") for of, number, text in rows)
 
     def read_document(self, of: int, number: int, instance: int, *told: Any) -> Document:
         """A document of the instance ``of``, as it was given to be kept; ``told`` are the other columns."""
         key, given, completed, made_under, expected = told
-        check("document", (number, instance, key, given, completed, made_under), expected)
+        if crc32(f"({number}, {instance}, '{key}', '{given}', '{completed}', {made_under})".encode()) != expected:
+            check("document", (number, instance, key, given, completed, made_under), expected)
+        return self._document(of, number, key, given, completed, made_under)
+
+    def _document(self, of: int, number: int, key: str, given: str, completed: str, made_under: int) -> Document:
         place = f"{of}/{number}"
         return Document(
             key,

@@ -1,7 +1,8 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,16 @@ class Instance:
     def completed(self) -> str:
         """The document as it was completed."""
         return self.document.completed
+
+
+class Texts(NamedTuple):
+    """Instances as columns, their documents as the JSON text that they are kept as: for whoever passes them on."""
+
+    ids: Sequence[int]
+    keys: Sequence[str]
+    revisions: Sequence[int]
+    given: Sequence[str]
+    completed: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

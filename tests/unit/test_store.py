@@ -269,3 +269,20 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     with pytest.raises(StateUnusable, match="cannot keep state in"):
         open_store(str(tmp_path / "file" / "lmaps.db"))
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_instances_are_found_by_any_key_and_read_in_their_order(store):
+    odd = ["it's", 'say "so"', "back\\slash", "nul\0", "nul", "é\u2028\x7f", ""]
+    create(store, *[f"few{number}" for number in range(3)], unit="few")
+    create(store, *odd)
+    create(store, *[f"k{number}" for number in range(30)])
+    with store.transaction() as state:
+        for unit in ("few", "web"):
+            there = state.instances(unit)
+            assert state.texts(unit).keys == tuple(each.key for each in there)
+            assert list(state.find(unit, [each.key for each in there]).values()) == there
+        wanted = [*odd, "k7", "k7", "none"]
+        assert list(state.find("web", wanted)) == [*odd, "k7"]
+        assert state.texts("web", wanted).keys == (*odd, "k7")
+        assert state.find("web", []) == {}
+        assert [each.key for each in state.find_begun("web", "nul")] == ["nul\0", "nul"]

@@ -61,7 +61,7 @@ def test_a_state_that_a_crash_has_left_is_verified_with_its_log(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("UPDATE instance SET document = 2 WHERE key = 'a'", "instance 1 of web is not what its changesets make it"),
+        ("UPDATE instance SET document = 2 WHERE key = 'a'", "a row of document is damaged"),
         ("DELETE FROM instance WHERE key = 'b'", "instance 2 of web is not what its changesets make it"),
         ("UPDATE instance SET revision = 2 WHERE key = 'a'", "instance 1 of web"),
         ("DELETE FROM change WHERE revision = 1", "instance 1 of web"),

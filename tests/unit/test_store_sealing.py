@@ -26,7 +26,10 @@ def create(path, sealer, *keys, secret=True):
 
 def told(path, sealer):
     with open_store(str(path), sealer) as store, store.transaction() as state:
-        return [(each.key, each.given, each.completed) for each in state.instances("web")]
+        found = [(each.key, each.given, each.completed) for each in state.instances("web")]
+        _, keys, _, given, completed = state.texts("web")
+        assert list(zip(keys, given, completed, strict=True)) == found
+        return found
 
 
 def test_nothing_of_a_secret_is_in_the_files(tmp_path):

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaps.core import strict_json
+from lmaps.core.strict_json import Encoded, encode_object, plain
 from lmaps.errors import MessageRefused
 
 VALUES = st.recursive(
@@ -63,3 +64,11 @@ def test_the_canonical_text_tells_one_from_true():
 )
 def test_names_of_types(value, name):
     assert strict_json.type_name(value) == name
+
+
+def test_what_is_json_already_stands_in_an_object_as_it_is():
+    rows = Encoded.array(['{"a":1}', "2"])
+    text = encode_object({"é": "ü", "rows": rows})
+    assert text == '{"é":"ü","rows":[{"a":1},2]}'
+    assert plain(rows) == rows.value == [{"a": 1}, 2]
+    assert plain("as it is") == "as it is"

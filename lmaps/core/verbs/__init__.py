@@ -21,6 +21,7 @@ from lmaps.core.verbs import (
     plan,
     request,
     service,
+    showing,
     units,
     wait,
 )
@@ -101,7 +102,7 @@ VERBS: dict[str, Verb] = {
         applies=True,
     ),
     "show": Verb(
-        instances.show,
+        showing.show,
         "show",
         {
             "unit": _UNIT,

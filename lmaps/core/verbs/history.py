@@ -11,7 +11,7 @@ from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.schema.secrets import MASK
 from lmaps.core.units import Unit, short_id
-from lmaps.core.verbs import instances, writing
+from lmaps.core.verbs import instances, showing, writing
 from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
@@ -51,7 +51,7 @@ def redo(call: Call) -> Reply:
 
 def _state(call: Call, unit: Unit) -> Any:
     """The whole state, if it was asked for: the original told it, and it may be large."""
-    return instances.state_of(call, unit, call.state.instances(unit.name)) if call.args["states"] else None
+    return showing.state_of(call, unit, call.state.instances(unit.name)) if call.args["states"] else None
 
 
 def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: str, before: Any) -> Reply:
@@ -65,7 +65,7 @@ def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: s
     extra: dict[str, Any] = {
         "undone": made.target,
         "target": made.target,
-        "removing": [instances.shown(call, unit, change.before.given) for change in changes if change.before],
+        "removing": [showing.shown(call, unit, change.before.given) for change in changes if change.before],
         "changes": [writing.signed(change) for change in changes],
         "applied": call.state.applied_revision(unit.name),
         "pending": call.state.is_pending(unit.name),

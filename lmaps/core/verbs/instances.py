@@ -1,12 +1,11 @@
-"""Verbs on a unit's instances: create, set, delete, show, validate."""
+"""Verbs on a unit's instances: create, set, delete, validate."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lmaps.core import strict_json
-from lmaps.core.data import get_data_type_by_name
 from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.core.messages import Reply
 from lmaps.core.schema import path_of
@@ -14,7 +13,6 @@ from lmaps.core.timelimit import frames
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs import writing
 from lmaps.core.verbs.call import Call
-from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.store import Document, Edit, Instance
@@ -205,54 +203,6 @@ def _told(key: str, result: str, revision: int | None) -> dict[str, Any]:
     return {"id": key, "short": short_id(key), "result": result, "revision": revision}
 
 
-def show(call: Call) -> Reply:
-    """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
-    unit = call.kept_unit
-    ids = list(dict.fromkeys(call.args["ids"]))
-    at = call.args.get("at")
-    revision = call.state.revision_of(unit.name) if at is None else resolve(call, unit.name, at)
-    if at is not None:
-        then = call.state.state_at(unit.name, revision or 0)
-        instances = [_among(call, unit, then, wanted) for wanted in ids] if ids else then
-    else:
-        instances = picked(call, unit, ids) if ids else call.state.instances(unit.name)
-    extra: dict[str, Any] = {
-        "unit": unit.name,
-        "type": unit.data_type,
-        "primary_key": unit.primary_key,
-        "revision": revision,
-        "applied": call.state.applied_revision(unit.name),
-    }
-    if call.args["instances"]:
-        extra["instances"] = [_row(call, unit, instance) for instance in instances]
-    else:
-        extra["state"] = state_of(call, unit, instances, reverse=call.args["reverse"])
-    return Reply(f"{unit.name} has {plural(len(instances), 'instance')}", extra=extra, revision=extra["revision"])
-
-
-def state_of(call: Call, unit: Unit, instances: Iterable[Instance], *, reverse: bool = False) -> Any:
-    """The completed documents of ``instances`` in the form of the unit's data type."""
-    rows = [shown(call, unit, instance.completed) for instance in instances]
-    data_type = get_data_type_by_name(unit.data_type)
-    return data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state(reverse)
-
-
-def shown(call: Call, unit: Unit, document: str) -> Any:
-    """A document as its reader sees it: secrets are masked, unless the request asks to reveal them."""
-    told = json.loads(document)
-    return told if call.args.get("reveal") else unit.secrets.masked(told)
-
-
-def _row(call: Call, unit: Unit, instance: Instance) -> dict[str, Any]:
-    return {
-        "id": instance.key,
-        "short": short_id(instance.key),
-        "revision": instance.revision,
-        "given": shown(call, unit, instance.given),
-        "completed": shown(call, unit, instance.completed),
-    }
-
-
 def picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
     """The instances of these IDs, or of these beginnings of content IDs; `NotFound` names all that are not there."""
     exact = call.state.find(unit.name, ids)
@@ -279,7 +229,7 @@ def _only(call: Call, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Ins
     return begun[0] if begun else None
 
 
-def _among(call: Call, unit: Unit, then: Sequence[Instance], wanted: str) -> Instance:
+def among(call: Call, unit: Unit, then: Sequence[Instance], wanted: str) -> Instance:
     """The instance of this ID among those that were there then."""
     exact = [each for each in then if each.key == wanted]
     begun = [] if unit.primary_key or len(wanted) < PREFIX else [each for each in then if each.key.startswith(wanted)]

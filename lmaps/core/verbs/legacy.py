@@ -11,6 +11,7 @@ from typing import Any
 
 from lmaps.core.messages import Reply, Request
 from lmaps.core.schema import Schema
+from lmaps.core.strict_json import plain
 from lmaps.core.verbs.call import Call, Later, Visit
 from lmaps.core.verbs.jobs import ENDED, told
 from lmaps.errors import HandlerFailed, MessageRefused
@@ -77,7 +78,7 @@ def _as_it_is(_visit: Visit, reply: Reply) -> Reply:
 
 
 def _state_alone(_visit: Visit, reply: Reply) -> Reply:
-    return replace(reply, extra=reply.extra["state"])
+    return replace(reply, extra=plain(reply.extra["state"]))
 
 
 def _when_ended(visit: Visit, reply: Reply) -> Reply | Later:

@@ -11,7 +11,7 @@ from lmaps.core.differences import Path, leaves, same
 from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, short_id
-from lmaps.core.verbs import chronicle, instances, writing
+from lmaps.core.verbs import chronicle, instances, showing, writing
 from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.instances import Accepted
 from lmaps.core.verbs.revisions import resolve
@@ -50,10 +50,10 @@ def _exported(call: Call, name: str) -> dict[str, Any]:
         "type": unit.data_type,
         "store_key": unit.store_key,
         "primary_key": unit.primary_key,
-        "instances": [instances.shown(call, unit, instance.given) for instance in there],
+        "instances": [showing.shown(call, unit, instance.given) for instance in there],
         **(chronicle.told(call, name) if call.args["history"] else {}),
         "undone": [
-            instances.shown(call, unit, change.after.given)
+            showing.shown(call, unit, change.after.given)
             for revision in call.state.undone(name)
             for change in call.state.changes(revision)
             if change.after is not None

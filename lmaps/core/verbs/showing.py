@@ -1,0 +1,109 @@
+"""The verb show; and how documents look to their readers.
+
+Documents are kept as JSON text. Where nothing of them is to be hidden or merged, the answer is made of their texts.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lmaps.core import strict_json
+from lmaps.core.data import get_data_type_by_name
+from lmaps.core.messages import Reply
+from lmaps.core.strict_json import Encoded
+from lmaps.core.units import Unit, short_id
+from lmaps.core.verbs.call import Call
+from lmaps.core.verbs.instances import among, picked
+from lmaps.core.verbs.revisions import resolve
+from lmaps.core.words import plural
+from lmaps.store import Instance, Texts
+
+
+def show(call: Call) -> Reply:
+    """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
+    unit = call.kept_unit
+    at = call.args.get("at")
+    revision = call.state.revision_of(unit.name) if at is None else resolve(call, unit.name, at)
+    found = _now(call, unit) if at is None else _then(call, unit, revision or 0)
+    extra: dict[str, Any] = {
+        "unit": unit.name,
+        "type": unit.data_type,
+        "primary_key": unit.primary_key,
+        "revision": revision,
+        "applied": call.state.applied_revision(unit.name),
+    }
+    if call.args["instances"]:
+        extra["instances"] = _rows(call, unit, found)
+    else:
+        extra["state"] = _state(call, unit, found, reverse=call.args["reverse"])
+    return Reply(f"{unit.name} has {plural(len(found.keys), 'instance')}", extra=extra, revision=revision)
+
+
+def _now(call: Call, unit: Unit) -> Texts:
+    """The instances that are asked for, as they are."""
+    ids = list(dict.fromkeys(call.args["ids"]))
+    if not ids:
+        return call.state.texts(unit.name)
+    found = call.state.texts(unit.name, ids)
+    return found if len(found.keys) == len(ids) else _texts(picked(call, unit, ids))
+
+
+def _then(call: Call, unit: Unit, revision: int) -> Texts:
+    """The same, as they were at ``revision``."""
+    ids = list(dict.fromkeys(call.args["ids"]))
+    then = call.state.state_at(unit.name, revision)
+    return _texts([among(call, unit, then, wanted) for wanted in ids] if ids else then)
+
+
+def _texts(instances: Sequence[Instance]) -> Texts:
+    return Texts(
+        [each.id for each in instances],
+        [each.key for each in instances],
+        [each.revision for each in instances],
+        [each.given for each in instances],
+        [each.completed for each in instances],
+    )
+
+
+def _state(call: Call, unit: Unit, found: Texts, *, reverse: bool) -> Any:
+    """Completed documents in the form of the unit's data type."""
+    if unit.data_type not in ("YamlList", "YamlKeyList"):
+        return _shaped(unit, [shown(call, unit, text) for text in found.completed], reverse=reverse)
+    array = Encoded.array(told(call, unit, found.completed[::-1] if reverse else found.completed))
+    if unit.data_type == "YamlList":
+        return array
+    return Encoded(strict_json.encode_object({unit.store_key: array}))
+
+
+def state_of(call: Call, unit: Unit, instances: Iterable[Instance]) -> Any:
+    """The completed documents of ``instances`` in the form of the unit's data type."""
+    return _shaped(unit, [shown(call, unit, instance.completed) for instance in instances])
+
+
+def _shaped(unit: Unit, rows: Sequence[Any], *, reverse: bool = False) -> Any:
+    data_type = get_data_type_by_name(unit.data_type)
+    return data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state(reverse)
+
+
+def shown(call: Call, unit: Unit, document: str) -> Any:
+    """A document as its reader sees it: secrets are masked, unless the request asks to reveal them."""
+    value = json.loads(document)
+    return value if call.args.get("reveal") else unit.secrets.masked(value)
+
+
+def told(call: Call, unit: Unit, documents: Sequence[str]) -> Sequence[str]:
+    """Documents as their reader sees them, as JSON."""
+    if call.args.get("reveal") or not unit.secrets.any:
+        return documents
+    return [strict_json.encode(shown(call, unit, document)) for document in documents]
+
+
+def _rows(call: Call, unit: Unit, found: Texts) -> Encoded:
+    """Instances one by one: ID, revision, document given and completed."""
+    given, completed = (told(call, unit, documents) for documents in (found.given, found.completed))
+    rows = zip(found.keys, found.revisions, given, completed, strict=True)
+    return Encoded.array(
+        f'{{"id":{strict_json.encode(key)},"short":{strict_json.encode(short_id(key))},"revision":{revision},'
+        f'"given":{first},"completed":{last}}}'
+        for key, revision, first, last in rows
+    )

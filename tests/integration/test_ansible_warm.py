@@ -4,6 +4,7 @@ import os
 import re
 import select
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from lmaps.core.execute.warm import Forked
 from lmaps.core.handlers import State
 from lmaps.core.units import Unit
 from lmaps.plugins.ansible_playbook import AnsiblePlaybook
+from lmaps.plugins.ansible_playbook.handler import WARM
 from lmaps.testing import make_unit
 from tests.ansible import install_ansible
 from tests.daemons import until
@@ -54,6 +56,30 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         return {"changed": True, "msg": "mine"}
 """
+OWN = {
+    "own debug": {"action_plugins/debug.py": OWN_DEBUG},
+    "own others": {
+        "lookup_plugins/env.py": """\
+DOCUMENTATION = "name: env\\noptions: {word: {default: other, vars: [{name: lookup_word}]}}\\n"
+from ansible.plugins.lookup import LookupBase
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **options):
+        self.set_options(var_options=variables, direct=options)
+        return [self.get_option("word")]
+""",
+        "connection_plugins/local.py": """\
+DOCUMENTATION = "name: local\\noptions: {pipelining: {default: false, type: bool, vars: [{name: ansible_pipelining}]}}\\n"
+from ansible.plugins.connection.local import Connection as Local
+class Connection(Local):
+    transport = "local"
+    def exec_command(self, *args, **options):
+        print("my own connection", flush=True)
+        return super().exec_command(*args, **options)
+""",
+        "module_utils/common/file.py": "import os\nos._exit(7)\n",
+    },
+}
+"""Plugins and parts of modules that lie beside a playbook, with the names of Ansible's own."""
 BOOKS: dict[str, tuple[str, str]] = {
     "files": (
         HEAD
@@ -125,6 +151,12 @@ BOOKS: dict[str, tuple[str, str]] = {
     "verbose": (HEAD + "    - {name: x, debug: {msg: x}}\n", ", extra_args: [-vv]"),
     "vault": (HEAD + "    - {name: x, debug: {msg: x}}\n", ", extra_args: [--vault-password-file, VAULT]"),
     "own debug": (HEAD + "    - {name: x, debug: {msg: x}}\n", ""),
+    "own others": (
+        HEAD
+        + "    - {name: ask, command: {argv: ['true']}, register: asked, ignore_errors: true}\n"
+        + "    - {name: \"{{ asked.rc }} {{ lookup('env', 'x') }}\", debug: {msg: x}}\n",
+        "",
+    ),
 }
 
 
@@ -253,6 +285,34 @@ def test_changes_on_disk_are_seen(runner: Runner, tmp_path: Path) -> None:
     assert runner.run(unit, warm=False) == before
 
 
+IMPORTS = """\
+import ast, importlib.util, inspect, pathlib, sys
+spec = importlib.util.spec_from_file_location("preparation", sys.argv[1])
+prepared = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(prepared)
+from ansible.executor import module_common as common
+def found(name, source, init, tree):
+    common._compile_module_ast = lambda *_: tree
+    given = tree if "tree" in inspect.signature(common.ModuleDepFinder).parameters else source
+    finder = common.ModuleDepFinder(name, given, init)
+    return finder.submodules, finder.optional_imports, common._get_module_metadata(tree)
+ansible = pathlib.Path(common.__file__).parents[1]
+for path in [*ansible.glob("module_utils/**/*.py"), *ansible.glob("modules/*.py")]:
+    source, name = path.read_bytes(), ".".join(path.relative_to(ansible.parent).with_suffix("").parts)
+    if source in prepared.imports:
+        told = [found(name, source, path.stem == "__init__", tree) for tree in (ast.parse(source), prepared.imports[source])]
+        assert told[0] == told[1], path
+assert len(prepared.imports) > 200, len(prepared.imports)
+"""
+
+
+def test_modules_are_sent_with_the_same_imports(tmp_path: Path) -> None:
+    """What is made ahead of a module's source leads Ansible to the same files as the source."""
+    command = [sys.executable, "-c", IMPORTS, str(WARM.preparation)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert told.returncode == 0, told.stderr
+
+
 def test_a_run_leaves_nothing_to_the_next(runner: Runner, tmp_path: Path) -> None:
     """Neither variables and facts, nor the names of hosts, the tags, or the plugins beside a playbook."""
     quiet = _unit(tmp_path / "quiet", BOOKS["facts of one run"][0].replace("mine: 1", "other: 1"))
@@ -274,9 +334,9 @@ def _unit(directory: Path, book: str, args: str = "", name: str = "") -> Unit:
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(content)
     (directory / "site.yml").write_text(book)
-    if name == "own debug":
-        (directory / "action_plugins").mkdir()
-        (directory / "action_plugins" / "debug.py").write_text(OWN_DEBUG)
+    for path, content in OWN.get(name, {}).items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(content)
     return make_unit(
         UNIT.format(
             program=Path(os.environ["HOME"]) / "venv/bin/ansible-playbook",

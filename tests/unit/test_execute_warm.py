@@ -152,6 +152,36 @@ def test_exit_codes_and_tracebacks(runner):
     assert runner.text[-1] == "ZeroDivisionError: division by zero"
 
 
+LAST_WORDS = """\
+import atexit, os, sys, threading, time
+mine = open("mine", "w")
+mine.write("kept")
+gate, opened = os.pipe()
+atexit.register(lambda: print("at exit", os.path.getsize("mine")))
+def last():
+    os.read(gate, 1)
+    print("thread")
+threading.Thread(target=last).start()
+threading.Thread(target=time.sleep, args=[600], daemon=True).start()
+os.write(opened, b".")
+print("main")
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize(("code", "rc"), [("0", 0), ("None", 0), ("True", 1), ("2", 2), ("256", 0), ("-1", 255)])
+def test_an_end_leaves_nothing_out(runner, code, rc):
+    """Threads are waited for, but for daemons; then comes what is to be done at exit; what was written is there."""
+    runner.write(LAST_WORDS.format(code=code))
+
+    def ended(outcome):
+        return outcome.rc, sorted(runner.text), (runner.folder / str(runner.runs) / "mine").read_text()
+
+    assert ended(runner.run()) == (rc, ["at exit 0", "main", "thread"], "kept")
+    until(lambda: any(helper.ready() for helper in runner.starts.helpers()))
+    assert ended(runner.run_warm()) == (rc, ["at exit 0", "main", "thread"], "kept")
+
+
 def test_two_runs_share_nothing_that_is_random(runner):
     runner.write(
         "import random, tempfile, json; print(random.random(), next(tempfile._get_candidate_names())); json.mine = getattr(json, 'mine', 0) + 1; print(json.mine)"

@@ -8,16 +8,20 @@ read the helper ends. LINK is the descriptor of a socket: each message is a run,
 ROOM is there in the arguments and in the environment so that a child has room to show its own in /proc.
 """
 
+import atexit
+import contextlib
 import ctypes
 import fcntl
 import gc
 import importlib.util
+import io
 import json
 import os
 import runpy
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 LONGEST = 256 * 1024
@@ -54,7 +58,7 @@ def main() -> None:
         if pid == 0:
             link.close()
             prepared.renew(_become(run, fds))
-            runpy.run_path(program, run_name="__main__")
+            _run(program)
             return
         for fd in fds:
             os.close(fd)
@@ -130,6 +134,26 @@ def _become(run: dict[str, Any], fds: list[int]) -> set[str]:
     os.environ.update(environment)
     sys.argv[:] = run["argv"]
     return changed
+
+
+def _run(program: str) -> None:
+    """Run the program to its end. One that exits with a code ends at once, without taking apart what the helper has."""
+    code = 0
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter does first at its end, and second
+    atexit._run_exitfuncs()
+    for each in gc.get_objects():
+        if isinstance(each, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)) and not each.closed:
+            with contextlib.suppress(OSError):
+                each.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
 
 
 def _show(argv: list[str], environment: Any) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench.ours import UNIT, daemon
 from lmaps import Client
@@ -20,7 +21,7 @@ from lmaps.store import Document, Edit, Why, open_store
 LENGTHS = (1_000, 10_000, 100_000)
 INSTANCES = 500
 ROUNDS = 31
-REQUESTS = {
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "rollback": ("rollback", {}),
     "redo": ("redo", {}),
     "history --limit 20": ("history", {"limit": 20}),

@@ -1,12 +1,11 @@
 """What is measured on lMaPS itself: a daemon in a directory of its own, asked as users ask it."""
 
 import json
-import os
-import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import yaml
 import zmq
 
-from bench.peers import children, milliseconds, process_time, proportional, rate
+from bench.table import Measure
+from bench.timing import milliseconds, process, rate
 from lmaps import Client
-from lmaps.core.messages import Request
-from lmaps.errors import LmapsError
 
 BIN = Path(sys.executable).parent
-UNIT = {
+UNIT: dict[str, Any] = {
     "meta": {"name": "web", "primary_key": "host", "strict": True},
     "params": {
         "type": "object",
@@ -37,12 +35,16 @@ UNIT = {
         },
     },
 }
+FEW = UNIT | {"meta": {"name": "few", "primary_key": "host", "strict": True}}
+"""The same with a few instances."""
+GIVEN = {"owner": "me", "port": 80, "tls": False, "root": "/var/www", "level": "low", "aliases": [], "weight": 1.5}
+"""All that a document can say but its host."""
 MANY = 10_000
 
 
 @contextmanager
 def daemon(directory: Path, *units: dict[str, Any], workers: int = 2) -> Iterator[Client]:
-    """An ``lmapsd`` in ``directory`` with these units, else `UNIT`; its log lies beside it."""
+    """An ``lmapsd`` in ``directory`` with these units, else `UNIT` and `FEW`; its log lies beside it."""
     with start(directory, *units, workers=workers) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -58,7 +60,7 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
         "db": "lmaps.db",
         "user": "root",
         "workers": workers,
-        "units": units or [UNIT],
+        "units": units or [UNIT, FEW],
     }
     (directory / "lmaps.yaml").write_text(json.dumps(settings))
     with (directory / "log").open("ab") as log:
@@ -72,150 +74,130 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
 
 
 class Ours:
-    """A daemon with a warm log, and what is measured on it: rates [1/s] and times [ms]."""
+    """A daemon that holds ``stored`` instances with all eight properties, and what is measured on it.
 
-    def __init__(self, directory: Path, client: Client) -> None:
-        self.directory = directory
+    The log of the database has grown before anything is measured: it is full of instances that were rolled back. A
+    create that is measured gives two properties and gets six defaults; history is kept.
+    """
+
+    def __init__(self, directory: Path, client: Client, stored: int = 0) -> None:
         self.client = client
         self._count = 0
-        self.create_file()
-        self.many = [json.dumps(row["completed"]) for row in self._instances()]
+        for _ in range(stored // MANY):
+            client.call("create", unit="web", instances=[one | GIVEN for one in self._documents(MANY)])
+        client.call("create", unit="few", instances=self._documents(3))
+        for _ in range(3):
+            self.create_file()
+        self.create_in_flight()
 
-    def _documents(self, count: int) -> list[dict[str, str]]:
+    def _documents(self, count: int) -> list[dict[str, Any]]:
         """So many new instances."""
         self._count += count
         return [{"host": f"h{number}.example.org", "owner": "me"} for number in range(self._count - count, self._count)]
 
-    def _instances(self) -> list[dict[str, Any]]:
-        ids = [f"h{number}.example.org" for number in range(MANY)]
-        rows: list[dict[str, Any]] = self.client.call("show", unit="web", ids=ids, instances=True).extra["instances"]
-        return rows
+    def _create(self) -> None:
+        self.client.call("create", unit="web", instances=self._documents(1))
 
     def status(self) -> float:
-        """Requests that change nothing, one after the other."""
+        """Requests that change nothing, one after the other [1/s]."""
         return rate(300, lambda: self.client.call("status"))
 
     def create(self) -> float:
-        """Durable creates, one client, one after the other."""
-        return rate(200, lambda: self.client.call("create", unit="web", instances=self._documents(1)))
+        """Durable creates of one client, one after the other [1/s]."""
+        return rate(300, self._create)
 
     def create_in_flight(self) -> float:
-        """Durable creates, 64 in flight."""
-        total, sent, answered = 2000, 0, 0
-        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
-            socket.linger = 0
-            socket.connect(self.client.endpoint)
+        """Durable creates, 64 in flight [1/s]: encoded one by one as they go out, the answers looked at in the end."""
+        total, sent, answers = 3000, 0, list[bytes]()
+        with dealer(self.client) as socket:
             begin = time.perf_counter()
-            while answered < total:
-                while sent < total and sent - answered < 64:
+            while len(answers) < total:
+                while sent < total and sent - len(answers) < 64:
+                    told = {"v": 1, "id": str(sent), "verb": "create", "key": f"bench-{self._count}"}
                     args = {"unit": "web", "instances": self._documents(1)}
-                    socket.send_multipart([b"", Request("create", args, str(sent), f"{self._count}").encode()])
+                    socket.send_multipart([b"", json.dumps(told | {"args": args}).encode()])
                     sent += 1
-                assert json.loads(socket.recv_multipart()[1])["level"] == 0
-                answered += 1
-            return total / (time.perf_counter() - begin)
+                answers.append(socket.recv_multipart()[1])
+            took = time.perf_counter() - begin
+        assert all(json.loads(answer)["level"] == 0 for answer in answers)
+        return total / took
 
     def create_file(self) -> float:
-        """Instances of one request with 10,000 documents."""
+        """Instances of one request with 10,000 documents [1/s]; they are rolled back, which is not measured."""
         documents = self._documents(MANY)
-        return 1000 * MANY / milliseconds(lambda: self.client.call("create", unit="web", instances=documents))
+        took = milliseconds(lambda: self.client.call("create", unit="web", instances=documents))
+        self.client.call("rollback", unit="web")
+        return 1000 * MANY / took
 
     def one_create(self) -> float:
-        """One create."""
-        return 1000 / self.create()
+        """One create, the median of 50 [ms]."""
+        return statistics.median(milliseconds(self._create) for _ in range(50))
 
     def rollback(self) -> float:
-        """One rollback, after a create."""
+        """One rollback of a create, the median of 50 [ms]."""
         took = []
         for _ in range(50):
-            self.client.call("create", unit="web", instances=self._documents(1))
+            self._create()
             took.append(milliseconds(lambda: self.client.call("rollback", unit="web")))
-        return sorted(took)[25]
+        return statistics.median(took)
 
-    def show_many(self) -> float:
-        """Show of 10,000 instances, until the answer is there."""
-        ids = [f"h{number}.example.org" for number in range(MANY)]
-        body = Request("show", {"unit": "web", "ids": ids}, "show").encode()
-        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
-            socket.connect(self.client.endpoint)
+    def lmaps(self, *words: str) -> Measure:
+        """The command `lmaps`, asking this daemon [ms]."""
+        return process(BIN / "lmaps", "--endpoint", self.client.endpoint, *words)
+
+    def rollback_command(self) -> float:
+        """`lmaps rollback web` after a create, the median of 3 [ms]."""
+        undo: list[str | Path] = [BIN / "lmaps", "--endpoint", self.client.endpoint, "rollback", "web"]
+        took = []
+        for _ in range(3):
+            self._create()
+            took.append(milliseconds(lambda: subprocess.run(undo, capture_output=True, check=True)))
+        return statistics.median(took)
+
+
+class Held(Ours):
+    """A daemon with 10,000 instances that are read."""
+
+    def __init__(self, directory: Path, client: Client) -> None:
+        super().__init__(directory, client, MANY)
+        while self.client.call("units").extra["units"][0]["instances"] > MANY:
+            self.client.call("rollback", unit="web")
+        rows = self.client.call("show", unit="web", instances=True).extra["instances"]
+        assert len(rows) == MANY
+        self._texts = [json.dumps(row["completed"], separators=(",", ":")) for row in rows]
+
+    def show(self) -> float:
+        """Show of all 10,000, from the sending of the request until the whole answer is there, not decoded [ms]."""
+        body = json.dumps({"v": 1, "id": "show", "verb": "show", "args": {"unit": "web"}}).encode()
+        with dealer(self.client) as socket:
             socket.send_multipart([b"", body])
             return milliseconds(socket.recv_multipart)
 
-    def decode_many(self) -> float:
-        """json.loads of the same documents, one by one."""
-        return milliseconds(lambda: [json.loads(text) for text in self.many])
+    def decode(self) -> float:
+        """json.loads of the same documents, one by one [ms]."""
 
-    def export_many(self) -> float:
-        """`lmaps export --yaml` of all instances, the whole process, for 10,000 of them."""
-        count = self.client.call("units").extra["units"][0]["instances"]
-        return process_time(BIN / "lmaps", "--endpoint", self.client.endpoint, "export", "--yaml") * MANY / count
+        def all_of_them() -> None:
+            for text in self._texts:
+                json.loads(text)
 
-    def dump_many(self) -> float:
-        """PyYAML's C dumper with 10,000 of them."""
-        documents = [json.loads(text) for text in self.many]
-        return milliseconds(lambda: yaml.dump(documents, Dumper=yaml.CSafeDumper, sort_keys=False))
+        return milliseconds(all_of_them)
 
-    def help(self) -> float:
-        """`lmaps --help`."""
-        return process_time(BIN / "lmaps", "--help")
+    def dumper(self) -> Callable[[], float]:
+        """Measures PyYAML's C dumper with what `lmaps export --yaml` writes, loaded [ms]."""
+        told = [self._exported(form) for form in ("--yaml", "--json")]
+        documents = list(yaml.load_all(told[0], Loader=yaml.CSafeLoader))
+        assert documents[1:] == json.loads(told[1])["units"]
+        return lambda: milliseconds(lambda: yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False))
 
-    def show_one(self) -> float:
-        """`lmaps show web ID`."""
-        return process_time(BIN / "lmaps", "--endpoint", self.client.endpoint, "show", "web", "h7.example.org")
+    def _exported(self, form: str) -> bytes:
+        export: list[str | Path] = [BIN / "lmaps", "--endpoint", self.client.endpoint, "export", "web", form]
+        return subprocess.run(export, capture_output=True, check=True).stdout
 
 
-class Tree:
-    """A daemon with four workers, whose processes are looked at, and killed."""
-
-    def __init__(self, directory: Path, client: Client) -> None:
-        self._directory = directory
-        self._client = client
-        until_answered(client)
-        self._supervisor: int = client.call("status").extra["supervisor"]
-
-    def worker(self) -> float:
-        """A killed worker is replaced, and ready [ms]."""
-        before = {row["pid"] for row in self._client.call("status").extra["workers"]}
-        victim = next(iter(before))
-        begin = time.perf_counter()
-        os.kill(victim, signal.SIGKILL)
-        while True:
-            rows = self._client.call("status").extra["workers"]
-            if len({row["pid"] for row in rows} - before) == 1 and all(row["state"] == "idle" for row in rows):
-                return 1000 * (time.perf_counter() - begin)
-
-    def manager(self) -> float:
-        """A killed manager answers again [ms]."""
-        pid = self._client.call("status").extra["pid"]
-        begin = time.perf_counter()
-        os.kill(pid, signal.SIGKILL)
-        while self._pid() in (None, pid):
-            os.sched_yield()
-        return 1000 * (time.perf_counter() - begin)
-
-    def _pid(self) -> int | None:
-        try:
-            with Client(self._client.endpoint, 5.0) as client:
-                return int(client.call("status").extra["pid"])
-        except LmapsError:
-            return None
-
-    def memory(self) -> float:
-        """Proportional memory of all its processes [MiB]."""
-        return sum(proportional(pid) for pid in (self._supervisor, *children(self._supervisor)))
-
-
-def until_answered(client: Client) -> None:
-    """Ask until the daemon has all its workers."""
-    while len(client.call("status").extra["workers"]) < 4:
-        os.sched_yield()
-
-
-def first_answer(directory: Path) -> float:
-    """The start of a daemon on a state of its own, to its first answer [ms]."""
-    begin = time.perf_counter()
-    with start(directory, workers=4), Client(f"ipc://{directory}/m.sock", 10.0) as client:
-        while not (directory / "m.sock").exists():
-            os.sched_yield()
-        client.call("status")
-        return 1000 * (time.perf_counter() - begin)
+@contextmanager
+def dealer(client: Client) -> "Iterator[zmq.Socket[bytes]]":
+    """A socket at the client's daemon."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.connect(client.endpoint)
+        yield socket

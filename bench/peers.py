@@ -1,72 +1,23 @@
-"""What people would use instead, and what the machine can do at all: what lMaPS is measured against.
-
-A peer that is not installed raises `Missing` with the reason.
-"""
+"""What the machine can do at all, and small things that people would use instead."""
 
 import itertools
 import json
 import os
-import shutil
-import signal
-import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import zmq
 
-
-class Missing(Exception):
-    """The peer is not installed."""
-
-
-def rate(times: int, action: Callable[[], object]) -> float:
-    """How often a second."""
-    return 1000 * times / milliseconds(lambda: [action() for _ in range(times)])
-
-
-def milliseconds(action: Callable[[], object]) -> float:
-    """How long it takes."""
-    begin = time.perf_counter()
-    action()
-    return 1000 * (time.perf_counter() - begin)
-
-
-def process_time(*argv: str | Path) -> float:
-    """How long a process takes, from its start to its end."""
-    return milliseconds(lambda: subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True))
-
-
-def program(name: str) -> str:
-    """Where an installed program is."""
-    found = shutil.which(name)
-    if found is None:
-        raise Missing(f"{name} is not installed")
-    return found
-
-
-def click_hello() -> float:
-    """`--help` of the smallest command there is [ms]."""
-    return process_time(sys.executable, "-c", CLICK, "--help")
-
+from bench.table import Measure
+from bench.timing import RUNS, milliseconds, process, program, rate, run
 
 CLICK = "import click\n@click.command()\ndef hello(): pass\nhello()"
-
-
-def python(statement: str) -> Callable[[], float]:
-    """Python with one statement [ms]."""
-    return lambda: process_time(sys.executable, "-c", statement)
-
-
-def kubectl() -> Callable[[], float]:
-    """`kubectl version --client` [ms]."""
-    path = program("kubectl")
-    return lambda: process_time(path, "version", "--client")
+"""The smallest command there is."""
 
 
 def fdatasync(directory: Path) -> float:
@@ -84,7 +35,7 @@ def fdatasync(directory: Path) -> float:
 
 
 class RawSqlite:
-    """sqlite3 by itself, as durable as lMaPS: WAL, synchronous=FULL."""
+    """sqlite3 by itself, as durable as lMaPS: WAL, synchronous=FULL; its WAL has grown before anything is measured."""
 
     def __init__(self, directory: Path) -> None:
         self._connection = sqlite3.connect(directory / "raw.db", isolation_level=None)
@@ -92,6 +43,8 @@ class RawSqlite:
             self._connection.execute(line)
         for table in ("one", "two"):
             self._connection.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, body TEXT)")
+        while (directory / "raw.db-wal").stat().st_size < 4000 * 4096:
+            self.grouped()
 
     def single(self) -> float:
         """Inserts, each committed [1/s]."""
@@ -127,137 +80,44 @@ while True:
 def echo(directory: Path) -> Iterator[Callable[[], float]]:
     """A process that does nothing but read and write JSON at a REP socket [1/s]."""
     uri = f"ipc://{directory}/echo.sock"
-    message = json.dumps({"v": 1, "verb": "status", "args": {}, "id": "x" * 32}).encode()
-    process = subprocess.Popen([sys.executable, "-c", ECHO, uri])
+    message = {"v": 1, "verb": "status", "args": {}, "id": "x" * 32}
+    server = subprocess.Popen([sys.executable, "-c", ECHO, uri])
     with zmq.Context() as context, context.socket(zmq.REQ) as client:
         client.linger = 0
         client.connect(uri)
 
         def ask() -> None:
-            client.send(message)
+            client.send(json.dumps(message).encode())
             json.loads(client.recv())
 
         ask()
         try:
             yield lambda: rate(500, ask)
         finally:
-            process.kill()
-            process.wait()
+            server.kill()
+            server.wait()
 
 
-class Etcd:
-    """etcd on this machine, asked over gRPC: puts of the same size, each of them durable when it is answered."""
+def git_revert(directory: Path) -> Measure:
+    """`git revert` of the newest commit, which changed one of 10,000 files [ms]."""
+    git = [program("git"), "-C", str(directory), "-c", "user.name=b", "-c", "user.email=b@example.org"]
+    for number in range(10_000):
+        (directory / f"h{number}.json").write_text(f'{{"host": "h{number}.example.org", "owner": "me"}}\n')
+    run(*git, "init")
+    run(*git, "add", ".")
+    run(*git, "commit", "-m", "all")
 
-    def __init__(self, directory: Path) -> None:
-        try:
-            import grpc  # noqa: PLC0415 (installed for this alone)
-        except ImportError:
-            raise Missing("grpcio is not installed") from None
-        client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-        command = [program("etcd"), "--name=bench", f"--data-dir={directory}/etcd", f"--listen-client-urls={client}"]
-        command += [f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}", "--log-level=error"]
-        command += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=bench={peer}"]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._channel = grpc.insecure_channel(client.removeprefix("http://"))
-        grpc.channel_ready_future(self._channel).result(30)
-        self._put = self._channel.unary_unary("/etcdserverpb.KV/Put")
-        self._count = 0
-        for _ in range(20):
-            self.put()
+    def one(number: int) -> float:
+        (directory / "h7.json").write_text(f'{{"host": "h7.example.org", "port": {number}}}\n')
+        run(*git, "commit", "-am", "one")
+        return milliseconds(lambda: run(*git, "revert", "--no-edit", "HEAD"))
 
-    def _request(self) -> bytes:
-        """A PutRequest: key is field 1, value field 2."""
-        self._count += 1
-        key, value = f"h{self._count}.example.org".encode(), b"x" * 180
-        return b"\n" + bytes([len(key)]) + key + b"\x12" + bytes([len(value) & 0x7F | 0x80, len(value) >> 7]) + value
-
-    def put(self) -> None:
-        """One put."""
-        self._put(self._request(), timeout=30)
-
-    def sequential(self) -> float:
-        """Puts, one after the other [1/s]."""
-        return rate(200, self.put)
-
-    def in_flight(self) -> float:
-        """Puts, 64 in flight [1/s]."""
-
-        def all_of_them() -> None:
-            going: list[Any] = []
-            for _ in range(2000):
-                if len(going) == 64:
-                    going.pop(0).result()
-                going.append(self._put.future(self._request(), timeout=30))
-            for each in going:
-                each.result()
-
-        return 2_000_000 / milliseconds(all_of_them)
-
-    def close(self) -> None:
-        """End it."""
-        self._channel.close()
-        self._process.terminate()
-        self._process.wait()
+    numbers = itertools.count(1)
+    return lambda: statistics.median(one(next(numbers)) for _ in range(RUNS))
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-APP = """
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"ok"]
-"""
-
-
-class Gunicorn:
-    """gunicorn with four workers: a supervisor that forks, as lmapsd is one."""
-
-    def __init__(self, directory: Path) -> None:
-        (directory / "bench_app.py").write_text(APP)
-        self._log = directory / "gunicorn.log"
-        address = f"127.0.0.1:{free_port()}"
-        command = [program("gunicorn"), "-w", "4", "-b", address, "--chdir", str(directory), "bench_app:app"]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        self._wait(4)
-
-    def _booted(self) -> int:
-        return self._log.read_text().count("Booting worker")
-
-    def _wait(self, booted: int) -> None:
-        while self._booted() < booted:
-            os.sched_yield()
-
-    def restart(self) -> float:
-        """A killed worker is replaced [ms]."""
-        booted = self._booted()
-        worker = children(self._process.pid)[0]
-        begin = time.perf_counter()
-        os.kill(worker, signal.SIGKILL)
-        self._wait(booted + 1)
-        return 1000 * (time.perf_counter() - begin)
-
-    def memory(self) -> float:
-        """Proportional memory of all its processes [MiB]."""
-        return sum(proportional(pid) for pid in (self._process.pid, *children(self._process.pid)))
-
-    def close(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait()
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def proportional(pid: int) -> float:
-    """The proportional set size of a process [MiB]."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
+def salt_call(directory: Path) -> Measure:
+    """`salt-call --local` that runs the command `true` [ms]."""
+    path = os.environ.get("SALT_CALL") or program("salt-call")
+    (directory / "minion").write_text(f"root_dir: {directory}\nfile_client: local\nid: bench\n")
+    return process(path, "-c", directory, "--local", "cmd.run", "true")

@@ -3,7 +3,7 @@
 import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -139,13 +139,17 @@ def affinity(cores: set[int]) -> Iterator[None]:
     for pid in pids:
         pids += children(pid)
     tasks = [int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
-    for task in tasks:
-        os.sched_setaffinity(task, cores)
+    _move(tasks, cores)
     try:
         yield
     finally:
-        for task in tasks:
-            os.sched_setaffinity(task, before)
+        _move(tasks, before)
+
+
+def _move(tasks: Sequence[int], cores: set[int]) -> None:
+    for task in tasks:
+        with suppress(ProcessLookupError):  # a thread that has ended meanwhile
+            os.sched_setaffinity(task, cores)
 
 
 def children(pid: int) -> list[int]:

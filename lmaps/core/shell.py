@@ -44,7 +44,7 @@ COMMANDS = {
     "rollback": ("history:rollback", "Undo the newest change of a unit."),
     "redo": ("history:redo", "Bring back what was rolled back last."),
     "revert": ("history:revert", "Take back one older change, keep what came later."),
-    "export": ("move:export", "Write out the documents that were given."),
+    "export": ("exports:export", "Write out the documents that were given."),
     "import": ("move:import_", "Take in documents that were exported."),
     "migrate": ("move:migrate", "Take in what the original lMaPS kept."),
     "backup": ("keeping:backup", "Copy the whole state to a file, while the daemon runs."),

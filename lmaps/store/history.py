@@ -15,7 +15,7 @@ from lmaps.store.instances import BATCH, DOCUMENT, InstanceTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
 from lmaps.store.prepared import Prepared
-from lmaps.store.records import Change, Changeset, Document, Instance
+from lmaps.store.records import Change, Changeset, Document, Instance, Page
 
 NEWEST = 2**63 - 1
 """Above every revision."""
@@ -140,6 +140,39 @@ class HistoryTables(InstanceTables):
                 since = made.get(each.instance_id, each.first_revision)
                 found[each.instance_id] = Instance(each.instance_id, unit, each.before, each.first_revision, since)
         return [found[number] for number in sorted(found)]
+
+    def page(self, unit: str, revision: int, after: int, most: int) -> Page:
+        """The instances of a unit as they were at ``revision``, oldest first: those with a number above ``after``.
+
+        Not more than ``most``, and fewer if they are large. What it costs does not depend on how many there are.
+        """
+        now, until = self._following(unit, after, most)
+        if not self.changes_after(unit, revision):
+            return Page(now.given, until)
+        firsts = self._first_changes(unit, revision, after, until or NEWEST, most)
+        if len(firsts) == most:
+            until = max(firsts)
+        found = dict(zip(now.ids, now.given, strict=True))
+        changes = self._changes_by_id(firsts.values())
+        for number, first in firsts.items():
+            found.pop(number, None)
+            before = changes[first].before
+            if before is not None:
+                found[number] = before.given
+        return Page([found[number] for number in sorted(found) if number <= (until or NEWEST)], until)
+
+    def _first_changes(self, unit: str, revision: int, after: int, until: int, most: int) -> dict[int, int]:
+        """Which instances have been changed since ``revision``, and by which change first."""
+        wanted = (
+            select(change.c.instance_id, func.min(change.c.id))
+            .join(changeset, changeset.c.revision == change.c.revision)
+            .where(changeset.c.unit == unit, changeset.c.revision > revision)
+            .where(change.c.instance_id > after, change.c.instance_id <= until)
+            .group_by(change.c.instance_id)
+            .order_by(change.c.instance_id)
+            .limit(most)
+        )
+        return {row[0]: row[1] for row in self.connection.execute(wanted)}
 
     def between(self, unit: str, older: int, newer: int) -> Iterator[Change]:
         """What the changesets of a unit after ``older``, up to ``newer``, did to each instance taken together."""

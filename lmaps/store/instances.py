@@ -19,6 +19,9 @@ BATCH = 500
 MUCH = 8
 """A unit that has this part of all instances, or more, is read in their order: no sorting, and no looking up."""
 
+PAGE_SIZE = 4 * 1024 * 1024
+"""Characters of documents that are read at once, when a unit is read in pages."""
+
 Row = tuple[Any, ...]
 
 DOCUMENT = ("id", "instance_id", "key", "given", "completed", "definition", "checksum")
@@ -49,6 +52,11 @@ _KEYED = Prepared(
 ).in_this_order()
 _ALL = Prepared(_INSTANCES.where(_UNIT))
 _ALL_BY_ID = Prepared(_INSTANCES.where(literal_column("+instance.unit") == bindparam("unit")))
+_AFTER = instance.c.id > bindparam("after")
+_PAGE = Prepared(_INSTANCES.where(_UNIT, _AFTER).limit(bindparam("most")))
+_PAGE_BY_ID = Prepared(
+    _INSTANCES.where(literal_column("+instance.unit") == bindparam("unit"), _AFTER).limit(bindparam("most"))
+)
 _AT_MOST = Prepared(select(func.count()).select_from(select(1).where(_UNIT).limit(bindparam("most")).subquery()))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
 _OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
@@ -159,10 +167,29 @@ class InstanceTables(Tables):
             self.write_each(_DELETE, [{"gone": gone} for gone in ids])
 
     def _of(self, name: str) -> list[Row]:
-        """The rows of a unit's instances, oldest first: read in their order if the unit has much of what is there."""
+        """The rows of a unit's instances, oldest first."""
+        return self._sound(name, self.rows(_ALL_BY_ID if self._has_much(name) else _ALL, unit=name))
+
+    def _following(self, name: str, after: int, most: int) -> tuple[Texts, int | None]:
+        """A unit's instances with a number above ``after``: up to ``most``, and up to `PAGE_SIZE` of documents.
+
+        With them the number of the last one, None if there are certainly no more.
+        """
+        wanted = _PAGE_BY_ID if self._has_much(name) else _PAGE
+        found: list[Row] = []
+        size = 0
+        for row in self.each_row(wanted, unit=name, after=after, most=most):
+            found.append(row)
+            size += len(row[6]) + len(row[7])
+            if size >= PAGE_SIZE:
+                break
+        full = size >= PAGE_SIZE or len(found) == most
+        return self._texts(self._sound(name, found)), found[-1][0] if full else None
+
+    def _has_much(self, name: str) -> bool:
+        """Whether a unit has so much of all instances that they are best read in their order."""
         much = self.counters.instance // MUCH
-        ordered = self.value(_AT_MOST, unit=name, most=much + 1) > much
-        return self._sound(name, self.rows(_ALL_BY_ID if ordered else _ALL, unit=name))
+        return int(self.value(_AT_MOST, unit=name, most=much + 1)) > much
 
     def _keyed(self, name: str, keys: Sequence[str]) -> list[Row]:
         """The rows of those instances of a unit that have one of ``keys``, in the order of these."""

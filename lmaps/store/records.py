@@ -69,6 +69,13 @@ class Texts(NamedTuple):
     completed: Sequence[str]
 
 
+class Page(NamedTuple):
+    """Given documents of some instances of a unit, as JSON text; ``last`` is the last one's number if more follow."""
+
+    given: Sequence[str]
+    last: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Changeset:
     """One recorded change of one unit."""

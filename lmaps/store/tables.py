@@ -1,6 +1,6 @@
 """What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +45,11 @@ class Tables:
     def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
         """What a reading statement finds."""
         found: list[tuple[Any, ...]] = self._driver.execute(statement.text, statement.values(values)).fetchall()
+        return found
+
+    def each_row(self, statement: Prepared, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """The same, one by one: no more is read than is taken."""
+        found: Iterator[tuple[Any, ...]] = self._driver.execute(statement.text, statement.values(values))
         return found
 
     def value(self, statement: Prepared, **values: Any) -> Any:

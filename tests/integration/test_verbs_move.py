@@ -1,12 +1,13 @@
 """State out and in: export, import, histories, and what the original had."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lmaps.errors import Conflict, NotFound, TooManyDeletions, UnitUnusable, ValidationFailed
+from lmaps.errors import Conflict, MessageRefused, NotFound, TooManyDeletions, UnitUnusable, ValidationFailed
 from tests.daemons import WEB
 from tests.in_process import InProcess
 
@@ -189,3 +190,48 @@ def test_documents_of_the_original_that_are_one_instance_today(lmaps: InProcess)
     assert lmaps.call("show", unit="web").extra["state"]["vhosts"] == [{"host": "a", "port": 81, "tls": False}]
     lmaps.call("rollback", unit="web")
     assert told(lmaps) == ["a"]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10_000])
+def test_pages_are_the_state_of_one_moment_whatever_changes_meanwhile(lmaps: InProcess, limit: int) -> None:
+    rng = random.Random(limit)
+    lmaps.call("import", units=[web(*"abcdefghijkl"), {"unit": "plain", "instances": [{"a": 1}, {"a": 2}]}])
+    for host in "bdf":
+        lmaps.call("set", unit="web", id=host, set=[{"path": "/port", "value": 81}])
+    expected = {row["unit"]: row["instances"] for row in lmaps.call("export").extra["units"]}
+    found: dict[str, list[Any]] = {}
+    asked: dict[str, Any] | None = {}
+    while asked is not None:
+        extra = lmaps.call("export", limit=limit, **asked).extra
+        for row in extra["units"]:
+            found.setdefault(row["unit"], []).extend(row["instances"])
+        asked = extra["next"]
+        change_something(lmaps, rng)
+    assert found == expected
+
+
+def change_something(lmaps: InProcess, rng: random.Random) -> None:
+    """In any way, anything."""
+    there = told(lmaps)
+    host = rng.choice(there)
+    match rng.randrange(4):
+        case 0:
+            lmaps.call("create", **web(f"new{rng.random()}"))
+        case 1:
+            lmaps.call("delete", unit="web", ids=rng.sample(there, 2))
+        case 2:
+            lmaps.call("set", unit="web", id=host, set=[{"path": "/port", "value": rng.randrange(100, 200)}])
+        case _:
+            lmaps.call("rollback", unit="web")
+
+
+def test_pages_go_on_where_the_first_has_ended(lmaps: InProcess) -> None:
+    lmaps.call("create", **web(*"abc"))
+    lmaps.call("rollback", unit="web")
+    first = lmaps.call("export", units=["web", "plain"], limit=2, at="r1").extra
+    assert first["next"] == {"units": ["web", "plain"], "revisions": [1, 1], "after": 2}
+    rest = lmaps.call("export", limit=2, **first["next"]).extra
+    assert [row["instances"] for row in rest["units"]] == [[{"host": "c"}], []]
+    assert rest["next"] is None
+    with pytest.raises(MessageRefused, match="as many as units"):
+        lmaps.call("export", units=["web", "plain"], revisions=[1])

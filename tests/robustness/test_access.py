@@ -20,6 +20,7 @@ from lmaps.core import messages, transport
 from lmaps.core.access import Policy, load_policy, parse_policy
 from lmaps.core.manager import Manager, desk, dispatch
 from lmaps.core.messages import VERSION, Reply, Request
+from lmaps.core.strict_json import plain
 from lmaps.core.transport import Peer
 from lmaps.core.verbs import VERBS, Later, Verb, Visit
 from lmaps.core.verbs.call import Afterwards
@@ -143,8 +144,8 @@ FILTERED: list[tuple[str, dict[str, Any], str, Callable[[dict[str, Any]], set[st
     ("status", {}, "list", lambda extra: {row["unit"] for row in extra["units"]}),
     ("history", {}, "show", lambda extra: {row["unit"] for row in extra["changesets"]}),
     ("jobs", {}, "show", lambda extra: {row["unit"] for row in extra["jobs"]}),
-    ("export", {}, "export", lambda extra: {row["unit"] for row in extra["units"]}),
-    ("export", {"reveal": True}, "export reveal", lambda extra: {row["unit"] for row in extra["units"]}),
+    ("export", {}, "export", lambda extra: {row["unit"] for row in plain(extra["units"])}),
+    ("export", {"reveal": True}, "export reveal", lambda extra: {row["unit"] for row in plain(extra["units"])}),
 ]
 """Requests over all units, and which units an answer tells of."""
 UNFILTERED = [("handlers", {}, "list"), ("discover", {}, "list"), ("unit_check", {"files": []}, "list")]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lmaps.core import shell
+from lmaps.core import shell, strict_yaml
 from lmaps.core.commands import output
 from lmaps.core.commands.inputs import read_documents, set_properties
 from lmaps.core.commands.session import Session
@@ -208,6 +208,26 @@ def test_offline_commands_ask_nobody(lmaps, daemon, tmp_path):
     refused = lmaps("validate", "a", "-f", str(bad), "--offline", str(unit))
     assert (refused.code, refused.err.splitlines()[1]) == (3, f"  {bad}:1:4  $.x  'y' is not an integer")
     assert daemon.asked == []
+
+
+@pytest.mark.parametrize(("form", "read"), [("--yaml", strict_yaml.load), ("--json", json.loads)])
+def test_pages_of_an_export_are_written_as_one(lmaps, daemon, form, read):
+    def row(unit, *documents):
+        return {"unit": unit, "type": "YamlList", "store_key": "root", "instances": list(documents)}
+
+    pages = {
+        0: ([row("a", {"n": "it's 1"})], {"units": ["a", "b", "c"], "revisions": [4, 4, 4], "after": 1}),
+        1: ([row("a", {"n": 2}), row("b"), row("c", {"n": 3})], {"units": ["c"], "revisions": [4], "after": 3}),
+        3: ([row("c")], None),
+    }
+    daemon.ask = lambda request: Reply(
+        "", extra=dict(zip(("units", "next"), pages[request.args.get("after", 0)], strict=True)) | {"revision": 4}
+    )
+    found = lmaps("export", form)
+    assert found.err == "exported 3 units, 3 instances at r4\n"
+    value = read(found.out)
+    units = value["units"] if form == "--json" else [each.value for each in value[1:]]
+    assert units == [row("a", {"n": "it's 1"}, {"n": 2}), row("b"), row("c", {"n": 3})]
 
 
 def test_export_to_a_stream_a_file_and_a_tree(lmaps, tmp_path):

@@ -1,6 +1,5 @@
-"""``export``, ``import``, ``migrate``."""
+"""``import``, ``migrate``."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,65 +7,11 @@ from typing import Any
 import click
 
 from lmaps.core.commands.diffs import tell_dry_run
-from lmaps.core.commands.files import write_whole
+from lmaps.core.commands.exports import VERSION
 from lmaps.core.commands.inputs import Given, read_documents
 from lmaps.core.commands.instances import send_documents, tell_write
-from lmaps.core.commands.output import render
-from lmaps.core.commands.session import Session, Write, command, complete_units, write_options
+from lmaps.core.commands.session import Session, Write, command, write_options
 from lmaps.errors import DocumentRefused, Finding, UsageError
-
-VERSION = 1
-"""Version of the form in which state is exported."""
-
-
-@command(
-    "export",
-    examples="lmaps export --yaml > state.yaml\nlmaps export web --json --at @~1\n"
-    "lmaps export --history --output all.yaml\nlmaps export --tree DIR",
-)
-@click.argument("units", metavar="[UNIT]...", nargs=-1, shell_complete=complete_units)
-@click.option("--yaml", "form", flag_value="yaml", help="One YAML stream: a head, then a document per unit (default).")
-@click.option("--json", "form", flag_value="json", help="One JSON object.")
-@click.option("--tree", metavar="DIR", help="The original's files below DIR/UNIT: current/ and rollback/.")
-@click.option("--at", metavar="REV", help="As it was then: r41, @~2, applied, or a time.")
-@click.option("--history", is_flag=True, help="With every changeset: what an empty daemon can take in.")
-@click.option("--reveal", is_flag=True, default=None, help="With secrets, else they are masked.")
-@click.option("--output", metavar="FILE", help="Write to FILE, whole or not at all, mode 0600.")
-def export(
-    session: Session,
-    units: tuple[str, ...],
-    form: str | None,
-    tree: str | None,
-    at: str | None,
-    history: bool,
-    reveal: bool | None,
-    output: str | None,
-) -> None:
-    """Write out the documents that were given, of all units or of those named."""
-    if tree is not None and (form or output is not None):
-        raise UsageError("cannot write a tree as one file: --tree goes alone")
-    if history and (at is not None or tree is not None):
-        raise UsageError("cannot export the history at one revision or as a tree: --history goes alone")
-    if "" in (tree, output):
-        raise UsageError("cannot write to '': name a directory with --tree or a file with --output")
-    reply = session.call("export", units=list(units), at=at, history=history, reveal=reveal)
-    if tree is not None:
-        _write_tree(Path(tree), reply.extra["units"])
-    else:
-        text = _text(reply.extra, form or ("json" if session.format in ("json", "pretty") else "yaml"))
-        if output is not None:
-            write_whole(Path(output).resolve(), [text.encode()])
-        else:
-            session.write(text)
-    session.words(reply.message)
-
-
-def _text(extra: dict[str, Any], form: str) -> str:
-    head = {"lmaps": "export", "version": VERSION}
-    units = [{name: value for name, value in unit.items() if name != "undone"} for unit in extra["units"]]
-    if form == "json":
-        return render(head | {"units": units}, "json")
-    return "".join(f"---\n{render(document, 'yaml')}" for document in (head, *units))
 
 
 @command(
@@ -213,26 +158,3 @@ def _tree(directory: str) -> tuple[list[Given], list[Given]]:
     found = [files_by_time(str(path)) if path.is_dir() else [] for path in (current, undone)]
     documents = [read_documents(files) if files else [] for files in found]
     return documents[0], documents[1]
-
-
-def _write_tree(directory: Path, units: Sequence[dict[str, Any]]) -> None:
-    """A directory per unit in the original's form; what is there already is never touched."""
-    from lmaps.core.data import get_data_type_by_name  # noqa: PLC0415 (the other forms do without)
-
-    for unit in units:
-        root = directory / unit["unit"]
-        if root.exists():
-            raise UsageError(f"cannot export to {root}: it is there already")
-        try:
-            store = get_data_type_by_name(unit["type"])(store_root=str(root), store_key=unit["store_key"])
-            _fill(store, unit["instances"])
-            for document in reversed(unit["undone"]):
-                store.new_store(document)
-                store.rollback()
-        except OSError as error:
-            raise UsageError(f"cannot write {root}: {error.strerror}") from error
-
-
-def _fill(store: Any, documents: Iterable[dict[str, Any]]) -> None:
-    for document in documents:
-        store.new_store(document)

@@ -12,6 +12,7 @@ from lmaps.core.verbs import (
     blame,
     chronicle,
     confirm,
+    exporting,
     history,
     instances,
     jobs,
@@ -41,6 +42,7 @@ _REVEAL: dict[str, Right] = {"reveal": "reveal"}
 _STATES: dict[str, Right] = {"states": "show"}
 _CREATING: dict[str, Right] = {"instances": "create"}
 _LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}
+_PAGE: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000}
 
 VERBS: dict[str, Verb] = {
     "units": Verb(units.units, "list", scope="some"),
@@ -157,9 +159,17 @@ VERBS: dict[str, Verb] = {
     "diff": Verb(history.diff, "show", {"unit": _UNIT, "from": _TEXT, "to": _TEXT | {"default": "@"}}, ("unit",)),
     "blame": Verb(blame.blame, "show", {"unit": _UNIT, "ids": _IDS | {"default": []}, "path": _POINTER}, ("unit",)),
     "export": Verb(
-        move.export,
+        exporting.export,
         "export",
-        {"units": {"type": "array", "items": _UNIT, "default": []}, "at": _TEXT, "history": _FLAG, "reveal": _FLAG},
+        {
+            "units": {"type": "array", "items": _UNIT, "default": []},
+            "at": _TEXT,
+            "history": _FLAG,
+            "reveal": _FLAG,
+            "limit": _PAGE,
+            "after": _NUMBER | {"default": 0},
+            "revisions": {"type": "array", "items": _NUMBER},
+        },
         scope="some",
         also=_REVEAL,
     ),

@@ -1,4 +1,4 @@
-"""Verbs that carry state out and in: export, import, migrate."""
+"""Verbs that take state in: import, migrate."""
 
 import json
 from collections.abc import Sequence
@@ -6,59 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmaps.core import strict_json
-from lmaps.core.access import Right
 from lmaps.core.differences import Path, leaves, same
 from lmaps.core.failpoints import failpoint
 from lmaps.core.messages import Reply
 from lmaps.core.units import Unit, short_id
-from lmaps.core.verbs import chronicle, instances, showing, writing
+from lmaps.core.verbs import instances, writing
 from lmaps.core.verbs.call import Call
 from lmaps.core.verbs.instances import Accepted
-from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
 from lmaps.errors import Finding, LmapsError, TookTooLong, TooManyDeletions, ValidationFailed
 from lmaps.store import Edit, Instance
-
-
-def export(call: Call) -> Reply:
-    """The given documents of the units named, or of all, oldest first; with ``history`` all their changesets too."""
-    rights: tuple[Right, ...] = ("export", "reveal") if call.args["reveal"] else ("export",)
-    names = [
-        name for name in {**call.service.units.units, **dict.fromkeys(call.state.units())} if call.may(name, *rights)
-    ]
-    for wanted in call.args["units"]:
-        call.for_unit(wanted).kept_unit  # noqa: B018 (an unknown unit is told before anything is read)
-    rows = [_exported(call, name) for name in call.args["units"] or names]
-    count = plural(sum(len(row["instances"]) for row in rows), "instance")
-    revision = (
-        resolve(call, rows[0]["unit"], call.args["at"]) if call.args.get("at") and rows else call.state.revision()
-    )
-    return Reply(
-        f"exported {plural(len(rows), 'unit')}, {count} at r{revision}",
-        extra={"units": rows, "revision": revision},
-        revision=revision,
-    )
-
-
-def _exported(call: Call, name: str) -> dict[str, Any]:
-    failpoint("export.mid")
-    unit = call.for_unit(name).kept_unit
-    at = call.args.get("at")
-    there = call.state.instances(name) if at is None else call.state.state_at(name, resolve(call, name, at))
-    return {
-        "unit": name,
-        "type": unit.data_type,
-        "store_key": unit.store_key,
-        "primary_key": unit.primary_key,
-        "instances": [showing.shown(call, unit, instance.given) for instance in there],
-        **(chronicle.told(call, name) if call.args["history"] else {}),
-        "undone": [
-            showing.shown(call, unit, change.after.given)
-            for revision in call.state.undone(name)
-            for change in call.state.changes(revision)
-            if change.after is not None
-        ],
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,11 +47,19 @@ class Encoded:
 
 def encode_object(told: Mapping[str, Any]) -> str:
     """An object as compact JSON; values of it that are `Encoded` stand there as they are."""
-    pairs = (
-        f"{_COMPACT.encode(name)}:{value.text if isinstance(value, Encoded) else _COMPACT.encode(value)}"
-        for name, value in told.items()
-    )
-    return f"{{{','.join(pairs)}}}"
+    pairs: list[str] = []
+    others: dict[str, Any] = {}
+    for name, value in told.items():
+        if isinstance(value, Encoded):
+            pairs += [*_pairs(others), f"{_COMPACT.encode(name)}:{value.text}"]
+            others = {}
+        else:
+            others[name] = value
+    return f"{{{','.join([*pairs, *_pairs(others)])}}}"
+
+
+def _pairs(told: dict[str, Any]) -> list[str]:
+    return [_COMPACT.encode(told)[1:-1]] if told else []
 
 
 def plain(value: Any) -> Any:

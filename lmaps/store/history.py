@@ -45,6 +45,23 @@ _NEWER = Prepared(
 _REVISION = Prepared(select(func.max(changeset.c.revision)).where(changeset.c.unit == bindparam("unit")))
 
 
+_CHANGES_OF = Prepared(
+    _CHANGES.where(change.c.revision == bindparam("revision")).order_by(change.c.id).limit(bindparam("most"))
+)
+
+
+def _line() -> Prepared:
+    """The revisions on a line, from ``end`` back to ``above``."""
+    step = select(changeset.c.revision, changeset.c.line_previous)
+    above = changeset.c.revision > bindparam("above")
+    walk = step.where(changeset.c.revision == bindparam("end"), above).cte("walk", recursive=True)
+    before = step.where(changeset.c.revision == walk.c.line_previous, above)
+    return Prepared(select(walk.union_all(before).c.revision).limit(bindparam("most")))
+
+
+_LINE = _line()
+
+
 class HistoryTables(InstanceTables):
     """What was done to the units, and what they were."""
 
@@ -100,8 +117,8 @@ class HistoryTables(InstanceTables):
 
     def changes(self, revision: int, limit: int | None = None) -> list[Change]:
         """What a changeset did, instance by instance; the first ``limit`` of them."""
-        wanted = _CHANGES.where(change.c.revision == revision).order_by(change.c.id).limit(limit)
-        return [self._change(*row) for row in self.connection.execute(wanted)]
+        most = -1 if limit is None else limit
+        return [self._change(*row) for row in self.rows(_CHANGES_OF, revision=revision, most=most)]
 
     def size(self, revision: int) -> int:
         """How many instances a changeset changed."""
@@ -114,15 +131,7 @@ class HistoryTables(InstanceTables):
 
     def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
         """The revisions on the line that ends with ``end``, newest first: those after ``above``, ``limit`` at most."""
-        walk = (
-            select(changeset.c.revision, changeset.c.line_previous)
-            .where(changeset.c.revision == end, changeset.c.revision > (above or 0))
-            .cte("walk", recursive=True)
-        )
-        before = select(changeset.c.revision, changeset.c.line_previous).where(
-            changeset.c.revision == walk.c.line_previous, changeset.c.revision > (above or 0)
-        )
-        return list(self.connection.scalars(select(walk.union_all(before).c.revision).limit(limit)))
+        return [row[0] for row in self.rows(_LINE, end=end, above=above or 0, most=limit)]
 
     def undone(self, unit: str) -> list[int]:
         """The revisions that redo would bring back, the next one first."""

@@ -68,7 +68,8 @@ def test_names_of_types(value, name):
 
 def test_what_is_json_already_stands_in_an_object_as_it_is():
     rows = Encoded.array(['{"a":1}', "2"])
-    text = encode_object({"é": "ü", "rows": rows})
-    assert text == '{"é":"ü","rows":[{"a":1},2]}'
+    text = encode_object({"é": "ü", "b": 1, "rows": rows, "more": rows, "c": {}})
+    assert text == '{"é":"ü","b":1,"rows":[{"a":1},2],"more":[{"a":1},2],"c":{}}'
+    assert encode_object({}) == "{}"
     assert plain(rows) == rows.value == [{"a": 1}, 2]
     assert plain("as it is") == "as it is"

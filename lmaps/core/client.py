@@ -9,7 +9,6 @@ with Client() as lmaps:
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -69,8 +68,8 @@ class Client:
         complete = Request(
             request.verb,
             request.args,
-            request.id or uuid.uuid4().hex,
-            request.key or uuid.uuid4().hex,
+            request.id or _new_id(),
+            request.key or _new_id(),
             request.deadline_ms or int(self.timeout * 1000),
             request.door,
         )
@@ -166,6 +165,11 @@ class Client:
             if answer.get("id") in (request_id, None):
                 return answer
         return None
+
+
+def _new_id() -> str:
+    """What nobody else has drawn."""
+    return os.urandom(16).hex()
 
 
 def _pause(reply: Reply) -> float | None:

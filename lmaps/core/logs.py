@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import select
 import traceback
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from lmaps.core import times
 from lmaps.core.words import plural
 
 _ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
+_PLAIN = re.compile(r'[^ "\[\]=\\]+')
 _CHUNK = select.PIPE_BUF
 LONGEST = 128
 """Characters of a field that are logged."""
@@ -34,6 +37,7 @@ def set_up_logging(process: str, level: str = "info", style: str = "text") -> No
     handler.setFormatter(JsonLines(process) if style == "json" else TextLines(process))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     logging.raiseExceptions = False
+    logging._srcfile = None  # as its documentation says: no line tells which code it comes from
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger("lmaps").setLevel(threshold)
@@ -134,8 +138,8 @@ class JsonLines(_Lines):
 def _word(value: Any) -> str:
     """A value on a line of text: what is no plain word stands in quotes."""
     text = str(value)
-    return text if text.isprintable() and text and not set(text) & set(' "[]=\\') else json.dumps(text)
+    return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return times.format_time(datetime.fromtimestamp(record.created, UTC))

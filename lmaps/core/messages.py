@@ -12,6 +12,7 @@ Client and manager exchange `Request` and `Reply`. Manager and worker exchange t
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from types import UnionType
 from typing import Any, ClassVar, Self, TypeVar
@@ -68,9 +69,11 @@ class Reply:
     revision: int | None = None
     job: int | None = None
 
-    def encode(self) -> bytes:
-        """The body that goes over the wire."""
+    def encode(self, request_id: str | None = None) -> bytes:
+        """The body that goes over the wire, as the answer to the request of this id, if it has one."""
         told = self.to_json()
+        if request_id is not None:
+            told["id"] = request_id
         if isinstance(self.extra, dict):  # the original's answer may be a list
             told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
         return strict_json.encode_object(told).encode()
@@ -91,9 +94,9 @@ class Reply:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Self:
         """The reply in a decoded body; fields of a newer lMaPS are passed over."""
-        known = {item.name: told[item.name] for item in fields(cls) if item.name in told}
-        errors = tuple(Finding.from_json(finding) for finding in known.get("errors", ()))
-        return cls(**(known | {"errors": errors}))
+        known = {name: told[name] for name in _FIELDS[cls] if name in told}
+        known["errors"] = tuple(Finding.from_json(finding) for finding in known.get("errors", ()))
+        return cls(**known)
 
     @classmethod
     def refusal(cls, error: LmapsError, id: str | None = None) -> Self:  # noqa: A002 (the field's own name)
@@ -234,8 +237,8 @@ def _object(body: bytes, **limits: int) -> dict[str, Any]:
 
 
 def _known(message: Any) -> dict[str, Any]:
-    told = {item.name: getattr(message, item.name) for item in fields(message)}
-    return {name: value for name, value in told.items() if value is not None}
+    told = ((name, getattr(message, name)) for name in _FIELDS[type(message)])
+    return {name: value for name, value in told if value is not None}
 
 
 _Message = TypeVar("_Message")
@@ -243,13 +246,14 @@ _Message = TypeVar("_Message")
 
 def _checked(kind: type[_Message], told: dict[str, Any], name: str) -> _Message:
     """``kind`` made from ``told``: no field unknown, none missing, each of its type."""
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
+    known = _FIELDS[kind]
     unknown = [repr(field_name) for field_name in told if field_name not in known]
     if unknown:
         raise MessageRefused(f"cannot read the {name}: unknown field {', '.join(unknown)}; it has {', '.join(known)}")
     for field_name, value in told.items():
-        if not _is_of(value, known[field_name].type):
-            expected = getattr(known[field_name].type, "__name__", known[field_name].type)
+        types = known[field_name]
+        if types and type(value) not in types:
+            expected = " or ".join(sorted(strict_json.TYPE_NAMES.get(each, "null") for each in types))
             raise MessageRefused(f"cannot read the {name}: {field_name} is not of type {expected}")
     try:
         return kind(**told)
@@ -257,12 +261,17 @@ def _checked(kind: type[_Message], told: dict[str, Any], name: str) -> _Message:
         raise MessageRefused(f"cannot read the {name}: a field is missing ({error})") from error
 
 
-def _is_of(value: Any, annotation: Any) -> bool:
-    """Whether ``value`` is of the type: ``dict[str, Any]`` is checked as ``dict``, and True is no integer."""
-    if annotation is Any:
-        return True
+def _types(annotation: Any) -> Iterator[type]:
+    """``dict[str, Any]`` is checked as ``dict``, and no value is of type ``Any``."""
     if isinstance(annotation, UnionType):
-        return any(_is_of(value, part) for part in annotation.__args__)
-    if isinstance(value, bool):
-        return annotation is bool
-    return isinstance(value, getattr(annotation, "__origin__", annotation))
+        for part in annotation.__args__:
+            yield from _types(part)
+    elif annotation is not Any:
+        yield getattr(annotation, "__origin__", annotation)
+
+
+_FIELDS: dict[Any, dict[str, frozenset[type]]] = {
+    kind: {item.name: frozenset(_types(item.type)) for item in fields(kind)}
+    for kind in (Request, Reply, *_KINDS.values())
+}
+"""Of each message its fields, and the types that values of each have; none where any will do."""

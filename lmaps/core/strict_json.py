@@ -1,6 +1,7 @@
 """JSON as lMaPS speaks it: what Python's own decoder lets pass, and what would fail later, is refused at the edge."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,12 +16,13 @@ INTEGERS = range(-(2**63), 2**63)
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True)
-_NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
+TYPE_NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
+"""What JSON calls the types that its values have here; none of them is null."""
 
 
 def type_name(value: Any) -> str:
     """What JSON calls the type of ``value``."""
-    return _NAMES.get(type(value), "null")
+    return TYPE_NAMES.get(type(value), "null")
 
 
 def encode(value: Any) -> str:
@@ -80,7 +82,7 @@ def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string:
     """
     try:
         text = body if isinstance(body, str) else body.decode()
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+        value = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise MessageRefused(f"cannot read the message: it is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
@@ -88,8 +90,15 @@ def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string:
         raise MessageRefused(f"cannot read the message: it is not JSON ({error.msg} at {place})") from error
     except RecursionError as error:
         raise _too_large("depth", f"it is nested deeper than {depth}") from error
-    _check(value, depth, nodes, string)
+    if isinstance(body, str) or not _is_small(text, depth, nodes, string):
+        _check(value, depth, nodes, string)
     return value
+
+
+def _is_small(text: str, depth: int, nodes: int, string: int) -> bool:
+    """Whether nothing in ``text``, which was UTF-8, can exceed a limit or hold a lone surrogate."""
+    short = len(text) <= min(2 * nodes, string)
+    return short and text.count("{") + text.count("[") <= depth and "\\u" not in text
 
 
 def _refuse(reason: str) -> MessageRefused:
@@ -119,6 +128,18 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _refuse("a number is too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
+)
+
+
 def _check(value: Any, depth: int, nodes: int, string: int) -> None:
     """Walk level by level, so that no nesting can exhaust the stack."""
     level: list[Any] = [value]
@@ -143,8 +164,6 @@ def _parts(value: Any, string: int) -> Iterable[Any]:
         return value
     if isinstance(value, str):
         _check_text(value, string)
-    elif isinstance(value, float) and value - value != 0:
-        raise _refuse("a number is too large")
     return ()
 
 

@@ -29,7 +29,7 @@ def format_duration(seconds: float) -> str:
 
 def now() -> str:
     """This moment in RFC 3339, UTC, with microseconds."""
-    return format_time(datetime.now(UTC))
+    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def format_time(moment: datetime) -> str:

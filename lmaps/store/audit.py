@@ -1,7 +1,6 @@
 """The table ``audit``: who asked for what."""
 
-from dataclasses import replace
-from typing import Any
+from operator import attrgetter
 
 from sqlalchemy import delete, func, select
 
@@ -11,13 +10,17 @@ from lmaps.store.prepared import insertion
 from lmaps.store.records import Audited
 from lmaps.store.tables import Tables
 
+_TOLD = tuple(name for name in Audited.__slots__ if name not in ("at", "sequence"))
+_INSERTION = insertion(audit, ("at", *_TOLD))
+_values = attrgetter(*_TOLD)
+
 
 class AuditTables(Tables):
     """Requests that changed or revealed something, or were denied."""
 
     def audit(self, entry: Audited) -> None:
         """Keep ``entry`` with the rest of the transaction, also when its request is refused."""
-        self.to_audit.append(_row(replace(entry, at=times.now())))
+        self.to_audit.append((times.now(), *_values(entry)))
 
     def write_audit(self) -> None:
         """Write what is to be kept: at the end of the transaction, all of it at once.
@@ -25,7 +28,7 @@ class AuditTables(Tables):
         While nothing can be written the daemon's log alone has it.
         """
         if self.to_audit and self.disk.refusal is None:
-            self._driver.executemany(insertion(audit, tuple(self.to_audit[0])).text, self.to_audit)
+            self._driver.executemany(_INSERTION, self.to_audit)
         self.to_audit = []
 
     def audited(
@@ -48,5 +51,3 @@ class AuditTables(Tables):
         return self.connection.execute(delete(audit).where(old)).rowcount
 
 
-def _row(entry: Audited) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in Audited.__slots__ if name != "sequence"}

@@ -4,7 +4,7 @@ Output of jobs and the audit have none: nothing follows from them.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,9 +25,10 @@ def checksum(values: Sequence[Any]) -> int:
     return zlib.crc32(repr(tuple(values)).encode("utf-8", "surrogatepass"))
 
 
-def with_checksum(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """A row as it is written."""
-    return row | {"checksum": checksum([row.get(name) for name in covered(table)])}
+def signed(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of a row as they are written: of its `covered` columns, and its checksum."""
+    values = tuple(map(row.get, covered(table)))
+    return (*values, checksum(values))
 
 
 def check(table: str, values: Sequence[Any], expected: int) -> None:

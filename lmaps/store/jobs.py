@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, func, literal_co
 
 from lmaps.core import times
 from lmaps.store.changing import ChangingTables
-from lmaps.store.checksums import checked, with_checksum
+from lmaps.store.checksums import checked, signed
 from lmaps.store.models import changeset, job, job_line
 from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.records import Job, JobLine, Why
@@ -76,9 +76,10 @@ class JobTables(ChangingTables):
     def _sign(self, number: int) -> Job:
         """Bring the checksum of a job that was written up to date; the job."""
         [row] = self.rows(_JOB, number=number)
-        signed = with_checksum(job, dict(zip(job.c.keys(), row, strict=True)))
-        self.write_each(_SIGN, [{"number": number, "signature": signed.pop("checksum")}])
-        return _job(signed)
+        told = dict(zip(job.c.keys(), row, strict=True))
+        del told["checksum"]
+        self.write_each(_SIGN, [{"number": number, "signature": signed(job, told)[-1]}])
+        return _job(told)
 
     def job(self, number: int) -> Job | None:
         """The job of this number."""
@@ -188,7 +189,7 @@ class JobTables(ChangingTables):
             for place, line in enumerate(lines, first)
         ]
         if rows:
-            self.write_each(insertion(job_line, tuple(rows[0])), rows)
+            self.write_rows(insertion(job_line, tuple(rows[0])), [tuple(row.values()) for row in rows])
 
     def lines(self, number: int, after: int = 0, limit: int = 1000) -> list[JobLine]:
         """A job's output after line ``after``, oldest first."""

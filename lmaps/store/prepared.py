@@ -12,6 +12,7 @@ from sqlalchemy import ClauseElement, Table, bindparam, insert
 from sqlalchemy.dialects import sqlite
 
 _DIALECT = sqlite.dialect(paramstyle="named")
+_IN_ORDER = sqlite.dialect(paramstyle="qmark")
 
 
 class Prepared:
@@ -33,6 +34,9 @@ class Prepared:
 
 
 @cache
-def insertion(table: Table, names: Sequence[str]) -> Prepared:
-    """The statement that writes these columns of a new row."""
-    return Prepared(insert(table).values({name: bindparam(name) for name in names}))
+def insertion(table: Table, names: Sequence[str]) -> str:
+    """The statement that writes these columns of a new row, and takes their values in this order: the table's."""
+    compiled = insert(table).values({name: bindparam(name) for name in names}).compile(dialect=_IN_ORDER)
+    if compiled.positiontup != list(names):
+        raise ValueError(f"the columns {names} are not in the order of {table.name}")
+    return compiled.string

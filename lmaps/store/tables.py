@@ -1,13 +1,13 @@
 """What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable, Table
 
 from lmaps.errors import Degraded
-from lmaps.store.checksums import with_checksum
+from lmaps.store.checksums import covered, signed
 from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.sealing import Plain
 
@@ -40,7 +40,7 @@ class Tables:
         self.disk = disk
         self.wrote = False
         self.known_definitions: dict[tuple[str, str], int] = {}
-        self.to_audit: list[dict[str, Any]] = []
+        self.to_audit: list[tuple[Any, ...]] = []
 
     def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
         """What a reading statement finds."""
@@ -69,7 +69,15 @@ class Tables:
 
     def insert(self, table: Table, *rows: dict[str, Any]) -> None:
         """Write new rows of ``table``, all with the same columns, and each with its checksum."""
-        self.write_each(insertion(table, (*rows[0], "checksum")), [with_checksum(table, row) for row in rows])
+        names = covered(table)
+        extra = [name for name in rows[0] if name not in names]
+        written = [(*(row[name] for name in extra), *signed(table, row)) for row in rows]
+        self.write_rows(insertion(table, (*extra, *names, "checksum")), written)
+
+    def write_rows(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run the `insertion` of this ``text`` for each of ``rows``; `Degraded` if nothing can be written."""
+        self._writing()
+        self._driver.executemany(text, rows)
 
     def _writing(self) -> None:
         self.wrote = True

@@ -119,9 +119,9 @@ class Desk:
             raise Busy(f"cannot take the request: {words}", extra={"retry_after_ms": math.ceil(left * 1000)})
         self._slow.pop(who, None)
 
-    def encode(self, reply: Reply) -> bytes:
+    def encode(self, reply: Reply, request_id: str | None) -> bytes:
         """The body of an answer; `TooLarge` if it has more bytes than an answer may have."""
-        body = reply.encode()
+        body = reply.encode(request_id)
         most = self.service.config["limits"]["reply"]
         if len(body) > most:
             words = f"the answer has {len(body):,} bytes, {most:,} is the most (limits.reply)"
@@ -194,7 +194,7 @@ class ClientRequest:
             try:
                 self._answer = self._ask(state)
                 if isinstance(self._answer, Reply):
-                    self._body = self._desk.encode(replace(self._answer, id=self._id))
+                    self._body = self._desk.encode(self._answer, self._id)
             except LmapsError as error:
                 log.debug("refused: %s", error.code)
                 if isinstance(error, TookTooLong):
@@ -249,7 +249,7 @@ class ClientRequest:
     def _say(self, reply: Reply) -> None:
         code = reply.code
         try:
-            self._body = self._desk.encode(replace(reply, id=self._id))
+            self._body = self._desk.encode(reply, self._id)
         except TooLarge as error:
             code = error.code
             self._refusal(error)

@@ -7,6 +7,7 @@ object appears only if it has a default itself.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from jsonschema.protocols import Validator
@@ -127,6 +128,54 @@ class Filler:
             target = drafts.enter(resolver, schema, self._spec).lookup(schema["$ref"])
             schema, resolver = target.contents, target.resolver
         return _NONE
+
+
+def plain_filler(definition: Any) -> Callable[[Any], Any] | None:
+    """What `Filler.fill` does as one function, several times as quick; None if defaults depend on more than places."""
+    try:
+        return _plain(definition)
+    except _NotPlain:
+        return None
+
+
+class _NotPlain(Exception):
+    """The schema has something that steers defaults."""
+
+
+_STEERING = frozenset(
+    """
+    $ref allOf patternProperties dependencies dependentSchemas prefixItems additionalItems if oneOf anyOf
+    """.split()
+)
+
+
+def _plain(schema: Any) -> Callable[[Any], Any]:
+    if not isinstance(schema, dict):
+        return _copy
+    if not _STEERING.isdisjoint(schema) or isinstance(schema.get("items"), list):
+        raise _NotPlain
+    properties = schema.get("properties", {})
+    below = {name: _plain(part) for name, part in properties.items()}
+    others, items = _plain(schema.get("additionalProperties")), _plain(schema.get("items"))
+    defaults = [(name, part["default"]) for name, part in properties.items() if _has_default(part)]
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            filled = {
+                name: below.get(name, others)(part) if isinstance(part, dict | list) else part
+                for name, part in value.items()
+            }
+            for name, default in defaults:
+                if name not in filled:
+                    filled[name] = below[name](default)
+            return filled
+        return [items(part) for part in value] if isinstance(value, list) else value
+
+    return fill
+
+
+def _has_default(schema: Any) -> bool:
+    return isinstance(schema, dict) and "default" in schema
 
 
 def _copy(value: Any) -> Any:

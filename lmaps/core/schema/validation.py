@@ -9,7 +9,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from lmaps.core.schema import drafts
-from lmaps.core.schema.defaults import Filler
+from lmaps.core.schema.defaults import Filler, plain_filler
 from lmaps.core.schema.findings import findings
 from lmaps.core.schema.formats import CHECKER
 from lmaps.core.schema.plain import plain_check
@@ -33,11 +33,12 @@ class Schema:
         kind = drafts.validator_class(self.definition)
         self._validator: Validator = kind(self.definition, registry=drafts.REGISTRY, format_checker=CHECKER)
         self._filler = Filler(self.definition, self._validator)
+        self._fill = plain_filler(self.definition) or self._filler.fill
         self._fits = plain_check(self.definition)
 
     def fill(self, document: Any) -> Any:
         """A copy of ``document`` with the defaults mixed in; not validated."""
-        return self._filler.fill(document)
+        return self._fill(document)
 
     def fits(self, document: Any) -> bool:
         """Whether ``document`` is known at once to fit; if not, `findings` decides."""

@@ -39,6 +39,13 @@ class _Link:
         self._monitor = self._socket.get_monitor_socket(EVENTS)
         self._socket.connect(uri)
 
+    def _poller(self, events: int) -> zmq.Poller:
+        """Waits for these events of the socket, and for what happens to the connection."""
+        poller = zmq.Poller()
+        poller.register(self._socket, events)
+        poller.register(self._monitor, zmq.POLLIN)
+        return poller
+
     def _send(self, body: bytes) -> bool:
         try:
             self._socket.send_multipart((b"", body), zmq.NOBLOCK)
@@ -81,34 +88,32 @@ class ClientLink(_Link):
         check_endpoint(uri)
         options = _curve(uri, keys) if is_tcp(uri) else None
         super().__init__(uri, zmq.Context(), options)
+        self._answers = self._poller(zmq.POLLIN)
 
     def send(self, body: bytes, deadline: float) -> bool:
         """Send ``body`` as soon as the manager is connected; False if it is not by ``deadline`` (monotonic).
 
         Raises `NotAllowed` or `Busy` if it refuses the connection.
         """
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLOUT)
-        poller.register(self._monitor, zmq.POLLIN)
-        while not self._send(body):
-            if not poller.poll(_milliseconds(deadline)):
-                return False
+        if self._send(body):
+            return True
+        poller = self._poller(zmq.POLLOUT)
+        while poller.poll(_milliseconds(deadline)):
             any(self._connections())
-        return True
+            if self._send(body):
+                return True
+        return False
 
     def receive(self, deadline: float) -> bytes | None:
         """The next message; None at ``deadline`` (monotonic), `ConnectionError` if the connection was lost."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        while True:
-            body = self._receive()
-            if body is not None:
-                return body
-            if False in self._connections():
+        while ready := self._answers.poll(_milliseconds(deadline)):
+            if any(source is self._socket for source, _ in ready):
+                body = self._receive()
+                if body is not None:
+                    return body
+            elif False in self._connections():
                 raise ConnectionError(self.uri)
-            if not poller.poll(_milliseconds(deadline)):
-                return None
+        return None
 
     def close(self) -> None:
         """Close the sockets and the context."""
@@ -127,9 +132,7 @@ class WorkerLink(_Link):
 
     def poll(self, fds: Sequence[int], timeout: float | None) -> set[int]:
         """Wait for the manager or for any of ``fds``; the descriptors that are readable. Seconds, None for ever."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._fresh else 0))
-        poller.register(self._monitor, zmq.POLLIN)
+        poller = self._poller(zmq.POLLIN | (zmq.POLLOUT if self._fresh else 0))
         for fd in fds:
             poller.register(fd, zmq.POLLIN)
         ready = poller.poll(span(timeout))

@@ -81,7 +81,7 @@ class Service:
         return "import" if self.policy.grants_somewhere(subject, "import") else "message"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Visit:
     """One request's way in: who asks, through which door, and what the verbs may use while they answer.
 
@@ -107,7 +107,7 @@ class Visit:
         return all(self.service.policy.decide(self.subject, right, unit).allowed for right in rights)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Call(Visit):
     """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in.
 

@@ -166,15 +166,14 @@ def _refusal(call: Call, findings: Sequence[Finding]) -> ValidationFailed:
 def _sort_out(call: Call, unit: Unit, accepted: Sequence[Accepted]) -> tuple[dict[str, Accepted], dict[str, Instance]]:
     """Which documents are new (each once), and which instances are there already; `AlreadyExists` for the others."""
     known = call.state.find(unit.name, [one.key for one in accepted])
-    kept = {key: strict_json.canonical(json.loads(instance.completed)) for key, instance in known.items()}
+    there = {key: json.loads(instance.completed) for key, instance in known.items()}
     fresh: dict[str, Accepted] = {}
     clashes: list[Finding] = []
     for number, one in enumerate(accepted):
-        text = strict_json.canonical(one.completed)
-        if kept.setdefault(one.key, text) != text:
+        if one.key not in there:
+            there[one.key], fresh[one.key] = one.completed, one
+        elif not same(there[one.key], one.completed):
             clashes.append(_clash(unit, one, number))
-        elif one.key not in known:
-            fresh.setdefault(one.key, one)
     if clashes:
         told = ", ".join(str(clash.got) for clash in clashes[:3]) + (", ..." if len(clashes) > 3 else "")
         raise AlreadyExists(

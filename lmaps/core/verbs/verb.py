@@ -88,7 +88,8 @@ class Verb:
 
     def answer(self, visit: Visit, request: Request) -> Answer:
         """Run the verb; a writing request whose key is known gets the answer that it got before."""
-        visit = replace(visit, door="cli" if request.door == "cli" else visit.door)
+        if request.door == "cli":
+            visit = replace(visit, door="cli")
         try:
             return self._answer(visit, request)
         except NotAllowed as refused:

@@ -70,15 +70,43 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    @event.listens_for(engine, "commit")
-    def _still_open(connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
         if not driver.in_transaction:
-            raise StoreError("cannot commit: the transaction is gone")
+            driver.execute("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine, "commit")
+    def _commit(connection: Connection) -> None:
+        _expect_open(connection.connection.driver_connection)
 
     return engine
+
+
+def _expect_open(driver: Any) -> None:
+    if not driver.in_transaction:
+        raise StoreError("cannot commit: the transaction is gone")
+
+
+@contextlib.contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """What is done within the block is committed at its end, or undone if it raises.
+
+    It is the driver's own: that SQLAlchemy begins and ends one takes as long as a small request.
+    """
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        _expect_open(driver)
+        if connection.in_transaction():
+            connection.commit()
+        else:
+            driver.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction():
+            connection.rollback()
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+        raise
 
 
 def check_engine(connection: Connection, how: str) -> None:

@@ -23,6 +23,7 @@ from lmaps.store.engine import (
     nothing,
     plain_errors,
     prove_writable,
+    transaction,
     work_in_log,
 )
 from lmaps.store.migrate import migrate
@@ -160,7 +161,7 @@ class Store:
         try:
             if self._connection.closed and self.disk.refusal is not None:
                 raise self.disk.refusal
-            with plain_errors(self.path), self._connection.begin():
+            with plain_errors(self.path), transaction(self._connection):
                 state = Transaction(self._connection, self._counters, self._sealer, self.disk)
                 yield state
                 state.write_audit()
@@ -234,7 +235,7 @@ class Store:
 
     def count_on_from(self, given: Mapping[str, int]) -> None:
         """Give no number of a changeset or a job that another state has ``given`` (by table) already."""
-        with plain_errors(self.path), self._connection.begin():
+        with plain_errors(self.path), transaction(self._connection):
             for table, number in given.items():
                 give_above(self._connection, table, number)
             self._counters = Counters.read(self._connection)

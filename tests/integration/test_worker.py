@@ -59,6 +59,7 @@ class AsManager:
         def find() -> Any:
             incoming = self.listener.receive()
             if incoming is None:
+                self.gate.answer()
                 return None
             self.identity = incoming.identity
             message = decode(incoming.body)

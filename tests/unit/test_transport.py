@@ -254,7 +254,7 @@ def test_a_poller_waits_for_sockets_and_descriptors(listener, client):
     poller.watch(listener)
     poller.watch(reading)
     until(lambda: listener.gate.answer() or client.send(b"x", time.monotonic()))
-    until(lambda: listener.socket in poller.wait(5))
+    until(lambda: listener in poller.wait(5))
     assert until(listener.receive).body == b"x"
     assert poller.wait(0) == set()
     os.write(writing, b"x")

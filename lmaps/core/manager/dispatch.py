@@ -82,12 +82,15 @@ class Dispatcher:
             else:
                 self._awaited.add(job.id)
 
-    def collect(self) -> Iterator["FromWorker"]:
-        """What the workers say, as far as it waits. A hello ends it: what follows is heard when it is settled."""
+    def collect(self, *, heard: bool) -> Iterator["FromWorker"]:
+        """What was kept back, else what the workers say, if they were ``heard``.
+
+        A hello ends it: what follows is heard when it is settled.
+        """
         if self._refused and time.monotonic() >= self._not_before:
             yield self._refused.pop(0)
             return
-        while (incoming := self._workers.receive()) is not None:
+        while heard and (incoming := self._workers.receive()) is not None:
             try:
                 message = decode(incoming.body)
             except MessageRefused as refused:

@@ -175,7 +175,9 @@ class Manager:
         if ready.intersection(self._lifeline.fds()):
             self._hear_supervisor()
         self._lifeline.beat()
-        group.commit(self._store, [*self._dispatcher.collect(), *self._desk.collect()])
+        told = self._dispatcher.collect(heard=self._workers in ready)
+        asked = self._desk.collect() if self._clients in ready else []
+        group.commit(self._store, [*told, *asked])
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._dispatcher.fill(self._store)

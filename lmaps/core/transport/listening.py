@@ -5,6 +5,7 @@ import errno
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import zmq
 
@@ -59,12 +60,11 @@ class Listener:
         self._bound = []
 
     def receive(self) -> Incoming | None:
-        """The next message, None if there is none now; then whoever wants to connect is looked at."""
+        """The next message, None if there is none now."""
         while True:
             try:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                self.gate.answer()
                 return None
             if len(frames) == 3 and not frames[1].bytes:
                 return Incoming(frames[0].bytes, _peer(frames[2]), frames[2].bytes)
@@ -87,30 +87,45 @@ class Listener:
         remove(self.uris)
 
 
+_process = lru_cache(maxsize=1024)(Peer.at)
+
+
 def _peer(frame: zmq.Frame) -> Peer:
     """Who sent a message, by what its connection has proved: a process of this host, else a key."""
     try:
-        process = Peer.at(str(frame.get("Peer-Address")))
+        process = _process(str(frame.get("Peer-Address")))
         return process if process.is_known else Peer(key=str(frame.get("User-Id")) or None)
     except zmq.ZMQError:
         return Peer()
 
 
 class Poller:
-    """Waits for listeners and plain descriptors at once."""
+    """Waits for listeners and plain descriptors at once; meanwhile their gates answer whoever wants to connect."""
 
     def __init__(self) -> None:
         self._poller = zmq.Poller()
+        self._sources: dict[object, Listener | Gate | int] = {}
 
     def watch(self, source: Listener | int) -> None:
-        """Wait for ``source`` too; for a listener also for those who want to connect."""
-        sources = (source.socket, source.gate.socket) if isinstance(source, Listener) else (source,)
-        for each in sources:
-            self._poller.register(each, zmq.POLLIN)
+        """Wait for ``source`` too."""
+        self._register(source if isinstance(source, int) else source.socket, source)
+        if isinstance(source, Listener):
+            self._register(source.gate.socket, source.gate)
 
-    def wait(self, timeout: float | None) -> set[object]:
-        """What is readable (sockets and descriptors) within ``timeout`` seconds, None for as long as it takes."""
-        return {source for source, _ in self._poller.poll(span(timeout))}
+    def _register(self, pollable: "zmq.Socket[bytes] | int", source: Listener | Gate | int) -> None:
+        self._sources[pollable] = source
+        self._poller.register(pollable, zmq.POLLIN)
+
+    def wait(self, timeout: float | None) -> set[Listener | int]:
+        """What is readable within ``timeout`` seconds, None for as long as it takes."""
+        ready: set[Listener | int] = set()
+        for pollable, _ in self._poller.poll(span(timeout)):
+            source = self._sources[pollable]
+            if isinstance(source, Gate):
+                source.answer()
+            else:
+                ready.add(source)
+        return ready
 
 
 def span(seconds: float | None) -> int | None:

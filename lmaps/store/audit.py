@@ -49,5 +49,3 @@ class AuditTables(Tables):
             return 0
         old = (audit.c.sequence < oldest + at_once) & (audit.c.at < before)
         return self.connection.execute(delete(audit).where(old)).rowcount
-
-

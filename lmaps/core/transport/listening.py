@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import math
+import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +19,8 @@ from lmaps.core.transport.gate import REMOTE, Gate, Peer
 BACKLOG = 128
 HANDSHAKE_WITHIN = 2000
 """Milliseconds that a connection may take to say who it is."""
+STAY_AWAKE = 100e-6
+"""Seconds for which a poller looks again and again: to be woken takes longer than most clients take to ask again."""
 ALIVE_AFTER = 60
 """Seconds without a word after which the host at the other end of a tcp connection is asked whether it is there."""
 
@@ -105,6 +109,7 @@ class Poller:
     def __init__(self) -> None:
         self._poller = zmq.Poller()
         self._sources: dict[object, Listener | Gate | int] = {}
+        self._had_something = False
 
     def watch(self, source: Listener | int) -> None:
         """Wait for ``source`` too."""
@@ -119,13 +124,24 @@ class Poller:
     def wait(self, timeout: float | None) -> set[Listener | int]:
         """What is readable within ``timeout`` seconds, None for as long as it takes."""
         ready: set[Listener | int] = set()
-        for pollable, _ in self._poller.poll(span(timeout)):
+        found = self._stay_awake() or self._poller.poll(span(timeout))
+        self._had_something = bool(found)
+        for pollable, _ in found:
             source = self._sources[pollable]
             if isinstance(source, Gate):
                 source.answer()
             else:
                 ready.add(source)
         return ready
+
+    def _stay_awake(self) -> Sequence[tuple[object, int]]:
+        """What comes just after there was something, found without sleep."""
+        until = time.monotonic() + (STAY_AWAKE if self._had_something else 0)
+        while time.monotonic() < until:
+            if found := self._poller.poll(0):
+                return found
+            os.sched_yield()
+        return ()
 
 
 def span(seconds: float | None) -> int | None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmaps.core import strict_json
 from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.core.messages import Reply
 from lmaps.core.schema import path_of

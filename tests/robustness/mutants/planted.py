@@ -211,7 +211,11 @@ MUTANTS = [
                 '                work.settle = lambda work=work: work.fail(NoSpace("the disk is full"))\n',
             ),
             Patch("lmaps/core/manager/group.py", "import Degraded, ", "import NoSpace, Degraded, "),
-            Patch("lmaps/store/engine.py", "    if not driver.in_transaction:\n        raise", "    if False:\n        raise"),
+            Patch(
+                "lmaps/store/engine.py",
+                "    if not driver.in_transaction:\n        raise",
+                "    if False:\n        raise",
+            ),
         ),
     ),
     Mutant(

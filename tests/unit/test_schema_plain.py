@@ -1,4 +1,4 @@
-"""The quick checks agree with jsonschema, on every schema that they take."""
+"""The quick checks and fillers do what jsonschema and the filler for all schemas do, on every schema that they take."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmaps.core.schema import drafts
+from lmaps.core.schema.defaults import Filler, plain_filler
 from lmaps.core.schema.formats import CHECKER
 from lmaps.core.schema.plain import plain_check
 
@@ -87,3 +88,30 @@ def test_what_is_not_plain_is_left_to_jsonschema(part: dict[str, Any]) -> None:
     if below:
         around = {name: value for name, value in part.items() if name == "$schema"}
         assert plain_check(around | {"properties": {"a": below}}) is None
+
+
+@settings(max_examples=400, deadline=None)
+@given(SCHEMAS, st.sampled_from(drafts.names()), st.lists(VALUES, min_size=1, max_size=6))
+def test_fills_as_the_filler_for_all_schemas(schema: Any, draft: str, values: list[Any]) -> None:
+    schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
+    quick, before = plain_filler(schema), repr(values)
+    whole = Filler(schema, drafts.validator_class(schema)(schema))
+    assert quick is not None
+    assert [repr(quick(value)) for value in values] == [repr(whole.fill(value)) for value in values]
+    assert repr(values) == before
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf", "prefixItems"])
+def test_what_steers_defaults_is_left_to_the_filler_for_all_schemas(keyword: str) -> None:
+    for schema in ({keyword: [{}]}, {"properties": {"a": {"items": {keyword: [{}]}}}}):
+        assert plain_filler(schema) is None
+    assert plain_filler({"$ref": "#"}) is None
+    assert plain_filler({"items": [{"default": 1}]}) is None
+
+
+def test_a_filled_document_shares_nothing_with_the_schema() -> None:
+    schema = {"properties": {"a": {"default": [1], "type": "array"}}}
+    fill = plain_filler(schema)
+    assert fill is not None
+    fill({})["a"].append(2)
+    assert fill({}) == {"a": [1]}

@@ -155,6 +155,7 @@ def test_messages_of_another_shape_are_dropped_and_counted(gate, listener, uri, 
         rude.connect(uri)
         rude.send_multipart(frames)
         rude.send_multipart([b"", b"good"])
+        until(lambda: gate.answer() or listener.socket.poll(10))
         assert until(listener.receive).body == (b"good" if frames != [b"", b""] else b"")
         assert listener.dropped == (0 if frames == [b"", b""] else 1)
 

@@ -12,7 +12,8 @@ CHECKER = FormatChecker(formats=())
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[zZ]|([+-])(\d\d):(\d\d))\Z", re.ASCII)
-_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf'(?:{_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\r\n]|\\[^\r\n])*")\Z')
 _URI = re.compile(
@@ -61,7 +62,7 @@ def is_hostname(text: object) -> bool:
     """``www.example.org``: labels of letters, digits and inner hyphens, 253 characters in all (RFC 1123)."""
     if not isinstance(text, str):
         return True
-    return 0 < len(text) <= 253 and all(_LABEL.match(label) for label in text.split("."))
+    return len(text) <= 253 and _HOSTNAME.match(text) is not None
 
 
 @CHECKER.checks("email", raises=ValueError)

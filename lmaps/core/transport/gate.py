@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,7 @@ class Peer:
     key: str | None = None
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def at(cls, address: str) -> "Peer":
         """The process that libzmq tells of as ``localhost:UID:GID:PID``; for any other text nobody is known."""
         told = _PEER.match(address)

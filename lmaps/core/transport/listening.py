@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import zmq
 
@@ -91,13 +90,10 @@ class Listener:
         remove(self.uris)
 
 
-_process = lru_cache(maxsize=1024)(Peer.at)
-
-
 def _peer(frame: zmq.Frame) -> Peer:
     """Who sent a message, by what its connection has proved: a process of this host, else a key."""
     try:
-        process = _process(str(frame.get("Peer-Address")))
+        process = Peer.at(str(frame.get("Peer-Address")))
         return process if process.is_known else Peer(key=str(frame.get("User-Id")) or None)
     except zmq.ZMQError:
         return Peer()

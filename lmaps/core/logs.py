@@ -78,11 +78,9 @@ class StandardError(logging.Handler):
 
 def _write(line: bytes) -> bool:
     """Whether ``line`` was written; a pipe that takes a part of it now is not waited for."""
-    poll = select.poll()
-    poll.register(2, select.POLLOUT)
     try:
         for start in range(0, len(line), _CHUNK):
-            if not poll.poll(0):
+            if not select.select((), (2,), (), 0)[1]:
                 return False
             os.write(2, line[start : start + _CHUNK])
     except OSError:

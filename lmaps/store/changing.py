@@ -1,7 +1,6 @@
 """The tables ``changeset``, ``change`` and ``instance``, written: changes, and how they are undone."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select
@@ -86,7 +85,7 @@ class ChangingTables(HistoryTables):
         for made, changes in changesets:
             self.counters.revision = made.revision
             self.counters.instance = max([self.counters.instance, *(each.instance_id for each in changes)])
-            self.insert(changeset, {name: getattr(made, name) for name in made.__slots__})
+            self._keep(made)
             found = [
                 each.with_ends(*(known.get((each.instance_id, one), one) for one in each.ends)) for each in changes
             ]
@@ -156,8 +155,12 @@ class ChangingTables(HistoryTables):
             target=target,
             **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
         )
-        self.insert(changeset, {name: getattr(made, name) for name in made.__slots__})
+        self._keep(made)
         return made
+
+    def _keep(self, made: Changeset) -> None:
+        self.insert(changeset, {name: getattr(made, name) for name in made.__slots__})
+        self.known.heads[made.unit] = made
 
     def _numbered(self, revision: int, edit: Edit) -> Change:
         number, first = edit.id, edit.first_revision
@@ -191,7 +194,7 @@ class ChangingTables(HistoryTables):
             if one is None or one.id is not None:
                 return one
             self.counters.document += 1
-            numbered = replace(one, id=self.counters.document)
+            numbered = one.numbered(self.counters.document)
             new.append(self.document_row(of, numbered))
             return numbered
 

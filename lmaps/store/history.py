@@ -99,8 +99,10 @@ class HistoryTables(InstanceTables):
 
     def head(self, unit: str) -> Changeset | None:
         """The newest changeset of a unit."""
-        found = self.rows(_HEAD, unit=unit)
-        return Changeset(**checked(changeset, found[0])) if found else None
+        known = self.known.heads.get(unit)
+        if known is None and (found := self.rows(_HEAD, unit=unit)):
+            known = self.known.heads[unit] = Changeset(**checked(changeset, found[0]))
+        return known
 
     def horizon(self, unit: str) -> int:
         """Where the history of a unit begins: what was there at this revision and later is known."""

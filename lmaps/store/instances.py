@@ -121,14 +121,14 @@ class InstanceTables(Tables):
 
     def definition(self, name: str, digest: str, text: str) -> int:
         """The number of this text of the unit, kept if it is new."""
-        known = self.known_definitions.get((name, digest))
+        known = self.known.definitions.get((name, digest))
         if known is not None:
             return known
         found = self.value(_DEFINITION, name=name, digest=digest)
         if found is None:
             self.insert(unit, {"name": name, "digest": digest, "definition": text})
             found = self.value(_DEFINITION, name=name, digest=digest)
-        self.known_definitions[name, digest] = int(found or 0)
+        self.known.definitions[name, digest] = int(found or 0)
         return int(found or 0)
 
     def definitions(self, name: str) -> dict[int, str]:

@@ -23,7 +23,7 @@ from lmaps.store.records import Why
 from lmaps.store.replay import replay
 from lmaps.store.sealing import Opaque
 from lmaps.store.store import open_store, sync_directory
-from lmaps.store.tables import Disk
+from lmaps.store.tables import Disk, Known
 from lmaps.store.transaction import Counters, Transaction
 
 
@@ -51,7 +51,7 @@ def verify(path: str) -> int:
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         if current == known_revisions()[-1]:
             check_rows(connection)
-            count = replay(Transaction(connection, Counters.read(connection), Opaque(), Disk()))
+            count = replay(Transaction(connection, Counters.read(connection), Opaque(), Disk(), Known()))
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise StateDamaged("cannot rely on the database: a row has lost what it refers to")
             return count

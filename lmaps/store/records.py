@@ -1,8 +1,8 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,12 @@ class Document:
     id: int | None = field(default=None, compare=False)
     secret: bool = field(default=False, compare=False)
 
+    def numbered(self, number: int) -> "Document":
+        """The same document, kept under this number."""
+        return Document(self.key, self.given, self.completed, self.definition, number, self.secret)
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+
+class Instance(NamedTuple):
     """One instance as it is now."""
 
     id: int
@@ -101,8 +104,7 @@ class Changeset:
         return self.line_end == self.revision
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """What becomes of one instance: no ``before`` where it comes, no ``after`` where it goes.
 
     A new instance has no number (``id``) and no first revision yet; one that comes back has those that it had.
@@ -114,13 +116,12 @@ class Edit:
     first_revision: int | None = None
 
     @classmethod
-    def of(cls, instance: Instance, after: Document | None) -> Self:
+    def of(cls, instance: Instance, after: Document | None) -> "Edit":
         """``instance`` becomes ``after``, or goes."""
         return cls(instance.document, after, instance.id, instance.first_revision)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a changeset, or several in a row, did to one instance."""
 
     revision: int
@@ -134,9 +135,9 @@ class Change:
         """The document before and after."""
         return self.before, self.after
 
-    def with_ends(self, before: Document | None, after: Document | None) -> Self:
+    def with_ends(self, before: Document | None, after: Document | None) -> "Change":
         """The same change with other documents."""
-        return replace(self, before=before, after=after)
+        return Change(self.revision, self.instance_id, self.first_revision, before, after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from lmaps.store.engine import (
 )
 from lmaps.store.migrate import migrate
 from lmaps.store.sealing import Plain
-from lmaps.store.tables import Disk
+from lmaps.store.tables import Disk, Known
 from lmaps.store.transaction import Counters, Transaction
 
 log = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ class Store:
         self._engine: Engine = make_engine(self.path, progress=self._progress)
         self._connection: Connection = self._engine.connect()
         check_engine(self._connection, how)
+        self._known = Known()
         self._counters = Counters.read(self._connection)
         self._counters.check(self._connection)
         self._connection.rollback()
@@ -162,7 +163,7 @@ class Store:
             if self._connection.closed and self.disk.refusal is not None:
                 raise self.disk.refusal
             with plain_errors(self.path), transaction(self._connection):
-                state = Transaction(self._connection, self._counters, self._sealer, self.disk)
+                state = Transaction(self._connection, self._counters, self._sealer, self.disk, self._known)
                 yield state
                 state.write_audit()
                 done = time.monotonic()
@@ -170,6 +171,7 @@ class Store:
                 self.disk.commit_seconds = time.monotonic() - done
         except BaseException as error:
             self._counters = before
+            self._known.forget()
             if isinstance(error, StateDamaged | DiskFailed):
                 self._doubt(error)
             raise

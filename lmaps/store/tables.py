@@ -1,7 +1,7 @@
 """What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable, Table
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Executable, Table
 from lmaps.errors import Degraded
 from lmaps.store.checksums import covered, signed
 from lmaps.store.prepared import Prepared, insertion
+from lmaps.store.records import Changeset
 from lmaps.store.sealing import Plain
 
 
@@ -18,6 +19,22 @@ class Disk:
 
     refusal: Degraded | None = None
     commit_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Known:
+    """What every change needs of the units, kept in memory since one process alone changes it.
+
+    ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest.
+    """
+
+    heads: dict[str, Changeset] = field(default_factory=dict)
+    definitions: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """What was written is taken back."""
+        self.heads.clear()
+        self.definitions.clear()
 
 
 class CountersLike(Protocol):
@@ -32,14 +49,16 @@ class CountersLike(Protocol):
 class Tables:
     """A subject's tables within one transaction."""
 
-    def __init__(self, connection: Connection, counters: CountersLike, sealer: Plain, disk: Disk) -> None:
+    def __init__(
+        self, connection: Connection, counters: CountersLike, sealer: Plain, disk: Disk, known: Known
+    ) -> None:
         self.connection = connection
         self._driver: Any = connection.connection.driver_connection
         self.counters = counters
         self.sealer = sealer
         self.disk = disk
         self.wrote = False
-        self.known_definitions: dict[tuple[str, str], int] = {}
+        self.known = known
         self.to_audit: list[tuple[Any, ...]] = []
 
     def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:

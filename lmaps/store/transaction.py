@@ -70,7 +70,7 @@ class Transaction(JobTables, RequestTables, AuditTables):
             yield
         finally:
             savepoint.rollback()
-            self.known_definitions.clear()
+            self.known.forget()
             self.wrote = wrote
             self.counters.restore(before)
 

@@ -6,6 +6,7 @@ makes the whole schema not plain; jsonschema then decides alone. It also has eve
 
 import re
 from collections.abc import Callable, Iterator, Sized
+from operator import ge, gt, le, lt
 from typing import Any
 
 from jsonschema import Draft4Validator
@@ -144,14 +145,14 @@ _PLAIN: dict[str, Callable[[Any], Check]] = {
     "required": _required,
     "pattern": _pattern,
     "format": _format,
-    "minLength": _length(str, lambda length, limit: length >= limit),
-    "maxLength": _length(str, lambda length, limit: length <= limit),
-    "minItems": _length(list, lambda length, limit: length >= limit),
-    "maxItems": _length(list, lambda length, limit: length <= limit),
-    "minProperties": _length(dict, lambda length, limit: length >= limit),
-    "maxProperties": _length(dict, lambda length, limit: length <= limit),
-    "minimum": _limit(lambda value, limit: value >= limit),
-    "maximum": _limit(lambda value, limit: value <= limit),
-    "exclusiveMinimum": _limit(lambda value, limit: value > limit),
-    "exclusiveMaximum": _limit(lambda value, limit: value < limit),
+    "minLength": _length(str, ge),
+    "maxLength": _length(str, le),
+    "minItems": _length(list, ge),
+    "maxItems": _length(list, le),
+    "minProperties": _length(dict, ge),
+    "maxProperties": _length(dict, le),
+    "minimum": _limit(ge),
+    "maximum": _limit(le),
+    "exclusiveMinimum": _limit(gt),
+    "exclusiveMaximum": _limit(lt),
 }

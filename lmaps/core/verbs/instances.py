@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.core.messages import Reply
@@ -20,8 +20,7 @@ PREFIX = 4
 """The fewest hex digits that may stand for a content ID."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A document that fits its unit: what the client sent, and what it became."""
 
     key: str

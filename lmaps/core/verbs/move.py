@@ -215,7 +215,7 @@ def _undefaulted(call: Call, unit: Unit, documents: Sequence[Any], first: int) -
             refused.message, errors=[replace(each, document=first + (each.document or 0)) for each in refused.errors]
         ) from refused
     what = f"migrate into {unit.name}"
-    return call.limit.run(what, lambda: [replace(one, given=_without_defaults(unit, one)) for one in accepted])
+    return call.limit.run(what, lambda: [one._replace(given=_without_defaults(unit, one)) for one in accepted])
 
 
 def _without_defaults(unit: Unit, one: Accepted) -> dict[str, Any]:

@@ -49,9 +49,7 @@ class CountersLike(Protocol):
 class Tables:
     """A subject's tables within one transaction."""
 
-    def __init__(
-        self, connection: Connection, counters: CountersLike, sealer: Plain, disk: Disk, known: Known
-    ) -> None:
+    def __init__(self, connection: Connection, counters: CountersLike, sealer: Plain, disk: Disk, known: Known) -> None:
         self.connection = connection
         self._driver: Any = connection.connection.driver_connection
         self.counters = counters

@@ -42,7 +42,6 @@ _HEAD = Prepared(
 _NEWER = Prepared(
     select(func.count()).where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
 )
-_REVISION = Prepared(select(func.max(changeset.c.revision)).where(changeset.c.unit == bindparam("unit")))
 
 
 _CHANGES_OF = Prepared(
@@ -110,8 +109,8 @@ class HistoryTables(InstanceTables):
 
     def revision_of(self, unit: str) -> int | None:
         """The newest revision of a unit."""
-        newest: int | None = self.value(_REVISION, unit=unit)
-        return newest
+        head = self.head(unit)
+        return head.revision if head else None
 
     def changes_after(self, unit: str, revision: int) -> int:
         """How many changesets a unit has after ``revision``."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmaps.core import strict_yaml
 from lmaps.core.handlers import State
@@ -14,7 +16,7 @@ from lmaps.core.units import parse_unit
 from lmaps.errors import UnitUnusable
 from lmaps.plugins import find_handlers
 from lmaps.plugins.ansible_playbook.names import RESERVED, is_usable
-from lmaps.plugins.ansible_playbook.variables import ClientText, mark, variables_file
+from lmaps.plugins.ansible_playbook.variables import ClientText, _block, mark, variables_file
 from lmaps.testing import check_contract
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -198,3 +200,59 @@ def test_a_unit_whose_names_ansible_keeps_is_faulty(tmp_path):
     assert key.place == f"{file}:1:28"
     [missing] = check(unit(good.replace("p.yml", "q.yml"), file))
     assert "there is no playbook" in missing.message
+
+
+class _Dumper(yaml.CSafeDumper):
+    """PyYAML's own, with the same marks."""
+
+    def ignore_aliases(self, _data):
+        return True
+
+
+def _client_text(dumper, text):
+    plain = yaml.resolver.Resolver().resolve(yaml.ScalarNode, str(text), (True, False))
+    tag = "!unsafe" if plain == "tag:yaml.org,2002:str" else "tag:yaml.org,2002:str"
+    return dumper.represent_scalar(tag, str(text), style='"')
+
+
+_Dumper.add_representer(ClientText, _client_text)
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+HARD = [
+    "no",
+    "",
+    "0777",
+    "~",
+    "<<",
+    "\x7f",
+    "\\\x7f",
+    "\U0001f600",
+    "\\\U0001f600",
+    "\ud7ff",
+    "a\x85b\u2028",
+    "\ufeff",
+    "x: y",
+    "- a",
+    "#c",
+]
+TEXT = st.text(max_size=150) | st.sampled_from(HARD) | st.integers(100, 1500).map(lambda count: "k" * count)
+WORD = TEXT | TEXT.map(ClientText)
+PLAIN = WORD | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+VALUE = st.recursive(
+    PLAIN, lambda below: st.lists(below, max_size=4) | st.dictionaries(WORD, below, max_size=4), max_leaves=20
+)
+
+
+@given(st.dictionaries(WORD, VALUE, min_size=1, max_size=3))
+def test_variables_are_written_as_pyyaml_writes_them(variables):
+    told = yaml.dump(variables, Dumper=_Dumper, explicit_start=True, sort_keys=False, width=2**20)
+    assert _events(f"---\n{_block(variables, '')}\n") == _events(told)
+
+
+def _events(text):
+    """What a reader of this text is told, with the tags and quotes of each scalar."""
+    names = ("value", "tag", "style", "implicit")
+    events = yaml.parse(text, Loader=yaml.CSafeLoader)
+    return [
+        (type(event), [getattr(event, name) for name in names if isinstance(event, yaml.ScalarEvent)])
+        for event in events
+    ]

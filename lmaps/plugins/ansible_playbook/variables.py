@@ -6,6 +6,8 @@ it: the marks of a JSON file can be undone by a client. Where the bare text woul
 ``0777``, the empty string) the mark is left off, since an unsafe scalar is resolved anew: such text holds no template.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +19,9 @@ from lmaps.core.units import Unit
 from lmaps.errors import ValidationFailed
 
 _TEXT = "tag:yaml.org,2002:str"
+_LONGEST_KEY = 128
+"""Characters of a key that stands before its colon; a longer one has a line of its own."""
+_BEYOND = re.compile("([\U00010000-\U0010ffff])")
 _resolve: Any = yaml.resolver.Resolver().resolve
 
 
@@ -24,24 +29,6 @@ class ClientText(str):
     """Text that came from a client: never a template. Keys too."""
 
     __slots__ = ()
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the base is chosen at run time
-    def ignore_aliases(self, _data: Any) -> bool:
-        return True
-
-
-def _client_text(dumper: Any, text: ClientText) -> Any:
-    literal = _resolve(yaml.ScalarNode, str(text), (True, False)) != _TEXT
-    return dumper.represent_scalar(_TEXT if literal else "!unsafe", str(text), style='"')
-
-
-def _own_text(dumper: Any, text: str) -> Any:
-    return dumper.represent_scalar(_TEXT, text, style='"')
-
-
-_Dumper.add_representer(ClientText, _client_text)
-_Dumper.add_representer(str, _own_text)
 
 
 def variables_file(state: State) -> bytes:
@@ -55,10 +42,45 @@ def variables_file(state: State) -> bytes:
         variables = {str(name): value for name, value in variables.items()}
     elif unit.data_type == "YamlKeyDict" and unit.primary_key is not None:
         variables = {unit.store_key: {ClientText(key): value for key, value in shaped[unit.store_key].items()}}
-    text: str = yaml.dump(
-        variables, Dumper=_Dumper, explicit_start=True, sort_keys=False, allow_unicode=False, width=2**20
-    )
-    return text.encode("ascii")
+    return f"---\n{_block(variables, '')}\n".encode("ascii")
+
+
+def _block(value: Any, pad: str) -> str:
+    """``value`` as YAML, to be begun where ``pad`` ends; written by hand, since PyYAML takes several times as long."""
+    if isinstance(value, dict) and value:
+        return f"\n{pad}".join([_entry(key, below, pad) for key, below in value.items()])
+    if isinstance(value, list) and value:
+        deeper = pad + "  "
+        return f"\n{pad}".join([f"- {_block(item, deeper)}" for item in value])
+    return _scalar(value)
+
+
+def _entry(key: str, value: Any, pad: str) -> str:
+    name, deeper = _scalar(key), pad + "  "
+    if len(name) > _LONGEST_KEY:
+        return f"? {name}\n{pad}: {_block(value, deeper)}"
+    if isinstance(value, dict) and value:
+        return f"{name}:\n{deeper}{_block(value, deeper)}"
+    if isinstance(value, list) and value:
+        return f"{name}:\n{pad}{_block(value, pad)}"
+    return f"{name}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, ClientText):
+        literal = _resolve(yaml.ScalarNode, str(value), (True, False)) != _TEXT
+        return _quoted(value) if literal else f"!unsafe {_quoted(value)}"
+    if isinstance(value, str):
+        return _quoted(value)
+    told = json.dumps(value, allow_nan=False)
+    return told.replace("e", ".0e") if isinstance(value, float) and "." not in told else told
+
+
+def _quoted(text: str) -> str:
+    """In ASCII, as JSON but for what YAML wants otherwise: one escape where JSON has two, and one for DEL."""
+    parts = [text] if text.isascii() else _BEYOND.split(text)
+    told = [f"\\U{ord(part):08x}" if number % 2 else json.dumps(part)[1:-1] for number, part in enumerate(parts)]
+    return f'"{"".join(told)}"'.replace("\x7f", "\\x7f")
 
 
 _OWN = object()

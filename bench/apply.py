@@ -1,8 +1,9 @@
 """What `lmaps apply` costs above the bare `ansible-playbook` command: ``python -m bench.apply``.
 
 The same playbooks, variables and environment three ways, in interleaved rounds: the bare command; `lmaps apply` of a
-unit that says ``warm: false``; and of one whose runs are forked off an Ansible that is loaded. Whole processes are
-measured, from start to end; of a job also the time between its start and its end.
+unit that says ``warm: false``; and of one whose runs are forked off an Ansible that is loaded. Then one of them with
+10,000 instances, cold. Whole processes are measured, from start to end; of a job also the time between its start and
+its end.
 """
 
 import json
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.ours import daemon
+from bench.ours import UNIT, daemon
 from lmaps import Client
 from lmaps.core.execute.program import BASE_ENVIRONMENT
 from lmaps.core.handlers import State
@@ -24,7 +25,8 @@ from lmaps.core.times import seconds_between
 from lmaps.core.units import load_units_from
 from lmaps.plugins.ansible_playbook import AnsiblePlaybook
 
-ROUNDS = 15
+ROUNDS = 7
+ROUNDS_OF_MANY = 5
 PLAYBOOKS = {
     "one": '- {name: say, debug: {msg: "{{ web[0].host }}"}}',
     "three": """\
@@ -33,24 +35,27 @@ PLAYBOOKS = {
     - {name: command, command: {argv: ["true"]}}""",
 }
 """One task that Ansible does in its own process; and three that it does in processes of their own."""
+FEW = [{"host": "a"}]
+MANY = [{"host": f"h{number}.example.org", "owner": "me", "aliases": [f"a{number}"]} for number in range(10_000)]
 
 
-def unit(playbook: str, *, warm: bool) -> dict[str, Any]:
-    """A unit whose handler runs this playbook."""
+def unit(playbook: str, way: str) -> dict[str, Any]:
+    """A unit whose handler runs this playbook; one for many instances is another, and starts cold."""
     return {
-        "meta": {"name": f"{playbook}-{'warm' if warm else 'cold'}", "primary_key": "host", "store_key": "web"},
-        "handler": {"type": "ansible_playbook", "args": {"playbook": f"{playbook}.yml", "warm": warm}},
-        "params": {"type": "object", "required": ["host"], "properties": {"host": {"type": "string"}}},
+        "meta": {"name": f"{playbook}-{way}", "primary_key": "host", "store_key": "web"},
+        "handler": {"type": "ansible_playbook", "args": {"playbook": f"{playbook}.yml", "warm": way == "warm"}},
+        "params": UNIT["params"],
     }
 
 
-def bare(directory: Path, playbook: str) -> Callable[[], float]:
+def bare(directory: Path, playbook: str, instances: list[dict[str, Any]]) -> Callable[[], float]:
     """Runs the command that the handler would run, with its files, but without our callback; seconds."""
-    told = unit(playbook, warm=False)
+    told = unit(playbook, "cold")
     [loaded] = load_units_from([(str(directory / "unit.yaml"), json.dumps(told))]).units.values()
-    folder = directory / f"bare-{playbook}"
+    folder = directory / f"bare-{playbook}-{len(instances)}"
     folder.mkdir()
-    program = AnsiblePlaybook(context=loaded).program(State(loaded, 1, [{"host": "a"}], [{"host": "a"}]), folder)
+    completed = [loaded.complete(instance) for instance in instances]
+    program = AnsiblePlaybook(context=loaded).program(State(loaded, 1, instances, completed), folder)
     for name, content in program.files.items():
         (folder / name).write_bytes(content)
     environment = {name: text for name, text in program.environment.items() if "CALLBACK" not in name}
@@ -73,13 +78,14 @@ def apply(client: Client, name: str) -> tuple[float, float]:
     return whole, seconds_between(job["started_at"], job["ended_at"])
 
 
-def measure(client: Client, directory: Path, playbook: str) -> list[list[float]]:
-    """Of each round, after one that does not count: the command; `lmaps apply` and its job, cold; the same, warm."""
-    run = bare(directory, playbook)
-    names = [f"{playbook}-{way}" for way in ("cold", "warm")]
+def measure(
+    client: Client, directory: Path, names: list[str], instances: list[dict[str, Any]], rounds: int
+) -> list[list[float]]:
+    """Of each round, after one that does not count: the command; of each unit `lmaps apply`, and its job."""
+    run = bare(directory, names[0].partition("-")[0], instances)
     for name in names:
-        client.call("create", unit=name, instances=[{"host": "a"}])
-    return [[run(), *(each for name in names for each in apply(client, name))] for _ in range(ROUNDS + 1)][1:]
+        client.call("create", unit=name, instances=instances)
+    return [[run(), *(each for name in names for each in apply(client, name))] for _ in range(rounds + 1)][1:]
 
 
 def told(text: str, values: list[float], form: Callable[[float], str]) -> str:
@@ -90,30 +96,34 @@ def told(text: str, values: list[float], form: Callable[[float], str]) -> str:
 
 def main() -> None:
     """Measure, and print medians, and the medians of the differences and ratios of the rounds."""
-    units = [unit(playbook, warm=warm) for playbook in PLAYBOOKS for warm in (False, True)]
+    units = [unit(playbook, way) for playbook in PLAYBOOKS for way in ("cold", "warm")]
     with tempfile.TemporaryDirectory(prefix="lm", dir="/tmp") as name:
         directory = Path(name)
         (directory / "page.j2").write_text("{{ web[0].host }}\n")
         for playbook, tasks in PLAYBOOKS.items():
             text = f"- hosts: all\n  gather_facts: false\n  tasks:\n    {tasks}\n"
             (directory / f"{playbook}.yml").write_text(text)
-        with daemon(directory, *units) as client:
-            rounds = {playbook: measure(client, directory, playbook) for playbook in PLAYBOOKS}
-    print(f"  median     least      most  what [ms, or a ratio; {ROUNDS} rounds]")
+        with daemon(directory, *units, unit("one", "many")) as client:
+            names = {playbook: [f"{playbook}-{way}" for way in ("cold", "warm")] for playbook in PLAYBOOKS}
+            rounds = {each: measure(client, directory, names[each], FEW, ROUNDS) for each in PLAYBOOKS}
+            many = measure(client, directory, ["one-many"], MANY, ROUNDS_OF_MANY)
+    print(f"  median     least      most  what [ms, or a ratio; {ROUNDS} rounds, {ROUNDS_OF_MANY} of 10,000 instances]")
     for playbook, found in rounds.items():
-        command, cold, cold_job, warm, warm_job = (list(each) for each in zip(*found, strict=True))
-        lines: dict[str, list[float]] = {
-            "ansible-playbook": command,
-            "lmaps apply, cold": cold,
-            "lmaps apply, warm": warm,
-            "the difference, cold": [each[1] - each[0] for each in found],
-            "the difference, warm": [each[3] - each[0] for each in found],
-        }
-        for text, values in lines.items():
-            print(told(f"{playbook}: {text}", values, lambda each: f"{each * 1000:.0f}"))
-        for text, jobs in (("cold", cold_job), ("warm", warm_job)):
-            ratios = [job / alone for job, alone in zip(jobs, command, strict=True)]
-            print(told(f"{playbook}: job time / command, {text}", ratios, lambda each: f"{each:.2f}"))
+        tell(playbook, found, ["cold", "warm"])
+    tell("one, 10,000 instances", many, ["cold"])
+
+
+def tell(what: str, found: list[list[float]], ways: list[str]) -> None:
+    """The lines of one playbook."""
+    milliseconds: Callable[[float], str] = lambda each: f"{each * 1000:.0f}"  # noqa: E731
+    print(told(f"{what}: ansible-playbook", [each[0] for each in found], milliseconds))
+    for number, way in enumerate(ways):
+        whole = 1 + 2 * number
+        print(told(f"{what}: lmaps apply, {way}", [each[whole] for each in found], milliseconds))
+        print(told(f"{what}: the difference, {way}", [each[whole] - each[0] for each in found], milliseconds))
+        print(told(f"{what}: job, {way}", [each[whole + 1] for each in found], milliseconds))
+        ratios = [each[whole + 1] / each[0] for each in found]
+        print(told(f"{what}: job time / command, {way}", ratios, lambda each: f"{each:.2f}"))
 
 
 if __name__ == "__main__":

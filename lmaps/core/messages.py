@@ -126,7 +126,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run the task of this name; ``token`` names this one run in everything that follows."""
+    """Run the task of this name; ``token`` names this one run in everything that follows.
+
+    What is below a name of ``kwargs`` may be `Encoded` already.
+    """
 
     kind: ClassVar[str] = "run"
     token: str
@@ -201,12 +204,15 @@ _KINDS: dict[str, type[WorkerMessage] | type[ManagerMessage]] = {
 
 def encode(message: WorkerMessage | ManagerMessage) -> bytes:
     """The body that goes over the wire between manager and worker."""
-    return _encode(_known(message) | {"kind": message.kind})
+    told = _known(message) | {"kind": message.kind}
+    if isinstance(message, Run):
+        told["kwargs"] = strict_json.Encoded(strict_json.encode_object(message.kwargs))
+    return strict_json.encode_object(told).encode()
 
 
-def decode(body: bytes) -> WorkerMessage | ManagerMessage:
-    """The message in a body; `MessageRefused` if it is none of the kinds above."""
-    told = _object(body)
+def decode(body: bytes, **limits: int) -> WorkerMessage | ManagerMessage:
+    """The message in a body, within the limits of `strict_json.decode`; `MessageRefused` if it is none of the kinds."""
+    told = _object(body, **limits)
     kind = _KINDS.get(told.pop("kind", ""))
     if kind is None:
         raise MessageRefused("cannot read the message: its kind is not known")

@@ -1,8 +1,9 @@
 import pytest
 
-from lmaps.core import messages
+from lmaps.core import messages, strict_json
 from lmaps.core.messages import Ack, Done, Hello, Lines, Reply, Request, Result, Run
-from lmaps.errors import Finding, MessageRefused, NotFound, ValidationFailed
+from lmaps.core.strict_json import Encoded
+from lmaps.errors import Finding, MessageRefused, NotFound, TooLarge, ValidationFailed
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,15 @@ def test_the_envelope_is_the_originals_and_more():
     assert list(envelope)[:3] == ["message", "level", "extra"]
     assert Reply.from_json(envelope | {"from_a_newer_one": 1}) == Reply("done", extra={"a": 1}, revision=3)
     assert isinstance(Reply.refusal(NotFound("cannot")).error(), NotFound)
+
+
+def test_documents_that_are_json_already_stand_in_a_run_as_they_are():
+    run = Run("t", "apply", kwargs={"unit": "web", "given": Encoded.array(['{"a":1}', "[]"]), "job": 1})
+    assert messages.decode(messages.encode(run)).kwargs == {"unit": "web", "given": [{"a": 1}, []], "job": 1}
+
+
+def test_a_state_is_handed_over_however_large_it_is():
+    body = messages.encode(Run("t", "apply", kwargs={"given": [0] * (strict_json.NODES + 1)}))
+    assert len(messages.decode(body, nodes=len(body)).kwargs["given"]) == strict_json.NODES + 1
+    with pytest.raises(TooLarge):
+        messages.decode(body)

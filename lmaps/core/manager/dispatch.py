@@ -4,7 +4,6 @@ A job is marked running, with slot, token and the daemon's boot id, before its w
 counts only under the token that its slot holds. So a job runs at most once, whoever dies.
 """
 
-import json
 import logging
 import math
 import secrets
@@ -31,6 +30,7 @@ from lmaps.core.messages import (
     decode,
     encode,
 )
+from lmaps.core.strict_json import Encoded
 from lmaps.core.transport import Incoming, Listener
 from lmaps.core.verbs import Service, Slot, confirm
 from lmaps.errors import LmapsError, MessageRefused
@@ -192,7 +192,7 @@ class Dispatcher:
     def _mark_running(self, state: Transaction, job: Job, slot: Slot) -> Run:
         token = secrets.token_hex(8)
         unit = self.service.units.units.get(job.unit)
-        instances = state.instances(job.unit)
+        instances = state.texts(job.unit)
         revision = state.revision_of(job.unit) or 0
         digest = unit.digest if unit else job.digest
         state.update_job(
@@ -215,8 +215,8 @@ class Dispatcher:
                 "digest": digest,
                 "revision": revision,
                 "job": job.id,
-                "given": [json.loads(instance.given) for instance in instances],
-                "completed": [json.loads(instance.completed) for instance in instances],
+                "given": Encoded.array(instances.given),
+                "completed": Encoded.array(instances.completed),
                 "timeout": job.timeout,
             },
         )

@@ -152,7 +152,7 @@ class WorkerLink(_Link):
         body = self._receive()
         if body is None:
             return None
-        message = decode(body)
+        message = decode(body, nodes=len(body))  # a state is as large as it is
         if isinstance(message, WorkerMessage):
             raise MessageRefused(f"cannot take {message.kind!r} from a manager")
         return message

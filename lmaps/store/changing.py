@@ -126,6 +126,7 @@ class ChangingTables(HistoryTables):
         self.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
         self.write(delete(horizon).where(horizon.c.unit == unit))
         self.insert(horizon, {"unit": unit, "revision": until})
+        self.known.counted.pop(unit, None)
 
     def _pinned(self, unit: str) -> list[int]:
         """Revisions of a unit that something else needs."""

@@ -113,8 +113,13 @@ class HistoryTables(InstanceTables):
         return head.revision if head else None
 
     def changes_after(self, unit: str, revision: int) -> int:
-        """How many changesets a unit has after ``revision``."""
-        return self.value(_NEWER, unit=unit, revision=revision) or 0
+        """How many changesets a unit has after ``revision``: those that were not counted before are."""
+        after, until, count = self.known.counted.get(unit, (revision, revision, 0))
+        if after != revision:
+            until, count = revision, 0
+        count += self.value(_NEWER, unit=unit, revision=until) or 0
+        self.known.counted[unit] = (revision, max(until, self.revision_of(unit) or 0), count)
+        return count
 
     def changes(self, revision: int, limit: int | None = None) -> list[Change]:
         """What a changeset did, instance by instance; the first ``limit`` of them."""

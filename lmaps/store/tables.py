@@ -25,16 +25,19 @@ class Disk:
 class Known:
     """What every change needs of the units, kept in memory since one process alone changes it.
 
-    ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest.
+    ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
+    how many changesets a unit has after one revision, until another.
     """
 
     heads: dict[str, Changeset] = field(default_factory=dict)
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
+    counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def forget(self) -> None:
         """What was written is taken back."""
         self.heads.clear()
         self.definitions.clear()
+        self.counted.clear()
 
 
 class CountersLike(Protocol):

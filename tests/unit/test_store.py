@@ -181,6 +181,27 @@ def test_a_change_and_its_rollback_leave_nothing_pending(store):
         assert state.pending("web") == 3
 
 
+def test_what_is_pending_is_counted_on(store):
+    def pending() -> int:
+        with store.transaction() as state:
+            return state.pending("web")
+
+    for number in range(1, 6):
+        create(store, str(number))
+        assert pending() == number
+    with pytest.raises(KeyError), store.transaction() as state:
+        state.change("web", "create", WHY, [])
+        assert state.pending("web") == 6
+        raise KeyError
+    with store.transaction() as state, state.discarded():
+        state.rollback("web", WHY)
+        assert state.pending("web") == 6
+    assert pending() == 5
+    with store.transaction() as state:
+        state.retain("web", 2, None)
+        assert state.pending("web") == len(state.changesets("web")) < 5
+
+
 def test_an_answer_is_kept_under_its_key(store):
     with store.transaction() as state:
         assert state.request("k") is None

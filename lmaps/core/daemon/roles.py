@@ -3,6 +3,7 @@
 Their modules are imported before it: so a replacement is there within milliseconds, and is of the same code.
 """
 
+import gc
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -32,6 +33,7 @@ def be_manager(config: Config, boot: Boot, line: Connection) -> None:
     doors = open_doors(config, uri, boot.secret, socket_group(config))
     prove_peers(ipc_path(uri))
     give_up_rights(config, known=boot.known)
+    gc.set_threshold(20_000, 20, 50)  # a large request makes objects by the hundred thousand, and hardly one in a cycle
     Manager(uri, config, boot.id, Lifeline(line), doors, boot.known).start()
 
 

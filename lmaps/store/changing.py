@@ -185,6 +185,9 @@ class ChangingTables(HistoryTables):
                 if each.after is not None
             ]
         )
+        if made.unit in self.known.instances:
+            more = sum((each.before is None) - (each.after is None) for each in kept)
+            self.known.instances[made.unit] += more
         return kept
 
     def _kept(self, changes: Sequence[Change]) -> list[Change]:

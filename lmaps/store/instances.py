@@ -52,6 +52,7 @@ _KEYED = Prepared(
 ).in_this_order()
 _ALL = Prepared(_INSTANCES.where(_UNIT))
 _ALL_BY_ID = Prepared(_INSTANCES.where(literal_column("+instance.unit") == bindparam("unit")))
+_COUNT = Prepared(select(func.count()).where(_UNIT))
 _AFTER = instance.c.id > bindparam("after")
 _PAGE = Prepared(_INSTANCES.where(_UNIT, _AFTER).limit(bindparam("most")))
 _PAGE_BY_ID = Prepared(
@@ -110,7 +111,10 @@ class InstanceTables(Tables):
 
     def count(self, name: str) -> int:
         """How many instances a unit has."""
-        return self.connection.scalar(select(func.count()).where(instance.c.unit == name)) or 0
+        known = self.known.instances.get(name)
+        if known is None:
+            known = self.known.instances[name] = int(self.value(_COUNT, unit=name))
+        return known
 
     def outdated(self, name: str, digest: str) -> list[Instance]:
         """The instances that were completed under another text of the unit than the one with this digest."""

@@ -23,7 +23,10 @@ _COVERED = Prepared(_QUEUED.where(job.c.covered_by == bindparam("number")))
 _WAITING_OF = Prepared(select(func.count()).where(job.c.state == "queued", job.c.author == bindparam("author")))
 _GOING = job.c.confirmation.in_([literal_column("'waiting'"), literal_column("'undoing'")])
 _UNCONFIRMED = Prepared(select(job).where(_GOING).order_by(_NEWEST))
-_UNCONFIRMED_OF = Prepared(select(job).where(_GOING, _UNIT).order_by(_NEWEST))
+_UNCONFIRMED_OF = Prepared(
+    select(job).where(_GOING, literal_column("+job.unit") == bindparam("unit")).order_by(_NEWEST)
+)
+"""Found by their confirmation: a unit has many jobs, and few of all wait."""
 _APPLIED = Prepared(
     select(job.c.revision).where(_UNIT, job.c.state == "succeeded", job.c.kind == "apply").order_by(_NEWEST).limit(1)
 )

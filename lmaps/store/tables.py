@@ -26,18 +26,20 @@ class Known:
     """What every change needs of the units, kept in memory since one process alone changes it.
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
-    how many changesets a unit has after one revision, until another.
+    how many changesets a unit has after one revision, until another, ``instances`` how many instances it has.
     """
 
     heads: dict[str, Changeset] = field(default_factory=dict)
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
     counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    instances: dict[str, int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """What was written is taken back."""
         self.heads.clear()
         self.definitions.clear()
         self.counted.clear()
+        self.instances.clear()
 
 
 class CountersLike(Protocol):

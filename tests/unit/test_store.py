@@ -1,3 +1,4 @@
+import contextlib
 import os
 import random
 import sqlite3
@@ -307,3 +308,30 @@ def test_instances_are_found_by_any_key_and_read_in_their_order(store):
         assert state.texts("web", wanted).keys == (*odd, "k7")
         assert state.find("web", []) == {}
         assert [each.key for each in state.find_begun("web", "nul")] == ["nul\0", "nul"]
+
+
+def test_instances_are_counted_whatever_becomes_of_a_change(store):
+    def counted():
+        with store.transaction() as state:
+            assert state.count("web") == len(state.instances("web"))
+            return state.count("web")
+
+    assert counted() == 0
+    create(store, "a", "b", "c")
+    assert counted() == 3
+    rollback(store)
+    assert counted() == 0
+    with contextlib.suppress(ZeroDivisionError), store.transaction() as state:
+        state.redo("web", WHY)
+        assert state.count("web") == 3
+        raise ZeroDivisionError
+    assert counted() == 0
+    with store.transaction() as state, state.discarded():
+        state.redo("web", WHY)
+        assert state.count("web") == 3
+    assert counted() == 0
+    with store.transaction() as state:
+        state.redo("web", WHY)
+        there = state.instances("web")
+        state.change("web", "delete", WHY, [Edit.of(there[0], None), Edit.of(there[1], there[1].document)])
+    assert counted() == 2

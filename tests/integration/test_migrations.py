@@ -1,3 +1,4 @@
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -32,6 +33,22 @@ def test_models_equal_migrations_and_there_is_one_head(config):
     command.upgrade(config, "head")
     command.check(config)
     assert len(known_revisions()) == len(list((migrations_directory() / "versions").glob("*.py")))
+
+
+def test_a_new_state_has_the_tables_that_the_migrations_make(config, connection, tmp_path):
+    command.upgrade(config, "head")
+    open_store(str(tmp_path / "new.db")).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "new.db")) as new:
+        made = dict(new.execute("SELECT name, sql FROM sqlite_master").fetchall())
+        mark = new.execute("SELECT * FROM alembic_version").fetchall()
+    wanted = dict(map(tuple, connection.exec_driver_sql("SELECT name, sql FROM sqlite_master").all()))
+    assert {name: _parts(sql) for name, sql in made.items()} == {name: _parts(sql) for name, sql in wanted.items()}
+    assert mark == connection.exec_driver_sql("SELECT * FROM alembic_version").all() == [(known_revisions()[-1],)]
+
+
+def _parts(sql: str | None) -> list[str]:
+    """The columns and constraints of a table; a constraint may stand behind its column, or behind all."""
+    return sorted(re.split(r"\s*,\s*|\s+(?=CONSTRAINT)", re.sub(r"\s+", " ", sql or "")))
 
 
 def test_up_down_up(config, connection):

@@ -87,14 +87,14 @@ def hand_over(config: Config) -> None:
 
 
 def give_up_rights(config: Config, *, known: bool) -> None:
-    """Become the manager's user, for good. A state that is ``known`` needs no upgrade.
+    """Become the manager's user, for good. A state that is ``known``, or is not there, needs no upgrade.
 
     Raises `ConfigError` if that user cannot do the manager's work where it is.
     """
     account = manager_account(config)
     if account is None:
         return
-    if not known:
+    if not known and Path(config["db"]).exists():
         load_migrations()  # later this may be out of reach: who installs as root may forget who else has to read it
     supervisor = os.getppid()
     os.setgroups([])

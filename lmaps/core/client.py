@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lmaps.core import strict_json
 from lmaps.core.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
 from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
-from lmaps.core.transport import ClientLink, is_tcp, read_client_keys
+from lmaps.core.transport import ClientLink, is_tcp
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
+
+if TYPE_CHECKING:
+    from lmaps.core.transport import ClientKeys
 
 REACH_WITHIN = 3.0
 """Seconds given to a daemon that is not there: longer than its recovery takes."""
@@ -135,9 +138,13 @@ class Client:
 
     def _connection(self) -> ClientLink:
         if self._link is None:
-            keys = read_client_keys(*self._key_files) if is_tcp(self.endpoint) else None
-            self._link = ClientLink(self.endpoint, keys)
+            self._link = ClientLink(self.endpoint, self._keys() if is_tcp(self.endpoint) else None)
         return self._link
+
+    def _keys(self) -> "ClientKeys":
+        from lmaps.core.transport import read_client_keys  # noqa: PLC0415 (clients on the same host do without)
+
+        return read_client_keys(*self._key_files)
 
     def _cure(self) -> str:
         """A server with another key than the one that is expected is as silent as one that is not there."""

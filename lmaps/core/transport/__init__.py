@@ -4,34 +4,39 @@ addresses  URIs of endpoints
 binding    sockets bound to them, before anybody is served
 keys       key pairs of CURVE
 gate       Gate: who may connect
-listening  Listener: the manager's end, and what waits for it
+listener   Listener: the manager's end, and what waits for it
 links      the other ends: a client's and a worker's
 proof      that the library tells who a peer is
 
 One shape on every socket, so that REQ and DEALER look alike: ``[identity, empty, body]``. A message of any other shape
 is dropped and counted. No object of this room survives a fork but a `Bound`: each process makes its own `Gate` or link.
+A file is loaded when a name in it is first asked for: clients do without most of them.
 """
 
-from lmaps.core.transport.addresses import check_endpoint, ipc_path, is_tcp, tcp_address
-from lmaps.core.transport.binding import Bound, bind, remove_stale
-from lmaps.core.transport.gate import CLIENTS, NO_SECRET, REMOTE, WORKERS, Gate, Peer
-from lmaps.core.transport.keys import (
-    ClientKeys,
-    KeyPair,
-    ServerKeys,
-    fingerprint,
-    make_key_pair,
-    public_line,
-    public_path,
-    read_authorized_keys,
-    read_client_keys,
-    read_key_pair,
-    read_public_key,
-    read_server_keys,
-)
-from lmaps.core.transport.links import ClientLink, WorkerLink
-from lmaps.core.transport.listening import Incoming, Listener, Poller, listening
-from lmaps.core.transport.proof import OLDEST, library_version, prove_peers
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmaps.core.transport.addresses import check_endpoint, ipc_path, is_tcp, tcp_address
+    from lmaps.core.transport.binding import Bound, bind, remove_stale
+    from lmaps.core.transport.gate import CLIENTS, REMOTE, WORKERS, Gate, Peer
+    from lmaps.core.transport.keys import (
+        ClientKeys,
+        KeyPair,
+        ServerKeys,
+        fingerprint,
+        make_key_pair,
+        public_line,
+        public_path,
+        read_authorized_keys,
+        read_client_keys,
+        read_key_pair,
+        read_public_key,
+        read_server_keys,
+    )
+    from lmaps.core.transport.links import NO_SECRET, ClientLink, WorkerLink
+    from lmaps.core.transport.listener import Incoming, Listener, Poller, listening
+    from lmaps.core.transport.proof import OLDEST, library_version, prove_peers
 
 __all__ = [
     "CLIENTS",
@@ -69,3 +74,20 @@ __all__ = [
     "remove_stale",
     "tcp_address",
 ]
+
+_FILES = ("addresses", "links", "keys", "binding", "gate", "listener", "proof")
+"""Those that a client needs come first."""
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `__all__`, from the first file that has it."""
+    if name in __all__:
+        for file in _FILES:
+            module = import_module(f"{__name__}.{file}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

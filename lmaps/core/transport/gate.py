@@ -21,14 +21,13 @@ from typing import NamedTuple
 import zmq
 
 from lmaps.core.transport.keys import ServerKeys, fingerprint
+from lmaps.core.transport.links import NO_SECRET
 from lmaps.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 CLIENTS, REMOTE, WORKERS = b"clients", b"remote", b"workers"
 """The domains of listening sockets: clients of this host, those who come over tcp, and workers."""
-NO_SECRET = "none"  # noqa: S105 (it is none)
-"""What workers say that nobody has told a secret."""
 CONNECTIONS = 64
 """Connections that one subject may have."""
 AT_ONCE = 16

@@ -1,18 +1,24 @@
 """The other ends: a client's link to the manager, and a worker's."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import zmq
 
 from lmaps.core.messages import ManagerMessage, WorkerMessage, decode, encode
 from lmaps.core.transport.addresses import check_endpoint, ipc_path, is_tcp
-from lmaps.core.transport.gate import NO_SECRET
-from lmaps.core.transport.keys import ClientKeys
-from lmaps.core.transport.listening import ALIVE_AFTER, span
 from lmaps.errors import Busy, ConfigError, LmapsError, MessageRefused, NotAllowed
 
+if TYPE_CHECKING:
+    from lmaps.core.transport.keys import ClientKeys
+
+NO_SECRET = "none"  # noqa: S105 (it is none)
+"""What workers say that nobody has told a secret."""
+ALIVE_AFTER = 60
+"""Seconds without a word after which the host at the other end of a tcp connection is asked whether it is there."""
 RETRY_AFTER_MS = 1000
 """When a user who has too many connections is to try again."""
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
@@ -84,7 +90,7 @@ class _Link:
 class ClientLink(_Link):
     """A client's way to the manager; at tcp with ``keys``."""
 
-    def __init__(self, uri: str, keys: ClientKeys | None = None) -> None:
+    def __init__(self, uri: str, keys: "ClientKeys | None" = None) -> None:
         check_endpoint(uri)
         options = _curve(uri, keys) if is_tcp(uri) else None
         super().__init__(uri, zmq.Context(), options)
@@ -167,6 +173,11 @@ class WorkerLink(_Link):
         self._context.term()
 
 
+def span(seconds: float | None) -> int | None:
+    """``seconds`` as a poll takes them: whole milliseconds rounded up, None for ever."""
+    return None if seconds is None else max(0, math.ceil(seconds * 1000))
+
+
 def _milliseconds(deadline: float) -> int:
     """What is left until ``deadline`` (monotonic seconds), rounded up so that a poll never ends early."""
     return max(0, int((deadline - time.monotonic()) * 1000) + 1)
@@ -182,7 +193,7 @@ def _refusal(uri: str, status: int) -> LmapsError:
     return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {who} in")
 
 
-def _curve(uri: str, keys: ClientKeys | None) -> dict[int, int | bytes]:
+def _curve(uri: str, keys: "ClientKeys | None") -> dict[int, int | bytes]:
     if keys is None:
         raise ConfigError(f"cannot connect to {uri}: tcp takes a key of the client and the server's public key")
     return {

@@ -9,7 +9,7 @@ import zmq
 from lmaps.core.transport.binding import bind
 from lmaps.core.transport.gate import CLIENTS, Gate, Peer
 from lmaps.core.transport.links import ClientLink
-from lmaps.core.transport.listening import Listener, Poller, listening
+from lmaps.core.transport.listener import Listener, Poller, listening
 from lmaps.errors import ConfigError
 
 OLDEST = (4, 3, 4)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -14,14 +13,13 @@ from lmaps.core.messages import MAX_BYTES
 from lmaps.core.transport.addresses import is_tcp
 from lmaps.core.transport.binding import Bound, remove
 from lmaps.core.transport.gate import REMOTE, Gate, Peer
+from lmaps.core.transport.links import ALIVE_AFTER, span
 
 BACKLOG = 128
 HANDSHAKE_WITHIN = 2000
 """Milliseconds that a connection may take to say who it is."""
 STAY_AWAKE = 100e-6
 """Seconds for which a poller looks again and again: to be woken takes longer than most clients take to ask again."""
-ALIVE_AFTER = 60
-"""Seconds without a word after which the host at the other end of a tcp connection is asked whether it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +136,6 @@ class Poller:
                 return found
             os.sched_yield()
         return ()
-
-
-def span(seconds: float | None) -> int | None:
-    """``seconds`` as a poll takes them: whole milliseconds rounded up, None for ever."""
-    return None if seconds is None else max(0, math.ceil(seconds * 1000))
 
 
 @contextlib.contextmanager

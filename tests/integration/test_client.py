@@ -1,8 +1,11 @@
 """The client: one deadline, keys that make repeating safe, words when there is no daemon."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,3 +83,17 @@ def test_many_clients_at_once(start_daemon: Start) -> None:
         thread.join(60)
     assert failures == []
     assert daemon.data("status")["revision"] == 200
+
+
+def test_a_command_imports_only_what_it_needs(start_daemon: Start, tmp_path: Path) -> None:
+    daemon = start_daemon(WEB)
+    with Client(daemon.endpoint) as client:
+        client.call("create", unit="web", instances=[{"host": "a"}])
+    code = f"import sys; from lmaps.core import shell; shell.start(['--endpoint', {daemon.endpoint!r}, 'show', 'web', 'a'])"
+    argv = [sys.executable, "-c", f"{code}; print(*sys.modules, file=sys.stderr)"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)  # no lmaps.yaml is there
+    imported = set(done.stderr.split())
+    assert "host: a" in done.stdout
+    assert "lmaps.core.transport.links" in imported
+    assert not imported & {"yaml", "logging", "hmac", "jsonschema", "sqlalchemy", "importlib.metadata", "uuid"}
+    assert not [name for name in imported if name.startswith(("lmaps.store", "lmaps.core.transport.gate"))]

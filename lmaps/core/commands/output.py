@@ -31,7 +31,13 @@ def render(value: Any, form: str) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     if form == "dict":
         return f"{value!r}\n"
-    from lmaps.core import strict_yaml  # noqa: PLC0415 (17 ms that only YAML has to pay)
+    from lmaps.core import plain_yaml  # noqa: PLC0415 (as above)
+
+    if value and isinstance(value, dict):
+        return plain_yaml.dump(value)
+    if value and isinstance(value, list):
+        return plain_yaml.items(value)
+    from lmaps.core import strict_yaml  # noqa: PLC0415 (17 ms that only what is not plain has to pay)
 
     return strict_yaml.dump(value)
 

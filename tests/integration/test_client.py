@@ -89,7 +89,7 @@ def test_a_command_imports_only_what_it_needs(start_daemon: Start, tmp_path: Pat
     daemon = start_daemon(WEB)
     with Client(daemon.endpoint) as client:
         client.call("create", unit="web", instances=[{"host": "a"}])
-    code = f"import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); from lmaps.core import shell"
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); from lmaps.core import shell"
     argv = [sys.executable, "-c", f"{code}; shell.start(['--endpoint', {daemon.endpoint!r}, 'show', 'web', 'a'])"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)  # no lmaps.yaml is there
     imported = set(done.stderr.split())

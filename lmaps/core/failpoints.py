@@ -54,7 +54,7 @@ POINTS = {
     "reload.before_swap": "new units have been loaded and checked",
     "reload.after_swap": "new units are in use",
     "migrate.backup": "a database that is about to be upgraded was copied",
-    "migrate.step": "a step of an upgrade is done",
+    "migrate.step": "a step of an upgrade is done, or the tables of a new database are made",
     "worker.got": "a worker was given a task",
     "worker.before_spawn": "a tool is about to be started",
     "worker.after_spawn": "a tool was started",

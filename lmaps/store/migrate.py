@@ -100,6 +100,7 @@ def _make(connection: Connection, revision: str) -> None:
         metadata.create_all(connection)
         _MARK.create(connection)
         connection.execute(_MARK.insert().values(version_num=revision))
+        failpoint("migrate.step")
 
 
 def load_migrations() -> None:

@@ -74,11 +74,9 @@ class Reply:
         told = self.to_json()
         if request_id is not None:
             told["id"] = request_id
-        extra = self.extra
-        if isinstance(extra, dict) and any(isinstance(each, strict_json.Encoded) for each in extra.values()):
-            told["extra"] = strict_json.Encoded(strict_json.encode_object(extra))
-            return strict_json.encode_object(told).encode()
-        return _encode(told)  # the original's answer may be a list
+        if isinstance(self.extra, dict):  # the original's answer may be a list
+            told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
+        return strict_json.encode_object(told).encode()
 
     def to_json(self) -> dict[str, Any]:
         """The reply as data: the original's ``message``, ``level`` and ``extra`` first."""

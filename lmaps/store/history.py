@@ -42,8 +42,6 @@ _HEAD = Prepared(
 _NEWER = Prepared(
     select(func.count()).where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
 )
-
-
 _CHANGES_OF = Prepared(
     _CHANGES.where(change.c.revision == bindparam("revision")).order_by(change.c.id).limit(bindparam("most"))
 )

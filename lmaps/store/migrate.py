@@ -95,7 +95,7 @@ def _backup(connection: Connection, path: str, revision: str) -> None:
 
 
 def _make(connection: Connection, revision: str) -> None:
-    """Make the tables as the migrations up to ``revision`` leave them: Alembic takes 25 MB, and a third of a start."""
+    """Make the tables as the migrations up to ``revision`` leave them: Alembic takes 25 MB and 0.12 s of a start."""
     with connection.begin():
         metadata.create_all(connection)
         _MARK.create(connection)

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmaps.core.schema import drafts
-from lmaps.core.schema.defaults import Filler, plain_filler
+from lmaps.core.schema.defaults import Filler
 from lmaps.core.schema.formats import CHECKER
-from lmaps.core.schema.plain import plain_check
+from lmaps.core.schema.plain import plain_check, plain_filler
 
 NAMES = st.sampled_from(["a", "b", "c", "host"])
 TEXTS = st.sampled_from(["", "a", "ab\n", "abc", "www.example.org", "-x", "2026-11-23", "low"]) | st.text(max_size=4)

@@ -182,6 +182,27 @@ def test_a_change_and_its_rollback_leave_nothing_pending(store):
         assert state.pending("web") == 3
 
 
+def test_instances_are_counted_on(store):
+    def count() -> int:
+        with store.transaction() as state:
+            return state.count("web")
+
+    assert count() == 0
+    create(store, "a", "b")
+    assert count() == 2
+    with pytest.raises(KeyError), store.transaction() as state:
+        state.change("web", "create", WHY, [Edit(None, Document("c", "{}", "{}", 1))])
+        assert state.count("web") == 3
+        raise KeyError
+    assert count() == 2
+    with store.transaction() as state, state.discarded():
+        state.rollback("web", WHY)
+        assert state.count("web") == 0
+    assert count() == 2
+    rollback(store)
+    assert count() == 0
+
+
 def test_what_is_pending_is_counted_on(store):
     def pending() -> int:
         with store.transaction() as state:

@@ -3,7 +3,7 @@
 drafts       which draft a schema is written in, where its subschemas lie, how references resolve
 defaults     mixes defaults into a document
 formats      the formats that are really checked
-plain        quick checks for plain schemas, in front of jsonschema
+plain        quick ways for plain schemas, in front of jsonschema and the filler
 findings     a validation error in plain words
 secrets      which values are marked secret, and how they are masked
 lint         what is wrong with a schema itself

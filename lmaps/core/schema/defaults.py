@@ -7,7 +7,6 @@ object appears only if it has a default itself.
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from jsonschema.protocols import Validator
@@ -35,13 +34,13 @@ class Filler:
 
     def fill(self, document: Any) -> Any:
         """A deep copy of ``document`` with the defaults in it."""
-        filled = _copy(document)
+        filled = copied(document)
         self.fill_in_place(filled)
         return filled
 
     def fill_part(self, schema: Any, resolver: Any, value: Any) -> Any:
         """A deep copy of ``value`` filled by ``schema``, a part of the whole in which ``resolver`` holds."""
-        filled = _copy(value)
+        filled = copied(value)
         self._fill(schema, resolver, filled, set())
         return filled
 
@@ -78,7 +77,7 @@ class Filler:
             if name not in value:
                 default = self._default(below, resolver)
                 if default is not _NONE:
-                    value[name] = _copy(default)
+                    value[name] = copied(default)
         for name, part in list(value.items()):
             if not isinstance(part, dict | list):
                 continue
@@ -106,7 +105,7 @@ class Filler:
         for keyword in ("oneOf", "anyOf"):
             fitting = []
             for branch in schema.get(keyword, ()):
-                trial = _copy(value)
+                trial = copied(value)
                 self._fill(branch, resolver, trial, inside)
                 if self._fits(branch, resolver, trial):
                     fitting.append(trial)
@@ -130,59 +129,11 @@ class Filler:
         return _NONE
 
 
-def plain_filler(definition: Any) -> Callable[[Any], Any] | None:
-    """What `Filler.fill` does as one function, several times as quick; None if defaults depend on more than places."""
-    try:
-        return _plain(definition)
-    except _NotPlain:
-        return None
-
-
-class _NotPlain(Exception):
-    """The schema has something that steers defaults."""
-
-
-_STEERING = frozenset(
-    """
-    $ref allOf patternProperties dependencies dependentSchemas prefixItems additionalItems if oneOf anyOf
-    """.split()
-)
-
-
-def _plain(schema: Any) -> Callable[[Any], Any]:
-    if not isinstance(schema, dict):
-        return _copy
-    if not _STEERING.isdisjoint(schema) or isinstance(schema.get("items"), list):
-        raise _NotPlain
-    properties = schema.get("properties", {})
-    below = {name: _plain(part) for name, part in properties.items()}
-    others, items = _plain(schema.get("additionalProperties")), _plain(schema.get("items"))
-    defaults = [(name, part["default"]) for name, part in properties.items() if _has_default(part)]
-
-    def fill(value: Any) -> Any:
-        if isinstance(value, dict):
-            filled = {
-                name: below.get(name, others)(part) if isinstance(part, dict | list) else part
-                for name, part in value.items()
-            }
-            for name, default in defaults:
-                if name not in filled:
-                    filled[name] = below[name](default)
-            return filled
-        return [items(part) for part in value] if isinstance(value, list) else value
-
-    return fill
-
-
-def _has_default(schema: Any) -> bool:
-    return isinstance(schema, dict) and "default" in schema
-
-
-def _copy(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {name: _copy(part) for name, part in value.items()}
-    return [_copy(part) for part in value] if isinstance(value, list) else value
+        return {name: copied(part) for name, part in value.items()}
+    return [copied(part) for part in value] if isinstance(value, list) else value
 
 
 def _replace(value: Any, filled: Any) -> None:

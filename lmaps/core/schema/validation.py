@@ -9,10 +9,10 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from lmaps.core.schema import drafts
-from lmaps.core.schema.defaults import Filler, plain_filler
+from lmaps.core.schema.defaults import Filler
 from lmaps.core.schema.findings import findings
 from lmaps.core.schema.formats import CHECKER
-from lmaps.core.schema.plain import plain_check
+from lmaps.core.schema.plain import plain_check, plain_filler
 from lmaps.core.words import plural
 from lmaps.errors import Finding, ValidationFailed
 

@@ -74,14 +74,14 @@ def _following(names: Sequence[str], revisions: Sequence[int], last: int | None)
 
 def _exported(call: Call, name: str, revision: int, after: int, most: int) -> tuple[dict[str, Any], int, int | None]:
     """One unit, how many documents of it there are, and the number of the last one if more follow."""
-    unit = call.for_unit(name).kept_unit
+    unit, paged = call.for_unit(name).kept_unit, call.args.get("limit") is not None
     documents: list[str] = []
     last: int | None = after
     while last is not None and len(documents) < most:
         page = call.state.page(name, revision, last, most - len(documents))
         documents += told(call, unit, page.given)
         last = page.last
-        if call.args.get("limit") is not None:
+        if paged:
             break
     row = {
         "unit": name,
@@ -90,7 +90,7 @@ def _exported(call: Call, name: str, revision: int, after: int, most: int) -> tu
         "primary_key": unit.primary_key,
         "instances": Encoded.array(documents),
         **(chronicle.told(call, name) if call.args["history"] else {}),
-        **({} if call.args.get("limit") else {"undone": _undone(call, name)}),
+        **({} if paged else {"undone": _undone(call, name)}),
     }
     return row, len(documents), last
 

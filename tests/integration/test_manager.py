@@ -17,7 +17,7 @@ from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import Manager, dispatch
 from lmaps.core.worker import Worker
 from lmaps.errors import HandlerFailed, NotFound
-from tests.daemons import WEB, until
+from tests.daemons import WEB, is_alive, until
 
 
 def work(uri: str, config: Any, slot: int) -> None:
@@ -68,7 +68,9 @@ def test_every_task_is_run_by_its_name(manager: Manager) -> None:
     assert manager.run_task(tasks.get_worker_units_instances, "web") == {"vhosts": [completed]}
     undone = manager.run_task(tasks.rollback_worker_units_instances, name="web")
     assert (undone["removing"], undone["after"]) == ([{"host": "a"}], {"vhosts": []})
+    worker = manager.service.slots[1].pid
     assert manager.run_task(tasks.stop_worker_thread) == {}
+    until(lambda: not is_alive(worker))  # it leaves by itself, and is not to be told so once more on its way
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -38,12 +38,10 @@ A docstring is the default message. ``code`` is stable and goes over the wire, `
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong in a document: where, what, and what was expected instead.
 
     ``at`` are the keys and indices that lead to the place; ``on_key`` says that the key itself is meant (an
@@ -74,8 +72,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """The finding as it goes over the wire: what is not known is left out."""
-        told = {field.name: getattr(self, field.name) for field in fields(self)}
-        told["at"] = list(self.at)
+        told = self._asdict() | {"at": list(self.at)}
         return {"path": self.path} | {
             name: value for name, value in told.items() if value is not None and value is not False
         }
@@ -83,7 +80,7 @@ class Finding:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Finding":
         """The finding that a reply carries; fields of a newer lMaPS are passed over."""
-        known = {field.name: told[field.name] for field in fields(cls) if field.name in told}
+        known = {name: told[name] for name in cls._fields if name in told}
         return cls(**(known | {"at": tuple(known.get("at", ()))}))
 
 

@@ -5,7 +5,7 @@ The daemon reads the whole of it (`load_config`), the command line only what a c
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -302,7 +302,7 @@ def _with_cure(finding: Finding) -> Finding:
     if finding.at != ("rpc", "timeout"):
         return finding
     cured = _bad_timeout(finding.got)
-    return replace(finding, message=cured.message, hint=cured.hint)
+    return finding._replace(message=cured.message, hint=cured.hint)
 
 
 def _bad_timeout(got: Any) -> Finding:

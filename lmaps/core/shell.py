@@ -3,17 +3,14 @@
 import contextlib
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lmaps.core.commands import output
 from lmaps.core.commands.session import Session, global_options
-from lmaps.core.failpoints import set_up_failpoints
 from lmaps.errors import Finding, LmapsError
 
 if TYPE_CHECKING:
@@ -178,7 +175,7 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
     """Run ``lmaps``: the process ends with the exit code of what was asked for."""
     session = session or Session()
     try:
-        set_up_failpoints(os.environ)
+        _set_up_failpoints()
         code = get_parser().main(args, prog_name="lmaps", standalone_mode=False, obj=session)
     except LmapsError as error:
         code = _tell(session, error)
@@ -194,8 +191,17 @@ def start(args: list[str] | None = None, session: Session | None = None) -> None
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _set_up_failpoints() -> None:
+    if "LMAPS_FAILPOINTS" in os.environ:
+        from lmaps.core.failpoints import set_up_failpoints  # noqa: PLC0415 (for tests alone)
+
+        set_up_failpoints(os.environ)
+
+
 def _close(client: "Client") -> None:
     """Close the connection; one more Ctrl-C has nothing left to end."""
+    import signal  # noqa: PLC0415 (help does without)
+
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         client.close()
@@ -252,6 +258,7 @@ def _tell_usage(session: Session, error: click.ClickException) -> int:
 def _tell_crash(session: Session, error: Exception) -> int:
     """Say that it is our fault, and where the traceback is."""
     import traceback  # noqa: PLC0415 (3 ms that only a crash has to pay)
+    from pathlib import Path  # noqa: PLC0415
 
     from lmaps.core.config import default_paths  # noqa: PLC0415
 

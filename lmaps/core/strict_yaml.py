@@ -8,7 +8,7 @@ words stay strings (``no``, ``0777``, ``12:30``, ``2026-11-23``) but for null, t
 import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -54,7 +54,7 @@ class Document:
         """The same for many, in one pass over the text."""
         places = self._places()
         found = [(each, _nearest_place(places, each.at, on_key=each.on_key)) for each in findings]
-        return [replace(each, file=self.file, line=line, column=column) for each, (line, column) in found]
+        return [each._replace(file=self.file, line=line, column=column) for each, (line, column) in found]
 
     def _places(self) -> Places:
         builder = _Builder(self._text, self.file, 2 * INSTANCE_EVENTS, aliases=True, places=True)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Given:
         """``finding`` with its place in the user's file, where there is one."""
         if self.document is None:
             return finding
-        return replace(self.document.locate(replace(finding, at=self.at + finding.at)), at=finding.at)
+        return self.document.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
 
 
 def read_documents(names: Sequence[str]) -> list[Given]:

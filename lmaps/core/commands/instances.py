@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -287,7 +286,7 @@ def _validate_offline(file: str, name: str | None, documents: Sequence[Any]) -> 
         try:
             completed.append(chosen.complete(document))
         except ValidationFailed as refused:
-            findings += [replace(finding, document=number) for finding in refused.errors]
+            findings += [finding._replace(document=number) for finding in refused.errors]
     if findings:
         raise ValidationFailed(f"cannot validate in {chosen.name}: {plural(len(findings), 'error')}", errors=findings)
     return completed

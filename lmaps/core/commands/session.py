@@ -9,9 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -29,15 +27,16 @@ def _open_stream(name: str) -> Any:
     """stdout or stderr, in UTF-8 whatever the locale says; if it was closed, what is written goes nowhere."""
     stream: Any = getattr(sys, name)
     if stream is None:
+        from pathlib import Path  # noqa: PLC0415 (2 ms that only a closed stream has to pay)
+
         return Path(os.devnull).open("w", encoding="utf-8")
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     return stream
 
 
-@dataclass
 class Session:
-    """One call of ``lmaps``."""
+    """One call of ``lmaps``: its global options, the daemon's client, and its two streams."""
 
     config: str | None = None
     endpoint: str | None = None
@@ -48,9 +47,12 @@ class Session:
     timeout: str | None = None
     client_key: str | None = None
     server_public_key: str | None = None
-    client: "Client | None" = None
-    stdout: Any = field(default_factory=lambda: _open_stream("stdout"))
-    stderr: Any = field(default_factory=lambda: _open_stream("stderr"))
+
+    def __init__(self, client: "Client | None" = None, stdout: Any = None, stderr: Any = None, **options: Any) -> None:
+        self.client = client
+        self.stdout = stdout or _open_stream("stdout")
+        self.stderr = stderr or _open_stream("stderr")
+        vars(self).update(options)
 
     @property
     def output_format(self) -> str:
@@ -291,8 +293,7 @@ def _original_user() -> str | None:
     return os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(NamedTuple):
     """What is said with a change: ``args`` for the daemon, the request's key, the exit code if something changed."""
 
     args: dict[str, Any]

@@ -158,8 +158,8 @@ def _refusal(
     document: strict_yaml.Document, at: tuple[str | int, ...], told: Any, findings: list[Finding]
 ) -> UnitRefused:
     name = told.get("meta", {}).get("name") if isinstance(told, dict) and isinstance(told.get("meta"), dict) else None
-    places = document.locate_all(replace(finding, at=at + finding.at) for finding in findings)
-    located = [replace(place, at=finding.at) for place, finding in zip(places, findings, strict=True)]
+    places = document.locate_all(finding._replace(at=at + finding.at) for finding in findings)
+    located = [place._replace(at=finding.at) for place, finding in zip(places, findings, strict=True)]
     return UnitRefused(
         f"cannot use the unit {name or ''} in {document.file}".replace("  ", " "), errors=located, extra={"unit": name}
     )
@@ -173,7 +173,7 @@ def _faults(unit: Unit, told: dict[str, Any]) -> Iterator[Finding]:
     if "params" in told and "params" in (told.get("handler") or {}):
         yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True)
     broken = lint(unit.params)
-    yield from (replace(finding, at=unit.params_at + finding.at) for finding in broken)
+    yield from (finding._replace(at=unit.params_at + finding.at) for finding in broken)
     if not broken and unit.primary_key is not None:
         yield from _primary_key_faults(unit)
     known = unit.params.get("properties") if isinstance(unit.params, dict) else None

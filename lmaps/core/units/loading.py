@@ -1,7 +1,7 @@
 """All units of a configuration: those in the file itself, then the files of the unit directories."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def _twice(unit: Unit, first: Unit) -> UnitRefused:
 
 def _warnings(unit: Unit) -> Iterator[Finding]:
     for finding in (*unknown_keywords(unit.params), *slow_patterns(unit.params)):
-        yield unit.locate(replace(finding, at=unit.params_at + finding.at))
+        yield unit.locate(finding._replace(at=unit.params_at + finding.at))
 
 
 def get_unit_by_name(name: str, config: Config | None = None) -> Unit:

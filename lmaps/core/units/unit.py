@@ -1,7 +1,7 @@
 """`Unit`: one kind of thing the host can be asked for."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -96,8 +96,8 @@ class Unit:
     def locate(self, finding: Finding) -> Finding:
         """``finding``, whose place counts from the unit's top, with its place in the unit's file."""
         if self.document is None:
-            return replace(finding, file=self.file)
-        return replace(self.document.locate(replace(finding, at=self.at + finding.at)), at=finding.at)
+            return finding._replace(file=self.file)
+        return self.document.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
 
 
 def short_id(key: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
@@ -145,7 +144,7 @@ def _checked(unit: Unit, documents: Sequence[Any]) -> tuple[list[Accepted], list
             completed = unit.complete(given)
             accepted.append(Accepted(unit.identify(completed), given, completed))
         except ValidationFailed as refused:
-            findings += [replace(finding, document=number) for finding in refused.errors]
+            findings += [finding._replace(document=number) for finding in refused.errors]
     return accepted, findings
 
 

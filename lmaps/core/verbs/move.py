@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lmaps.core import strict_json
@@ -62,9 +62,9 @@ def _arriving(call: Call) -> list[Arriving]:
             findings += _twice(unit, accepted, number)
             arriving.append(Arriving(about, unit, accepted))
         except ValidationFailed as refused:
-            findings += [replace(each, document=number + (each.document or 0)) for each in refused.errors]
+            findings += [each._replace(document=number + (each.document or 0)) for each in refused.errors]
         except TookTooLong as over:
-            errors = [replace(each, document=number + (each.document or 0)) for each in over.errors]
+            errors = [each._replace(document=number + (each.document or 0)) for each in over.errors]
             raise TookTooLong(over.message, errors=errors) from over
         except LmapsError as refused:
             if len(call.args["units"]) == 1:
@@ -212,7 +212,7 @@ def _undefaulted(call: Call, unit: Unit, documents: Sequence[Any], first: int) -
         accepted = instances.accept(call, unit, documents)
     except ValidationFailed as refused:
         raise ValidationFailed(
-            refused.message, errors=[replace(each, document=first + (each.document or 0)) for each in refused.errors]
+            refused.message, errors=[each._replace(document=first + (each.document or 0)) for each in refused.errors]
         ) from refused
     what = f"migrate into {unit.name}"
     return call.limit.run(what, lambda: [one._replace(given=_without_defaults(unit, one)) for one in accepted])

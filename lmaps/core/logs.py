@@ -3,14 +3,13 @@
 What a line is about (request, subject, unit, job ...) stands in fields of its own. No line quotes a document.
 """
 
-import contextlib
 import json
 import logging
 import os
 import re
 import select
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -24,7 +23,7 @@ _PLAIN = re.compile(r'[^ "\[\]=\\]+')
 _CHUNK = select.PIPE_BUF
 LONGEST = 128
 """Characters of a field that are logged."""
-_about: ContextVar[MappingProxyType[str, Any]] = ContextVar("about", default=MappingProxyType({}))
+_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def set_up_logging(process: str, level: str = "info", style: str = "text") -> None:
@@ -38,24 +37,23 @@ def set_up_logging(process: str, level: str = "info", style: str = "text") -> No
     threshold = logging.getLevelNamesMapping()[level.upper()]
     logging.raiseExceptions = False
     logging._srcfile = None  # as its documentation says: no line tells which code it comes from
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nor from which thread
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger("lmaps").setLevel(threshold)
 
 
-@contextlib.contextmanager
-def about(**fields: Any) -> Iterator[None]:
+class about:  # noqa: N801 (it reads as a word, as those of contextlib do)
     """Give every line that is logged within the block these fields; one that is None is left out, a long one cut."""
-    told = {
-        name: value[:LONGEST] if isinstance(value, str) else value
-        for name, value in fields.items()
-        if value is not None
-    }
-    token = _about.set(MappingProxyType({**_about.get(), **told}))
-    try:
-        yield
-    finally:
-        _about.reset(token)
+
+    def __init__(self, **fields: Any) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _about.set({**_about.get(), **self._fields})
+
+    def __exit__(self, *_: object) -> None:
+        _about.reset(self._token)
 
 
 class StandardError(logging.Handler):
@@ -92,6 +90,7 @@ class _Lines(logging.Formatter):
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
+        self._pid = os.getpid()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's own name)
         """Where it happened, and the kind of error; its words could quote a document, but for the system's own."""
@@ -108,9 +107,9 @@ class TextLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        fields = " ".join(f"{name}={_word(value)}" for name, value in _about.get().items())
+        fields = " ".join([f"{name}={_word(value)}" for name, value in _told()])
         message = f"{record.getMessage()} [{fields}]" if fields else record.getMessage()
-        line = f"{_time(record)} {record.levelname.lower()} {self._process}: {message.translate(_ESCAPES)}"
+        line = f"{_time(record)} {record.levelname.lower()} {self._process}: {_escaped(message)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -123,14 +122,25 @@ class JsonLines(_Lines):
             "at": _time(record),
             "level": record.levelname.lower(),
             "process": self._process,
-            "pid": record.process,
+            "pid": self._pid,
             "logger": record.name,
             "message": record.getMessage(),
-            **_about.get(),
+            **dict(_told()),
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
         return json.dumps(told)
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def _told() -> Iterator[tuple[str, Any]]:
+    """The fields of a line."""
+    for name, value in _about.get().items():
+        if value is not None:
+            yield name, value[:LONGEST] if isinstance(value, str) else value
 
 
 def _word(value: Any) -> str:
@@ -140,4 +150,4 @@ def _word(value: Any) -> str:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return times.format_time(datetime.fromtimestamp(record.created, UTC))
+    return times.in_utc(datetime.fromtimestamp(record.created, UTC))

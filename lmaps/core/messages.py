@@ -68,15 +68,22 @@ class Reply:
     errors: tuple[Finding, ...] = ()
     revision: int | None = None
     job: int | None = None
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The reply as a JSON object without its id, made once."""
+        if self._text is None:
+            told = self.to_json()
+            del told["id"]
+            if isinstance(self.extra, dict):  # the original's answer may be a list
+                told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
+            object.__setattr__(self, "_text", strict_json.encode_object(told))
+        return self._text or ""
 
     def encode(self, request_id: str | None = None) -> bytes:
         """The body that goes over the wire, as the answer to the request of this id, if it has one."""
-        told = self.to_json()
-        if request_id is not None:
-            told["id"] = request_id
-        if isinstance(self.extra, dict):  # the original's answer may be a list
-            told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
-        return strict_json.encode_object(told).encode()
+        return f'{self.text[:-1]},"id":{strict_json.encode(request_id or self.id)}}}'.encode()
 
     def to_json(self) -> dict[str, Any]:
         """The reply as data: the original's ``message``, ``level`` and ``extra`` first."""
@@ -277,7 +284,7 @@ def _types(annotation: Any) -> Iterator[type]:
 
 
 _FIELDS: dict[Any, dict[str, frozenset[type]]] = {
-    kind: {item.name: frozenset(_types(item.type)) for item in fields(kind)}
+    kind: {item.name: frozenset(_types(item.type)) for item in fields(kind) if item.init}
     for kind in (Request, Reply, *_KINDS.values())
 }
 """Of each message its fields, and the types that values of each have; none where any will do."""

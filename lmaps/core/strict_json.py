@@ -1,8 +1,9 @@
 """JSON as lMaPS speaks it: what Python's own decoder lets pass, and what would fail later, is refused at the edge."""
 
 import json
+import json.encoder
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,8 +15,18 @@ DEPTH, NODES, STRING = 32, 400_000, 262_144
 INTEGERS = range(-(2**63), 2**63)
 """Integers are those that 64 bits hold."""
 
-_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True)
+
+def _encoder(*, sort_keys: bool = False) -> Callable[[Any], str]:
+    """What writes compact JSON: `JSONEncoder`, whose C encoder is made once and not at each call."""
+    encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    made = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False)
+    return lambda value: "".join(made(value, 0))
+
+
+_compact, _canonical = _encoder(), _encoder(sort_keys=True)
 TYPE_NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
 """What JSON calls the types that its values have here; none of them is null."""
 
@@ -27,7 +38,7 @@ def type_name(value: Any) -> str:
 
 def encode(value: Any) -> str:
     """``value`` as compact JSON; the order of keys is kept."""
-    return _COMPACT.encode(value)
+    return _compact(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +60,13 @@ class Encoded:
 
 def encode_object(told: Mapping[str, Any]) -> str:
     """An object as compact JSON; values of it that are `Encoded` stand there as they are."""
+    if Encoded not in map(type, told.values()):
+        return _compact(told)
     pairs: list[str] = []
     others: dict[str, Any] = {}
     for name, value in told.items():
         if isinstance(value, Encoded):
-            pairs += [*_pairs(others), f"{_COMPACT.encode(name)}:{value.text}"]
+            pairs += [*_pairs(others), f"{_compact(name)}:{value.text}"]
             others = {}
         else:
             others[name] = value
@@ -61,7 +74,7 @@ def encode_object(told: Mapping[str, Any]) -> str:
 
 
 def _pairs(told: dict[str, Any]) -> list[str]:
-    return [_COMPACT.encode(told)[1:-1]] if told else []
+    return [_compact(told)[1:-1]] if told else []
 
 
 def plain(value: Any) -> Any:
@@ -71,7 +84,7 @@ def plain(value: Any) -> Any:
 
 def canonical(value: Any) -> str:
     """The one text of ``value``: two values are the same exactly if these are equal (1, 1.0 and true all differ)."""
-    return _CANONICAL.encode(value)
+    return _canonical(value)
 
 
 def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string: int = STRING) -> Any:

@@ -29,12 +29,17 @@ def format_duration(seconds: float) -> str:
 
 def now() -> str:
     """This moment in RFC 3339, UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return in_utc(datetime.now(UTC))
 
 
 def format_time(moment: datetime) -> str:
     """A moment in RFC 3339, UTC, with microseconds: texts sort as the moments do."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return in_utc(moment.astimezone(UTC))
+
+
+def in_utc(moment: datetime) -> str:
+    """The same of a moment that is given in UTC."""
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def read_time(text: str) -> datetime:

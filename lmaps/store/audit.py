@@ -4,13 +4,12 @@ from operator import attrgetter
 
 from sqlalchemy import delete, func, select
 
-from lmaps.core import times
 from lmaps.store.models import audit
 from lmaps.store.prepared import insertion
 from lmaps.store.records import Audited
 from lmaps.store.tables import Tables
 
-_TOLD = tuple(name for name in Audited.__slots__ if name not in ("at", "sequence"))
+_TOLD = tuple(name for name in Audited._fields if name not in ("at", "sequence"))
 _INSERTION = insertion(audit, ("at", *_TOLD))
 _values = attrgetter(*_TOLD)
 
@@ -20,7 +19,7 @@ class AuditTables(Tables):
 
     def audit(self, entry: Audited) -> None:
         """Keep ``entry`` with the rest of the transaction, also when its request is refused."""
-        self.to_audit.append((times.now(), *_values(entry)))
+        self.to_audit.append((self.at, *_values(entry)))
 
     def write_audit(self) -> None:
         """Write what is to be kept: at the end of the transaction, all of it at once.

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
-from lmaps.core import times
 from lmaps.core.failpoints import failpoint
 from lmaps.store.history import NEWEST, HistoryTables, net
 from lmaps.store.models import change, changeset, document, horizon, instance
@@ -151,7 +150,7 @@ class ChangingTables(HistoryTables):
             door=why.door,
             message=why.message,
             ticket=why.ticket,
-            at=times.now(),
+            at=self.at,
             request_key=why.request_key,
             target=target,
             **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
@@ -160,7 +159,7 @@ class ChangingTables(HistoryTables):
         return made
 
     def _keep(self, made: Changeset) -> None:
-        self.insert(changeset, {name: getattr(made, name) for name in made.__slots__})
+        self.insert_each(changeset, [made])
         self.known.heads[made.unit] = made
 
     def _numbered(self, revision: int, edit: Edit) -> Change:
@@ -176,7 +175,7 @@ class ChangingTables(HistoryTables):
             return []
         kept = self._kept(changes)
         failpoint("change.mid")
-        self.insert(change, *(_row(each) for each in kept))
+        self.insert_each(change, [_row(each) for each in kept])
         self.remove([each.instance_id for each in kept if each.before is not None])
         self.add(
             [
@@ -192,7 +191,7 @@ class ChangingTables(HistoryTables):
 
     def _kept(self, changes: Sequence[Change]) -> list[Change]:
         """``changes``, each with documents that are kept: those that are new get a number."""
-        new: list[dict[str, Any]] = []
+        new: list[tuple[Any, ...]] = []
 
         def kept(one: Document | None, of: int) -> Document | None:
             if one is None or one.id is not None:
@@ -206,7 +205,7 @@ class ChangingTables(HistoryTables):
             each.with_ends(kept(each.before, each.instance_id), kept(each.after, each.instance_id)) for each in changes
         ]
         if new:
-            self.insert(document, *new)
+            self.insert_each(document, new)
         return made
 
 
@@ -228,11 +227,6 @@ def _exchanged(undone: Change) -> Change:
     return Change(undone.revision, undone.instance_id, undone.first_revision, undone.after, undone.before)
 
 
-def _row(each: Change) -> dict[str, Any]:
-    return {
-        "revision": each.revision,
-        "instance_id": each.instance_id,
-        "first_revision": each.first_revision,
-        "before_document": each.before.id if each.before else None,
-        "after_document": each.after.id if each.after else None,
-    }
+def _row(each: Change) -> tuple[Any, ...]:
+    revision, instance_id, first_revision, before, after = each
+    return revision, instance_id, first_revision, before.id if before else None, after.id if after else None

@@ -151,19 +151,9 @@ class InstanceTables(Tables):
 
     def add(self, rows: Sequence[Instance]) -> None:
         """Add new instances, whose documents are kept."""
-        told = [
-            {
-                "id": row.id,
-                "unit": row.unit,
-                "key": row.key,
-                "document": row.document.id,
-                "first_revision": row.first_revision,
-                "revision": row.revision,
-            }
-            for row in rows
-        ]
-        if told:
-            self.insert(instance, *told)
+        if rows:
+            told = [(number, name, one.key, one.id, first, revision) for number, name, one, first, revision in rows]
+            self.insert_each(instance, told)
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove the instances with these numbers, as far as they are there."""
@@ -250,12 +240,13 @@ class InstanceTables(Tables):
             number,
         )
 
-    def document_row(self, instance: int, one: Document) -> dict[str, Any]:
+    def document_row(self, instance: int, one: Document) -> tuple[Any, ...]:
         """A document as it is kept."""
-        texts = {"given": one.given, "completed": one.completed}
+        given, completed = one.given, one.completed
         if one.secret:
-            texts = {name: self.sealer.seal(text, f"{instance}/{one.id}/{name}") for name, text in texts.items()}
-        return {"id": one.id, "instance_id": instance, "key": one.key, "definition": one.definition, **texts}
+            given = self.sealer.seal(given, f"{instance}/{one.id}/given")
+            completed = self.sealer.seal(completed, f"{instance}/{one.id}/completed")
+        return one.id, instance, one.key, given, completed, one.definition
 
 
 def _is_comparable(value: Any) -> bool:

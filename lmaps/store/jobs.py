@@ -82,6 +82,8 @@ class JobTables(ChangingTables):
         told = dict(zip(job.c.keys(), row, strict=True))
         del told["checksum"]
         self.write_each(_SIGN, [{"number": number, "signature": signed(job, told)[-1]}])
+        if told["confirmation"] is not None:
+            self.known.confirmed.discard(told["unit"])
         return _job(told)
 
     def job(self, number: int) -> Job | None:
@@ -135,7 +137,14 @@ class JobTables(ChangingTables):
 
     def unconfirmed(self, unit: str | None = None) -> list[Job]:
         """The jobs, of one unit or of all, that wait for confirmation or are being undone, the newest first."""
-        return self._read(_UNCONFIRMED) if unit is None else self._read(_UNCONFIRMED_OF, unit=unit)
+        if unit is None:
+            return self._read(_UNCONFIRMED)
+        if unit in self.known.confirmed:
+            return []
+        found = self._read(_UNCONFIRMED_OF, unit=unit)
+        if not found:
+            self.known.confirmed.add(unit)
+        return found
 
     def undoing(self, unit: str, number: int) -> list[Job]:
         """The jobs of a unit that took a job back, or tried to, the newest first."""

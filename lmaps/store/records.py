@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(NamedTuple):
     """Who asks for a change, through which door, and for what reason."""
 
     author: str
@@ -79,8 +78,7 @@ class Page(NamedTuple):
     last: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Changeset:
+class Changeset(NamedTuple):
     """One recorded change of one unit."""
 
     revision: int
@@ -203,8 +201,7 @@ class StoredRequest:
     revision: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
+class Audited(NamedTuple):
     """What somebody asked for, and what came of it: ``outcome`` is ``ok`` or the code of the error.
 
     ``subject`` is proven, ``on_behalf_of`` a claim. ``suppressed`` counts denials that were not kept before this one.

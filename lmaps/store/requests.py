@@ -2,7 +2,6 @@
 
 from sqlalchemy import bindparam, delete, exists, select
 
-from lmaps.core import times
 from lmaps.store.checksums import checked
 from lmaps.store.models import request
 from lmaps.store.prepared import Prepared
@@ -31,5 +30,4 @@ class RequestTables(Tables):
         self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None
     ) -> None:
         """Keep what is answered under this key."""
-        row = {"key": key, "digest": digest, "verb": verb, "unit": unit, "answer": answer, "revision": revision}
-        self.insert(request, row | {"at": times.now()})
+        self.insert_each(request, [(key, digest, verb, unit, self.at, answer, revision)])

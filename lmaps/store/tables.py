@@ -1,13 +1,15 @@
 """What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Executable, Table
 
+from lmaps.core import times
 from lmaps.errors import Degraded
-from lmaps.store.checksums import covered, signed
+from lmaps.store.checksums import checksum, covered, signed
 from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.records import Changeset
 from lmaps.store.sealing import Plain
@@ -26,13 +28,15 @@ class Known:
     """What every change needs of the units, kept in memory since one process alone changes it.
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
-    how many changesets a unit has after one revision, until another, ``instances`` how many instances it has.
+    how many changesets a unit has after one revision, until another, ``instances`` how many instances it has,
+    ``confirmed`` are units of which no job is to be confirmed.
     """
 
     heads: dict[str, Changeset] = field(default_factory=dict)
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
     counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     instances: dict[str, int] = field(default_factory=dict)
+    confirmed: set[str] = field(default_factory=set)
 
     def forget(self) -> None:
         """What was written is taken back."""
@@ -40,6 +44,7 @@ class Known:
         self.definitions.clear()
         self.counted.clear()
         self.instances.clear()
+        self.confirmed.clear()
 
 
 class CountersLike(Protocol):
@@ -89,12 +94,21 @@ class Tables:
         self._writing()
         self._driver.executemany(statement.text, map(statement.values, rows))
 
-    def insert(self, table: Table, *rows: dict[str, Any]) -> None:
-        """Write new rows of ``table``, all with the same columns, and each with its checksum."""
+    @cached_property
+    def at(self) -> str:
+        """When it is done: one time for all of a transaction."""
+        return times.now()
+
+    def insert(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Write a new row of ``table``, with its checksum."""
         names = covered(table)
-        extra = [name for name in rows[0] if name not in names]
-        written = [(*(row[name] for name in extra), *signed(table, row)) for row in rows]
-        self.write_rows(insertion(table, (*extra, *names, "checksum")), written)
+        extra = [name for name in row if name not in names]
+        written = (*(row[name] for name in extra), *signed(table, row))
+        self.write_rows(insertion(table, (*extra, *names, "checksum")), [written])
+
+    def insert_each(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write new rows of ``table``, each the values of its `covered` columns in their order; checksums are added."""
+        self.write_rows(_signed_insertion(table), [(*row, checksum(row)) for row in rows])
 
     def write_rows(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run the `insertion` of this ``text`` for each of ``rows``; `Degraded` if nothing can be written."""
@@ -105,3 +119,8 @@ class Tables:
         self.wrote = True
         if self.disk.refusal is not None:
             raise self.disk.refusal
+
+
+@cache
+def _signed_insertion(table: Table) -> str:
+    return insertion(table, (*covered(table), "checksum"))

@@ -232,10 +232,11 @@ def test_an_answer_is_kept_under_its_key(store):
 
 
 def test_old_answers_are_forgotten_by_age_and_by_number(store, monkeypatch):
-    with store.transaction() as state:
-        for number in range(6):
-            monkeypatch.setattr("lmaps.core.times.now", lambda day=number + 1: f"2026-01-0{day}T00:00:00.000000Z")
+    for number in range(6):
+        monkeypatch.setattr("lmaps.core.times.now", lambda day=number + 1: f"2026-01-0{day}T00:00:00.000000Z")
+        with store.transaction() as state:
             state.add_request(f"k{number}", "d", "create", "web", "{}", number)
+    with store.transaction() as state:
         state.forget_requests("2026-01-02T00:00:00.000000Z", 100)
         assert [number for number in range(6) if state.request(f"k{number}")] == [1, 2, 3, 4, 5]
         state.forget_requests("2020-01-01T00:00:00.000000Z", 3)

@@ -4,7 +4,6 @@ Rows are written in the request's own transaction, so an answer leaves only when
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from lmaps.core import times
@@ -77,4 +76,4 @@ def audit(call: Call) -> Reply:
         subject=call.args.get("author"),
         since=times.format_time(times.read_time(since)) if since else None,
     )
-    return Reply(plural(len(found), "row"), extra={"audit": [asdict(each) for each in found]})
+    return Reply(plural(len(found), "row"), extra={"audit": [each._asdict() for each in found]})

@@ -114,8 +114,8 @@ class Verb:
         kept = visit.state.request(request.key)
         if kept is None:
             reply = self._written(call)
-            text = strict_json.encode(reply.to_json())
-            visit.state.add_request(request.key, digest, request.verb, call.args.get("unit"), text, reply.revision)
+            unit = call.args.get("unit")
+            visit.state.add_request(request.key, digest, request.verb, unit, reply.text, reply.revision)
             return reply
         if kept.digest != digest:
             raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")

@@ -1,7 +1,7 @@
 """Handlers: the contract of what carries a unit's state to the host, and the manager's way from request to verb."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -72,13 +72,20 @@ class State:
     """What a handler is to carry to the host: all instances of a unit at one revision, oldest first.
 
     ``given`` is what clients sent, ``completed`` the same with defaults mixed in: a value that is only in the latter
-    is the unit author's.
+    is the unit author's. What takes long has to call ``beat`` now and then: a worker that is silent is taken for hung.
     """
 
     unit: Unit
     revision: int
     given: list[dict[str, Any]]
     completed: list[dict[str, Any]]
+    beat: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+
+    def each(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Each instance, given and completed, with a `beat`."""
+        for pair in zip(self.given, self.completed, strict=True):
+            self.beat()
+            yield pair
 
     @property
     def document(self) -> Any:

@@ -4,6 +4,8 @@ Client and manager exchange `Request` and `Reply`. Manager and worker exchange t
 
     worker   Hello ──▶ manager      after each connect: who I am, what I run, which handlers I have
              Run   ◀── manager      do this task
+             More  ──▶ manager      hand over what follows of its state; sent again after a reconnect
+             Part  ◀── manager      what follows
              Stop  ◀── manager      end it before its time
              Lines ──▶ manager      numbered output; sent again after a reconnect until ...
              Ack   ◀── manager      ... it is stored up to this number
@@ -133,7 +135,8 @@ class Hello:
 class Run:
     """Run the task of this name; ``token`` names this one run in everything that follows.
 
-    What is below a name of ``kwargs`` may be `Encoded` already.
+    What is below a name of ``kwargs`` may be `Encoded` already. A state that is too large for one message is only begun
+    in them: then ``last`` is the number of the last instance, and the task begins when `More` has brought the others.
     """
 
     kind: ClassVar[str] = "run"
@@ -141,6 +144,31 @@ class Run:
     task: str
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """Hand over the instances with a number above ``after``."""
+
+    kind: ClassVar[str] = "more"
+    token: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The instances after the number ``after``: ``rows`` has those names of the task's ``kwargs`` that they belong to.
+
+    ``last`` is the number of the last one, if more follow. They cannot be handed over if there is an ``error``.
+    """
+
+    kind: ClassVar[str] = "part"
+    token: str
+    after: int
+    rows: dict[str, Any] = field(default_factory=dict)
+    last: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +228,18 @@ class Done:
     token: str
 
 
-WorkerMessage = Hello | Lines | Result
-ManagerMessage = Run | Stop | Ack | Done
+WorkerMessage = Hello | More | Lines | Result
+ManagerMessage = Run | Part | Stop | Ack | Done
 _KINDS: dict[str, type[WorkerMessage] | type[ManagerMessage]] = {
-    kind.kind: kind for kind in (Hello, Run, Stop, Lines, Ack, Result, Done)
+    kind.kind: kind for kind in (Hello, Run, More, Part, Stop, Lines, Ack, Result, Done)
 }
 
 
 def encode(message: WorkerMessage | ManagerMessage) -> bytes:
     """The body that goes over the wire between manager and worker."""
     told = _known(message) | {"kind": message.kind}
-    if isinstance(message, Run):
-        told["kwargs"] = strict_json.Encoded(strict_json.encode_object(message.kwargs))
+    for name in told.keys() & {"kwargs", "rows"}:
+        told[name] = strict_json.Encoded(strict_json.encode_object(told[name]))
     return strict_json.encode_object(told).encode()
 
 

@@ -240,13 +240,13 @@ def _planning(context: Any, handler: UnitHandler, state: State, folder: Path) ->
 
 def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, Path], Program]) -> Execution:
     known = _as_queued(context.config, order.unit, order.digest)
-    state = State(known, order.revision, order.given, order.completed)
-    _check_again(known, order.completed)
+    state = State(known, order.revision, order.given, order.completed, context.beat)
+    _check_again(state)
     handler = context.handlers.get(known.handler)(context=known)
     folder = context.jobs_folder / str(order.job)
     with _made(folder):
         limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)
-        secrets = [value for document in order.completed for value in known.secrets.values(document)]
+        secrets = [value for _, document in state.each() for value in known.secrets.values(document)]
         program = make(context, handler, state, folder)
         return Execution(handler, program, folder, context.emit, limits, secrets, context.warm_starts)
 
@@ -259,8 +259,9 @@ def _as_queued(config: Config, name: str, digest: str) -> Unit:
     return unit
 
 
-def _check_again(unit: Unit, completed: list[dict[str, Any]]) -> None:
-    for document in completed:
+def _check_again(state: State) -> None:
+    unit = state.unit
+    for _, document in state.each():
         wrong = unit.schema.findings(document)
         if wrong:
             name = unit.identify(document) if unit.primary_key in document else "an instance"

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import deque
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -13,7 +14,7 @@ from lmaps.core.config import Config
 from lmaps.core.execute import Line, WarmStarts, set_subreaper
 from lmaps.core.failpoints import failpoint
 from lmaps.core.lifeline import Lifeline
-from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, Stop
+from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
 from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
 from lmaps.core.transport import NO_SECRET, WorkerLink, ipc_path
@@ -53,6 +54,7 @@ class Worker:
         self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
         self.warm_starts = WarmStarts()
         self._token: str | None = None
+        self._partial: Run | None = None
         self._execution: Execution | None = None
         self._result: Result | None = None
         self._pending: deque[Line] = deque()
@@ -127,13 +129,18 @@ class Worker:
         """Say who is here, and everything again that the manager has not acknowledged."""
         self._link.send(Hello(self.slot, os.getpid(), self.handlers.describe(), self._token))
         self._sent = 0
+        self._ask_for_more()
         self._say_lines()
         self._say_result()
 
     def _hear(self, message: ManagerMessage) -> None:
         match message:
             case Run():
-                self._begin(message)
+                self._take(message)
+            case Part(token, after) if (run := self._partial) and (token, after) == (run.token, run.last):
+                self._take_part(run, message)
+            case Stop(token) if (run := self._partial) and token == run.token:
+                self._give_up(run, "cancelled", "it had not begun")
             case Stop() if message.token == self._token and self._execution is not None:
                 self._execution.cancel()
             case Ack() if message.token == self._token:
@@ -142,15 +149,43 @@ class Worker:
                     self._first += 1
                     self._sent -= 1
             case Done() if message.token == self._token:
-                self._token = self._result = None
+                self._token = self._result = self._partial = None
 
-    def _begin(self, run: Run) -> None:
+    def _take(self, run: Run) -> None:
         if self._token is not None:
             self.log.error("a task was refused: another one runs")
             return
         failpoint("worker.got")
         self._token, self._first, self._sent = run.token, 1, 0
         self._pending.clear()
+        self._go_on(run)
+
+    def _go_on(self, run: Run) -> None:
+        """Begin the task if its state is all there, else ask for more."""
+        self._partial = None if run.last is None else run
+        if run.last is None:
+            self._begin(run)
+        else:
+            self._ask_for_more()
+
+    def _ask_for_more(self) -> None:
+        if self._partial is not None and self._partial.last is not None:
+            self._link.send(More(self._partial.token, self._partial.last))
+
+    def _take_part(self, run: Run, part: Part) -> None:
+        if part.error is not None:
+            self._give_up(run, "failed", part.error)
+            return
+        for name, rows in part.rows.items():
+            run.kwargs[name] += rows
+        self._go_on(replace(run, last=part.last))
+
+    def _give_up(self, run: Run, state: str, error: str) -> None:
+        """End a task whose state is not all there."""
+        self._partial = None
+        self._end(Result(run.token, state, error=error))
+
+    def _begin(self, run: Run) -> None:
         try:
             value = TASKS[run.task](self, *run.args, **run.kwargs)
         except LmapsError as error:
@@ -163,6 +198,10 @@ class Worker:
                 self._execution = value
             else:
                 self._end(Result(run.token, "succeeded", value=value))
+
+    def beat(self) -> None:
+        """Tell the supervisor that what takes long goes on."""
+        self._lifeline.beat()
 
     def emit(self, line: Line) -> None:
         """Take a line of what runs, to be told to the manager."""

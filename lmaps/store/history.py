@@ -160,19 +160,20 @@ class HistoryTables(InstanceTables):
         Not more than ``most``, and fewer if they are large. What it costs does not depend on how many there are.
         """
         now, until = self._following(unit, after, most)
-        if not self.changes_after(unit, revision):
-            return Page(now.given, until)
+        if revision >= (self.revision_of(unit) or 0):
+            return Page(now.given, now.completed, until)
         firsts = self._first_changes(unit, revision, after, until or NEWEST, most)
         if len(firsts) == most:
             until = max(firsts)
-        found = dict(zip(now.ids, now.given, strict=True))
+        found = dict(zip(now.ids, zip(now.given, now.completed, strict=True), strict=True))
         changes = self._changes_by_id(firsts.values())
         for number, first in firsts.items():
             found.pop(number, None)
             before = changes[first].before
             if before is not None:
-                found[number] = before.given
-        return Page([found[number] for number in sorted(found) if number <= (until or NEWEST)], until)
+                found[number] = before.given, before.completed
+        then = [found[number] for number in sorted(found) if number <= (until or NEWEST)]
+        return Page([given for given, _ in then], [completed for _, completed in then], until)
 
     def _first_changes(self, unit: str, revision: int, after: int, until: int, most: int) -> dict[int, int]:
         """Which instances have been changed since ``revision``, and by which change first."""

@@ -72,9 +72,10 @@ class Texts(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Given documents of some instances of a unit, as JSON text; ``last`` is the last one's number if more follow."""
+    """Documents of some instances of a unit, as JSON text; ``last`` is the last one's number if more follow."""
 
     given: Sequence[str]
+    completed: Sequence[str]
     last: int | None
 
 

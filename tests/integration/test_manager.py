@@ -19,6 +19,12 @@ from lmaps.core.worker import Worker
 from lmaps.errors import HandlerFailed, NotFound
 from tests.daemons import WEB, is_alive, until
 
+TELL = """\
+meta: {name: tell, primary_key: id, data_type: YamlList}
+handler: {type: command, args: {argv: [cat]}}
+params: {type: object, required: [id], properties: {id: {type: integer}}}
+"""
+
 
 def work(uri: str, config: Any, slot: int) -> None:
     Worker(uri, config, slot).start()
@@ -123,3 +129,21 @@ def test_a_job_waits_while_no_worker_is_there(manager: Manager) -> None:
     manager.service.slots[1].gone = False
     manager._dispatcher.look()
     until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_job_gets_all_of_its_state_in_parts_as_it_was_when_it_began(
+    manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "AT_ONCE", 3)
+    (short_path / "units.d" / "tell.yaml").write_text(TELL)
+    manager._reload()
+    there = [{"id": number} for number in range(10)]
+    manager.answer("create", unit="tell", instances=there)
+    job = manager.answer("apply", unit="tell").job
+    until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "running")
+    manager.answer("delete", unit="tell", ids=["4", "9"])
+    manager.answer("create", unit="tell", instances=[{"id": 10}])
+    until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
+    [line] = manager.answer("lines", job=job).extra["lines"]
+    assert json.loads(line["text"]) == there

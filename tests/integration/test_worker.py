@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lmaps.core.config import load_config
-from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, Result, Run, decode, encode
+from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop, decode, encode
 from lmaps.core.transport import WORKERS, Gate, Listener, bind
 from lmaps.core.units import load_units
 from tests.daemons import is_alive, until
@@ -22,6 +22,35 @@ UNIT = """\
 meta: {name: talk, primary_key: id}
 handler: {type: command, args: {argv: [sh, -c, 'echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; sleep 600 & wait']}}
 params: {type: object, required: [id], properties: {id: {type: string}}}
+"""
+
+TELL = """\
+meta: {name: tell, primary_key: id, data_type: YamlList}
+handler: {type: command, args: {argv: [cat]}}
+params: {type: object, required: [id], properties: {id: {type: string}}}
+"""
+
+TELL_SLOWLY = """\
+meta: {name: slow, primary_key: id}
+handler: {type: slow}
+params: {type: object, required: [id], properties: {id: {type: string}}}
+"""
+
+SLOW = """\
+from pathlib import Path
+from lmaps.core.execute import Program
+from lmaps.core.handlers import State, UnitHandler
+
+
+class Slow(UnitHandler):
+    \"\"\"Prepares its job until there is a file.\"\"\"
+
+    type = "slow"
+
+    def program(self, state: State, folder: Path) -> Program:
+        while not (self.unit.directory / "go").exists():
+            list(state.each())
+        return Program(("true",))
 """
 
 WORKER = """
@@ -35,13 +64,22 @@ Worker(config["rpc"]["worker_bind"], config, 1, Lifeline(Connection(0))).start()
 """
 
 
+def rows(*ids: str) -> dict[str, Any]:
+    return {name: [{"id": each} for each in ids] for name in ("given", "completed")}
+
+
 class AsManager:
     """The manager's end, by hand."""
 
     def __init__(self, directory: Path) -> None:
         (directory / "units.d").mkdir()
-        (directory / "units.d" / "talk.yaml").write_text(UNIT)
-        (directory / "lmaps.yaml").write_text("rpc: {worker_bind: ipc://w.sock}\ndb: lmaps.db\n")
+        for name, text in {"talk": UNIT, "tell": TELL, "slow": TELL_SLOWLY}.items():
+            (directory / "units.d" / f"{name}.yaml").write_text(text)
+        (directory / "plugins").mkdir()
+        (directory / "plugins" / "slow.py").write_text(SLOW)
+        (directory / "lmaps.yaml").write_text(
+            "rpc: {worker_bind: ipc://w.sock}\ndb: lmaps.db\nplugin_dirs: [plugins]\n"
+        )
         self.config = load_config(str(directory / "lmaps.yaml"))
         self.uri = self.config["rpc"]["worker_bind"]
         self.directory = directory
@@ -76,11 +114,10 @@ class AsManager:
         self.listener = Listener(self.gate, WORKERS, bind([self.uri]))
         self.listener.listen()
 
-    def apply(self) -> None:
-        unit = load_units(self.config).units["talk"]
-        rows = [{"id": "a"}]
-        self.say(Run("t1", "apply", kwargs={
-            "unit": "talk", "digest": unit.digest, "revision": 1, "job": 5, "given": rows, "completed": rows,
+    def apply(self, name: str = "talk", last: int | None = None) -> None:
+        unit = load_units(self.config).units[name]
+        self.say(Run("t1", "apply", last=last, kwargs={
+            "unit": name, "digest": unit.digest, "revision": 1, "job": 5, **rows("a"),
         }))  # fmt: skip
 
     @property
@@ -134,6 +171,54 @@ def test_what_is_not_acknowledged_is_said_again(manager: AsManager) -> None:
     manager.say(Done("t1"))
     assert manager.process.wait(10) == 0
     assert not manager.folder.exists()
+
+
+def test_a_state_that_comes_in_parts_is_whole_before_its_job_begins(manager: AsManager) -> None:
+    manager.hear(Hello)
+    manager.apply("tell", last=1)
+    assert manager.hear(More) == More("t1", 1)
+    manager.say(Part("another", 1, rows("x")))
+    manager.say(Part("t1", 1, rows("b", "c"), last=3))
+    assert manager.hear(More) == More("t1", 3)
+    manager.restart()
+    assert manager.hear(Hello).token == "t1"
+    assert manager.hear(More) == More("t1", 3)
+    manager.say(Part("t1", 1, rows("b", "c"), last=3))
+    manager.say(Part("t1", 3, rows("d")))
+    [line] = manager.hear(Lines).lines
+    assert json.loads(line["text"]) == [{"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "d"}]
+    assert manager.hear(Result).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("message", "state", "error"),
+    [
+        (Stop("t1"), "cancelled", "it had not begun"),
+        (Part("t1", 1, error="cannot read it"), "failed", "cannot read it"),
+    ],
+    ids=["stopped", "unreadable"],
+)
+def test_a_job_does_not_begin_with_half_of_its_state(
+    manager: AsManager, message: ManagerMessage, state: str, error: str
+) -> None:
+    manager.hear(Hello)
+    manager.apply("tell", last=1)
+    manager.hear(More)
+    manager.say(message)
+    assert manager.hear(Result) == Result("t1", state, error=error)
+    manager.say(Done("t1"))
+    manager.apply("tell")
+    assert manager.hear(Result).state == "succeeded"
+
+
+def test_a_worker_says_that_it_lives_while_it_prepares_a_job(manager: AsManager) -> None:
+    manager.hear(Hello)
+    manager.apply("slow")
+    for _ in range(4):
+        assert manager.line.poll(10)
+        assert json.loads(manager.line.recv_bytes()) == {"beat": True}
+    (manager.directory / "units.d" / "go").touch()
+    assert manager.hear(Result).state == "succeeded"
 
 
 @pytest.mark.parametrize("end", ["lifeline", "SIGTERM"])

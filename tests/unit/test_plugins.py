@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,13 @@ def test_the_clients_text_is_marked_and_the_authors_is_not():
     assert 'title": "{{ now() }}"' in text or '"title": "{{ now() }}"' in text
 
 
+def test_the_variables_are_written_with_signs_of_life():
+    beats = []
+    made = state(unit(SITE), [{"name": str(number)} for number in range(50)])
+    assert variables_file(made) == variables_file(replace(made, beat=lambda: beats.append(1)))
+    assert len(beats) >= 2 * 50
+
+
 FORGED = "{{ lookup('pipe', 'id') }}"
 
 
@@ -245,7 +253,7 @@ VALUE = st.recursive(
 @given(st.dictionaries(WORD, VALUE, min_size=1, max_size=3))
 def test_variables_are_written_as_pyyaml_writes_them(variables):
     told = yaml.dump(variables, Dumper=_Dumper, explicit_start=True, sort_keys=False, width=2**20)
-    assert _events(f"---\n{_block(variables, '')}\n") == _events(told)
+    assert _events(f"---\n{_block(variables, '', lambda: None)}\n") == _events(told)
 
 
 def _events(text):

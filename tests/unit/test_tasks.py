@@ -25,6 +25,7 @@ def worker(tmp_path):
         handlers=find_handlers(),
         jobs_folder=tmp_path / "jobs",
         emit=None,
+        beat=lambda: None,
         warm_starts=None,
         log=logging.getLogger("test"),
         stopped=False,
@@ -65,6 +66,16 @@ def test_apply_refuses_a_document_that_does_not_fit_whatever_the_manager_says(wo
     with pytest.raises(ValidationFailed, match=r"a no longer fits: \$.port 99999 is more than 65535"):
         tasks.apply(worker, "web", digest(worker), 1, 1, [{"host": "a"}], bad)
     assert not worker.jobs_folder.exists()
+
+
+def test_apply_says_with_each_document_that_it_goes_on(worker):
+    beats = []
+    worker.beat = lambda: beats.append(1)
+    given = [{"host": f"h{number}"} for number in range(50)]
+    completed = [{**one, "port": 80, "tls": False} for one in given]
+    with pytest.raises(ValidationFailed):
+        tasks.apply(worker, "web", digest(worker), 1, 1, given, [*completed[:-1], {"host": 1}])
+    assert len(beats) >= 50
 
 
 @pytest.mark.parametrize("job", ["../kept", "/", "7", True, None])

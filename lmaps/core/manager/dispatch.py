@@ -23,6 +23,8 @@ from lmaps.core.messages import (
     Hello,
     Lines,
     ManagerMessage,
+    More,
+    Part,
     Result,
     Run,
     Stop,
@@ -34,7 +36,7 @@ from lmaps.core.strict_json import Encoded
 from lmaps.core.transport import Incoming, Listener
 from lmaps.core.verbs import Service, Slot, confirm
 from lmaps.errors import LmapsError, MessageRefused
-from lmaps.store import Job, Store, Transaction, Why
+from lmaps.store import Job, Page, Store, Transaction, Why
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ RETRY = 1.0
 """Seconds after which what the disk refused is tried again."""
 
 LOST = "the process that ran it is gone: it may have run in part"
+AT_ONCE = 10_000
+"""Instances that one message hands over, at most."""
 TASK_WITHIN = 60.0
 """Seconds that a task of the manager's may take."""
 SPARE = 2.0
@@ -192,8 +196,8 @@ class Dispatcher:
     def _mark_running(self, state: Transaction, job: Job, slot: Slot) -> Run:
         token = secrets.token_hex(8)
         unit = self.service.units.units.get(job.unit)
-        instances = state.texts(job.unit)
         revision = state.revision_of(job.unit) or 0
+        page = state.page(job.unit, revision, 0, AT_ONCE)
         digest = unit.digest if unit else job.digest
         state.update_job(
             job.id,
@@ -215,10 +219,10 @@ class Dispatcher:
                 "digest": digest,
                 "revision": revision,
                 "job": job.id,
-                "given": Encoded.array(instances.given),
-                "completed": Encoded.array(instances.completed),
                 "timeout": job.timeout,
+                **_rows(page),
             },
+            last=page.last,
         )
 
     def _longest(self, job: Job) -> float:
@@ -308,6 +312,16 @@ class Dispatcher:
         if old is not None and old.token is not None and old.token != token and old.token in self._running:
             self._running.pop(old.token).then(Result(old.token, "interrupted", error=LOST))
 
+    def more(self, state: Transaction, identity: bytes, more: More) -> Callable[[], None]:
+        """Hand over more of the state that a job runs with. Its time begins when it has all."""
+        slot = self._slot(identity, more.token)
+        job = state.job(slot.job) if slot is not None and slot.job is not None else None
+        if slot is None or job is None:
+            return lambda: None
+        page = state.page(job.unit, job.revision, more.after, AT_ONCE)
+        slot.due = time.monotonic() + self._longest(job) + GRACE + SPARE
+        return lambda: self.say(identity, Part(more.token, more.after, _rows(page), page.last))
+
     def lines(self, state: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
         """Keep the lines that are new; those that came before are sent again after a reconnect."""
         slot = self._slot(identity, lines.token)
@@ -357,6 +371,11 @@ class Dispatcher:
         return slot if slot.token == token else None
 
 
+def _rows(page: Page) -> dict[str, Any]:
+    """Instances as the tasks take them."""
+    return {"given": Encoded.array(page.given), "completed": Encoded.array(page.completed)}
+
+
 def _log_end(job: Job, state: str, rc: int | None) -> None:
     with about(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
         log.info("job ended")
@@ -376,6 +395,8 @@ class FromWorker:
         match self._message:
             case Hello():
                 self._settle = self._dispatcher.hello(state, self._identity, self._message)
+            case More():
+                self._settle = self._dispatcher.more(state, self._identity, self._message)
             case Lines():
                 self._settle = self._dispatcher.lines(state, self._identity, self._message)
             case Result():
@@ -386,7 +407,7 @@ class FromWorker:
         self._settle()
 
     def fail(self, error: LmapsError) -> None:
-        """Output is lost when it cannot be kept, an outcome never: it is tried again.
+        """Output is lost when it cannot be kept, an outcome never: it is tried again. What cannot be read is told.
 
         Who has not said hello is not heard; a worker that says it says everything again.
         """
@@ -395,5 +416,8 @@ class FromWorker:
             return
         if isinstance(self._message, Lines):
             self._dispatcher.acknowledge(self._identity, self._message)
+        elif isinstance(self._message, More):
+            told = Part(self._message.token, self._message.after, error=error.message)
+            self._dispatcher.say(self._identity, told)
         else:
             self._dispatcher.again(self)

@@ -8,7 +8,7 @@ it: the marks of a JSON file can be undone by a client. Where the bare text woul
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -34,7 +34,7 @@ class ClientText(str):
 def variables_file(state: State) -> bytes:
     """The state as Ansible is to read it: below the unit's ``store_key``, for a YamlFile at the top."""
     unit = state.unit
-    rows = [_row(unit, given, completed) for given, completed in zip(state.given, state.completed, strict=True)]
+    rows = [_row(unit, given, completed) for given, completed in state.each()]
     data_type = get_data_type_by_name(unit.data_type)
     shaped = data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state()
     variables = {unit.store_key: shaped} if isinstance(shaped, list) else shaped
@@ -42,27 +42,28 @@ def variables_file(state: State) -> bytes:
         variables = {str(name): value for name, value in variables.items()}
     elif unit.data_type == "YamlKeyDict" and unit.primary_key is not None:
         variables = {unit.store_key: {ClientText(key): value for key, value in shaped[unit.store_key].items()}}
-    return f"---\n{_block(variables, '')}\n".encode("ascii")
+    return f"---\n{_block(variables, '', state.beat)}\n".encode("ascii")
 
 
-def _block(value: Any, pad: str) -> str:
+def _block(value: Any, pad: str, beat: Callable[[], None]) -> str:
     """``value`` as YAML, to be begun where ``pad`` ends; written by hand, since PyYAML takes several times as long."""
+    beat()
     if isinstance(value, dict) and value:
-        return f"\n{pad}".join([_entry(key, below, pad) for key, below in value.items()])
+        return f"\n{pad}".join([_entry(key, below, pad, beat) for key, below in value.items()])
     if isinstance(value, list) and value:
         deeper = pad + "  "
-        return f"\n{pad}".join([f"- {_block(item, deeper)}" for item in value])
+        return f"\n{pad}".join([f"- {_block(item, deeper, beat)}" for item in value])
     return _scalar(value)
 
 
-def _entry(key: str, value: Any, pad: str) -> str:
+def _entry(key: str, value: Any, pad: str, beat: Callable[[], None]) -> str:
     name, deeper = _scalar(key), pad + "  "
     if len(name) > _LONGEST_KEY:
-        return f"? {name}\n{pad}: {_block(value, deeper)}"
+        return f"? {name}\n{pad}: {_block(value, deeper, beat)}"
     if isinstance(value, dict) and value:
-        return f"{name}:\n{deeper}{_block(value, deeper)}"
+        return f"{name}:\n{deeper}{_block(value, deeper, beat)}"
     if isinstance(value, list) and value:
-        return f"{name}:\n{pad}{_block(value, pad)}"
+        return f"{name}:\n{pad}{_block(value, pad, beat)}"
     return f"{name}: {_scalar(value)}"
 
 

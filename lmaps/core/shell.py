@@ -108,9 +108,9 @@ class LazyGroup(click.Group):
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        from importlib.metadata import version  # noqa: PLC0415 (35 ms that only this has to pay)
+        from lmaps.version import __version__  # noqa: PLC0415 (only this has to pay for it)
 
-        click.echo(f"lmaps {version('lmaps')}")
+        click.echo(f"lmaps {__version__}")
         ctx.exit()
 
 

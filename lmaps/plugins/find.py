@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ from lmaps.core.handlers import UnitHandler
 from lmaps.core.ownership import foreign_hand
 from lmaps.core.words import nearest
 from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
+from lmaps.plugins.installed import EntryPoint, entry_points
 
 GROUP = "lmaps.handlers"
 PACKAGE = "lmaps_plugins"
@@ -75,21 +75,20 @@ def find_handlers(plugin_dirs: Sequence[str] = (), progress: Callable[[], None] 
 
 def preload() -> None:
     """Import the handlers of lMaPS itself, and look up where others are: whoever is forked then has that already."""
-    for point, _ in _entry_points():
+    for point in _entry_points():
         if point.module.startswith("lmaps."):
             with contextlib.suppress(Exception):  # `find_handlers` tells
                 point.load()
 
 
 @cache
-def _entry_points() -> tuple[tuple[EntryPoint, str], ...]:
-    """Each with where it comes from."""
-    points = entry_points(group=GROUP)
-    return tuple((point, f"{point.value} ({point.dist.name if point.dist else '?'})") for point in points)
+def _entry_points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(GROUP))
 
 
 def _from_entry_points() -> Iterator[tuple[str, Found]]:
-    for point, source in _entry_points():
+    for point in _entry_points():
+        source = f"{point.value} ({point.package})"
         try:
             with _time_limit():
                 handler = point.load()

@@ -1,5 +1,6 @@
 """Every handler that is shipped keeps the contract; each says the right thing to run."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from lmaps.errors import UnitUnusable
 from lmaps.plugins import find_handlers
 from lmaps.plugins.ansible_playbook.names import RESERVED, is_usable
 from lmaps.plugins.ansible_playbook.variables import ClientText, _block, mark, variables_file
+from lmaps.plugins.installed import entry_points
 from lmaps.testing import check_contract
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -86,6 +88,12 @@ def test_a_handler_of_another_package_is_found_by_its_entry_point(tmp_path):
     }  # fmt: skip
     assert "Gone" in found["gone"]["error"]
     assert "noop" in found
+
+
+def test_entry_points_are_those_that_importlib_finds():
+    for group in ("console_scripts", "lmaps.handlers", "pytest11", "none"):
+        theirs = {(point.name, point.value.partition(" ")[0]) for point in importlib.metadata.entry_points(group=group)}
+        assert {(point.name, point.value) for point in entry_points(group)} == theirs
 
 
 def test_command_says_what_to_run(tmp_path):

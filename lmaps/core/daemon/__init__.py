@@ -1,5 +1,6 @@
 """The supervisor, `lmapsd`: forks one manager and the workers, watches them, replaces what dies, and ends them.
 
+loading     the modules of the daemon, imported quickly
 command     the command line of lmapsd
 check       lmapsd --check
 supervisor  Daemon: one loop that converges to the wanted children, and the steps of the stop
@@ -15,7 +16,26 @@ report      words for people
 systemd     what systemd hears
 """
 
-from lmaps.core.daemon.command import start
-from lmaps.core.daemon.supervisor import Daemon
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lmaps.core.daemon.loading import loaded
+
+if TYPE_CHECKING:
+    from lmaps.core.daemon.supervisor import Daemon
 
 __all__ = ["Daemon", "start"]
+
+
+def start(arguments: Sequence[str] | None = None) -> int:
+    """Run lmapsd with ``arguments`` (default: the command line's); the exit code. Errors are told, none is raised."""
+    code: int = loaded("lmaps.core.daemon.command").start(arguments)
+    return code
+
+
+def __getattr__(name: str) -> Any:
+    """`Daemon`, imported when it is first asked for: `start` imports it in a quicker way."""
+    if name == "Daemon":
+        return import_module("lmaps.core.daemon.supervisor").Daemon
+    raise AttributeError(f"module 'lmaps.core.daemon' has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lmaps.core.transport import ipc_path, is_tcp
 from lmaps.core.users import login_name
 from lmaps.errors import AnotherDaemon, LmapsError, UsageError
 from lmaps.store import keeping
+from lmaps.version import __version__
 
 HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.
 
@@ -64,7 +64,7 @@ Exit codes:
 @click.option("--stop-grace", default="60s", show_default=True, metavar="D", help="What running jobs have at the end.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
-@click.version_option(version("lmaps"), prog_name="lmapsd", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="lmapsd", message="%(prog)s %(version)s")
 def command(
     file: str | None, checking: bool, verify: str | None, backup: str | None, stop_grace: str, **given: Any
 ) -> int:

@@ -12,6 +12,7 @@ from lmaps.core.times import format_duration
 from lmaps.core.transport import OLDEST, library_version
 from lmaps.core.users import login_name
 from lmaps.core.words import plural
+from lmaps.version import __version__
 
 OLDEST_PYTHON = (3, 11)
 
@@ -20,7 +21,7 @@ def daemon(look: Look) -> Found:
     """It answers, and is of this client's version."""
     if not look.runs:
         return _silent(look)
-    theirs, ours = look.told["version"], version("lmaps")
+    theirs, ours = look.told["version"], __version__
     up = format_duration(look.told["uptime"])
     words = f"lMaPS {theirs}, pid {look.told['pid']}, up {up}, as {login_name(look.manager)}"
     if theirs != ours:

@@ -3,7 +3,6 @@
 import os
 import platform
 import time
-from importlib.metadata import version
 from typing import Any
 
 from lmaps.core.config import Config, default_policy
@@ -16,6 +15,7 @@ from lmaps.core.verbs.units import condition, refused_files
 from lmaps.core.verbs.verb import Verb
 from lmaps.core.words import plural
 from lmaps.store import sqlite_version
+from lmaps.version import __version__
 
 COUNTED = (
     "requests",
@@ -31,15 +31,13 @@ COUNTED = (
 )
 """What `status` counts."""
 
-_OURS = version("lmaps")
-
 
 def status(call: Call) -> Reply:
     """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
     service, disk = call.service, call.state.disk
     newest = call.state.changeset(call.state.revision())
     extra: dict[str, Any] = {
-        "version": _OURS,
+        "version": __version__,
         "versions": versions(),
         "pid": os.getpid(),
         "supervisor": service.supervisor,

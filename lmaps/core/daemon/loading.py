@@ -1,0 +1,55 @@
+"""Imports the daemon quickly, and without what others import for its sake and it never uses."""
+
+import contextlib
+import gc
+import inspect
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+UNUSED: dict[str, dict[str, Any]] = {
+    "asyncio": {"iscoroutine": inspect.iscoroutine},  # SQLAlchemy's, for drivers that we do not have: 6 MB
+    "importlib.metadata": {},  # SQLAlchemy's, for dialects that we do not have
+}
+"""Modules that are imported when something in them is first used, and what is there without that."""
+
+
+def loaded(name: str) -> ModuleType:
+    """The module ``name``, imported with all that it needs.
+
+    Nothing of that is garbage: to look for some would take a seventh of the time. Nor is it looked at later, as that
+    would make pages that the children share their own.
+    """
+    gc.disable()
+    try:
+        with _put_off(UNUSED):
+            return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+class _Later(ModuleType):
+    """Stands for a module that is imported when something in it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _put_off(modules: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Within the block the import of these modules does nothing yet; those that are there already stay."""
+    stand_ins = {name: _Later(name) for name in modules if name not in sys.modules}
+    for name, module in stand_ins.items():
+        vars(module).update(modules[name])
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]

@@ -1,0 +1,41 @@
+import asyncio
+import importlib.metadata
+import subprocess
+import sys
+from importlib import import_module
+
+from lmaps.core.daemon import loading
+
+ASKING = """
+import sys
+from lmaps.core.daemon.loading import loaded
+loaded("lmaps.core.daemon.command")
+"""
+
+
+def run(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", ASKING + code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_a_daemon_is_loaded_without_what_it_never_uses():
+    heavy = ["asyncio", "ssl", "importlib.metadata", "email", "alembic", "sqlalchemy.orm", "lmaps.core.client"]
+    assert run(f"print(*[name for name in {heavy} if name in sys.modules])") == []
+
+
+def test_what_was_put_off_is_there_when_it_is_used():
+    told = "compat.asyncio.CancelledError.__name__, *('lmaps' for each in [compat.importlib_metadata.version('lmaps')])"
+    assert run(f"from sqlalchemy.util import compat; print({told}, 'asyncio' in sys.modules)") == [
+        "CancelledError", "lmaps", "True",
+    ]  # fmt: skip
+    assert run("import asyncio; print(asyncio.run(asyncio.sleep(0, 'slept')))") == ["slept"]
+    assert run("import importlib.metadata as metadata; print(metadata.PackageNotFoundError.__name__)") == [
+        "PackageNotFoundError"
+    ]
+
+
+def test_what_is_there_already_stays():
+    loading.loaded("lmaps.core.daemon.command")
+    assert sys.modules["asyncio"] is asyncio
+    assert sys.modules["importlib.metadata"] is importlib.metadata
+    assert import_module("asyncio").run is asyncio.run

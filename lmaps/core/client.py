@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 from lmaps.core import strict_json
 from lmaps.core.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
 from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
-from lmaps.core.transport import ClientLink, is_tcp
+from lmaps.core.transport import LocalLink, is_tcp
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
 
 if TYPE_CHECKING:
-    from lmaps.core.transport import ClientKeys
+    from lmaps.core.transport import RemoteLink
 
 REACH_WITHIN = 3.0
 """Seconds given to a daemon that is not there: longer than its recovery takes."""
@@ -51,7 +51,7 @@ class Client:
         self.timeout = timeout
         self._on_wait = on_wait
         self._key_files = [str(Path(file).expanduser()) for file in (client_key, server_public_key)]
-        self._link: ClientLink | None = None
+        self._link: LocalLink | RemoteLink | None = None
 
     def call(self, verb: str, **args: Any) -> Reply:
         """Ask for ``verb``; the reply, or the error that a refusal stands for.
@@ -136,15 +136,15 @@ class Client:
                 self.close()
                 raise _unknown(key)
 
-    def _connection(self) -> ClientLink:
+    def _connection(self) -> "LocalLink | RemoteLink":
         if self._link is None:
-            self._link = ClientLink(self.endpoint, self._keys() if is_tcp(self.endpoint) else None)
+            self._link = self._remote() if is_tcp(self.endpoint) else LocalLink(self.endpoint)
         return self._link
 
-    def _keys(self) -> "ClientKeys":
-        from lmaps.core.transport import read_client_keys  # noqa: PLC0415 (clients on the same host do without)
+    def _remote(self) -> "RemoteLink":
+        from lmaps.core.transport import RemoteLink, read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
 
-        return read_client_keys(*self._key_files)
+        return RemoteLink(self.endpoint, read_client_keys(*self._key_files))
 
     def _cure(self) -> str:
         """A server with another key than the one that is expected is as silent as one that is not there."""

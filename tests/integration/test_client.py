@@ -94,6 +94,6 @@ def test_a_command_imports_only_what_it_needs(start_daemon: Start, tmp_path: Pat
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)  # no lmaps.yaml is there
     imported = set(done.stderr.split())
     assert "host: a" in done.stdout
-    assert "lmaps.core.transport.links" in imported
-    assert imported & {"yaml", "logging", "hmac", "jsonschema", "sqlalchemy", "importlib.metadata"} == set()
+    assert "lmaps.core.transport.local" in imported
+    assert imported & {"zmq", "yaml", "logging", "hmac", "jsonschema", "sqlalchemy", "importlib.metadata"} == set()
     assert not [name for name in imported if name.startswith(("lmaps.store", "lmaps.core.transport.gate"))]

@@ -13,9 +13,9 @@ from lmaps.core.messages import Ack, Hello
 from lmaps.core.transport import (
     CLIENTS,
     WORKERS,
-    ClientLink,
     Gate,
     Listener,
+    LocalLink,
     Peer,
     Poller,
     WorkerLink,
@@ -52,7 +52,7 @@ def listener(gate, uri):
 
 @pytest.fixture
 def client(uri):
-    link = ClientLink(uri)
+    link = LocalLink(uri)
     yield link
     link.close()
 

@@ -11,10 +11,11 @@ from lmaps.core import transport
 from lmaps.core.transport import (
     CLIENTS,
     ClientKeys,
-    ClientLink,
     Gate,
     Listener,
+    LocalLink,
     Peer,
+    RemoteLink,
     bind,
     fingerprint,
     listening,
@@ -139,8 +140,8 @@ def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
     gate = Gate(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
     local = f"ipc://{remote.directory}/m.sock"
     made = Listener(gate, CLIENTS, bind([local, remote.endpoint]))
-    far = ClientLink(remote.endpoint, ClientKeys(pair, remote.server.public))
-    with listening(made), contextlib.closing(far), contextlib.closing(ClientLink(local)) as near:
+    far = RemoteLink(remote.endpoint, ClientKeys(pair, remote.server.public))
+    with listening(made), contextlib.closing(far), contextlib.closing(LocalLink(local)) as near:
         send(made, far, b"far")
         incoming = until(made.receive)
         assert (incoming.body, incoming.peer) == (b"far", Peer(key=pair.fingerprint))
@@ -157,7 +158,7 @@ def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
 
 def test_a_key_that_is_not_authorized_stays_out_and_is_told_so(remote, listener, caplog):
     stranger = remote.make_client("stranger", authorize=False)
-    link = ClientLink(remote.endpoint, ClientKeys(stranger, remote.server.public))
+    link = RemoteLink(remote.endpoint, ClientKeys(stranger, remote.server.public))
     with contextlib.closing(link), pytest.raises(NotAllowed, match="does not let this key in"):
         send(listener, link, b"x")
     assert f"its key {stranger.fingerprint} is not authorized" in caplog.text
@@ -168,17 +169,17 @@ def test_over_tcp_half_of_the_descriptors_can_be_taken(remote, listener, monkeyp
     keys = ClientKeys(read_key_pair(str(remote.directory / "known.key")), remote.server.public)
     used = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * used, 2 * used))
-    link = ClientLink(remote.endpoint, keys)
+    link = RemoteLink(remote.endpoint, keys)
     with contextlib.closing(link), pytest.raises(Busy, match="as many connections over tcp as the daemon takes"):
         send(listener, link, b"x")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * used, 4 * used))
-    with contextlib.closing(ClientLink(remote.endpoint, keys)) as link:
+    with contextlib.closing(RemoteLink(remote.endpoint, keys)) as link:
         send(listener, link, b"x")
 
 
 def test_a_client_speaks_to_the_server_with_the_expected_key_alone(remote, listener):
     known = read_key_pair(str(remote.directory / "known.key"))
-    with contextlib.closing(ClientLink(remote.endpoint, ClientKeys(known, known.public))) as link:
+    with contextlib.closing(RemoteLink(remote.endpoint, ClientKeys(known, known.public))) as link:
         assert not link.send(b"x", time.monotonic() + 0.3)
     assert listener.receive() is None
 
@@ -194,11 +195,6 @@ def test_who_has_no_key_stays_out(remote, listener, mechanism):
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline:
             assert listener.receive() is None
-
-
-def test_a_client_without_keys_is_told_what_tcp_takes():
-    with pytest.raises(ConfigError, match="tcp takes a key of the client"):
-        ClientLink("tcp://127.0.0.1:7733")
 
 
 def test_nothing_listens_at_tcp_without_a_key(remote):

@@ -5,7 +5,8 @@ binding    sockets bound to them, before anybody is served
 keys       key pairs of CURVE
 gate       Gate: who may connect
 listener   Listener: the manager's end, and what waits for it
-links      the other ends: a client's and a worker's
+links      the other ends: a client's over tcp, and a worker's
+local      a client's end on the manager's own host
 proof      that the library tells who a peer is
 
 One shape on every socket, so that REQ and DEALER look alike: ``[identity, empty, body]``. A message of any other shape
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
         read_public_key,
         read_server_keys,
     )
-    from lmaps.core.transport.links import NO_SECRET, ClientLink, WorkerLink
+    from lmaps.core.transport.links import NO_SECRET, RemoteLink, WorkerLink
     from lmaps.core.transport.listener import Incoming, Listener, Poller, listening
+    from lmaps.core.transport.local import LocalLink
     from lmaps.core.transport.proof import OLDEST, library_version, prove_peers
 
 __all__ = [
@@ -46,13 +48,14 @@ __all__ = [
     "WORKERS",
     "Bound",
     "ClientKeys",
-    "ClientLink",
     "Gate",
     "Incoming",
     "KeyPair",
     "Listener",
+    "LocalLink",
     "Peer",
     "Poller",
+    "RemoteLink",
     "ServerKeys",
     "WorkerLink",
     "bind",
@@ -75,7 +78,7 @@ __all__ = [
     "tcp_address",
 ]
 
-_FILES = ("addresses", "links", "keys", "binding", "gate", "listener", "proof")
+_FILES = ("addresses", "local", "links", "keys", "binding", "gate", "listener", "proof")
 """Those that a client needs come first."""
 
 

@@ -1,7 +1,6 @@
-"""The other ends: a client's link to the manager, and a worker's."""
+"""The other ends that need ZMQ: a link of a client over tcp, and a worker's."""
 
 import math
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING
 import zmq
 
 from lmaps.core.messages import ManagerMessage, WorkerMessage, decode, encode
-from lmaps.core.transport.addresses import check_endpoint, ipc_path, is_tcp
-from lmaps.errors import Busy, ConfigError, LmapsError, MessageRefused, NotAllowed
+from lmaps.core.transport.addresses import ipc_file, tcp_address
+from lmaps.core.transport.local import milliseconds, refusal
+from lmaps.errors import MessageRefused
 
 if TYPE_CHECKING:
     from lmaps.core.transport.keys import ClientKeys
@@ -19,8 +19,6 @@ NO_SECRET = "none"  # noqa: S105 (it is none)
 """What workers say that nobody has told a secret."""
 ALIVE_AFTER = 60
 """Seconds without a word after which the host at the other end of a tcp connection is asked whether it is there."""
-RETRY_AFTER_MS = 1000
-"""When a user who has too many connections is to try again."""
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_DISCONNECTED
 
 
@@ -77,7 +75,7 @@ class _Link:
                 return
             kind = int.from_bytes(event[:2], "little")
             if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                raise _refusal(self.uri, int.from_bytes(event[2:], "little"))
+                raise refusal(self.uri, int.from_bytes(event[2:], "little"))
             yield kind == zmq.EVENT_HANDSHAKE_SUCCEEDED
 
     def close(self) -> None:
@@ -87,13 +85,12 @@ class _Link:
         self._socket.close(0)
 
 
-class ClientLink(_Link):
-    """A client's way to the manager; at tcp with ``keys``."""
+class RemoteLink(_Link):
+    """A client's way to a manager over tcp."""
 
-    def __init__(self, uri: str, keys: "ClientKeys | None" = None) -> None:
-        check_endpoint(uri)
-        options = _curve(uri, keys) if is_tcp(uri) else None
-        super().__init__(uri, zmq.Context(), options)
+    def __init__(self, uri: str, keys: "ClientKeys") -> None:
+        tcp_address(uri)
+        super().__init__(uri, zmq.Context(), _curve(keys))
         self._answers = self._poller(zmq.POLLIN)
 
     def send(self, body: bytes, deadline: float) -> bool:
@@ -104,7 +101,7 @@ class ClientLink(_Link):
         if self._send(body):
             return True
         poller = self._poller(zmq.POLLOUT)
-        while poller.poll(_milliseconds(deadline)):
+        while poller.poll(milliseconds(deadline)):
             any(self._connections())
             if self._send(body):
                 return True
@@ -112,7 +109,7 @@ class ClientLink(_Link):
 
     def receive(self, deadline: float) -> bytes | None:
         """The next message; None at ``deadline`` (monotonic), `ConnectionError` if the connection was lost."""
-        while ready := self._answers.poll(_milliseconds(deadline)):
+        while ready := self._answers.poll(milliseconds(deadline)):
             if any(source is self._socket for source, _ in ready):
                 body = self._receive()
                 if body is not None:
@@ -131,7 +128,7 @@ class WorkerLink(_Link):
     """A worker's way to the manager: stays through the manager's restarts. ``secret`` proves whose worker it is."""
 
     def __init__(self, uri: str, secret: str = NO_SECRET) -> None:
-        ipc_path(uri)
+        ipc_file(uri)
         super().__init__(uri, zmq.Context(), {zmq.PLAIN_USERNAME: b"worker", zmq.PLAIN_PASSWORD: secret.encode()})
         self._fresh = False
         self._messages: deque[ManagerMessage] = deque()
@@ -178,24 +175,7 @@ def span(seconds: float | None) -> int | None:
     return None if seconds is None else max(0, math.ceil(seconds * 1000))
 
 
-def _milliseconds(deadline: float) -> int:
-    """What is left until ``deadline`` (monotonic seconds), rounded up so that a poll never ends early."""
-    return max(0, int((deadline - time.monotonic()) * 1000) + 1)
-
-
-def _refusal(uri: str, status: int) -> LmapsError:
-    """What the manager says to a connection that it does not take."""
-    if status == 500:
-        all_taken = "there are as many connections over tcp as the daemon takes"
-        why = all_taken if is_tcp(uri) else "this user has as many connections as he may (limits.connections)"
-        return Busy(f"cannot connect to {uri}: {why}", extra={"retry_after_ms": RETRY_AFTER_MS})
-    who = "key" if is_tcp(uri) else "user"
-    return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {who} in")
-
-
-def _curve(uri: str, keys: "ClientKeys | None") -> dict[int, int | bytes]:
-    if keys is None:
-        raise ConfigError(f"cannot connect to {uri}: tcp takes a key of the client and the server's public key")
+def _curve(keys: "ClientKeys") -> dict[int, int | bytes]:
     return {
         zmq.CURVE_SERVERKEY: keys.server,
         zmq.CURVE_PUBLICKEY: keys.own.public,

@@ -8,8 +8,8 @@ import zmq
 
 from lmaps.core.transport.binding import bind
 from lmaps.core.transport.gate import CLIENTS, Gate, Peer
-from lmaps.core.transport.links import ClientLink
 from lmaps.core.transport.listener import Listener, Poller, listening
+from lmaps.core.transport.local import LocalLink
 from lmaps.errors import ConfigError
 
 OLDEST = (4, 3, 4)
@@ -38,7 +38,7 @@ def _peer_of_ourselves(uri: str) -> Peer:
     gate = Gate()
     poller = Poller()
     listener = Listener(gate, CLIENTS, bind([uri]))
-    link = ClientLink(uri)
+    link = LocalLink(uri)
     try:
         with listening(listener):
             poller.watch(listener)

@@ -127,24 +127,18 @@ _ITSELF = Line(frozenset({"lmapsd"}), frozenset(RIGHTS), (EVERY,))
 
 
 class Policy:
-    """The lines in their order. The groups of a login are looked up once: load the policy anew after a change."""
+    """The lines in their order. A login and its groups are looked up once: load the policy anew after a change."""
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self._lines = (_ITSELF, *lines)
-        self._groups: dict[tuple[int, int | None], frozenset[str]] = {}
+        self._subjects: dict[tuple[int | None, int | None, str | None], Subject] = {}
 
     def subject(self, uid: int | None, gid: int | None = None, key: str | None = None) -> Subject:
         """Who the process of ``uid`` and ``gid`` is, or the holder of ``key``: a key has neither user nor group."""
-        if key is not None:
-            return Subject(f"key:{key}", f"key:{key}", frozenset({f"key:{key}"}))
-        if uid is None:
-            return Subject("nobody", login_name(None))
-        return Subject(f"uid:{uid}", login_name(uid), self._groups_of(uid, gid) | {f"uid:{uid}"})
-
-    def _groups_of(self, uid: int, gid: int | None) -> frozenset[str]:
-        if (uid, gid) not in self._groups:
-            self._groups[uid, gid] = frozenset(f"gid:{each}" for each in _group_numbers(uid, gid))
-        return self._groups[uid, gid]
+        known = self._subjects.get((uid, gid, key))
+        if known is None:
+            known = self._subjects[uid, gid, key] = _subject(uid, gid, key)
+        return known
 
     def named(self, who: str) -> Subject:
         """Who is meant by a user's name, ``uid:``, ``gid:`` or ``key:``; `NotFound` if the host does not know him."""
@@ -181,7 +175,16 @@ class Policy:
         return False
 
     def _lines_of(self, subject: Subject) -> Iterator[Line]:
-        return (line for line in self._lines if line.subjects & subject.proofs)
+        return (line for line in self._lines if not line.subjects.isdisjoint(subject.proofs))
+
+
+def _subject(uid: int | None, gid: int | None, key: str | None) -> Subject:
+    if key is not None:
+        return Subject(f"key:{key}", f"key:{key}", frozenset({f"key:{key}"}))
+    if uid is None:
+        return Subject("nobody", login_name(None))
+    groups = (f"gid:{each}" for each in _group_numbers(uid, gid))
+    return Subject(f"uid:{uid}", login_name(uid), frozenset({f"uid:{uid}", *groups}))
 
 
 def _group_numbers(uid: int, gid: int | None) -> set[int]:

@@ -1,7 +1,7 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -16,8 +16,7 @@ class Why(NamedTuple):
     request_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """What an instance is: its key, the document as given and as completed, and the unit's text it was made under.
 
     One that is kept already has a number (``id``), which says nothing about what it is; a new one that is ``secret``
@@ -28,8 +27,17 @@ class Document:
     given: str
     completed: str
     definition: int
-    id: int | None = field(default=None, compare=False)
-    secret: bool = field(default=False, compare=False)
+    id: int | None = None
+    secret: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Document) and self[:4] == other[:4]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:4])
 
     def numbered(self, number: int) -> "Document":
         """The same document, kept under this number."""

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from sqlalchemy import Column, Connection, func, select
@@ -42,14 +42,14 @@ class Counters:
                 f"r{self.revision} and {self.job} were given"
             )
 
-    def restore(self, before: Self) -> None:
+    def restore(self, before: "Counters") -> None:
         """Give the numbers after ``before`` once more."""
         for name in self.__slots__:
             setattr(self, name, getattr(before, name))
 
-    def copy(self) -> Self:
+    def copy(self) -> "Counters":
         """The numbers as they are now, to return to."""
-        return replace(self)
+        return Counters(self.revision, self.instance, self.document, self.job)
 
 
 def _newest(connection: Connection, column: Column[int]) -> int:

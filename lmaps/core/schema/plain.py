@@ -159,12 +159,22 @@ _PLAIN: dict[str, Callable[[Any], Check]] = {
 }
 
 
-def plain_filler(definition: Any) -> Callable[[Any], Any] | None:
-    """What `Filler.fill` does, as a function; None if defaults depend on more than on places."""
+Fill = Callable[[Any], Any]
+
+
+def plain_filler(definition: Any) -> Fill | None:
+    """What `Filler.fill` does, as a function; None if defaults depend on more than on places.
+
+    Parts of a document that take no defaults are not copied.
+    """
     try:
-        return _filler(definition)
+        return _filler(definition) or _same
     except _NotPlain:
         return None
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 _STEERING = frozenset(
@@ -175,29 +185,56 @@ _STEERING = frozenset(
 """Keywords by which a default depends on more than on its place."""
 
 
-def _filler(schema: Any) -> Callable[[Any], Any]:
+def _filler(schema: Any) -> Fill | None:
+    """What fills a value; None if it stays as it is."""
     if not isinstance(schema, dict):
-        return copied
+        return None
     if not _STEERING.isdisjoint(schema) or isinstance(schema.get("items"), list):
         raise _NotPlain
-    properties = schema.get("properties", {})
-    below = {name: _filler(part) for name, part in properties.items()}
-    others, items = _filler(schema.get("additionalProperties")), _filler(schema.get("items"))
-    defaults = [(name, part["default"]) for name, part in properties.items() if _has_default(part)]
+    in_object = _object_filler(schema)
+    items = _filler(schema.get("items"))
+    if in_object is None and items is None:
+        return None
 
     def fill(value: Any) -> Any:
         if isinstance(value, dict):
-            filled = {
-                name: below.get(name, others)(part) if isinstance(part, dict | list) else part
-                for name, part in value.items()
-            }
-            for name, default in defaults:
-                if name not in filled:
-                    filled[name] = below[name](default)
-            return filled
-        return [items(part) for part in value] if isinstance(value, list) else value
+            return value if in_object is None else in_object(value)
+        return [items(part) for part in value] if items is not None and isinstance(value, list) else value
 
     return fill
+
+
+def _object_filler(schema: dict[str, Any]) -> Fill | None:
+    properties = schema.get("properties", {})
+    fillers = ((name, _filler(part)) for name, part in properties.items())
+    below = {name: filler for name, filler in fillers if filler is not None}
+    others = _filler(schema.get("additionalProperties"))
+    defaults = [
+        (name, _made(part["default"], below.get(name))) for name, part in properties.items() if _has_default(part)
+    ]
+    if not below and others is None and not defaults:
+        return None
+
+    def fill(value: dict[str, Any]) -> dict[str, Any]:
+        filled = dict(value)
+        if below or others is not None:
+            for name, part in value.items():
+                fill_part = below.get(name) if name in properties else others
+                if fill_part is not None:
+                    filled[name] = fill_part(part)
+        for name, make in defaults:
+            if name not in filled:
+                filled[name] = make()
+        return filled
+
+    return fill
+
+
+def _made(default: Any, fill: Fill | None) -> Callable[[], Any]:
+    """What makes a default: anew each time if it can be changed."""
+    if not isinstance(default, dict | list):
+        return lambda: default
+    return lambda: copied(default) if fill is None else fill(copied(default))
 
 
 def _has_default(schema: Any) -> bool:

@@ -37,7 +37,7 @@ class Schema:
         self._fits = plain_check(self.definition)
 
     def fill(self, document: Any) -> Any:
-        """A copy of ``document`` with the defaults mixed in; not validated."""
+        """``document`` with the defaults mixed in, not validated; parts that take none may be its own."""
         return self._fill(document)
 
     def fits(self, document: Any) -> bool:

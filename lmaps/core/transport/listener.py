@@ -5,7 +5,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import zmq
 
@@ -22,8 +22,7 @@ STAY_AWAKE = 100e-6
 """Seconds for which a poller looks again and again: to be woken takes longer than most clients take to ask again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A message as it arrived: ``identity`` is the way back to its sender."""
 
     identity: bytes
@@ -64,11 +63,14 @@ class Listener:
         """The next message, None if there is none now."""
         while True:
             try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                identity = self.socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return None
-            if len(frames) == 3 and not frames[1].bytes:
-                return Incoming(frames[0].bytes, _peer(frames[2]), frames[2].bytes)
+            frames = [self.socket.recv(copy=False)]
+            while frames[-1].more:
+                frames.append(self.socket.recv(copy=False))
+            if len(frames) == 2 and not frames[0].bytes:
+                return Incoming(identity, _peer(frames[1]), frames[1].bytes)
             self.dropped += 1
 
     def send(self, identity: bytes, body: bytes) -> None:

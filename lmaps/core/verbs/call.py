@@ -119,7 +119,7 @@ class Call(Visit):
     key: str | None = None
     limit: TimeLimit = field(default_factory=TimeLimit)
 
-    @cached_property
+    @property
     def why(self) -> Why:
         """Who asks and for what reason, as it is kept with each change."""
         return Why(
@@ -131,7 +131,7 @@ class Call(Visit):
             request_key=self.key,
         )
 
-    @cached_property
+    @property
     def unit(self) -> Unit:
         """The unit that the request names, as it is loaded now; `NotFound` with the nearest name."""
         name = self.args["unit"]
@@ -153,10 +153,11 @@ class Call(Visit):
         name = self.args["unit"]
         if name not in self.service.units.units and self.state.head(name) is not None:
             raise UnitUnusable(f"cannot {self.verb} in {name}: its unit file is gone; show, export and rollback work")
-        faults = self.service.faults.get(self.unit.name)
+        unit = self.unit
+        faults = self.service.faults.get(name)
         if faults:
             raise UnitUnusable(f"cannot {self.verb} in {name}: its handler is broken", errors=faults)
-        return self.unit
+        return unit
 
     def units_with(self, right: Right) -> list[str] | None:
         """The units on which the subject has ``right``; None if that is all there could be."""

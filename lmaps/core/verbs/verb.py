@@ -62,7 +62,7 @@ class Verb:
         if self.scope == "named" and not admission.NAMING & set(self.required):
             raise ValueError("a verb whose request names no unit takes its right on some units, or on every one")
 
-    @property
+    @cached_property
     def further_rights(self) -> dict[str, Right]:
         """The right that an argument takes beside the verb's own, if it is given."""
         return {**self.also, **({"apply": "apply"} if self.applies else {})}

@@ -131,8 +131,10 @@ def _retain(call: Call, unit: Unit) -> None:
 
 
 def _check_number(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
+    if unit.max_instances is None:
+        return
     more = sum((edit.before is None) - (edit.after is None) for edit in edits)
-    if unit.max_instances is None or more <= 0:
+    if more <= 0:
         return
     would_be = call.state.count(unit.name) + more
     if would_be > unit.max_instances:

@@ -18,7 +18,7 @@ from lmaps.core.config import Config
 from lmaps.core.execute import GRACE, Line, Outcome, Process, Program, WarmStarts
 from lmaps.core.failpoints import failpoint
 from lmaps.core.handlers import State, UnitHandler
-from lmaps.core.messages import Result
+from lmaps.core.messages.work import Result
 from lmaps.core.schema import scrubber
 from lmaps.core.strict_json import plain
 from lmaps.core.times import format_duration

@@ -14,7 +14,7 @@ from lmaps.core.config import Config
 from lmaps.core.execute import Line, WarmStarts, set_subreaper
 from lmaps.core.failpoints import failpoint
 from lmaps.core.lifeline import Lifeline
-from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
+from lmaps.core.messages.work import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
 from lmaps.core.signals import queued_signals
 from lmaps.core.tasks import TASKS, Execution
 from lmaps.core.transport import NO_SECRET, WorkerLink, ipc_path

@@ -13,7 +13,20 @@ from typing import Any
 import pytest
 
 from lmaps.core.config import load_config
-from lmaps.core.messages import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop, decode, encode
+from lmaps.core.messages.work import (
+    Ack,
+    Done,
+    Hello,
+    Lines,
+    ManagerMessage,
+    More,
+    Part,
+    Result,
+    Run,
+    Stop,
+    decode,
+    encode,
+)
 from lmaps.core.transport import WORKERS, Gate, Listener, bind
 from lmaps.core.units import load_units
 from tests.daemons import is_alive, until

@@ -13,7 +13,7 @@ import pytest
 from lmaps.core.config import load_config
 from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import Manager
-from lmaps.core.messages import Hello, Lines, Result
+from lmaps.core.messages.work import Hello, Lines, Result
 from lmaps.core.transport import NO_SECRET, WorkerLink
 from tests.daemons import until
 from tests.integration.test_manager import work

@@ -1,7 +1,8 @@
 import pytest
 
-from lmaps.core import messages, strict_json
-from lmaps.core.messages import Ack, Done, Hello, Lines, Reply, Request, Result, Run
+from lmaps.core import strict_json
+from lmaps.core.messages import Reply, Request, read_object, work
+from lmaps.core.messages.work import Ack, Done, Hello, Lines, Result, Run
 from lmaps.core.strict_json import Encoded
 from lmaps.errors import Finding, MessageRefused, NotFound, TooLarge, ValidationFailed
 
@@ -19,7 +20,7 @@ from lmaps.errors import Finding, MessageRefused, NotFound, TooLarge, Validation
     ],
 )
 def test_messages_between_manager_and_worker_survive_the_wire(message):
-    assert messages.decode(messages.encode(message)) == message
+    assert work.decode(work.encode(message)) == message
 
 
 @pytest.mark.parametrize(
@@ -28,12 +29,12 @@ def test_messages_between_manager_and_worker_survive_the_wire(message):
 )
 def test_other_messages_are_refused(body):
     with pytest.raises(MessageRefused):
-        messages.decode(body)
+        work.decode(body)
 
 
 def test_a_request_survives_the_wire():
     request = Request("create", {"unit": "web"}, "id", "key", 1000)
-    assert Request.decode(messages.read_object(request.encode())) == request
+    assert Request.decode(read_object(request.encode())) == request
 
 
 @pytest.mark.parametrize(
@@ -70,11 +71,11 @@ def test_the_envelope_is_the_originals_and_more():
 
 def test_documents_that_are_json_already_stand_in_a_run_as_they_are():
     run = Run("t", "apply", kwargs={"unit": "web", "given": Encoded.array(['{"a":1}', "[]"]), "job": 1})
-    assert messages.decode(messages.encode(run)).kwargs == {"unit": "web", "given": [{"a": 1}, []], "job": 1}
+    assert work.decode(work.encode(run)).kwargs == {"unit": "web", "given": [{"a": 1}, []], "job": 1}
 
 
 def test_a_state_is_handed_over_however_large_it_is():
-    body = messages.encode(Run("t", "apply", kwargs={"given": [0] * (strict_json.NODES + 1)}))
-    assert len(messages.decode(body, nodes=len(body)).kwargs["given"]) == strict_json.NODES + 1
+    body = work.encode(Run("t", "apply", kwargs={"given": [0] * (strict_json.NODES + 1)}))
+    assert len(work.decode(body, nodes=len(body)).kwargs["given"]) == strict_json.NODES + 1
     with pytest.raises(TooLarge):
-        messages.decode(body)
+        work.decode(body)

@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 from lmaps.core import transport
-from lmaps.core.messages import Ack, Hello
+from lmaps.core.messages.work import Ack, Hello
 from lmaps.core.transport import (
     CLIENTS,
     WORKERS,

@@ -13,7 +13,7 @@ from typing import Any
 
 from lmaps.core import times
 from lmaps.core.failpoints import failpoint
-from lmaps.core.messages import Result
+from lmaps.core.messages.work import Result
 from lmaps.core.verbs import Service
 from lmaps.core.verbs.confirm import keep, left, timer, undo
 from lmaps.core.verbs.jobs import ENDED

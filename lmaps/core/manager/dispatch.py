@@ -17,7 +17,7 @@ from lmaps.core import times
 from lmaps.core.execute import GRACE
 from lmaps.core.failpoints import failpoint
 from lmaps.core.logs import about
-from lmaps.core.messages import (
+from lmaps.core.messages.work import (
     Ack,
     Done,
     Hello,

@@ -19,7 +19,8 @@ from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.manager.housekeeping import Housekeeping
-from lmaps.core.messages import VERSION, Reply, Result
+from lmaps.core.messages import VERSION, Reply
+from lmaps.core.messages.work import Result
 from lmaps.core.ownership import check_owned
 from lmaps.core.signals import SignalQueue, queued_signals
 from lmaps.core.transport import (

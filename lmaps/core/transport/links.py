@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from lmaps.core.messages import ManagerMessage, WorkerMessage, decode, encode
+from lmaps.core.messages.work import ManagerMessage, WorkerMessage, decode, encode
 from lmaps.core.transport.addresses import ipc_file, tcp_address
 from lmaps.core.transport.local import milliseconds, refusal
 from lmaps.errors import MessageRefused

@@ -13,6 +13,7 @@ from lmaps.core.access import FORM as POLICY
 from lmaps.core.commands.session import global_options
 from lmaps.core.daemon.command import command as lmapsd
 from lmaps.core.tasks import ON_MANAGER, TASKS
+from lmaps.core.times import DURATION
 from lmaps.core.units.form import FORM
 from lmaps.core.verbs import VERBS
 from lmaps.errors import error_tree
@@ -47,7 +48,8 @@ def commands() -> Iterator[str]:
 def keys(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for name, below in schema.get("properties", {}).items():
         default = f"`{below['default']}`" if "default" in below and below["default"] != {} else ""
-        kind = below.get("type") or ("one of " + ", ".join(below["enum"]) if "enum" in below else "duration")
+        kind = below.get("type") or "one of " + ", ".join(below["enum"])
+        kind = "duration" if below.items() >= DURATION.items() else kind
         told = " or ".join(kind) if isinstance(kind, list) else kind
         yield f"| `{prefix}{name}` | {told} | {default} | {below.get('description', '')} |"
         yield from keys(below, f"{prefix}{name}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from lmaps.core import limits
-from lmaps.core.times import parse_duration
+from lmaps.core.times import DURATION, parse_duration
 from lmaps.errors import ConfigError, DocumentRefused, Finding, UsageError, ValidationFailed
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ SYSTEM_POLICY = "/etc/lmaps/policy.yaml"
 SYSTEM_ENDPOINT = "ipc:///run/lmaps/manager.sock"
 CLIENT_KEY, SERVER_PUBLIC_KEY = "~/.config/lmaps/client.key", "~/.config/lmaps/server.pub"
 
-_DURATION = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}],
-    "description": "A duration such as 30s or 5m; a bare integer is seconds.",
-}
 _PATHS = {"type": "array", "items": {"type": "string", "minLength": 1}}
 
 SCHEMA: dict[str, Any] = {
@@ -71,7 +67,7 @@ SCHEMA: dict[str, Any] = {
                     "default": SERVER_PUBLIC_KEY,
                     "description": "The public key that the daemon at tcp has to have, for clients.",
                 },
-                "timeout": _DURATION | {"default": "30s", "description": "How long a client waits for an answer."},
+                "timeout": DURATION | {"default": "30s", "description": "How long a client waits for an answer."},
             },
         },
         "workers": {
@@ -246,9 +242,9 @@ def load_config(config_file: str | None = None) -> Config:
 
 def extend_with_default(validator_class: "type[Validator]") -> "type[Validator]":
     """A validator of the same draft that mixes the schema's defaults into the documents it validates, in place."""
-    from lmaps.core import schema  # noqa: PLC0415 (clients do not pay for it)
+    from lmaps.core.schema import whole  # noqa: PLC0415 (clients do not pay for it)
 
-    return schema.extend_with_default(validator_class)
+    return whole.extend_with_default(validator_class)
 
 
 def client_settings(config_file: str | None) -> ClientSettings:

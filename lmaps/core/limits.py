@@ -3,7 +3,7 @@
 from typing import Any, Literal, TypedDict, cast, get_args
 
 from lmaps.core.messages import MAX_BYTES, read_object
-from lmaps.core.times import parse_duration
+from lmaps.core.times import DURATION, parse_duration
 from lmaps.errors import Finding, TooLarge
 
 Section = Literal["message", "import"]
@@ -29,14 +29,8 @@ def _message(size: int, values: int, documents: int, validation: str, descriptio
             "bytes": _most(size, "Bytes of a request.", MAX_BYTES),
             "values": _most(values, "Values (objects, arrays, strings, numbers ...) of a request."),
             "documents": _most(documents, "Documents of a request."),
-            "validation": {
-                "anyOf": [
-                    {"type": "integer", "minimum": 1},
-                    {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"},
-                ],
-                "default": validation,
-                "description": "How long checking its documents may take, at most 8s.",
-            },
+            "validation": DURATION
+            | {"default": validation, "description": "How long checking its documents may take, at most 8s."},
         },
     }
 

@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from lmaps.errors import UsageError
 
+DURATION = {"type": ["integer", "string"], "minimum": 1, "pattern": r"^\d+(\.\d+)?[smhd]$"}
+"""The JSON Schema of a duration in the configuration: ``30s``, or a bare number of seconds."""
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _CLOCK = re.compile(r"\d{1,2}:\d\d\Z")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")

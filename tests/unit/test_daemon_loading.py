@@ -19,8 +19,28 @@ def run(code: str) -> list[str]:
 
 
 def test_a_daemon_is_loaded_without_what_it_never_uses():
-    heavy = ["asyncio", "ssl", "importlib.metadata", "email", "alembic", "sqlalchemy.orm", "lmaps.core.client"]
+    heavy = [
+        "asyncio",
+        "ssl",
+        "importlib.metadata",
+        "email",
+        "alembic",
+        "sqlalchemy.orm",
+        "jsonschema",
+        "attr",
+        "lmaps.core.client",
+    ]
     assert run(f"print(*[name for name in {heavy} if name in sys.modules])") == []
+
+
+def test_plain_units_and_documents_do_without_jsonschema():
+    code = """
+from lmaps.core.units import load_units_from
+text = "meta: {name: web}\\nparams: {properties: {port: {type: integer, default: 80}, key: {x-lmaps-secret: true}}}"
+web = load_units_from([("web.yaml", text)]).units["web"]
+print(web.complete({"key": "a"}), web.secrets.masked({"key": "a"}), "jsonschema" in sys.modules)
+"""
+    assert " ".join(run(code)) == "{'key': 'a', 'port': 80} {'key': {'$secret': 'set'}} False"
 
 
 def test_what_was_put_off_is_there_when_it_is_used():

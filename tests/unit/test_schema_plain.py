@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmaps.core.schema import drafts
+from lmaps.core.schema import drafts, faults, lint, validators
 from lmaps.core.schema.defaults import Filler
-from lmaps.core.schema.formats import CHECKER
 from lmaps.core.schema.plain import plain_check, plain_filler
 
 NAMES = st.sampled_from(["a", "b", "c", "host"])
@@ -55,16 +54,37 @@ SCHEMAS = st.recursive(
 
 
 def verdict(schema: Any, value: Any) -> bool:
-    return bool(drafts.validator_class(schema)(schema, format_checker=CHECKER).is_valid(value))
+    return bool(validators.validator(schema).is_valid(value))
 
 
 @settings(max_examples=600, deadline=None)
-@given(SCHEMAS, st.sampled_from(drafts.names()[1:]), st.lists(VALUES, min_size=1, max_size=6))
+@given(SCHEMAS, st.sampled_from(drafts.NAMES[1:]), st.lists(VALUES, min_size=1, max_size=6))
 def test_agrees_with_jsonschema(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
     check = plain_check(schema)
     assert check is not None
     assert [check(value) for value in values] == [verdict(schema, value) for value in values]
+
+
+KEYWORDS = """
+    type enum const required pattern format minLength maxItems minProperties minimum exclusiveMaximum properties items
+    additionalProperties title description default examples deprecated readOnly writeOnly $comment $id contentEncoding
+    example x-lmaps-secret minLenght $defs
+""".split()
+WORDS = TYPES | TEXTS | st.sampled_from(["[", "a b", "#a", "http://example.org/x"])
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(KEYWORDS), VALUES | WORDS | st.lists(WORDS, max_size=3), max_size=2),
+    st.sampled_from(drafts.NAMES),
+    st.booleans(),
+)
+def test_what_is_plain_is_a_schema_of_its_draft(part: dict[str, Any], draft: str, below: bool) -> None:
+    schema = {"$schema": draft, **({"properties": {"a": part}} if below else part)}
+    if plain_check(schema) is not None:
+        assert [error.message for error in validators.metaschema_errors(schema)] == []
+        assert faults.faults(schema) == lint(schema)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +98,11 @@ def test_agrees_with_jsonschema(schema: Any, draft: str, values: list[Any]) -> N
         {"patternProperties": {"^a": True}},
         {"anyOf": [True]},
         {"not": {"type": "null"}},
+        {"minLenght": 1},
+        {"required": True},
+        {"pattern": "["},
+        {"type": "text"},
+        {"$id": "#a"},
         {"$schema": "http://json-schema.org/draft-07/schema#", "items": [True]},
         {"$schema": "http://json-schema.org/draft-04/schema#"},
     ],
@@ -91,11 +116,11 @@ def test_what_is_not_plain_is_left_to_jsonschema(part: dict[str, Any]) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(SCHEMAS, st.sampled_from(drafts.names()), st.lists(VALUES, min_size=1, max_size=6))
+@given(SCHEMAS, st.sampled_from(drafts.NAMES), st.lists(VALUES, min_size=1, max_size=6))
 def test_fills_as_the_filler_for_all_schemas(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
     quick, before = plain_filler(schema), repr(values)
-    whole = Filler(schema, drafts.validator_class(schema)(schema))
+    whole = Filler(schema, validators.validator(schema))
     assert quick is not None
     assert [repr(quick(value)) for value in values] == [repr(whole.fill(value)) for value in values]
     assert repr(values) == before

@@ -11,7 +11,8 @@ from typing import Any
 
 from jsonschema.protocols import Validator
 
-from lmaps.core.schema import drafts
+from lmaps.core.schema import drafts, validators
+from lmaps.core.schema.plain import copied
 from lmaps.errors import ValidationFailed
 
 _NONE = object()
@@ -28,9 +29,8 @@ class Filler:
     def __init__(self, definition: Any, validator: Validator) -> None:
         self._definition = definition
         self._validator = validator
-        self._spec = drafts.specification(definition)
-        self._refs_alone = drafts.refs_stand_alone(self._spec)
-        self._resolver = drafts.resolver(definition)
+        self._refs_alone = drafts.name(definition) in drafts.OLD
+        self._resolver = validators.resolver(definition)
 
     def fill(self, document: Any) -> Any:
         """A deep copy of ``document`` with the defaults in it."""
@@ -55,7 +55,7 @@ class Filler:
         if len(inside) > MAX_DEPTH:
             raise ValidationFailed("cannot mix in the defaults: they never end, one leads to itself")
         inside = inside | {(id(schema), id(value))}
-        resolver = drafts.enter(resolver, schema, self._spec) if schema is not self._definition else resolver
+        resolver = drafts.enter(resolver, schema, self._definition) if schema is not self._definition else resolver
         if isinstance(schema.get("$ref"), str):
             target = resolver.lookup(schema["$ref"])
             self._fill(target.contents, target.resolver, value, inside)
@@ -124,16 +124,9 @@ class Filler:
                 return schema["default"]
             if not isinstance(schema.get("$ref"), str):
                 return _NONE
-            target = drafts.enter(resolver, schema, self._spec).lookup(schema["$ref"])
+            target = drafts.enter(resolver, schema, self._definition).lookup(schema["$ref"])
             schema, resolver = target.contents, target.resolver
         return _NONE
-
-
-def copied(value: Any) -> Any:
-    """A deep copy of a JSON value."""
-    if isinstance(value, dict):
-        return {name: copied(part) for name, part in value.items()}
-    return [copied(part) for part in value] if isinstance(value, list) else value
 
 
 def _replace(value: Any, filled: Any) -> None:

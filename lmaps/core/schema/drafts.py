@@ -1,39 +1,16 @@
 """The drafts of JSON Schema: which one a schema is written in, and where its subschemas lie."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
-import jsonschema_specifications  # type: ignore[import-untyped]  # it has no types
-from jsonschema import (
-    Draft4Validator,
-    Draft6Validator,
-    Draft7Validator,
-    Draft201909Validator,
-    Draft202012Validator,
-)
-from jsonschema.protocols import Validator
-from referencing import Registry, Resource
-from referencing.jsonschema import (
-    DRAFT4,
-    DRAFT6,
-    DRAFT7,
-    DRAFT201909,
-    DRAFT202012,
-    SchemaRegistry,
-    SchemaResource,
-)
-
-REGISTRY: SchemaRegistry = Registry().combine(jsonschema_specifications.REGISTRY)
-"""The drafts' own metaschemas, and no way to fetch anything else."""
-
-_DRAFTS: dict[str, tuple[Any, Any]] = {
-    "http://json-schema.org/draft-04/schema": (Draft4Validator, DRAFT4),
-    "http://json-schema.org/draft-06/schema": (Draft6Validator, DRAFT6),
-    "http://json-schema.org/draft-07/schema": (Draft7Validator, DRAFT7),
-    "https://json-schema.org/draft/2019-09/schema": (Draft201909Validator, DRAFT201909),
-    "https://json-schema.org/draft/2020-12/schema": (Draft202012Validator, DRAFT202012),
-}
+DRAFT4 = "http://json-schema.org/draft-04/schema"
 DEFAULT = "https://json-schema.org/draft/2020-12/schema"
+OLD = (DRAFT4, "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-07/schema")
+"""What stands beside a ``$ref`` is ignored in these."""
+NAMES = (*OLD, "https://json-schema.org/draft/2019-09/schema", DEFAULT)
+"""The ``$schema`` of each draft that is spoken here."""
+_IDS = frozenset(("$id", "id"))
 
 At = tuple[str | int, ...]
 
@@ -45,48 +22,10 @@ _SINGLES = tuple(
 )
 
 
-def known(definition: Any) -> bool:
-    """Whether the schema's ``$schema``, if it has one, names a draft that is spoken here."""
-    return _uri(definition) in _DRAFTS
-
-
-def names() -> list[str]:
-    """The ``$schema`` of each draft that is spoken here."""
-    return list(_DRAFTS)
-
-
-def _uri(definition: Any) -> str:
+def name(definition: Any) -> str:
+    """The schema's ``$schema``, 2020-12 where it has none."""
     told = definition.get("$schema", DEFAULT) if isinstance(definition, dict) else DEFAULT
     return told.removesuffix("#") if isinstance(told, str) else ""
-
-
-def validator_class(definition: Any) -> type[Validator]:
-    """The validator of the schema's draft, 2020-12 where it names none."""
-    found: type[Validator] = _DRAFTS.get(_uri(definition), _DRAFTS[DEFAULT])[0]
-    return found
-
-
-def specification(definition: Any) -> Any:
-    """How the schema's draft spells identity and references."""
-    return _DRAFTS.get(_uri(definition), _DRAFTS[DEFAULT])[1]
-
-
-def refs_stand_alone(spec: Any) -> bool:
-    """Whether what stands beside a ``$ref`` is ignored: up to draft 7."""
-    return spec in (DRAFT4, DRAFT6, DRAFT7)
-
-
-def resolver(definition: Any) -> Any:
-    """Resolves references from the schema's root; what is not in the schema itself is unresolvable."""
-    resource: SchemaResource = Resource.from_contents(definition, default_specification=specification(definition))
-    return REGISTRY.resolver_with_root(resource)
-
-
-def enter(resolver: Any, schema: dict[str, Any], spec: Any) -> Any:
-    """The resolver that holds inside ``schema``: its own ``$id`` counts from here on."""
-    if "$id" in schema or "id" in schema:
-        return resolver.in_subresource(spec.create_resource(schema))
-    return resolver
 
 
 def subschemas(schema: Any) -> Iterator[tuple[At, Any]]:
@@ -106,11 +45,37 @@ def subschemas(schema: Any) -> Iterator[tuple[At, Any]]:
             yield (keyword,), schema[keyword]
 
 
-def walk(schema: Any, resolver: Any, spec: Any, at: At = ()) -> Iterator[tuple[At, dict[str, Any], Any]]:
-    """Every subschema that is an object, the root first: the way to it, itself, and the resolver that holds in it."""
+def walk(schema: Any, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
+    """Every subschema that is an object, the root first: the way to it, and itself."""
     if not isinstance(schema, dict):
         return
-    inside = enter(resolver, schema, spec) if at else resolver
-    yield at, schema, inside
+    yield at, schema
     for below, subschema in subschemas(schema):
-        yield from walk(subschema, inside, spec, at + below)
+        yield from walk(subschema, at + below)
+
+
+def patterns(definition: Any) -> Iterator[tuple[At, str]]:
+    """Every pattern in a schema, and the way to it."""
+    for at, schema in walk(definition):
+        if isinstance(schema.get("pattern"), str):
+            yield (*at, "pattern"), schema["pattern"]
+        for name in schema.get("patternProperties", {}):
+            yield (*at, "patternProperties", name), name
+
+
+def resolver(definition: Any) -> Any:
+    """Resolves references from the schema's root; None for a schema that has none."""
+    if any("$ref" in schema for _, schema in walk(definition)):
+        return _validators().resolver(definition)
+    return None
+
+
+def enter(resolver: Any, schema: dict[str, Any], definition: Any) -> Any:
+    """The resolver that holds inside ``schema``, a part of ``definition``: its own ``$id`` counts from here on."""
+    if resolver is None or _IDS.isdisjoint(schema):
+        return resolver
+    return resolver.in_subresource(_validators().specification(definition).create_resource(schema))
+
+
+def _validators() -> Any:
+    return import_module("lmaps.core.schema.validators")  # and with it jsonschema, which plain schemas do without

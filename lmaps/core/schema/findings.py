@@ -28,6 +28,12 @@ def findings(errors: Iterable[Error]) -> list[Finding]:
     return sorted(each_once, key=lambda finding: [(isinstance(key, str), key) for key in finding.at])
 
 
+def misfits(wrong: Iterable[Finding], at: tuple[str | int, ...], part: dict[str, Any]) -> Iterator[Finding]:
+    """What is ``wrong`` with the default of a subschema."""
+    for finding in wrong:
+        yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=part["default"])
+
+
 def is_secret(schema: Any) -> bool:
     """Whether what the schema describes must not be shown."""
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("x-lmaps-secret") is True)

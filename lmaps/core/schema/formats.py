@@ -2,13 +2,14 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from datetime import date
 from uuid import UUID
 
-from jsonschema import FormatChecker
+Check = Callable[[object], bool]
 
-CHECKER = FormatChecker(formats=())
-"""Checks exactly the formats below."""
+FORMATS: dict[str, tuple[Check, type[Exception] | tuple[()]]] = {}
+"""The formats below: whether a value fits, and what else is raised for one that does not."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[zZ]|([+-])(\d\d):(\d\d))\Z", re.ASCII)
@@ -27,13 +28,30 @@ _URI = re.compile(
 )
 
 
-@CHECKER.checks("date", raises=ValueError)
+def _checks(name: str, raises: type[Exception] | tuple[()] = ()) -> Callable[[Check], Check]:
+    def keep(check: Check) -> Check:
+        FORMATS[name] = (check, raises)
+        return check
+
+    return keep
+
+
+def conforms(value: object, name: str) -> bool:
+    """Whether a value has the format of this name, or nobody checks that."""
+    check, raises = FORMATS.get(name, (None, ()))
+    try:
+        return check is None or check(value)
+    except raises:
+        return False
+
+
+@_checks("date", ValueError)
 def is_date(text: object) -> bool:
     """``2026-11-23``."""
     return not isinstance(text, str) or (_DATE.match(text) is not None and bool(date.fromisoformat(text)))
 
 
-@CHECKER.checks("time")
+@_checks("time")
 def is_time(text: object) -> bool:
     """``10:04:11Z``, ``10:04:11.5+02:00``; a leap second only where it is 23:59:60 in UTC."""
     if not isinstance(text, str):
@@ -49,7 +67,7 @@ def is_time(text: object) -> bool:
     return second < 60 or (hour * 60 + minute - offset) % 1440 == 1439
 
 
-@CHECKER.checks("date-time", raises=ValueError)
+@_checks("date-time", ValueError)
 def is_date_time(text: object) -> bool:
     """``2026-11-23T10:04:11Z``."""
     if not isinstance(text, str):
@@ -57,7 +75,7 @@ def is_date_time(text: object) -> bool:
     return text[10:11] in ("T", "t") and is_date(text[:10]) and is_time(text[11:])
 
 
-@CHECKER.checks("hostname")
+@_checks("hostname")
 def is_hostname(text: object) -> bool:
     """``www.example.org``: labels of letters, digits and inner hyphens, 253 characters in all (RFC 1123)."""
     if not isinstance(text, str):
@@ -65,7 +83,7 @@ def is_hostname(text: object) -> bool:
     return len(text) <= 253 and _HOSTNAME.match(text) is not None
 
 
-@CHECKER.checks("email", raises=ValueError)
+@_checks("email", ValueError)
 def is_email(text: object) -> bool:
     """``webmaster@example.org``."""
     if not isinstance(text, str):
@@ -79,19 +97,19 @@ def is_email(text: object) -> bool:
     return is_hostname(domain)
 
 
-@CHECKER.checks("ipv4", raises=ValueError)
+@_checks("ipv4", ValueError)
 def is_ipv4(text: object) -> bool:
     """``192.0.2.1``."""
     return not isinstance(text, str) or (text.isascii() and bool(ipaddress.IPv4Address(text)))
 
 
-@CHECKER.checks("ipv6", raises=ValueError)
+@_checks("ipv6", ValueError)
 def is_ipv6(text: object) -> bool:
     """``2001:db8::1``, without a zone."""
     return not isinstance(text, str) or ("%" not in text and ipaddress.IPv6Address(text) is not None)
 
 
-@CHECKER.checks("uri", raises=ValueError)
+@_checks("uri", ValueError)
 def is_uri(text: object) -> bool:
     """``https://www.example.org/``: absolute, RFC 3986."""
     if not isinstance(text, str):
@@ -103,7 +121,7 @@ def is_uri(text: object) -> bool:
     return not host.startswith("[") or host[1] in "vV" or is_ipv6(host[1:-1])
 
 
-@CHECKER.checks("uuid", raises=ValueError)
+@_checks("uuid", ValueError)
 def is_uuid(text: object) -> bool:
     """``2eb8aa08-aa98-11ea-b4aa-73b441d16380``."""
     if not isinstance(text, str):
@@ -111,7 +129,7 @@ def is_uuid(text: object) -> bool:
     return str(UUID(text)) == text.lower()
 
 
-@CHECKER.checks("regex", raises=re.error)
+@_checks("regex", re.error)
 def is_regex(text: object) -> bool:
     """A regular expression that Python compiles."""
     return not isinstance(text, str) or bool(re.compile(text))

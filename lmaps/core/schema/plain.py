@@ -1,7 +1,8 @@
 """Quick ways for plain schemas: whether a value fits, without a reason, and a document with its defaults.
 
-A schema whose keywords are all plain becomes one function, ten times as quick as a walk through it. Any other keyword
-makes the whole schema not plain; jsonschema then decides alone, and `Filler` fills. jsonschema has every explanation.
+A schema whose keywords are all plain, and as the drafts want them, becomes one function, ten times as quick as a walk
+through it. Any other keyword makes the whole schema not plain; jsonschema then decides alone, and `Filler` fills.
+jsonschema has every explanation.
 """
 
 import re
@@ -9,12 +10,8 @@ from collections.abc import Callable, Iterator, Sized
 from operator import ge, gt, le, lt
 from typing import Any
 
-from jsonschema import Draft4Validator
-from jsonschema.protocols import Validator
-
 from lmaps.core.schema import drafts
-from lmaps.core.schema.defaults import copied
-from lmaps.core.schema.formats import CHECKER
+from lmaps.core.schema.formats import conforms
 
 Check = Callable[[Any], bool]
 
@@ -31,28 +28,58 @@ _TYPES: dict[str, Check] = {
 }
 
 
+_ANNOTATIONS: dict[str, type] = {
+    "title": str,
+    "description": str,
+    "$comment": str,
+    "default": object,
+    "example": object,
+    "examples": list,
+    "deprecated": bool,
+    "readOnly": bool,
+    "writeOnly": bool,
+    "contentEncoding": str,
+    "contentMediaType": str,
+}
+"""Keywords that check nothing, and what they hold."""
+_AT_ROOT = ("$schema", "$id")
+_ID = re.compile(r"[A-Za-z0-9:/._~-]+\Z")
+
+
 class _NotPlain(Exception):
     """The schema has something that is left to others."""
+
+
+def _expect(plain: bool) -> None:
+    if not plain:
+        raise _NotPlain
 
 
 def plain_check(definition: Any) -> Check | None:
     """Whether a JSON value fits ``definition``, as a function; None if the schema is not plain.
 
-    ``definition`` must be free of what `lint` finds.
+    One that is plain is a schema of its draft, and refers to nothing.
     """
-    validator = drafts.validator_class(definition)
-    if validator is Draft4Validator:  # its limits and integers are others
-        return None
     try:
-        return _check(definition, validator)
+        return _check(_without_names(definition))
     except _NotPlain:
         return None
 
 
-def _check(schema: Any, validator: type[Validator]) -> Check:
+def _without_names(definition: Any) -> Any:
+    """``definition`` without what names its draft and itself. The limits and integers of draft 4 are others."""
+    if not isinstance(definition, dict):
+        return definition
+    draft, name = drafts.name(definition), definition.get("$id", "it")
+    _expect(draft in drafts.NAMES and draft != drafts.DRAFT4 and isinstance(name, str) and _ID.match(name) is not None)
+    return {keyword: value for keyword, value in definition.items() if keyword not in _AT_ROOT}
+
+
+def _check(schema: Any) -> Check:
     if isinstance(schema, bool):
         return lambda _value: schema
-    checks = tuple(_checks(schema, validator))
+    _expect(isinstance(schema, dict))
+    checks = tuple(_checks(schema))
     if len(checks) == 1:
         return checks[0]
 
@@ -65,18 +92,19 @@ def _check(schema: Any, validator: type[Validator]) -> Check:
     return all_of
 
 
-def _checks(schema: dict[str, Any], validator: type[Validator]) -> Iterator[Check]:
-    for keyword in validator.VALIDATORS.keys() & schema.keys():
+def _checks(schema: dict[str, Any]) -> Iterator[Check]:
+    for keyword, told in schema.items():
         if keyword == "properties":
-            yield _properties({name: _check(below, validator) for name, below in schema[keyword].items()})
+            _expect(isinstance(told, dict))
+            yield _properties({name: _check(below) for name, below in told.items()})
         elif keyword == "additionalProperties":
-            yield _others(frozenset(schema.get("properties", ())), schema[keyword], _check(schema[keyword], validator))
-        elif keyword == "items" and isinstance(schema[keyword], dict | bool):
-            yield _items(_check(schema[keyword], validator))
+            yield _others(frozenset(schema.get("properties", ())), told, _check(told))
+        elif keyword == "items":
+            yield _items(_check(told))
         elif keyword in _PLAIN:
-            yield _PLAIN[keyword](schema[keyword])
+            yield _PLAIN[keyword](told)
         else:
-            raise _NotPlain
+            _expect(keyword.startswith("x-") or isinstance(told, _ANNOTATIONS.get(keyword, ())))
 
 
 def _properties(checks: dict[str, Check]) -> Check:
@@ -102,41 +130,62 @@ def _items(check: Check) -> Check:
     return lambda value: not isinstance(value, list) or all(map(check, value))
 
 
-def _type(names: Any) -> Check:
-    if isinstance(names, str):
-        return _TYPES[names]
+def _texts(told: Any) -> list[str]:
+    """What is told, which is to be a list of different strings."""
+    _expect(isinstance(told, list) and all(isinstance(each, str) for each in told) and len({*told}) == len(told))
+    texts: list[str] = told
+    return texts
+
+
+def _type(told: Any) -> Check:
+    names = _texts(told if isinstance(told, list) else [told])
+    _expect(bool(names) and _TYPES.keys() >= {*names})
     kinds = [_TYPES[name] for name in names]
-    return lambda value: any(kind(value) for kind in kinds)
+    return kinds[0] if len(kinds) == 1 else lambda value: any(kind(value) for kind in kinds)
 
 
-def _enum(members: list[Any]) -> Check:
-    if not all(isinstance(member, str) for member in members):  # equality of other values has rules of its own
-        raise _NotPlain
-    texts = frozenset(members)
+def _enum(members: Any) -> Check:
+    """Of strings alone: equality of other values has rules of its own."""
+    texts = frozenset(_texts(members))
+    _expect(bool(texts))
     return lambda value: isinstance(value, str) and value in texts
 
 
-def _required(names: list[str]) -> Check:
-    needed = frozenset(names)
+def _required(names: Any) -> Check:
+    needed = frozenset(_texts(names))
     return lambda value: not isinstance(value, dict) or needed <= value.keys()
 
 
-def _pattern(pattern: str) -> Check:
-    search = re.compile(pattern).search
+def _pattern(pattern: Any) -> Check:
+    _expect(isinstance(pattern, str))
+    try:
+        search = re.compile(pattern).search
+    except re.error:
+        raise _NotPlain from None
     return lambda value: not isinstance(value, str) or search(value) is not None
 
 
-def _format(name: str) -> Check:
-    return lambda value: CHECKER.conforms(value, name)
+def _format(name: Any) -> Check:
+    _expect(isinstance(name, str))
+    return lambda value: conforms(value, name)
 
 
-def _length(kind: type[Sized], fits: Callable[[int, int], bool]) -> Callable[[int], Check]:
-    return lambda limit: lambda value: not isinstance(value, kind) or fits(len(value), limit)
+def _length(kind: type[Sized], fits: Callable[[int, int], bool]) -> Callable[[Any], Check]:
+    def of(limit: Any) -> Check:
+        _expect(isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0)
+        return lambda value: not isinstance(value, kind) or fits(len(value), limit)
+
+    return of
 
 
-def _limit(fits: Callable[[float, float], bool]) -> Callable[[float], Check]:
+def _limit(fits: Callable[[float, float], bool]) -> Callable[[Any], Check]:
     number = _TYPES["number"]
-    return lambda limit: lambda value: not number(value) or fits(value, limit)
+
+    def of(limit: Any) -> Check:
+        _expect(number(limit))
+        return lambda value: not number(value) or fits(value, limit)
+
+    return of
 
 
 _PLAIN: dict[str, Callable[[Any], Check]] = {
@@ -239,3 +288,10 @@ def _made(default: Any, fill: Fill | None) -> Callable[[], Any]:
 
 def _has_default(schema: Any) -> bool:
     return isinstance(schema, dict) and "default" in schema
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    if isinstance(value, dict):
+        return {name: copied(part) for name, part in value.items()}
+    return [copied(part) for part in value] if isinstance(value, list) else value

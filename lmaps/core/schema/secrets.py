@@ -31,13 +31,12 @@ class Secrets:
 
     def __init__(self, definition: Any) -> None:
         self._definition = definition
-        self._spec = drafts.specification(definition)
         self._resolver = drafts.resolver(definition)
 
     @cached_property
     def any(self) -> bool:
         """Whether the schema marks anything."""
-        return any(is_secret(schema) for _, schema, _ in drafts.walk(self._definition, self._resolver, self._spec))
+        return any(is_secret(schema) for _, schema in drafts.walk(self._definition))
 
     def paths(self, document: Any) -> frozenset[Path]:
         """Where the secret values of ``document`` stand."""
@@ -94,7 +93,7 @@ class Secrets:
             yield at
             return
         inside = inside | {(id(schema), id(value))}
-        resolver = drafts.enter(resolver, schema, self._spec) if at else resolver
+        resolver = drafts.enter(resolver, schema, self._definition) if at else resolver
         if isinstance(schema.get("$ref"), str):
             target = resolver.lookup(schema["$ref"])
             yield from self._find(target.contents, target.resolver, value, at, inside)

@@ -9,6 +9,7 @@ store        Store: one database, one connection
 transaction  Transaction: what is read and written within one commit
 instances    what is there now
 history      what was done, and what was there before
+values       which instances have which value
 changing     changes, and how they are undone
 jobs         runs of handlers
 requests     what was answered under which key

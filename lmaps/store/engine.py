@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool, StaticPool
+from sqlalchemy.schema import CreateTable
 
 from lmaps.errors import AnotherDaemon, DiskFailed, NoSpace, StateDamaged, StateUnusable, StoreError
+from lmaps.store.models import in_memory
 
 APPLICATION_ID = 0x6C4D6150
 """``lMaP``: what `file` shows, and what tells our databases from others."""
@@ -31,6 +34,7 @@ DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
 DAMAGED_SCHEMA = ("no such table", "no such column", "has no column", "Could not decode to UTF-8", "malformed")
 """What SQLite calls errors of SQL and are none: our statements fit our tables."""
 
+_DIALECT = sqlite.dialect()
 _UNREAD = re.compile(r"unable to get the page. error code=(\d+)")
 
 STEPS = 50_000
@@ -63,6 +67,8 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
         try:
             for pragma in (*PRAGMAS, f"foreign_keys={'OFF' if migrating else 'ON'}"):
                 driver.execute(f"PRAGMA {pragma}")
+            if not migrating:
+                _make_memory(driver)
         except BaseException:
             driver.close()  # or it holds its locks until it is collected
             raise
@@ -107,6 +113,13 @@ def transaction(connection: Connection) -> Iterator[None]:
         if driver.in_transaction:
             driver.execute("ROLLBACK")
         raise
+
+
+def _make_memory(driver: sqlite3.Connection) -> None:
+    """Make what lies beside the database in memory, where its transactions hold too."""
+    driver.execute(f"ATTACH ':memory:' AS {in_memory.schema}")
+    for table in in_memory.sorted_tables:
+        driver.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
 
 
 def check_engine(connection: Connection, how: str) -> None:

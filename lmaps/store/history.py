@@ -39,6 +39,7 @@ _CHANGESET = Prepared(select(changeset).where(changeset.c.revision == bindparam(
 _HEAD = Prepared(
     select(changeset).where(changeset.c.unit == bindparam("unit")).order_by(changeset.c.revision.desc()).limit(1)
 )
+_HORIZON = Prepared(select(horizon.c.revision).where(horizon.c.unit == bindparam("unit")))
 _NEWER = Prepared(
     select(func.count()).where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
 )
@@ -103,7 +104,7 @@ class HistoryTables(InstanceTables):
 
     def horizon(self, unit: str) -> int:
         """Where the history of a unit begins: what was there at this revision and later is known."""
-        return self.connection.scalar(select(horizon.c.revision).where(horizon.c.unit == unit)) or 0
+        return self.value(_HORIZON, unit=unit) or 0
 
     def revision_of(self, unit: str) -> int | None:
         """The newest revision of a unit."""

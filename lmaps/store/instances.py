@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import Select, bindparam, case, delete, func, literal_column, or_, select
+from sqlalchemy import Select, bindparam, delete, func, literal_column, select
 
 from lmaps.store.checksums import check
 from lmaps.store.models import document, instance, unit
@@ -42,6 +42,8 @@ _COLUMNS = (
 _JOINED = select(*_COLUMNS).join(document, document.c.id == instance.c.document)
 _INSTANCES = _JOINED.order_by(instance.c.id)
 _UNIT = instance.c.unit == bindparam("unit")
+_BY_ID = literal_column("+instance.unit") == bindparam("unit")
+"""The same, and SQLite is not to look for it by the unit."""
 _INSTANCE = Prepared(_JOINED.where(_UNIT, instance.c.key == bindparam("key")))
 _WANTED = func.json_each(bindparam("keys")).table_valued("value")
 _KEYED = Prepared(
@@ -50,14 +52,14 @@ _KEYED = Prepared(
     .join(instance, _UNIT & (instance.c.key == _WANTED.c.value))
     .join(document, document.c.id == instance.c.document)
 ).in_this_order()
+_NUMBERS = func.json_each(bindparam("ids")).table_valued("value")
+_NUMBERED = Prepared(_JOINED.where(_BY_ID, instance.c.id.in_(select(_NUMBERS.c.value))))
 _ALL = Prepared(_INSTANCES.where(_UNIT))
-_ALL_BY_ID = Prepared(_INSTANCES.where(literal_column("+instance.unit") == bindparam("unit")))
+_ALL_BY_ID = Prepared(_INSTANCES.where(_BY_ID))
 _COUNT = Prepared(select(func.count()).where(_UNIT))
 _AFTER = instance.c.id > bindparam("after")
 _PAGE = Prepared(_INSTANCES.where(_UNIT, _AFTER).limit(bindparam("most")))
-_PAGE_BY_ID = Prepared(
-    _INSTANCES.where(literal_column("+instance.unit") == bindparam("unit"), _AFTER).limit(bindparam("most"))
-)
+_PAGE_BY_ID = Prepared(_INSTANCES.where(_BY_ID, _AFTER).limit(bindparam("most")))
 _AT_MOST = Prepared(select(func.count()).select_from(select(1).where(_UNIT).limit(bindparam("most")).subquery()))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
 _OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
@@ -87,27 +89,8 @@ class InstanceTables(Tables):
 
     def numbered(self, name: str, ids: Sequence[int]) -> dict[int, Instance]:
         """Those instances of a unit that have one of these numbers."""
-        batches = (
-            _INSTANCES.where(instance.c.id.in_(ids[start : start + BATCH])) for start in range(0, len(ids), BATCH)
-        )
-        return {each.id: each for wanted in batches for each in self._instances(name, wanted)}
-
-    def with_value(self, name: str, keys: Sequence[str], values: Sequence[Any]) -> list[Instance]:
-        """Those instances of a unit whose completed document has one of ``values`` below ``keys``.
-
-        SQL takes true for 1 and 1 for 1.0: so an instance may be among them whose value is only alike. If SQL cannot
-        compare one of the values, all instances are.
-        """
-        if not all(map(_is_comparable, values)):
-            return self.instances(name)
-        path = "$" + "".join(f'."{key}"' for key in keys)
-        found: list[Instance] = []
-        for start in range(0, len(values), BATCH):
-            sealed = document.c.completed.startswith(PREFIX)
-            extracted = case((sealed, None), else_=func.json_extract(document.c.completed, path))
-            alike = or_(sealed, extracted.in_(values[start : start + BATCH]))
-            found += self._instances(name, _INSTANCES.where(alike))
-        return found
+        rows = self.rows(_NUMBERED, unit=name, ids=json.dumps(list(ids))) if ids else []
+        return {row[0]: self._instance(name, row) for row in self._sound(name, rows)}
 
     def count(self, name: str) -> int:
         """How many instances a unit has."""
@@ -247,10 +230,3 @@ class InstanceTables(Tables):
             given = self.sealer.seal(given, f"{instance}/{one.id}/given")
             completed = self.sealer.seal(completed, f"{instance}/{one.id}/completed")
         return one.id, instance, one.key, given, completed, one.definition
-
-
-def _is_comparable(value: Any) -> bool:
-    """Whether SQL has this value: no array, no object, no integer of more than 64 bits, no text with a NUL."""
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return isinstance(value, float) or (isinstance(value, str) and "\0" not in value)

@@ -44,6 +44,9 @@ def _checksum() -> Column[int]:
 
 BY_SQLITE = {"numbered": "by SQLite"}
 
+in_memory = MetaData(schema="memory")
+"""What is kept in the memory of the connection, beside the database, and made anew with it."""
+
 unit = Table(
     "unit",
     metadata,
@@ -238,3 +241,25 @@ audit = Table(
 ``outcome`` is ``ok`` or the code of the error. ``suppressed`` is how many denials of the subject were not kept before
 this one, because there were too many.
 """
+
+known_path = Table(
+    "path",
+    in_memory,
+    Column("id", Integer, primary_key=True),
+    Column("unit", Text, nullable=False),
+    Column("pointer", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    UniqueConstraint("unit", "pointer"),
+)
+"""A path whose values are known, as they were at one revision of the unit."""
+
+known_value = Table(
+    "value",
+    in_memory,
+    Column("path", Integer, nullable=False),
+    Column("digest", Integer, nullable=False),
+    Column("instance", Integer, nullable=False),
+    PrimaryKeyConstraint("path", "digest", "instance"),
+    sqlite_with_rowid=False,
+)
+"""Which instance has which value there; null is none."""

@@ -110,7 +110,7 @@ class Tables:
         """Write new rows of ``table``, each the values of its `covered` columns in their order; checksums are added."""
         self.write_rows(_signed_insertion(table), [(*row, checksum(row)) for row in rows])
 
-    def write_rows(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def write_rows(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run the `insertion` of this ``text`` for each of ``rows``; `Degraded` if nothing can be written."""
         self._writing()
         self._driver.executemany(text, rows)

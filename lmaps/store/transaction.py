@@ -13,6 +13,7 @@ from lmaps.store.audit import AuditTables
 from lmaps.store.engine import given_numbers
 from lmaps.store.jobs import JobTables
 from lmaps.store.requests import RequestTables
+from lmaps.store.values import ValueTables
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ def _newest(connection: Connection, column: Column[int]) -> int:
     return connection.scalar(select(func.max(column))) or 0
 
 
-class Transaction(JobTables, RequestTables, AuditTables):
+class Transaction(JobTables, ValueTables, RequestTables, AuditTables):
     """The tables, by subject. ``wrote`` tells whether anything was written since it was last set to False."""
 
     counters: Counters

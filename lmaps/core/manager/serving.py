@@ -38,7 +38,7 @@ from lmaps.core.transport import (
     read_authorized_keys,
     read_server_keys,
 )
-from lmaps.core.units import load_units
+from lmaps.core.units import UnitSet, load_units
 from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
 from lmaps.core.words import plural
@@ -120,6 +120,7 @@ class Manager:
             log.error("%s", told(refused))
         self._signals: SignalQueue | None = None
         self._checked = False
+        self._units_known: UnitSet | None = None
         self._found_by_handlers: dict[str, list[Finding]] = {}
 
     def start(self) -> None:
@@ -168,6 +169,7 @@ class Manager:
 
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
+        self._know_values()
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
@@ -190,6 +192,19 @@ class Manager:
             self._lifeline.tell({"replace": slot})
         if self._dispatcher.draining and self._dispatcher.idle:
             self._lifeline.tell({"drained": True})
+
+    def _know_values(self) -> None:
+        """Of units that were loaded: know what no two instances may share, before anybody waits for it in vain."""
+        if self._units_known is self.service.units:
+            return
+        self._units_known = self.service.units
+        try:
+            with self._store.transaction() as state:
+                for unit in self.service.units.units.values():
+                    for path in unit.unique:
+                        state.know_values(unit.name, path)
+        except LmapsError as error:
+            log.error("the values of the units cannot be read: %s", error)
 
     def _hear_supervisor(self) -> None:
         order = self._lifeline.hear()

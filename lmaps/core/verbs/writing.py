@@ -151,7 +151,7 @@ def _check_unique(call: Call, unit: Unit, path: Path, edits: Sequence[Edit]) -> 
     touched = {edit.before.key for edit in edits if edit.before} | mine.keys()
     others = {
         each.key: look_up(json.loads(each.completed), path)
-        for each in call.state.with_value(unit.name, [str(key) for key in path], list(mine.values()))
+        for each in call.state.with_value(unit.name, path, list(mine.values()))
         if each.key not in touched
     }
     times_there = Counter(strict_json.canonical(value) for value in [*mine.values(), *others.values()])

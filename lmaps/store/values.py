@@ -1,0 +1,116 @@
+"""Which instances of a unit have which value at a path: found without reading the unit.
+
+What is known of a path lies in the connection's memory, beside the database: it is made when the path is first asked
+for, follows the changesets from then on, and is undone with its transaction as everything else. Of a value it has a
+digest under a key of this process: no secret lies there.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+
+from lmaps.core.differences import MISSING, Path, look_up, pointer
+from lmaps.core.strict_json import canonical
+from lmaps.errors import StateDamaged
+from lmaps.store.history import HistoryTables
+from lmaps.store.models import changeset, document, instance, known_path, known_value
+from lmaps.store.prepared import Prepared, insertion
+from lmaps.store.records import Instance
+
+_read = json.JSONDecoder().raw_decode
+"""Half of what `json.loads` takes is to look for white space around a document."""
+_ROW = ("path", "digest", "instance")
+_IS_PATH = known_path.c.id == bindparam("number")
+_KNOWN = Prepared(
+    select(known_path.c.id, known_path.c.revision).where(
+        known_path.c.unit == bindparam("unit"), known_path.c.pointer == bindparam("pointer")
+    )
+)
+_BEGIN = Prepared(insert(known_path).values(unit=bindparam("unit"), pointer=bindparam("pointer"), revision=0))
+_END = Prepared(update(known_path).where(_IS_PATH).values(revision=bindparam("newest")))
+_FORGET = Prepared(delete(known_path).where(_IS_PATH))
+_FORGET_VALUES = Prepared(delete(known_value).where(known_value.c.path == bindparam("number")))
+_ADD = insertion(known_value, _ROW)
+_REMOVE = Prepared(delete(known_value).where(*(known_value.c[name] == bindparam(name) for name in _ROW)))
+_HAVE = Prepared(
+    select(known_value.c.instance).where(
+        known_value.c.path == bindparam("path"), known_value.c.digest == bindparam("digest")
+    )
+)
+_SINCE = Prepared(
+    select(changeset.c.revision)
+    .where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("seen"))
+    .order_by(changeset.c.revision)
+)
+_COMPLETED = (
+    select(instance.c.id, instance.c.document, document.c.completed)
+    .join(document, document.c.id == instance.c.document)
+    .order_by(instance.c.id)
+)
+_ALL = Prepared(_COMPLETED.where(instance.c.unit == bindparam("unit")))
+_ALL_BY_ID = Prepared(_COMPLETED.where(literal_column("+instance.unit") == bindparam("unit")))
+
+
+class ValueTables(HistoryTables):
+    """Instances by their values."""
+
+    def with_value(self, unit: str, path: Path, values: Sequence[Any]) -> list[Instance]:
+        """Those instances of a unit whose completed document has one of ``values`` at ``path``; rarely others too."""
+        if not values:
+            return []
+        number = self.know_values(unit, path)
+        digests = {_digest(value) for value in values}
+        found = {row[0] for digest in digests for row in self.rows(_HAVE, path=number, digest=digest)}
+        return list(self.numbered(unit, sorted(found)).values())
+
+    def know_values(self, unit: str, path: Path) -> int:
+        """Know all values of a unit's instances at ``path``, as they are now; the number that this has here."""
+        newest = self.revision_of(unit) or 0
+        known = self.rows(_KNOWN, unit=unit, pointer=pointer(path))
+        number, seen = known[0] if known else (0, -1)
+        if seen == newest:
+            return int(number)
+        if seen < self.horizon(unit):
+            number = self._make(unit, path, number)
+        else:
+            self._follow(unit, path, number, seen)
+        self.write_each(_END, [{"number": number, "newest": newest}])
+        return int(number)
+
+    def _make(self, unit: str, path: Path, old: int) -> int:
+        """Read the whole unit, and forget what was known under the ``old`` number."""
+        for statement in (_FORGET, _FORGET_VALUES):
+            self.write_each(statement, [{"number": old}])
+        self.write_each(_BEGIN, [{"unit": unit, "pointer": pointer(path)}])
+        [(number, _)] = self.rows(_KNOWN, unit=unit, pointer=pointer(path))
+        kept = self.each_row(_ALL_BY_ID if self._has_much(unit) else _ALL, unit=unit)
+        texts = ((of, self.sealer.open(text, f"{of}/{document}/completed")) for of, document, text in kept)
+        self.write_rows(_ADD, _rows(number, path, texts))
+        return int(number)
+
+    def _follow(self, unit: str, path: Path, number: int, seen: int) -> None:
+        """Read what was changed since the revision that was ``seen``."""
+        for (revision,) in self.rows(_SINCE, unit=unit, seen=seen):
+            changes = self.changes(revision)
+            gone = ((each.instance_id, each.before.completed) for each in changes if each.before)
+            come = ((each.instance_id, each.after.completed) for each in changes if each.after)
+            removed = (dict(zip(_ROW, row, strict=True)) for row in _rows(number, path, gone))
+            self.write_each(_REMOVE, removed)
+            self.write_rows(_ADD, _rows(number, path, come))
+
+
+def _rows(number: int, path: Path, documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int, int]]:
+    """What is known of those completed documents of instances that have a value."""
+    for of, text in documents:
+        try:
+            value = look_up(_read(text)[0], path)
+        except ValueError as error:
+            raise StateDamaged(f"cannot rely on the database: a document of the instance {of} is damaged") from error
+        if value is not MISSING and value is not None:
+            yield number, _digest(value), of
+
+
+def _digest(value: Any) -> int:
+    return hash(canonical(value))

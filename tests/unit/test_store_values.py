@@ -1,0 +1,108 @@
+"""Values of instances that are known in memory: at every moment those that reading the unit finds."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmaps.core.differences import look_up, same
+from lmaps.errors import StateDamaged
+from lmaps.store import Document, Edit, Store, Transaction, Why, open_store
+from tests.databases import rewrite
+
+WHY = Why("me")
+VALUES = [1, 1.0, True, "1", "a\0b", "a", 0.1, 10**18, [1], [1.0], {"b": 1, "a": 2}, {"a": 2, "b": 1}, None]
+PATHS = [("v",), ("w", "v"), ("l", 0)]
+STEP = st.tuples(
+    st.sampled_from(["put", "put", "put", "remove", "rollback", "redo", "retain"]),
+    st.sampled_from("abcd"),
+    st.sampled_from(VALUES),
+    st.sampled_from(["keep", "keep", "discard", "fail"]),
+    st.booleans(),
+)
+
+
+class Taken(Exception):
+    """A transaction is taken back."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with open_store(str(tmp_path_factory.mktemp("values") / "l.db")) as opened:
+        yield opened
+
+
+def scanned(state: Transaction, unit: str, path: Any, value: Any) -> list[str]:
+    """The instances of a unit that have a value, found by reading the unit."""
+    return [each.key for each in state.instances(unit) if same(look_up(json.loads(each.completed), path), value)]
+
+
+def found(state: Transaction, unit: str, path: Any, value: Any) -> list[str]:
+    """The same, found by what is known; of those that are found few may be others."""
+    having = state.with_value(unit, path, [value])
+    return [each.key for each in having if same(look_up(json.loads(each.completed), path), value)]
+
+
+def check(state: Transaction, unit: str) -> None:
+    for path in PATHS:
+        for value in VALUES[:-1]:
+            assert found(state, unit, path, value) == scanned(state, unit, path, value)
+
+
+def do(state: Transaction, unit: str, what: str, key: str, value: Any) -> None:
+    text = json.dumps({"v": value, "w": {"v": value}, "l": [value]})
+    document = Document(key, text, text, state.definition(unit, "digest", "{}"))
+    there = state.find(unit, [key]).get(key)
+    if what == "put":
+        state.change(unit, "set", WHY, [Edit.of(there, document) if there else Edit(None, document)])
+    elif what == "remove" and there:
+        state.change(unit, "delete", WHY, [Edit.of(there, None)])
+    elif what == "rollback":
+        state.rollback(unit, WHY)
+    elif what == "redo":
+        state.redo(unit, WHY)
+    elif what == "retain":
+        state.retain(unit, 1, None)
+
+
+@given(st.lists(STEP, max_size=25), st.uuids())
+def test_what_is_known_is_what_is_there(store: Store, steps: list[Any], name: Any) -> None:
+    unit = str(name)
+    for what, key, value, end, looked_at in steps:
+        with contextlib.suppress(Taken), store.transaction() as state:
+            with state.discarded() if end == "discard" else contextlib.nullcontext():
+                do(state, unit, what, key, value)
+                if looked_at:
+                    check(state, unit)
+            if end == "fail":
+                raise Taken
+    with store.transaction() as state:
+        check(state, unit)
+
+
+def test_what_is_known_is_read_once(store: Store) -> None:
+    with store.transaction() as state:
+        do(state, "once", "put", "a", 1)
+        check(state, "once")
+    read: list[str] = []
+    driver: Any = store._connection.connection.driver_connection
+    driver.set_trace_callback(read.append)
+    with store.transaction() as state:
+        do(state, "once", "put", "b", 2)
+        assert found(state, "once", ("v",), 1) == ["a"]
+        assert found(state, "once", ("v",), 3) == []
+    driver.set_trace_callback(None)
+    assert [text for text in read if "ORDER BY instance.id" in text] == []
+
+
+def test_a_document_that_is_damaged_is_told(tmp_path: Path) -> None:
+    with open_store(str(tmp_path / "l.db")) as store, store.transaction() as state:
+        do(state, "web", "put", "a", 1)
+    rewrite(tmp_path / "l.db", "UPDATE document SET completed = '{'")
+    damaged = pytest.raises(StateDamaged, match="a document of the instance 1 is damaged")
+    with open_store(str(tmp_path / "l.db")) as store, damaged, store.transaction() as state:
+        state.with_value("web", ("v",), [1])

@@ -23,7 +23,7 @@ COMMANDS = {
     "create": ("instances:create", "Create instances: all of the documents given, or none."),
     "set": ("instances:set_", "Change an instance, or make it."),
     "delete": ("instances:delete", "Delete instances: all that are named, or none."),
-    "show": ("instances:show", "Show the state of a unit, or single instances."),
+    "show": ("show:show", "Show the state of a unit, or single instances."),
     "validate": ("instances:validate", "Check documents as create would; nothing is kept."),
     "plan": ("plan:plan", "Show what an apply would do, and do nothing."),
     "apply": ("jobs:apply", "Hand the whole state of a unit to its handler."),
@@ -90,7 +90,7 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """As click does, but a name that is not there gets the nearest one that is."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            from lmaps.core.words import nearest  # noqa: PLC0415 (difflib, for typing errors alone)
+            from lmaps.core.words import nearest  # noqa: PLC0415 (for typing errors alone)
 
             near = nearest(args[0], [*COMMANDS, *ALIASES])
             raise click.UsageError(f"there is no command {args[0]}" + (f"; did you mean {near}?" if near else ""), ctx)

@@ -1,7 +1,6 @@
 """Words for people: the nearest name, and counted things."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 LONGEST = 64
 """Characters of a word: what is longer is near to none, and would take long to compare."""
@@ -11,6 +10,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     """The one of ``words`` that ``word`` was most likely meant to be; None if none is near, or it is no word."""
     if len(word) > LONGEST:
         return None
+    from difflib import get_close_matches  # noqa: PLC0415 (1 ms that only typing errors have to pay)
+
     known = {each.lower(): each for each in words}
     found = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     return known[found[0]] if found else None

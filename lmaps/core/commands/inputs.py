@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmaps.core import strict_json
 from lmaps.errors import DocumentRefused, Finding, LmapsError, MessageRefused, UsageError
@@ -17,8 +16,7 @@ MAX_FILE = 64 * 1024 * 1024
 """Bytes of one file that are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A document that the user gave, with the way back to its place in a file."""
 
     value: Any

@@ -1,4 +1,4 @@
-"""``create``, ``set``, ``delete``, ``show``, ``validate``; and how a refused document is told."""
+"""``create``, ``set``, ``delete``, ``validate``; and how a refused document is told."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,8 +8,17 @@ import click
 
 from lmaps.core.commands.diffs import tell_dry_run
 from lmaps.core.commands.inputs import Given, assignments, read_documents, read_text, set_properties
-from lmaps.core.commands.output import Table, revision, short
-from lmaps.core.commands.session import Session, Write, any_unit, command, the_unit, unit_argument, write_options
+from lmaps.core.commands.output import revision, without_short
+from lmaps.core.commands.session import (
+    Session,
+    Write,
+    any_unit,
+    command,
+    the_unit,
+    unit_and_ids,
+    unit_argument,
+    write_options,
+)
 from lmaps.core.commands.watching import Run, and_apply, apply_options, asked
 from lmaps.core.differences import pointer
 from lmaps.core.words import plural
@@ -121,12 +130,6 @@ def delete(
     tell_write(session, write.send(session, "delete", unit=name, ids=wanted, **asked(run)), write, run)
 
 
-def unit_and_ids(unit: str | None, unit_option: str | None, ids: tuple[str, ...]) -> tuple[str, list[str]]:
-    """The unit, and the IDs: with ``--unit`` the first argument is an ID already."""
-    name = the_unit(None if unit_option else unit, unit_option)
-    return name, [*([unit] if unit_option and unit else []), *ids]
-
-
 def gather(session: Session, unit: str, files: Sequence[str], pairs: Sequence[str]) -> list[Given]:
     """The documents that the user gave, by files or by properties."""
     if files and pairs:
@@ -183,60 +186,7 @@ def tell_write(session: Session, reply: "Reply", write: Write, run: Run | None =
 def tell_results(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """One line an instance: what became of it, its ID, its revision."""
     lines = [f"{row['result']}  {row['short']}  {revision(row['revision'])}" for row in rows]
-    session.lines([_without_short(row) for row in rows], lines, [row["id"] for row in rows])
-
-
-def _without_short(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "short"}
-
-
-@command(
-    "show",
-    examples="lmaps show web\nlmaps show web www.example.org -o json\nlmaps show web --instances\n"
-    "lmaps show web --at @~1\nlmaps show web --at 2026-11-23T10:00",
-)
-@unit_argument
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--at", metavar="REV", help="As it was then: r41, @~2, applied, or a time.")
-@click.option("--instances", is_flag=True, help="One by one: ID, revision, document given and completed.")
-@click.option("--reverse", is_flag=True, help="Newest first; where instances are merged the oldest wins.")
-@click.option("--reveal", is_flag=True, default=None, help="Show secrets too.")
-def show(
-    session: Session,
-    unit: str | None,
-    unit_option: str | None,
-    ids: tuple[str, ...],
-    at: str | None,
-    instances: bool,
-    reverse: bool,
-    reveal: bool | None,
-) -> None:
-    """Show the state of a unit as its handler gets it, or single instances."""
-    name, wanted = unit_and_ids(unit, unit_option, ids)
-    by_row = instances or session.output_format in ("table", "name")
-    if by_row:
-        extra = session.call("show", unit=name, ids=wanted, at=at, instances=True, reveal=reveal).extra
-        rows = extra["instances"][::-1] if reverse else extra["instances"]
-        table = _table(rows, extra["primary_key"], with_revision=instances)
-        session.data([_without_short(row) for row in rows], table, [row["id"] for row in rows])
-        return
-    extra = session.call("show", unit=name, ids=wanted, at=at, reverse=reverse, reveal=reveal).extra
-    session.data(extra["state"])
-
-
-def _table(rows: Sequence[dict[str, Any]], primary_key: str | None, *, with_revision: bool) -> Table:
-    """A row an instance, the ID first, then its properties; the primary key is the ID already."""
-    names = [name for name in dict.fromkeys(name for row in rows for name in row["completed"]) if name != primary_key]
-    lead = ("ID", "REV") if with_revision else ("ID",)
-    cells = [
-        (
-            row["short"],
-            *([revision(row["revision"])] if with_revision else []),
-            *(short(row["completed"].get(name)) for name in names),
-        )
-        for row in rows
-    ]
-    return Table((*lead, *(name.upper() for name in names)), cells)
+    session.lines([without_short(row) for row in rows], lines, [row["id"] for row in rows])
 
 
 @command(

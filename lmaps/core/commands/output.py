@@ -90,6 +90,11 @@ def short(value: Any) -> str:
     return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 
+def without_short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an instance without its short ID, which is for people."""
+    return {name: value for name, value in row.items() if name != "short"}
+
+
 def revision(number: int | None) -> str | None:
     """``r41``."""
     return None if number is None else f"r{number}"

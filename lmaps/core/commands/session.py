@@ -261,6 +261,12 @@ def the_unit(unit: str | None, unit_option: str | None) -> str:
     return named
 
 
+def unit_and_ids(unit: str | None, unit_option: str | None, ids: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The unit, and the IDs: with ``--unit`` the first argument is an ID already."""
+    name = the_unit(None if unit_option else unit, unit_option)
+    return name, [*([unit] if unit_option and unit else []), *ids]
+
+
 def write_options(function: F) -> F:
     """Who asks, for what reason, and under which condition; the command gets them as one `Write`, ``write``."""
 

@@ -3,8 +3,7 @@
 import functools
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
@@ -32,8 +31,7 @@ WORST_FIRST = (12, 6, 11, 10, 7, 5, 3, 8, 4, 9, 1, 0)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """How a job is to be run and watched."""
 
     wait: bool

@@ -4,7 +4,7 @@ The changesets of a unit that are in effect form its line. Each knows what lies 
 paths that share their beginnings, and undo only moves the line's end along such a path.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -23,7 +23,6 @@ NEWEST = 2**63 - 1
 _BEFORE, _AFTER = document.alias(), document.alias()
 _CHANGES = (
     select(
-        change.c.id,
         change.c.revision,
         change.c.instance_id,
         change.c.first_revision,
@@ -44,7 +43,10 @@ _NEWER = Prepared(
     select(func.count()).where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
 )
 _CHANGES_OF = Prepared(
-    _CHANGES.where(change.c.revision == bindparam("revision")).order_by(change.c.id).limit(bindparam("most"))
+    _CHANGES.where(change.c.revision == bindparam("revision")).order_by(change.c.instance_id).limit(bindparam("most"))
+)
+_CHANGE_AT = Prepared(
+    _CHANGES.where(change.c.revision == bindparam("revision"), change.c.instance_id == bindparam("number"))
 )
 
 
@@ -167,19 +169,18 @@ class HistoryTables(InstanceTables):
         if len(firsts) == most:
             until = max(firsts)
         found = dict(zip(now.ids, zip(now.given, now.completed, strict=True), strict=True))
-        changes = self._changes_by_id(firsts.values())
         for number, first in firsts.items():
             found.pop(number, None)
-            before = changes[first].before
+            before = self._change_at(first, number).before
             if before is not None:
                 found[number] = before.given, before.completed
         then = [found[number] for number in sorted(found) if number <= (until or NEWEST)]
         return Page([given for given, _ in then], [completed for _, completed in then], until)
 
     def _first_changes(self, unit: str, revision: int, after: int, until: int, most: int) -> dict[int, int]:
-        """Which instances have been changed since ``revision``, and by which change first."""
+        """Which instances have been changed since ``revision``, and by which revision first."""
         wanted = (
-            select(change.c.instance_id, func.min(change.c.id))
+            select(change.c.instance_id, func.min(change.c.revision))
             .join(changeset, changeset.c.revision == change.c.revision)
             .where(changeset.c.unit == unit, changeset.c.revision > revision)
             .where(change.c.instance_id > after, change.c.instance_id <= until)
@@ -192,23 +193,21 @@ class HistoryTables(InstanceTables):
     def between(self, unit: str, older: int, newer: int) -> Iterator[Change]:
         """What the changesets of a unit after ``older``, up to ``newer``, did to each instance taken together."""
         ends = (
-            select(func.min(change.c.id), func.max(change.c.id))
+            select(change.c.instance_id, func.min(change.c.revision), func.max(change.c.revision))
             .join(changeset, changeset.c.revision == change.c.revision)
             .where(changeset.c.unit == unit, changeset.c.revision > older, changeset.c.revision <= newer)
             .group_by(change.c.instance_id)
             .order_by(change.c.instance_id)
         )
-        pairs = self.connection.execute(ends).all()
-        for start in range(0, len(pairs), BATCH):
-            batch = pairs[start : start + BATCH]
-            found = self._changes_by_id({number for pair in batch for number in pair})
-            for first, last in batch:
-                yield net([found[first], found[last]])
+        for number, first, last in self.connection.execute(ends).all():
+            yield net([self._change_at(revision, number) for revision in dict.fromkeys((first, last))])
 
-    def _changes_by_id(self, numbers: Iterable[int]) -> dict[int, Change]:
-        return {row.id: self._change(*row) for row in self.connection.execute(_CHANGES.where(change.c.id.in_(numbers)))}
+    def _change_at(self, revision: int, number: int) -> Change:
+        """What the changeset of this revision did to the instance of this number."""
+        [row] = self.rows(_CHANGE_AT, revision=revision, number=number)
+        return self._change(*row)
 
-    def _change(self, _number: int, *told: Any) -> Change:
+    def _change(self, *told: Any) -> Change:
         row, expected, documents = told[:5], told[5], told[6:]
         check("change", row, expected)
         revision, instance, first, *ends = row

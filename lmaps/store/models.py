@@ -105,15 +105,15 @@ document = Table(
 change = Table(
     "change",
     metadata,
-    Column("id", Integer, primary_key=True, info=BY_SQLITE),
     Column("revision", Integer, ForeignKey("changeset.revision"), nullable=False),
     Column("instance_id", Integer, nullable=False),
     Column("first_revision", Integer, nullable=False),
     Column("before_document", Integer),
     Column("after_document", Integer),
     _checksum(),
-    Index(None, "revision"),
+    PrimaryKeyConstraint("revision", "instance_id"),
     Index(None, "instance_id", "revision"),
+    sqlite_with_rowid=False,
 )
 """What a changeset did to one instance: its whole document before and after, null where there was none."""
 
@@ -215,7 +215,6 @@ request = Table(
     Column("answer", Text, nullable=False),
     Column("revision", Integer),
     _checksum(),
-    sqlite_with_rowid=False,
 )
 """What was answered to a changing request, under the key that the client gave it."""
 

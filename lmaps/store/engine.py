@@ -31,7 +31,14 @@ PRAGMAS = (
 )
 DATABASE_ERRORS = (sqlite3.Error, SQLAlchemyError)
 DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
-DAMAGED_SCHEMA = ("no such table", "no such column", "has no column", "Could not decode to UTF-8", "malformed")
+DAMAGED_SCHEMA = (
+    "no such table",
+    "no such column",
+    "has no column",
+    "Could not decode to UTF-8",
+    "malformed",
+    "unsupported file format",
+)
 """What SQLite calls errors of SQL and are none: our statements fit our tables."""
 
 _DIALECT = sqlite.dialect()

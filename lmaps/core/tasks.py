@@ -246,7 +246,7 @@ def _start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, 
     folder = context.jobs_folder / str(order.job)
     with _made(folder):
         limits = Limits(known.timeout if order.timeout is None else order.timeout, known.idle_timeout)
-        secrets = [value for _, document in state.each() for value in known.secrets.values(document)]
+        secrets = (value for _, document in state.each() for value in known.secrets.values(document))
         program = make(context, handler, state, folder)
         return Execution(handler, program, folder, context.emit, limits, secrets, context.warm_starts)
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,12 @@ def test_text_is_scrubbed_of_secrets_as_they_stand_and_as_json():
     assert scrub("0123456 1234567") == "(secret) (secret)"
     assert scrub("short") == "short"
     assert scrubber([])("anything") == "anything"
+
+
+@given(st.lists(st.text("ab", min_size=6, max_size=9)), st.text("abc", max_size=40))
+def test_what_is_hidden_is_the_longest_at_each_place(secrets, text):
+    pattern = "|".join(sorted(secrets, key=len, reverse=True)) or "nothing"
+    assert scrubber(secrets)(text) == re.sub(pattern, "(secret)", text)
 
 
 @given(st.text(min_size=6), st.text(), st.text())

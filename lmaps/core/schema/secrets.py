@@ -5,7 +5,7 @@ Whatever branch of ``oneOf`` and its like marks a value, it is masked: rather to
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -142,14 +142,30 @@ def _replaced(value: Any, at: Path, paths: Iterable[Path]) -> Any:
 
 
 def scrubber(values: Iterable[Any]) -> Callable[[str], str]:
-    """What hides ``values`` in a text, as they stand there or as JSON writes them, each line of one by itself."""
+    """What hides ``values`` in a text, as they stand there or as JSON writes them, each line of one by itself.
+
+    How long that takes does not depend on how many there are.
+    """
     words: set[str] = set()
     for value in (scalar for each in values for _, scalar in leaves(each)):
         texts = [value, *value.splitlines()] if isinstance(value, str) else [json.dumps(value)]
         for text in texts:
             words |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    found = sorted((word for word in words if len(word) >= SHORTEST), key=len, reverse=True)
-    if not found:
-        return lambda text: text
-    pattern = re.compile("|".join(map(re.escape, found)))
-    return lambda text: pattern.sub(HIDDEN, text)
+    lengths: dict[str, set[int]] = {}
+    for word in words:
+        if len(word) >= SHORTEST:
+            lengths.setdefault(word[:SHORTEST], set()).add(len(word))
+    return (lambda text: _hide(text, words, lengths)) if lengths else lambda text: text
+
+
+def _hide(text: str, words: set[str], lengths: Mapping[str, Iterable[int]]) -> str:
+    """``text`` without ``words``, the longest first; how long they are ``lengths`` says by their beginnings."""
+    parts, done = [], 0
+    for at in range(len(text) - SHORTEST + 1):
+        if text[at : at + SHORTEST] in lengths and at >= done:
+            possible = sorted(lengths[text[at : at + SHORTEST]], reverse=True)
+            long = next((length for length in possible if text[at : at + length] in words), 0)
+            if long:
+                parts += [text[done:at], HIDDEN]
+                done = at + long
+    return "".join([*parts, text[done:]])

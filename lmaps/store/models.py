@@ -180,6 +180,7 @@ job = Table(
     _one_of("state", STATES),
     _one_of("confirmation", CONFIRMATIONS),
     Index(None, "confirmation", sqlite_where=text("confirmation IS NOT NULL")),
+    Index(None, "unit"),
     Index(None, "unit", "state"),
     Index(None, "state"),
     sqlite_autoincrement=True,

@@ -60,7 +60,7 @@ class Encoded:
 
 def encode_object(told: Mapping[str, Any]) -> str:
     """An object as compact JSON; values of it that are `Encoded` stand there as they are."""
-    if Encoded not in map(type, told.values()):
+    if not has_encoded(told):
         return _compact(told)
     pairs: list[str] = []
     others: dict[str, Any] = {}
@@ -71,6 +71,11 @@ def encode_object(told: Mapping[str, Any]) -> str:
         else:
             others[name] = value
     return f"{{{','.join([*pairs, *_pairs(others)])}}}"
+
+
+def has_encoded(told: Mapping[str, Any]) -> bool:
+    """Whether a value of an object is `Encoded`."""
+    return Encoded in map(type, told.values())
 
 
 def _pairs(told: dict[str, Any]) -> list[str]:

@@ -32,10 +32,9 @@ def known(message: Any) -> dict[str, Any]:
 def checked(kind: type[_Message], told: dict[str, Any], name: str) -> _Message:
     """``kind`` made from ``told``: no field unknown, none missing, each of its type; `MessageRefused` if not."""
     types_of = fields_of(kind)
-    unknown = [repr(field) for field in told if field not in types_of]
-    if unknown:
-        names = ", ".join(types_of)
-        raise MessageRefused(f"cannot read the {name}: unknown field {', '.join(unknown)}; it has {names}")
+    if not told.keys() <= types_of.keys():
+        unknown, names = ", ".join(repr(field) for field in told if field not in types_of), ", ".join(types_of)
+        raise MessageRefused(f"cannot read the {name}: unknown field {unknown}; it has {names}")
     for field, value in told.items():
         types = types_of[field]
         if types and type(value) not in types:

@@ -64,7 +64,7 @@ class Reply:
         if self._text is None:
             told = self.to_json()
             del told["id"]
-            if isinstance(self.extra, dict):  # the original's answer may be a list
+            if isinstance(self.extra, dict) and strict_json.has_encoded(self.extra):  # the original's may be a list
                 told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
             object.__setattr__(self, "_text", strict_json.encode_object(told))
         return self._text or ""

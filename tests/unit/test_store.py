@@ -142,6 +142,28 @@ def test_jobs_and_their_lines(store):
         assert [job.id for job in state.jobs(limit=1)] == [2]
 
 
+def test_what_waits_for_confirmation_is_seen_whatever_becomes_of_a_change(store):
+    def waiting() -> list[int]:
+        with store.transaction() as state:
+            return [each.id for each in state.unconfirmed("web")]
+
+    with store.transaction() as state:
+        state.change("web", "create", WHY, [Edit(None, Document("a", "{}", "{}", state.definition("web", "d", "{}")))])
+        job = state.add_job("web", "apply", 1, "d", WHY).id
+    assert waiting() == []
+    with contextlib.suppress(KeyError), store.transaction() as state:
+        state.update_job(job, confirmation="waiting")
+        assert [each.id for each in state.unconfirmed("web")] == [job]
+        raise KeyError
+    assert waiting() == []
+    with store.transaction() as state:
+        state.update_job(job, confirmation="waiting")
+    assert waiting() == [job]
+    with store.transaction() as state:
+        state.update_job(job, confirmation="confirmed")
+    assert waiting() == []
+
+
 def test_old_output_goes_by_class_and_the_jobs_stay(store):
     ended = {
         "succeeded": ["2026-01-01", "2026-05-01"],

@@ -10,12 +10,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lmaps.core import strict_json
 from lmaps.core.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
+from lmaps.core.config.values import expanded
 from lmaps.core.messages import MAX_BYTES, VERSION, Reply, Request, read_answer
 from lmaps.core.transport import LocalLink, is_tcp
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
@@ -50,7 +50,7 @@ class Client:
         self.endpoint = endpoint or default_endpoint(os.getuid(), os.environ)
         self.timeout = timeout
         self._on_wait = on_wait
-        self._key_files = [str(Path(file).expanduser()) for file in (client_key, server_public_key)]
+        self._key_files = (expanded(client_key), expanded(server_public_key))
         self._link: LocalLink | RemoteLink | None = None
 
     def call(self, verb: str, **args: Any) -> Reply:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lmaps.core.strict_json import INTEGERS
+from lmaps.core.scalars import scalar
 from lmaps.errors import DocumentRefused, Finding
 
 UNIT_EVENTS, INSTANCE_EVENTS = 50_000, 1_000_000
@@ -22,10 +22,6 @@ MAX_DEPTH = 64
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?\Z")
 
 At = tuple[str | int, ...]
 Place = tuple[int, int]
@@ -205,20 +201,10 @@ class _Builder:
         text: str = event.value
         if not event.implicit[0]:
             return text
-        if text in _WORDS:
-            return _WORDS[text]
-        if text[0] not in "+-0123456789":
-            return text
-        if _INTEGER.match(text):
-            if len(text) > 20 or int(text) not in INTEGERS:
-                raise self._refuse(f"the integer {text[:24]} does not fit into 64 bits: quote it", event.start_mark)
-            return int(text)
-        if _FLOAT.match(text):
-            number = float(text)
-            if number - number != 0:
-                raise self._refuse(f"the number {text[:24]} is too large: quote it", event.start_mark)
-            return number
-        return text
+        try:
+            return scalar(text)
+        except ValueError as error:
+            raise self._refuse(str(error), event.start_mark) from error
 
 
 _AMBIGUOUS = re.compile(r"[-+]?(?:\.?[0-9][0-9_.,:eExXoObBa-fA-F+-]*|\.(?:inf|nan))\Z|<<\Z|=\Z", re.IGNORECASE)

@@ -2,9 +2,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
 from lmaps.core import config
+from lmaps.core.config import values
 from lmaps.errors import ConfigError
 
 ORIGINAL = """\
@@ -149,7 +152,7 @@ def test_relative_paths_count_from_the_file(tmp_path):
 
 
 def test_roots_policy_is_found_where_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(config, "SYSTEM_POLICY", str(tmp_path / "policy.yaml"))
+    monkeypatch.setattr(config.places, "SYSTEM_POLICY", str(tmp_path / "policy.yaml"))
     assert config.default_policy(0) is None
     (tmp_path / "policy.yaml").touch()
     assert config.default_policy(0) == f"{tmp_path}/policy.yaml"
@@ -216,3 +219,15 @@ def test_extend_with_default_mixes_in_defaults(kind):
     assert not validator.is_valid({"a": "x"})
     with pytest.raises(ValidationError):
         validator.validate({"a": "x"})
+
+
+@given(st.text("ab/.~ ", max_size=8), st.text("ab/.", max_size=6).map("/{}".format))
+def test_paths_are_as_pathlib_writes_them(name, base):
+    try:
+        wanted = str(base / Path(name).expanduser())
+    except RuntimeError:
+        with pytest.raises(RuntimeError):
+            values.absolute(name, base)
+    else:
+        assert values.absolute(name, base) == wanted
+        assert values.directory(name or None) == str(Path(name).absolute().parent if name else Path.cwd())

@@ -1,8 +1,4 @@
-"""YAML of plain values, written much faster than PyYAML does, and byte for byte the same.
-
-What is not certain to come out the same (a text that needs quotes, a long line, an odd number) is left to
-`strict_yaml`, which is loaded only then.
-"""
+"""Writing: what needs quotes, a long line, an odd number are left to `strict_yaml`."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,48 @@
+"""What values of the configuration mean: paths, URIs, durations."""
+
+import os
+from typing import Any
+
+from lmaps.core.times import parse_duration
+from lmaps.errors import UsageError
+
+
+def directory(file: str | None) -> str:
+    """What relative paths count from: the directory of ``file``, else the current one."""
+    return os.path.dirname(normal(os.path.join(os.getcwd(), file))) if file else os.getcwd()
+
+
+def absolute(name: str, base: str) -> str:
+    """The path that ``name`` is below the directory ``base``."""
+    return normal(os.path.join(base, expanded(name)))
+
+
+def absolute_uri(uri: str, base: str) -> str:
+    """``ipc://`` URIs with a relative path count from ``base``, too."""
+    scheme, _, path = uri.partition("://")
+    return f"ipc://{absolute(path, base)}" if scheme == "ipc" and path else uri
+
+
+def expanded(name: str) -> str:
+    """``name`` with the home directory in the place of ``~``."""
+    found = os.path.expanduser(name)
+    if found.startswith("~"):
+        raise RuntimeError("Could not determine home directory.")
+    return normal(found)
+
+
+def normal(path: str) -> str:
+    """``path`` as pathlib writes it."""
+    root = "/" if path.startswith("/") else ""
+    if path.startswith("//") and not path.startswith("///"):
+        root = "//"
+    return root + "/".join(part for part in path.split("/") if part not in ("", ".")) or "."
+
+
+def seconds(told: Any) -> float:
+    """The seconds of a duration; a bare integer is seconds."""
+    if isinstance(told, int) and not isinstance(told, bool) and told > 0:
+        return float(told)
+    if isinstance(told, str):
+        return parse_duration(told)
+    raise UsageError(f"cannot read the duration {told!r}")

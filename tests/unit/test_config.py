@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
@@ -221,6 +221,7 @@ def test_extend_with_default_mixes_in_defaults(kind):
         validator.validate({"a": "x"})
 
 
+@settings(max_examples=500)
 @given(st.text("ab/.~ ", max_size=8), st.text("ab/.", max_size=6).map("/{}".format))
 def test_paths_are_as_pathlib_writes_them(name, base):
     try:

@@ -25,7 +25,7 @@ def absolute_uri(uri: str, base: str) -> str:
 
 def expanded(name: str) -> str:
     """``name`` with the home directory in the place of ``~``."""
-    found = os.path.expanduser(name)
+    found = os.path.expanduser(normal(name))
     if found.startswith("~"):
         raise RuntimeError("Could not determine home directory.")
     return normal(found)

@@ -42,6 +42,15 @@ _HORIZON = Prepared(select(horizon.c.revision).where(horizon.c.unit == bindparam
 _NEWER = Prepared(
     select(func.count()).where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
 )
+_RETURNED = Prepared(
+    select(change.c.instance_id)
+    .join(changeset, changeset.c.revision == change.c.revision)
+    .join(document, document.c.id == change.c.after_document)
+    .join(definition, definition.c.id == document.c.definition)
+    .where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("revision"))
+    .where(definition.c.digest != bindparam("digest"))
+    .limit(bindparam("most"))
+)
 _CHANGES_OF = Prepared(
     _CHANGES.where(change.c.revision == bindparam("revision")).order_by(change.c.instance_id).limit(bindparam("most"))
 )
@@ -135,6 +144,12 @@ class HistoryTables(InstanceTables):
         """All that is kept of what was done to one instance, oldest first."""
         wanted = _CHANGES.where(change.c.instance_id == instance).order_by(change.c.revision)
         return [self._change(*row) for row in self.connection.execute(wanted)]
+
+    def returned(self, unit: str, digest: str, revision: int, most: int) -> list[int]:
+        """Up to ``most`` instances to which changes after ``revision`` gave a document made under another text."""
+        if not self.other_texts(unit, digest):
+            return []
+        return [row[0] for row in self.rows(_RETURNED, unit=unit, digest=digest, revision=revision, most=most)]
 
     def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
         """The revisions on the line that ends with ``end``, newest first: those after ``above``, ``limit`` at most."""

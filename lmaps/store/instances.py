@@ -63,6 +63,14 @@ _PAGE_BY_ID = Prepared(_INSTANCES.where(_BY_ID, _AFTER).limit(bindparam("most"))
 _AT_MOST = Prepared(select(func.count()).select_from(select(1).where(_UNIT).limit(bindparam("most")).subquery()))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
 _OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
+_IS_OUTDATED = Prepared(
+    select(1)
+    .select_from(instance)
+    .join(document, document.c.id == instance.c.document)
+    .join(unit, unit.c.id == document.c.definition)
+    .where(_UNIT, unit.c.digest != bindparam("digest"))
+    .limit(1)
+)
 _DEFINITION = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest == bindparam("digest")))
 
 
@@ -99,12 +107,25 @@ class InstanceTables(Tables):
             known = self.known.instances[name] = int(self.value(_COUNT, unit=name))
         return known
 
-    def outdated(self, name: str, digest: str) -> list[Instance]:
-        """The instances that were completed under another text of the unit than the one with this digest."""
-        others = [number for (number,) in self.rows(_OTHERS, name=name, digest=digest)]
+    def outdated(self, name: str, digest: str, after: int, most: int) -> tuple[list[Instance], int | None]:
+        """Of the next ``most`` instances, those completed under another text of the unit than the one with this digest.
+
+        The next ones have numbers above ``after``. With them the number of the last one, None if there are no more.
+        """
+        others = self.other_texts(name, digest)
         if not others:
-            return []
-        return self._instances(name, _INSTANCES.where(document.c.definition.in_(others)))
+            return [], None
+        rows = self.rows(_PAGE_BY_ID if self._has_much(name) else _PAGE, unit=name, after=after, most=most)
+        found = self._sound(name, [row for row in rows if row[8] in others])
+        return [self._instance(name, row) for row in found], rows[-1][0] if len(rows) == most else None
+
+    def other_texts(self, name: str, digest: str) -> set[int]:
+        """The numbers of the unit's texts, but the one with this digest."""
+        return {number for (number,) in self.rows(_OTHERS, name=name, digest=digest)}
+
+    def is_outdated(self, name: str, digest: str) -> bool:
+        """Whether any instance was completed under another text of the unit than the one with this digest."""
+        return self.value(_IS_OUTDATED, unit=name, digest=digest) is not None
 
     def definition(self, name: str, digest: str, text: str) -> int:
         """The number of this text of the unit, kept if it is new."""

@@ -15,6 +15,7 @@ from lmaps.core import tasks
 from lmaps.core.config import load_config
 from lmaps.core.lifeline import Lifeline
 from lmaps.core.manager import Manager, dispatch
+from lmaps.core.verbs import fitting
 from lmaps.core.worker import Worker
 from lmaps.errors import HandlerFailed, NotFound
 from tests.daemons import WEB, is_alive, until
@@ -147,3 +148,16 @@ def test_a_job_gets_all_of_its_state_in_parts_as_it_was_when_it_began(
     until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
     [line] = manager.answer("lines", job=job).extra["lines"]
     assert json.loads(line["text"]) == there
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_what_no_longer_fits_is_found_while_nobody_waits(
+    manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "PART", 2)
+    manager.answer("create", unit="web", instances=[{"host": f"h{port}", "port": port} for port in range(73, 82)])
+    (short_path / "units.d" / "web.yaml").write_text(WEB.replace("65535", "80"))
+    manager._reload()
+    assert manager.answer("units").extra["units"][0]["condition"] == "pending 1"
+    until(lambda: manager.turn() or not manager.service.fitting.unfinished)
+    assert manager.answer("units").extra["units"][0]["condition"] == "invalid"

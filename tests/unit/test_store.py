@@ -118,8 +118,10 @@ def test_instances_are_found_by_key(store):
         found = state.find("web", [f"k{number}" for number in range(0, 1300, 100)])
         assert len(found) == 12
         assert state.count("web") == 1200
-        assert state.outdated("web", "digest") == []
-        assert len(state.outdated("web", "other")) == 1200
+        assert state.outdated("web", "digest", 0, 500) == ([], None)
+        pages = [state.outdated("web", "other", after, 500) for after in (0, 500, 1000)]
+        assert [(len(page), last) for page, last in pages] == [(500, 500), (500, 1000), (200, None)]
+        assert (state.is_outdated("web", "digest"), state.is_outdated("web", "other")) == (False, True)
         assert state.definition_text("web") == "{}"
 
 

@@ -23,6 +23,7 @@ from lmaps.core.messages import VERSION, Reply
 from lmaps.core.messages.work import Result
 from lmaps.core.ownership import check_owned
 from lmaps.core.signals import SignalQueue, queued_signals
+from lmaps.core.timelimit import TimeLimit
 from lmaps.core.transport import (
     CLIENTS,
     NO_SECRET,
@@ -172,6 +173,7 @@ class Manager:
         self._know_values()
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
+        due = 0.0 if self.service.fitting.unfinished else due
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and signal.SIGTERM in self._signals.take():
             self.running = False
@@ -187,6 +189,7 @@ class Manager:
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._housekeeping.turn(self._store)
+        self._look_at_stored()
         self._store.turn()
         for slot in self._dispatcher.overdue():
             self._lifeline.tell({"replace": slot})
@@ -205,6 +208,20 @@ class Manager:
                         state.know_values(unit.name, path)
         except LmapsError as error:
             log.error("the values of the units cannot be read: %s", error)
+
+    def _look_at_stored(self) -> None:
+        """Go on looking whether what is stored fits its unit: a part in each turn."""
+        fitting = self.service.fitting
+        for name in sorted(fitting.unfinished)[:1]:
+            fitting.unfinished.discard(name)
+            unit = self.service.units.units.get(name)
+            if unit is None:
+                continue
+            try:
+                with self._store.transaction() as state:
+                    fitting.wrong(state, unit, TimeLimit(self.service.config["limits"]["message"]["validation"]))
+            except LmapsError as error:
+                log.error("what is stored of %s cannot be looked at: %s", name, error)
 
     def _hear_supervisor(self) -> None:
         order = self._lifeline.hear()

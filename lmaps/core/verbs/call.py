@@ -17,6 +17,7 @@ from lmaps.core.messages import Reply
 from lmaps.core.timelimit import TimeLimit
 from lmaps.core.units import Unit, UnitSet, unit_from_definition
 from lmaps.core.verbs.denials import Denials
+from lmaps.core.verbs.fitting import Fitting
 from lmaps.core.words import nearest
 from lmaps.errors import Finding, NotFound, UnitUnusable
 from lmaps.store import Audited, Store, Transaction, Why
@@ -51,7 +52,7 @@ class Service:
 
     ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
     at, ``beat`` tells the supervisor that work goes on. ``counters`` count what happened since the manager's start (and
-    restarts since the daemon's), ``denials`` are those of each subject.
+    restarts since the daemon's), ``denials`` are those of each subject, ``fitting`` tells what no longer fits its unit.
     """
 
     config: Config
@@ -71,6 +72,7 @@ class Service:
     copies: dict[str, BinaryIO] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
     denials: dict[str, Denials] = field(default_factory=dict)
+    fitting: Fitting = field(default_factory=Fitting)
 
     def bounds(self, uid: int | None) -> bool:
         """Whether a user may take only so much of the daemon: not root, nor the user that it runs for."""

@@ -1,6 +1,7 @@
 """Verbs on units: units, explain, unit_check; and the condition a unit is in."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from lmaps.core import strict_json
@@ -10,7 +11,8 @@ from lmaps.core.schema import Schema
 from lmaps.core.units import Impact, Stored, Unit, impact, load_units_from, property_rows, unit_from_definition
 from lmaps.core.verbs.call import Call, Service
 from lmaps.core.words import plural
-from lmaps.errors import Finding, TookTooLong
+from lmaps.errors import Finding
+from lmaps.store import Instance
 
 UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
 """Outcomes of a job that leave the host in doubt."""
@@ -54,23 +56,12 @@ def condition(call: Call, name: str) -> str:
         return "running"
     if call.state.unconfirmed(name):
         return "confirming"
-    if not _still_fits(call, unit):
+    if call.service.fitting.wrong(call.state, unit, call.limit):
         return "invalid"
     if last is not None and last.state in UNSETTLED:
         return "dirty"
     waiting = call.state.pending(name)
     return f"pending {waiting}" if waiting else "in sync"
-
-
-def _still_fits(call: Call, unit: Unit) -> bool:
-    """Whether what was stored under older texts of the unit fits today's."""
-    stored = [json.loads(instance.completed) for instance in call.state.outdated(unit.name, unit.digest)]
-    if not stored:
-        return True
-    try:
-        return not call.limit.run("check what is stored", lambda: any(map(unit.schema.findings, stored)))
-    except TookTooLong:
-        return False
 
 
 def explain(call: Call) -> Reply:
@@ -110,7 +101,9 @@ def unit_check(call: Call) -> Reply:
             text = f"what is stored of {unit.name} was not looked at: {call.subject.name} has no right show there"
             warnings.append(unit.locate(Finding(text, ("meta", "name"))))
             continue
-        impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in _impact(call, unit)]
+        if call.state.is_outdated(unit.name, unit.digest):
+            found_there = _impact(call, unit, call.state.instances(unit.name))
+            impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in found_there]
     return Reply(
         f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}, {plural(len(impacts), 'impact')}",
         level=1 if errors or impacts else 0,
@@ -119,24 +112,20 @@ def unit_check(call: Call) -> Reply:
     )
 
 
-def _impact(call: Call, unit: Unit) -> list[Impact]:
-    if not call.state.outdated(unit.name, unit.digest):
-        return []
+def _impact(call: Call, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
     before = call.state.definition_text(unit.name)
-    stored = [
-        Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in call.state.instances(unit.name)
-    ]
+    stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
     older = unit_from_definition(strict_json.decode(before)) if before else None
     return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
 
 
 def misfits(call: Call, unit: Unit) -> list[Finding]:
-    """Where stored instances do not fit the unit as it is now, for who may see them."""
+    """Where stored instances do not fit the unit as it is now, as far as known, for who may see them."""
     if not call.may(unit.name, "show"):
         return []
-    return [
-        Finding(each.to_json()["message"], each.finding.at) for each in _impact(call, unit) if each.kind == "breaks"
-    ]
+    wrong = sorted(call.service.fitting.wrong(call.state, unit, call.limit))
+    found = _impact(call, unit, call.state.numbered(unit.name, wrong).values())
+    return [Finding(each.to_json()["message"], each.finding.at) for each in found if each.kind == "breaks"]
 
 
 def handler_faults(service: Service, unit: Unit) -> list[Finding]:

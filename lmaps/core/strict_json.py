@@ -3,7 +3,7 @@
 import json
 import json.encoder
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -43,14 +43,42 @@ def encode(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A value that is compact JSON already, to be passed on as it is."""
+    """A value that is compact JSON already, to be passed on as it is: ``pieces`` of it are put together once."""
 
-    text: str
+    pieces: Sequence[bytes]
 
     @classmethod
     def array(cls, texts: Iterable[str]) -> Self:
         """An array of values that are JSON already."""
-        return cls(f"[{','.join(texts)}]")
+        return cls((b"[", ",".join(texts).encode(), b"]"))
+
+    @classmethod
+    def joined(cls, several: Sequence[bytes]) -> Self:
+        """The same; each of ``several`` is some values with commas between them."""
+        return cls((b"[", *_separated((each,) for each in several), b"]"))
+
+    @classmethod
+    def object(cls, told: Mapping[str, Any]) -> Self:
+        """An object; values of it that are `Encoded` stand there as they are."""
+        pairs: list[Sequence[bytes]] = []
+        others: dict[str, Any] = {}
+        for name, value in told.items():
+            if isinstance(value, Encoded):
+                pairs += [*_pairs(others), (f"{_compact(name)}:".encode(), *value.pieces)]
+                others = {}
+            else:
+                others[name] = value
+        return cls((b"{", *_separated([*pairs, *_pairs(others)]), b"}"))
+
+    @property
+    def data(self) -> bytes:
+        """The JSON, in UTF-8."""
+        return b"".join(self.pieces)
+
+    @property
+    def text(self) -> str:
+        """The JSON."""
+        return self.data.decode()
 
     @property
     def value(self) -> Any:
@@ -60,17 +88,7 @@ class Encoded:
 
 def encode_object(told: Mapping[str, Any]) -> str:
     """An object as compact JSON; values of it that are `Encoded` stand there as they are."""
-    if not has_encoded(told):
-        return _compact(told)
-    pairs: list[str] = []
-    others: dict[str, Any] = {}
-    for name, value in told.items():
-        if isinstance(value, Encoded):
-            pairs += [*_pairs(others), f"{_compact(name)}:{value.text}"]
-            others = {}
-        else:
-            others[name] = value
-    return f"{{{','.join([*pairs, *_pairs(others)])}}}"
+    return Encoded.object(told).text if has_encoded(told) else _compact(told)
 
 
 def has_encoded(told: Mapping[str, Any]) -> bool:
@@ -78,8 +96,13 @@ def has_encoded(told: Mapping[str, Any]) -> bool:
     return Encoded in map(type, told.values())
 
 
-def _pairs(told: dict[str, Any]) -> list[str]:
-    return [_compact(told)[1:-1]] if told else []
+def _pairs(told: dict[str, Any]) -> list[Sequence[bytes]]:
+    return [(_compact(told)[1:-1].encode(),)] if told else []
+
+
+def _separated(groups: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """All pieces, with a comma between two groups of them."""
+    return [piece for group in groups for piece in (b",", *group)][1:]
 
 
 def plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """What client and manager exchange: one `Request`, one `Reply`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -56,22 +57,31 @@ class Reply:
     errors: tuple[Finding, ...] = ()
     revision: int | None = None
     job: int | None = None
-    _text: str | None = field(default=None, init=False, repr=False, compare=False)
+    _pieces: Sequence[bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
-        """The reply as a JSON object without its id, made once."""
-        if self._text is None:
-            told = self.to_json()
-            del told["id"]
-            if isinstance(self.extra, dict) and strict_json.has_encoded(self.extra):  # the original's may be a list
-                told["extra"] = strict_json.Encoded(strict_json.encode_object(self.extra))
-            object.__setattr__(self, "_text", strict_json.encode_object(told))
-        return self._text or ""
+        """The reply as a JSON object without its id."""
+        return b"".join((*self._begun, b"}")).decode()
 
     def encode(self, request_id: str | None = None) -> bytes:
         """The body that goes over the wire, as the answer to the request of this id, if it has one."""
-        return f'{self.text[:-1]},"id":{strict_json.encode(request_id or self.id)}}}'.encode()
+        return b"".join((*self._begun, f',"id":{strict_json.encode(request_id or self.id)}}}'.encode()))
+
+    @property
+    def _begun(self) -> Sequence[bytes]:
+        """The same object, not closed yet, in pieces that are made once."""
+        if self._pieces is None:
+            told = self.to_json()
+            del told["id"]
+            pieces: Sequence[bytes]
+            if isinstance(self.extra, dict) and strict_json.has_encoded(self.extra):  # the original's may be a list
+                told["extra"] = strict_json.Encoded.object(self.extra)
+                pieces = strict_json.Encoded.object(told).pieces[:-1]
+            else:
+                pieces = (strict_json.encode(told)[:-1].encode(),)
+            object.__setattr__(self, "_pieces", pieces)
+        return self._pieces or ()
 
     def to_json(self) -> dict[str, Any]:
         """The reply as data: the original's ``message``, ``level`` and ``extra`` first."""

@@ -138,8 +138,8 @@ def encode(message: WorkerMessage | ManagerMessage) -> bytes:
     """The body that goes over the wire between manager and worker."""
     told = known(message) | {"kind": message.kind}
     for name in told.keys() & {"kwargs", "rows"}:
-        told[name] = strict_json.Encoded(strict_json.encode_object(told[name]))
-    return strict_json.encode_object(told).encode()
+        told[name] = strict_json.Encoded.object(told[name])
+    return strict_json.Encoded.object(told).data
 
 
 def decode(body: bytes, **limits: int) -> WorkerMessage | ManagerMessage:

@@ -72,7 +72,7 @@ def _state(call: Call, unit: Unit, found: Texts, *, reverse: bool) -> Any:
     array = Encoded.array(told(call, unit, found.completed[::-1] if reverse else found.completed))
     if unit.data_type == "YamlList":
         return array
-    return Encoded(strict_json.encode_object({unit.store_key: array}))
+    return Encoded.object({unit.store_key: array})
 
 
 def state_of(call: Call, unit: Unit, instances: Iterable[Instance]) -> Any:

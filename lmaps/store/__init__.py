@@ -8,6 +8,7 @@ migrate      bring a database to this version
 store        Store: one database, one connection
 transaction  Transaction: what is read and written within one commit
 instances    what is there now
+joined       what is there now, as one text
 history      what was done, and what was there before
 values       which instances have which value
 changing     changes, and how they are undone

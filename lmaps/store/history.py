@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, func, select
 
 from lmaps.errors import StateDamaged
 from lmaps.store.checksums import check, checked
-from lmaps.store.instances import BATCH, DOCUMENT, InstanceTables
+from lmaps.store.instances import BATCH, DOCUMENT
+from lmaps.store.joined import JoinedTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
 from lmaps.store.prepared import Prepared
@@ -71,7 +72,7 @@ def _line() -> Prepared:
 _LINE = _line()
 
 
-class HistoryTables(InstanceTables):
+class HistoryTables(JoinedTables):
     """What was done to the units, and what they were."""
 
     def units(self) -> list[str]:

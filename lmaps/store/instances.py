@@ -16,6 +16,8 @@ from lmaps.store.tables import Tables
 
 BATCH = 500
 """Keys that one statement looks up."""
+HIGHEST = 2**63 - 1
+"""Above every number."""
 MUCH = 8
 """A unit that has this part of all instances, or more, is read in their order: no sorting, and no looking up."""
 
@@ -57,9 +59,9 @@ _NUMBERED = Prepared(_JOINED.where(_BY_ID, instance.c.id.in_(select(_NUMBERS.c.v
 _ALL = Prepared(_INSTANCES.where(_UNIT))
 _ALL_BY_ID = Prepared(_INSTANCES.where(_BY_ID))
 _COUNT = Prepared(select(func.count()).where(_UNIT))
-_AFTER = instance.c.id > bindparam("after")
-_PAGE = Prepared(_INSTANCES.where(_UNIT, _AFTER).limit(bindparam("most")))
-_PAGE_BY_ID = Prepared(_INSTANCES.where(_BY_ID, _AFTER).limit(bindparam("most")))
+_WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last", HIGHEST))
+_PAGE = Prepared(_INSTANCES.where(_UNIT, *_WITHIN).limit(bindparam("most", -1)))
+_PAGE_BY_ID = Prepared(_INSTANCES.where(_BY_ID, *_WITHIN).limit(bindparam("most", -1)))
 _AT_MOST = Prepared(select(func.count()).select_from(select(1).where(_UNIT).limit(bindparam("most")).subquery()))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
 _OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
@@ -183,6 +185,10 @@ class InstanceTables(Tables):
                 break
         full = size >= PAGE_SIZE or len(found) == most
         return self._texts(self._sound(name, found)), found[-1][0] if full else None
+
+    def _within(self, name: str, after: int, last: int, much: bool) -> list[Row]:
+        """The rows of a unit that has ``much``, or not: those with a number above ``after``, up to ``last``."""
+        return self._sound(name, self.rows(_PAGE_BY_ID if much else _PAGE, unit=name, after=after, last=last))
 
     def _has_much(self, name: str) -> bool:
         """Whether a unit has so much of all instances that they are best read in their order."""

@@ -29,7 +29,8 @@ class Known:
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
     how many changesets a unit has after one revision, until another, ``instances`` how many instances it has,
-    ``confirmed`` are units of which no job is to be confirmed.
+    ``confirmed`` are units of which no job is to be confirmed. ``sums`` are those of blocks of instances that were
+    found to fit their checksums, by unit and where the block begins: not forgotten, they fit that and nothing else.
     """
 
     heads: dict[str, Changeset] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Known:
     counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     instances: dict[str, int] = field(default_factory=dict)
     confirmed: set[str] = field(default_factory=set)
+    sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def forget(self) -> None:
         """What was written is taken back."""

@@ -45,6 +45,7 @@ def see(path: Path, changes: int) -> dict[str, Any]:
                 (
                     name,
                     state.instances(name),
+                    state.joined(name),
                     state.definitions(name),
                     state.head(name),
                     state.undone(name),

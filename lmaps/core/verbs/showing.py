@@ -18,25 +18,36 @@ from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
 from lmaps.store import Instance, Texts
 
+_LISTS = ("YamlList", "YamlKeyList")
+"""Data types that present documents one after the other, each as it is."""
+
 
 def show(call: Call) -> Reply:
     """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
     unit = call.kept_unit
     at = call.args.get("at")
     revision = call.state.revision_of(unit.name) if at is None else resolve(call, unit.name, at)
-    found = _now(call, unit) if at is None else _then(call, unit, revision or 0)
-    extra: dict[str, Any] = {
+    extra = {
         "unit": unit.name,
         "type": unit.data_type,
         "primary_key": unit.primary_key,
         "revision": revision,
         "applied": call.state.applied_revision(unit.name),
     }
-    if call.args["instances"]:
-        extra["instances"] = _rows(call, unit, found)
-    else:
-        extra["state"] = _state(call, unit, found, reverse=call.args["reverse"])
-    return Reply(f"{unit.name} has {plural(len(found.keys), 'instance')}", extra=extra, revision=revision)
+    count, found = _found(call, unit, revision)
+    return Reply(f"{unit.name} has {plural(count, 'instance')}", extra=extra | found, revision=revision)
+
+
+def _found(call: Call, unit: Unit, revision: int | None) -> tuple[int, dict[str, Any]]:
+    """How many instances are asked for, and what is told of them."""
+    now, one_by_one, reverse = call.args.get("at") is None, call.args["instances"], call.args["reverse"]
+    if now and not (call.args["ids"] or one_by_one or reverse or unit.secrets.any) and unit.data_type in _LISTS:
+        count, texts = call.state.joined(unit.name)
+        return count, {"state": _list(unit, Encoded.joined(texts))}
+    found = _now(call, unit) if now else _then(call, unit, revision or 0)
+    if one_by_one:
+        return len(found.keys), {"instances": _rows(call, unit, found)}
+    return len(found.keys), {"state": _state(call, unit, found, reverse=reverse)}
 
 
 def _now(call: Call, unit: Unit) -> Texts:
@@ -67,12 +78,13 @@ def _texts(instances: Sequence[Instance]) -> Texts:
 
 def _state(call: Call, unit: Unit, found: Texts, *, reverse: bool) -> Any:
     """Completed documents in the form of the unit's data type."""
-    if unit.data_type not in ("YamlList", "YamlKeyList"):
+    if unit.data_type not in _LISTS:
         return _shaped(unit, [shown(call, unit, text) for text in found.completed], reverse=reverse)
-    array = Encoded.array(told(call, unit, found.completed[::-1] if reverse else found.completed))
-    if unit.data_type == "YamlList":
-        return array
-    return Encoded.object({unit.store_key: array})
+    return _list(unit, Encoded.array(told(call, unit, found.completed[::-1] if reverse else found.completed)))
+
+
+def _list(unit: Unit, array: Encoded) -> Encoded:
+    return array if unit.data_type == "YamlList" else Encoded.object({unit.store_key: array})
 
 
 def state_of(call: Call, unit: Unit, instances: Iterable[Instance]) -> Any:

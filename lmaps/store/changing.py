@@ -126,6 +126,7 @@ class ChangingTables(HistoryTables):
         self.write(delete(horizon).where(horizon.c.unit == unit))
         self.insert(horizon, {"unit": unit, "revision": until})
         self.known.counted.pop(unit, None)
+        self.known.pending.pop(unit, None)
 
     def _pinned(self, unit: str) -> list[int]:
         """Revisions of a unit that something else needs."""
@@ -160,7 +161,8 @@ class ChangingTables(HistoryTables):
 
     def _keep(self, made: Changeset) -> None:
         self.insert_each(changeset, [made])
-        self.known.heads[made.unit] = made
+        self.known.newest = self.known.heads[made.unit] = made
+        self.known.pending.pop(made.unit, None)
 
     def _numbered(self, revision: int, edit: Edit) -> Change:
         number, first = edit.id, edit.first_revision

@@ -84,6 +84,12 @@ class HistoryTables(JoinedTables):
         found = self.rows(_CHANGESET, revision=revision)
         return Changeset(**checked(changeset, found[0])) if found else None
 
+    def newest(self) -> Changeset | None:
+        """The newest changeset of all units."""
+        if self.known.newest is None:
+            self.known.newest = self.changeset(self.counters.revision)
+        return self.known.newest
+
     def changesets(
         self,
         unit: str | Sequence[str] | None = None,

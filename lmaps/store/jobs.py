@@ -82,6 +82,7 @@ class JobTables(ChangingTables):
         told = dict(zip(job.c.keys(), row, strict=True))
         del told["checksum"]
         self.write_each(_SIGN, [{"number": number, "signature": signed(job, told)[-1]}])
+        self.known.forget_jobs(told["unit"])
         if told["confirmation"] is not None:
             self.known.confirmed.discard(told["unit"])
         return _job(told)
@@ -104,7 +105,9 @@ class JobTables(ChangingTables):
 
     def queued(self) -> list[Job]:
         """The jobs that wait to be run, the next one first; those that another one covers are not run."""
-        return self._read(_NEXT)
+        if self.known.queued is None:
+            self.known.queued = self._read(_NEXT)
+        return list(self.known.queued)
 
     def waiting_of(self, author: str) -> int:
         """How many jobs of an author wait, those that another one covers too."""
@@ -132,8 +135,10 @@ class JobTables(ChangingTables):
 
     def last_job(self, unit: str) -> Job | None:
         """The unit's newest apply that has begun."""
-        found = self._read(_LAST, unit=unit)
-        return found[0] if found else None
+        if unit not in self.known.last:
+            found = self._read(_LAST, unit=unit)
+            self.known.last[unit] = found[0] if found else None
+        return self.known.last[unit]
 
     def unconfirmed(self, unit: str | None = None) -> list[Job]:
         """The jobs, of one unit or of all, that wait for confirmation or are being undone, the newest first."""
@@ -153,8 +158,9 @@ class JobTables(ChangingTables):
 
     def applied_revision(self, unit: str) -> int | None:
         """The revision that the unit's handler last ran with success."""
-        applied: int | None = self.value(_APPLIED, unit=unit)
-        return applied
+        if unit not in self.known.applied:
+            self.known.applied[unit] = self.value(_APPLIED, unit=unit)
+        return self.known.applied[unit]
 
     def is_pending(self, unit: str) -> bool:
         """Whether the unit's state is another one than its handler ran with last.
@@ -173,7 +179,10 @@ class JobTables(ChangingTables):
 
     def pending(self, unit: str) -> int:
         """How many changesets of the unit its handler has not yet run with, 0 if the state is the one applied."""
-        return self.changes_after(unit, self.applied_revision(unit) or 0) if self.is_pending(unit) else 0
+        if unit not in self.known.pending:
+            applied = self.applied_revision(unit) or 0
+            self.known.pending[unit] = self.changes_after(unit, applied) if self.is_pending(unit) else 0
+        return self.known.pending[unit]
 
     def _pinned(self, unit: str) -> list[int]:
         """The applied revision, and those of jobs that are not over: what was changed since is to stay known."""

@@ -11,7 +11,7 @@ from lmaps.core import times
 from lmaps.errors import Degraded
 from lmaps.store.checksums import checksum, covered, signed
 from lmaps.store.prepared import Prepared, insertion
-from lmaps.store.records import Changeset
+from lmaps.store.records import Changeset, Job
 from lmaps.store.sealing import Plain
 
 
@@ -25,28 +25,41 @@ class Disk:
 
 @dataclass(slots=True)
 class Known:
-    """What every change needs of the units, kept in memory since one process alone changes it.
+    """What every change of the units needs, or every look at them, kept in memory: one process alone changes it.
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
     how many changesets a unit has after one revision, until another, ``instances`` how many instances it has,
-    ``confirmed`` are units of which no job is to be confirmed. ``sums`` are those of blocks of instances that were
-    found to fit their checksums, by unit and where the block begins: not forgotten, they fit that and nothing else.
+    ``confirmed`` are units of which no job is to be confirmed. ``newest`` is the newest changeset of all, ``queued``
+    the jobs to be run next; ``applied``, ``last`` and ``pending`` are what is told of a unit's jobs under these names.
+    ``sums`` are those of blocks of instances that were found to fit their checksums, by unit and where the block ends:
+    not forgotten, they fit that and nothing else.
     """
 
+    newest: Changeset | None = None
+    queued: Sequence[Job] | None = None
     heads: dict[str, Changeset] = field(default_factory=dict)
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
     counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     instances: dict[str, int] = field(default_factory=dict)
     confirmed: set[str] = field(default_factory=set)
+    applied: dict[str, int | None] = field(default_factory=dict)
+    last: dict[str, Job | None] = field(default_factory=dict)
+    pending: dict[str, int] = field(default_factory=dict)
     sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def forget(self) -> None:
         """What was written is taken back."""
-        self.heads.clear()
-        self.definitions.clear()
-        self.counted.clear()
-        self.instances.clear()
-        self.confirmed.clear()
+        self.newest = self.queued = None
+        for kept in (self.heads, self.definitions, self.counted, self.instances, self.confirmed):
+            kept.clear()
+        for told in (self.applied, self.last, self.pending):
+            told.clear()
+
+    def forget_jobs(self, unit: str) -> None:
+        """A job of a unit was written."""
+        self.queued = None
+        for told in (self.applied, self.last, self.pending):
+            told.pop(unit, None)
 
 
 class CountersLike(Protocol):

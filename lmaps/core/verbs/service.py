@@ -35,7 +35,7 @@ COUNTED = (
 def status(call: Call) -> Reply:
     """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
     service, disk = call.service, call.state.disk
-    newest = call.state.changeset(call.state.revision())
+    newest = call.state.newest()
     extra: dict[str, Any] = {
         "version": __version__,
         "versions": versions(),

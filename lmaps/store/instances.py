@@ -193,7 +193,8 @@ class InstanceTables(Tables):
     def _has_much(self, name: str) -> bool:
         """Whether a unit has so much of all instances that they are best read in their order."""
         much = self.counters.instance // MUCH
-        return int(self.value(_AT_MOST, unit=name, most=much + 1)) > much
+        known = self.known.instances.get(name)
+        return (self.value(_AT_MOST, unit=name, most=much + 1) if known is None else known) > much
 
     def _keyed(self, name: str, keys: Sequence[str]) -> list[Row]:
         """The rows of those instances of a unit that have one of ``keys``, in the order of these."""

@@ -249,9 +249,10 @@ known_path = Table(
     Column("unit", Text, nullable=False),
     Column("pointer", Text, nullable=False),
     Column("revision", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
     UniqueConstraint("unit", "pointer"),
 )
-"""A path whose values are known, as they were at one revision of the unit."""
+"""A path whose values are known of the instances up to the number ``until``, as they were at one revision."""
 
 known_value = Table(
     "value",

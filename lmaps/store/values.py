@@ -1,7 +1,7 @@
 """Which instances of a unit have which value at a path: found without reading the unit.
 
-What is known of a path lies in the connection's memory, beside the database: it is made when the path is first asked
-for, follows the changesets from then on, and is undone with its transaction as everything else. Of a value it has a
+What is known of a path lies in the connection's memory, beside the database: it is made part by part, at the latest
+when it is needed, follows the changesets, and is undone with its transaction as everything else. Of a value it has a
 digest under a key of this process: no secret lies there.
 """
 
@@ -14,22 +14,29 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 from lmaps.core.differences import MISSING, Path, look_up, pointer
 from lmaps.core.strict_json import canonical
 from lmaps.errors import StateDamaged
-from lmaps.store.history import HistoryTables
+from lmaps.store.history import NEWEST, HistoryTables
 from lmaps.store.models import changeset, document, instance, known_path, known_value
 from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.records import Instance
+
+PART = 10_000
+"""Instances that are read at once."""
 
 _read = json.JSONDecoder().raw_decode
 """Half of what `json.loads` takes is to look for white space around a document."""
 _ROW = ("path", "digest", "instance")
 _IS_PATH = known_path.c.id == bindparam("number")
 _KNOWN = Prepared(
-    select(known_path.c.id, known_path.c.revision).where(
+    select(known_path.c.id, known_path.c.revision, known_path.c.until).where(
         known_path.c.unit == bindparam("unit"), known_path.c.pointer == bindparam("pointer")
     )
 )
-_BEGIN = Prepared(insert(known_path).values(unit=bindparam("unit"), pointer=bindparam("pointer"), revision=0))
-_END = Prepared(update(known_path).where(_IS_PATH).values(revision=bindparam("newest")))
+_BEGIN = Prepared(
+    insert(known_path).values(
+        unit=bindparam("unit"), pointer=bindparam("pointer"), revision=bindparam("revision"), until=0
+    )
+)
+_END = Prepared(update(known_path).where(_IS_PATH).values(revision=bindparam("newest"), until=bindparam("last")))
 _FORGET = Prepared(delete(known_path).where(_IS_PATH))
 _FORGET_VALUES = Prepared(delete(known_value).where(known_value.c.path == bindparam("number")))
 _ADD = insertion(known_value, _ROW)
@@ -47,10 +54,11 @@ _SINCE = Prepared(
 _COMPLETED = (
     select(instance.c.id, instance.c.document, document.c.completed)
     .join(document, document.c.id == instance.c.document)
+    .where(instance.c.id > bindparam("until"))
     .order_by(instance.c.id)
 )
 _ALL = Prepared(_COMPLETED.where(instance.c.unit == bindparam("unit")))
-_ALL_BY_ID = Prepared(_COMPLETED.where(literal_column("+instance.unit") == bindparam("unit")))
+_PART = Prepared(_COMPLETED.where(literal_column("+instance.unit") == bindparam("unit")).limit(bindparam("most")))
 
 
 class ValueTables(HistoryTables):
@@ -60,40 +68,54 @@ class ValueTables(HistoryTables):
         """Those instances of a unit whose completed document has one of ``values`` at ``path``; rarely others too."""
         if not values:
             return []
-        number = self.know_values(unit, path)
+        while not self.know_values(unit, path):
+            pass
+        number, *_ = self._begun(unit, path)
         digests = {_digest(value) for value in values}
         found = {row[0] for digest in digests for row in self.rows(_HAVE, path=number, digest=digest)}
         return list(self.numbered(unit, sorted(found)).values())
 
-    def know_values(self, unit: str, path: Path) -> int:
-        """Know all values of a unit's instances at ``path``, as they are now; the number that this has here."""
+    def know_values(self, unit: str, path: Path) -> bool:
+        """Know the values at ``path`` as they are now, of a large unit those of a part more; whether that is all."""
         newest = self.revision_of(unit) or 0
-        known = self.rows(_KNOWN, unit=unit, pointer=pointer(path))
-        number, seen = known[0] if known else (0, -1)
-        if seen == newest:
-            return int(number)
-        if seen < self.horizon(unit):
-            number = self._make(unit, path, number)
-        else:
-            self._follow(unit, path, number, seen)
-        self.write_each(_END, [{"number": number, "newest": newest}])
-        return int(number)
+        number, seen, until = self._begun(unit, path)
+        if (seen, until) == (newest, NEWEST):
+            return True
+        self._follow(unit, path, number, seen, until)
+        last = until if until == NEWEST else self._read_on(unit, path, number, until)
+        self.write_each(_END, [{"number": number, "newest": newest, "last": last}])
+        return last == NEWEST
 
-    def _make(self, unit: str, path: Path, old: int) -> int:
-        """Read the whole unit, and forget what was known under the ``old`` number."""
-        for statement in (_FORGET, _FORGET_VALUES):
-            self.write_each(statement, [{"number": old}])
-        self.write_each(_BEGIN, [{"unit": unit, "pointer": pointer(path)}])
-        [(number, _)] = self.rows(_KNOWN, unit=unit, pointer=pointer(path))
-        kept = self.each_row(_ALL_BY_ID if self._has_much(unit) else _ALL, unit=unit)
+    def _begun(self, unit: str, path: Path) -> tuple[int, int, int]:
+        """The number of a path, at which revision its values are known, and of the instances up to which number.
+
+        What is known is of no use once changesets since were dropped.
+        """
+        told, newest = pointer(path), self.revision_of(unit) or 0
+        for number, seen, until in self.rows(_KNOWN, unit=unit, pointer=told):
+            if seen == newest or seen >= self.horizon(unit):
+                return number, seen, until
+            for statement in (_FORGET, _FORGET_VALUES):
+                self.write_each(statement, [{"number": number}])
+        self.write_each(_BEGIN, [{"unit": unit, "pointer": told, "revision": newest}])
+        [(number, *_)] = self.rows(_KNOWN, unit=unit, pointer=told)
+        return number, newest, 0
+
+    def _read_on(self, unit: str, path: Path, number: int, until: int) -> int:
+        """Read a part of a unit that has much of all instances, all of another one; the number of the last one read."""
+        if self._has_much(unit):
+            kept = self.rows(_PART, unit=unit, until=until, most=PART)
+            last = int(kept[-1][0]) if len(kept) == PART else NEWEST
+        else:
+            kept, last = self.rows(_ALL, unit=unit, until=until), NEWEST
         texts = ((of, self.sealer.open(text, f"{of}/{document}/completed")) for of, document, text in kept)
         self.write_rows(_ADD, _rows(number, path, texts))
-        return int(number)
+        return last
 
-    def _follow(self, unit: str, path: Path, number: int, seen: int) -> None:
-        """Read what was changed since the revision that was ``seen``."""
+    def _follow(self, unit: str, path: Path, number: int, seen: int, until: int) -> None:
+        """Read what was changed since the revision that was ``seen``, of instances whose values are known."""
         for (revision,) in self.rows(_SINCE, unit=unit, seen=seen):
-            changes = self.changes(revision)
+            changes = [each for each in self.changes(revision) if each.instance_id <= until]
             gone = ((each.instance_id, each.before.completed) for each in changes if each.before)
             come = ((each.instance_id, each.after.completed) for each in changes if each.after)
             removed = (dict(zip(_ROW, row, strict=True)) for row in _rows(number, path, gone))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lmaps.core.differences import look_up, same
 from lmaps.errors import StateDamaged
-from lmaps.store import Document, Edit, Store, Transaction, Why, open_store
+from lmaps.store import Document, Edit, Store, Transaction, Why, instances, open_store, values
 from tests.databases import rewrite
 
 WHY = Why("me")
@@ -22,7 +22,7 @@ STEP = st.tuples(
     st.sampled_from("abcd"),
     st.sampled_from(VALUES),
     st.sampled_from(["keep", "keep", "discard", "fail"]),
-    st.booleans(),
+    st.sampled_from(["", "", "all", "part"]),
 )
 
 
@@ -32,7 +32,9 @@ class Taken(Exception):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    with open_store(str(tmp_path_factory.mktemp("values") / "l.db")) as opened:
+    with pytest.MonkeyPatch.context() as patch, open_store(str(tmp_path_factory.mktemp("values") / "l.db")) as opened:
+        patch.setattr(values, "PART", 2)
+        patch.setattr(instances, "MUCH", 2**62)
         yield opened
 
 
@@ -76,8 +78,10 @@ def test_what_is_known_is_what_is_there(store: Store, steps: list[Any], name: An
         with contextlib.suppress(Taken), store.transaction() as state:
             with state.discarded() if end == "discard" else contextlib.nullcontext():
                 do(state, unit, what, key, value)
-                if looked_at:
+                if looked_at == "all":
                     check(state, unit)
+                elif looked_at == "part":
+                    state.know_values(unit, PATHS[0])
             if end == "fail":
                 raise Taken
     with store.transaction() as state:

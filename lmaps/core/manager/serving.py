@@ -19,11 +19,11 @@ from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
 from lmaps.core.manager.housekeeping import Housekeeping
+from lmaps.core.manager.looking import Looking
 from lmaps.core.messages import VERSION, Reply
 from lmaps.core.messages.work import Result
 from lmaps.core.ownership import check_owned
 from lmaps.core.signals import SignalQueue, queued_signals
-from lmaps.core.timelimit import TimeLimit
 from lmaps.core.transport import (
     CLIENTS,
     NO_SECRET,
@@ -39,7 +39,7 @@ from lmaps.core.transport import (
     read_authorized_keys,
     read_server_keys,
 )
-from lmaps.core.units import UnitSet, load_units
+from lmaps.core.units import load_units
 from lmaps.core.verbs import Service, Visit
 from lmaps.core.verbs.units import handler_faults
 from lmaps.core.words import plural
@@ -121,7 +121,6 @@ class Manager:
             log.error("%s", told(refused))
         self._signals: SignalQueue | None = None
         self._checked = False
-        self._units_known: UnitSet | None = None
         self._found_by_handlers: dict[str, list[Finding]] = {}
 
     def start(self) -> None:
@@ -152,6 +151,7 @@ class Manager:
         self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._known)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._housekeeping = Housekeeping()
+        self._looking = Looking(self.service)
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
         self.service.stop_job = self._dispatcher.stop
         self.service.job_moved = self._dispatcher.job_moved
@@ -170,10 +170,9 @@ class Manager:
 
     def turn(self) -> None:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
-        self._know_values()
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
-        due = 0.0 if self.service.fitting.unfinished else due
+        due = min(due, self._looking.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and signal.SIGTERM in self._signals.take():
             self.running = False
@@ -189,39 +188,12 @@ class Manager:
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
         group.commit(self._store, self._desk.due(self._dispatcher.take_moved()))
         self._housekeeping.turn(self._store)
-        self._look_at_stored()
+        self._looking.turn(self._store)
         self._store.turn()
         for slot in self._dispatcher.overdue():
             self._lifeline.tell({"replace": slot})
         if self._dispatcher.draining and self._dispatcher.idle:
             self._lifeline.tell({"drained": True})
-
-    def _know_values(self) -> None:
-        """Of units that were loaded: know what no two instances may share, before anybody waits for it in vain."""
-        if self._units_known is self.service.units:
-            return
-        self._units_known = self.service.units
-        try:
-            with self._store.transaction() as state:
-                for unit in self.service.units.units.values():
-                    for path in unit.unique:
-                        state.know_values(unit.name, path)
-        except LmapsError as error:
-            log.error("the values of the units cannot be read: %s", error)
-
-    def _look_at_stored(self) -> None:
-        """Go on looking whether what is stored fits its unit: a part in each turn."""
-        fitting = self.service.fitting
-        for name in sorted(fitting.unfinished)[:1]:
-            fitting.unfinished.discard(name)
-            unit = self.service.units.units.get(name)
-            if unit is None:
-                continue
-            try:
-                with self._store.transaction() as state:
-                    fitting.wrong(state, unit, TimeLimit(self.service.config["limits"]["message"]["validation"]))
-            except LmapsError as error:
-                log.error("what is stored of %s cannot be looked at: %s", name, error)
 
     def _hear_supervisor(self) -> None:
         order = self._lifeline.hear()

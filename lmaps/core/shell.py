@@ -200,13 +200,8 @@ def _set_up_failpoints() -> None:
 
 def _close(client: "Client") -> None:
     """Close the connection; one more Ctrl-C has nothing left to end."""
-    import signal  # noqa: PLC0415 (help does without)
-
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         client.close()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _tell(session: Session, error: LmapsError) -> int:

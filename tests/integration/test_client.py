@@ -85,7 +85,18 @@ def test_many_clients_at_once(start_daemon: Start) -> None:
     assert daemon.data("status")["revision"] == 200
 
 
-HEAVY = {"zmq", "yaml", "pathlib", "difflib", "logging", "hmac", "jsonschema", "sqlalchemy", "importlib.metadata"}
+HEAVY = {
+    "zmq",
+    "yaml",
+    "pathlib",
+    "signal",
+    "difflib",
+    "logging",
+    "hmac",
+    "jsonschema",
+    "sqlalchemy",
+    "importlib.metadata",
+}
 
 
 def test_a_command_imports_only_what_it_needs(start_daemon: Start, tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from lmaps.core.scalars import scalar
 
 LARGEST, DEEPEST = 10_000, 32
 """Bytes of a text, and spaces before a line of it, that are read here."""
-_WORD = r"[A-Za-z0-9/_.~](?:[A-Za-z0-9_./@+=~-]|:(?=[A-Za-z0-9_./]))*"
+_WORD = r"[\w/.~](?:[\w/.~@+=-]|:(?=[\w/.]))*"
 """Text without quotes that ends at the next space, comma or bracket."""
 _VALUE = rf"""\"[^"\\]*\"|'[^']*'|\[(?:{_WORD}(?:, *{_WORD})*)?\]|{_WORD}(?: {_WORD})*"""
-_LINE = rf"""( *)(?:([A-Za-z_][A-Za-z0-9_-]*):|-)(?: +({_VALUE}))?(?: +#.*)? *\Z"""
+_LINE = rf"""( *)(?:([A-Za-z_][\w-]*):|-)(?: +({_VALUE}))?(?: +#.*)? *\Z"""
 
 
 class _NotPlain(Exception):

@@ -4,8 +4,8 @@ To load ZMQ and start its threads takes longer than a request does, and a client
 command each way, then frames.
 """
 
+import _socket as socket  # what `socket` puts around it takes a command 2 ms to load
 import select
-import socket
 import time
 
 from lmaps.core.transport.addresses import ipc_file, is_tcp

@@ -6,37 +6,30 @@ Over it the child beats, so that one that hangs is noticed, and learns that the 
 import contextlib
 import json
 import math
-import socket
+import os
 import time
+from multiprocessing.connection import Connection
 from typing import Any
 
 BEAT_EVERY = 1.0
 """Seconds between two beats."""
-LONGEST = 65536
-"""Bytes that a message on a line may have."""
-
-
-def a_line() -> tuple[socket.socket, socket.socket]:
-    """The ends of a new line, the supervisor's and a child's: messages come whole, and nobody waits for the other."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    return ours, theirs
 
 
 class Lifeline:
-    """A child's end of its ``line``. Without one (None) there is no supervisor, and nothing is said or heard.
+    """A child's end of ``connection``. Without one (None) there is no supervisor, and nothing is said or heard.
 
     Nothing here waits for the supervisor. ``next_due`` (monotonic) is when to beat next.
     """
 
-    def __init__(self, line: socket.socket | None = None) -> None:
-        self._line = line
-        self.next_due = math.inf if line is None else 0.0
+    def __init__(self, connection: Connection | None = None) -> None:
+        self._connection = connection
+        self.next_due = math.inf if connection is None else 0.0
+        if connection is not None:
+            os.set_blocking(connection.fileno(), False)
 
     def fds(self) -> list[int]:
         """The descriptors to wait for."""
-        return [] if self._line is None else [self._line.fileno()]
+        return [] if self._connection is None else [self._connection.fileno()]
 
     def beat(self) -> None:
         """Tell the supervisor that this process is alive, if it is time to."""
@@ -47,21 +40,19 @@ class Lifeline:
 
     def tell(self, news: dict[str, Any]) -> None:
         """Tell the supervisor ``news``; one that is gone, or reads no more, loses it."""
-        if self._line is not None:
+        if self._connection is not None:
             with contextlib.suppress(OSError):
-                self._line.send(json.dumps(news).encode())
+                self._connection.send_bytes(json.dumps(news).encode())
 
     def hear(self) -> dict[str, Any] | None:
         """The supervisor's order; None if the supervisor is gone, and then this end is closed too."""
-        if self._line is None:
+        if self._connection is None:
             return None
-        told = b""
-        with contextlib.suppress(OSError):
-            told = self._line.recv(LONGEST)
-        if not told:
-            self._line.close()
-            self._line = None
+        try:
+            order: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self._connection.close()
+            self._connection = None
             self.next_due = math.inf
             return None
-        order: dict[str, Any] = json.loads(told)
         return order

@@ -4,29 +4,30 @@ import contextlib
 import ctypes
 import gc
 import json
+import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from setproctitle import setproctitle
 
 from lmaps.core.config import Log
 from lmaps.core.daemon.report import tell
 from lmaps.core.failpoints import failpoint
-from lmaps.core.lifeline import LONGEST, a_line
 from lmaps.core.logs import set_up_logging
 from lmaps.core.signals import forget_signals, held_back
 from lmaps.errors import LmapsError
 
 PR_SET_PDEATHSIG = 1
 
+_context = multiprocessing.get_context("fork")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -38,19 +39,24 @@ class Child:
     """
 
     name: str
-    pid: int
+    process: ForkProcess
     pidfd: int
-    line: socket.socket
+    line: Connection
     started: float
     silent: int = 0
 
+    @property
+    def pid(self) -> int:
+        """The child's pid."""
+        return self.process.pid or 0
+
     def fds(self) -> list[int]:
         """The descriptors to wait for."""
-        return [self.pidfd] if self.line.fileno() < 0 else [self.pidfd, self.line.fileno()]
+        return [self.pidfd] if self.line.closed else [self.pidfd, self.line.fileno()]
 
     def has_spoken(self, ready: Collection[int]) -> bool:
         """Whether there is something to `receive`, if the descriptors in ``ready`` are readable."""
-        return self.line.fileno() in ready
+        return not self.line.closed and self.line.fileno() in ready
 
     def signal(self, number: int) -> None:
         """Send a signal; a child that has ended does not get it, and nobody else does."""
@@ -60,29 +66,27 @@ class Child:
     def send(self, order: dict[str, Any]) -> None:
         """Send ``order``. A child that has stopped reading loses it: the supervisor waits for nobody."""
         with contextlib.suppress(OSError):
-            self.line.send(json.dumps(order).encode())
+            self.line.send_bytes(json.dumps(order).encode())
 
     def receive(self) -> dict[str, Any] | None:
         """What the child has sent; None if it has closed its end, and then this one is closed too."""
-        told = b""
-        with contextlib.suppress(OSError):
-            told = self.line.recv(LONGEST)
-        if not told:
+        try:
+            news: dict[str, Any] = json.loads(self.line.recv_bytes())
+        except (EOFError, OSError):
             self.line.close()
             return None
         self.silent = 0
-        news: dict[str, Any] = json.loads(told)
         return news
 
     def bury(self) -> int:
         """Reap the child, which has ended or is about to; its exit code (negative: the signal)."""
-        _, status = os.waitpid(self.pid, 0)
+        self.process.join()
         os.close(self.pidfd)
         self.line.close()
-        return os.waitstatus_to_exitcode(status)
+        return self.process.exitcode or 0
 
 
-def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
+def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
     """Fork a child that is called ``name`` and does ``role`` with its end of a new line.
 
     It exits with 0 when ``role`` returns, with the error's own code after a `LmapsError`, which it has told.
@@ -91,32 +95,18 @@ def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
     if threads != 1:
         raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
     failpoint("supervisor.before_fork")
-    ours, theirs = a_line()
-    supervisor = os.getpid()
+    ours, theirs = _context.Pipe()
+    os.set_blocking(ours.fileno(), False)
+    process = _context.Process(target=_live, args=(name, role, theirs, os.getpid(), log), name=name)
     gc.freeze()
     with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
-        pid = os.fork()
-        if pid == 0:
-            _live(name, role, theirs, supervisor, log)
+        process.start()
     theirs.close()
     failpoint("supervisor.after_fork")
-    return Child(name, pid, os.pidfd_open(pid), ours, time.monotonic())
+    return Child(name, process, os.pidfd_open(process.pid or 0), ours, time.monotonic())
 
 
-def _live(name: str, role: Callable[[socket.socket], None], line: socket.socket, supervisor: int, log: Log) -> NoReturn:
-    """Be a child to the end: whatever happens, even without memory, it does not go on as the supervisor."""
-    code = 1
-    try:
-        code = _do(name, role, line, supervisor, log)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 (it is told, and ends the child)
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def _do(name: str, role: Callable[[socket.socket], None], line: socket.socket, supervisor: int, log: Log) -> int:
+def _live(name: str, role: Callable[[Connection], None], line: Connection, supervisor: int, log: Log) -> None:
     forget_signals()
     close_foreign(keep=(0, 1, 2, line.fileno()))
     setproctitle(f"lmapsd: {name}")
@@ -126,8 +116,7 @@ def _do(name: str, role: Callable[[socket.socket], None], line: socket.socket, s
         role(line)
     except LmapsError as error:
         tell(error)
-        return error.daemon_level
-    return 0
+        sys.exit(error.daemon_level)
 
 
 def close_foreign(keep: Collection[int]) -> None:

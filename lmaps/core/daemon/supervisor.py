@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,9 @@ class Daemon:
         self._watchdog = Watchdog()
 
     @property
-    def threads(self) -> list[Child]:
+    def threads(self) -> list[ForkProcess]:
         """The children that run: processes, where the original had threads."""
-        return [slot.child for slot in self._slots() if slot.child is not None]
+        return [child.process for child in self._children()]
 
     def make_workers(self, count: int = 1) -> None:
         """Want ``count`` workers more."""
@@ -126,7 +127,7 @@ class Daemon:
     def manage_workers(self) -> None:
         """One turn of the loop: wait until something happens, act on it, and start what is wanted and does not run."""
         ready = self._wait()
-        for child in self.threads:
+        for child in self._children():
             if child.has_spoken(ready):
                 self._hear(child.receive() or {})
         if self._signals is not None:
@@ -135,7 +136,7 @@ class Daemon:
         for slot in self._slots():
             if slot.child is not None and slot.child.pidfd in ready:
                 self._mourn(slot, slot.child)
-        reap_orphans(own=[child.pid for child in self.threads])
+        reap_orphans(own=[child.pid for child in self._children()])
         self._count_seconds()
         self._watchdog.turn()
         self._go_on()
@@ -149,6 +150,9 @@ class Daemon:
 
     def _slots(self) -> list[Slot]:
         return [self.manager, *self.workers]
+
+    def _children(self) -> list[Child]:
+        return [slot.child for slot in self._slots() if slot.child is not None]
 
     def _wanted(self) -> list[Slot]:
         """The slots to be filled now. A worker that dies in the drain is replaced: its successor tells the manager."""
@@ -174,7 +178,7 @@ class Daemon:
     def _watched(self) -> Iterator[int]:
         if self._signals is not None:
             yield self._signals.fd
-        for child in self.threads:
+        for child in self._children():
             yield from child.fds()
 
     def _hear(self, news: dict[str, Any]) -> None:
@@ -246,7 +250,7 @@ class Daemon:
         if time.monotonic() < self._next_second:
             return
         self._next_second = time.monotonic() + 1.0
-        for child in self.threads:
+        for child in self._children():
             child.silent += 1
             if child.silent == SILENT_FOR:
                 log.error("%s (pid %d) has said nothing for %d s: killed", child.name, child.pid, SILENT_FOR)
@@ -298,12 +302,12 @@ class Daemon:
             return all(slot.child is None for slot in self.workers)
         if self._step is Step.END_MANAGER:
             return self.manager.child is None
-        return not self.threads
+        return not self._children()
 
     def _kill_all(self) -> None:
         """Whatever happened: leave nothing running."""
         self._signal(self._slots(), signal.SIGKILL)
-        for child in self.threads:
+        for child in self._children():
             child.bury()
         sweep_slots(self._jobs)
         reap_orphans(own=())

@@ -274,3 +274,12 @@ def test_data_of_an_undo_has_the_states_only_when_asked(lmaps: InProcess) -> Non
 def test_steps_and_a_revision_exclude_each_other(lmaps: InProcess) -> None:
     with pytest.raises(MessageRefused, match="not both"):
         lmaps.call("rollback", unit="web", to="r0", steps=1)
+
+
+def test_steps_are_a_number_that_can_be_counted(lmaps: InProcess) -> None:
+    lmaps.call("create", unit="web", instances=[{"host": "a"}])
+    for verb in ("rollback", "redo"):
+        with pytest.raises(MessageRefused, match=r"steps"):
+            lmaps.call(verb, unit="web", steps=1e308)
+        assert lmaps.call(verb, unit="web", steps=1.0).revision
+    assert len(lmaps.call("show", unit="web").extra["state"]["vhosts"]) == 1

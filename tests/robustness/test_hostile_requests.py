@@ -60,7 +60,7 @@ FLAGS = [
     {"show_summary": True, "unit_name": "web"}, {"rollback": True, "unit_name": "web"},
 ]  # fmt: skip
 ODD: list[Any] = [
-    None, True, False, 0, -1, 2**31, 2**63 - 1, -(2**63), 1.5, -0.0, 1e308, "", " ", "x", "x" * 5000, "r0", "r" + "9" * 18,
+    None, True, False, 0, -1, 2**31, 2**63 - 1, -(2**63), 1.0, 1.5, -0.0, 2.0**63, 1e308, "", " ", "x", "x" * 5000, "r0", "r" + "9" * 18,
     "@", "@~99999", "-1", "../../etc/passwd", "/", "/a/b/c", "~1~0", "\x00", "\n", "\x7f\x1b[31m", "\u202e", "é", "😀", "1e9s",
     "{{ 7*7 }}", "'; DROP TABLE instance; --", "%s%n", [], {}, [[]], [None] * 50, {"": ""}, {"__class__": 1}, ["h1", "h1"],
     {"$ref": "#"}, {"$secret": "set"}, [{"unit": "web"}], {"a": {"a": {"a": {"a": 1}}}},

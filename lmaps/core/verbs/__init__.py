@@ -27,13 +27,12 @@ from lmaps.core.verbs import (
     wait,
 )
 from lmaps.core.verbs.call import Afterwards, Answer, Call, Later, Service, Slot, Visit
-from lmaps.core.verbs.verb import DURATION, RUN, Verb
+from lmaps.core.verbs.verb import DURATION, NUMBER, RUN, Verb
 
 _UNIT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 64}
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": 4096}
 _DOCUMENTS: dict[str, Any] = {"type": "array"}
 _POINTER: dict[str, Any] = {"type": "string", "pattern": "^/"}
-_NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}
 _FLAG: dict[str, Any] = {"type": "boolean", "default": False}
 _STEPS: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
 _IDS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
@@ -124,7 +123,7 @@ VERBS: dict[str, Verb] = {
         {
             "unit": _UNIT,
             "to": _TEXT,
-            "steps": {"type": ["integer", "null"], "minimum": 1, "default": None},
+            "steps": _STEPS | {"type": ["integer", "null"], "default": None},
             "states": _FLAG,
         },
         ("unit",),
@@ -167,8 +166,8 @@ VERBS: dict[str, Verb] = {
             "history": _FLAG,
             "reveal": _FLAG,
             "limit": _PAGE,
-            "after": _NUMBER | {"default": 0},
-            "revisions": {"type": "array", "items": _NUMBER},
+            "after": NUMBER | {"default": 0},
+            "revisions": {"type": "array", "items": NUMBER},
         },
         scope="some",
         also=_REVEAL,
@@ -188,7 +187,7 @@ VERBS: dict[str, Verb] = {
                 },
             },
             "mode": {"enum": ["merge", "replace", "skip"], "default": "merge"},
-            "max_deletes": _NUMBER | {"default": 0},
+            "max_deletes": NUMBER | {"default": 0},
         },
         ("units",),
         writes=True,
@@ -209,7 +208,7 @@ VERBS: dict[str, Verb] = {
     ),
     "backup": Verb(keeping.backup, "admin", scope="every", audited=True),
     "backup_read": Verb(
-        keeping.backup_read, "admin", {"backup": _TEXT, "offset": _NUMBER}, ("backup", "offset"), scope="every"
+        keeping.backup_read, "admin", {"backup": _TEXT, "offset": NUMBER}, ("backup", "offset"), scope="every"
     ),
     "apply": Verb(
         jobs.apply,
@@ -224,14 +223,14 @@ VERBS: dict[str, Verb] = {
         plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",), also=_CREATING
     ),
     "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": DURATION}, ("unit",), writes=True),
-    "cancel": Verb(jobs.cancel, "cancel", {"job": _NUMBER}, ("job",), audited=True),
+    "cancel": Verb(jobs.cancel, "cancel", {"job": NUMBER}, ("job",), audited=True),
     "jobs": Verb(
         jobs.jobs,
         "show",
         {"unit": _UNIT, "state": _TEXT, "limit": _LIMIT},
         scope="some",
     ),
-    "job": Verb(jobs.job, "show", {"job": _NUMBER, "wait_ms": _WAIT}, ("job",)),
+    "job": Verb(jobs.job, "show", {"job": NUMBER, "wait_ms": _WAIT}, ("job",)),
     "wait": Verb(
         wait.wait,
         "show",
@@ -243,8 +242,8 @@ VERBS: dict[str, Verb] = {
         jobs.lines,
         "show",
         {
-            "job": _NUMBER,
-            "after": _NUMBER | {"default": 0},
+            "job": NUMBER,
+            "after": NUMBER | {"default": 0},
             "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000},
             "wait_ms": _WAIT,
             "state": _TEXT,

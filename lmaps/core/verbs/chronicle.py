@@ -1,6 +1,7 @@
 """Whole histories of units, out and in: what `export` writes with ``--history``, and `import_history` takes over."""
 
 import json
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -8,6 +9,7 @@ from lmaps.core import strict_json
 from lmaps.core.messages import Reply
 from lmaps.core.units import unit_from_definition
 from lmaps.core.verbs.call import Call
+from lmaps.core.verbs.verb import NUMBER
 from lmaps.core.words import plural
 from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
 from lmaps.store import Change, Changeset, Document, replay
@@ -17,9 +19,10 @@ COLUMNS = (
 ).split()
 """What a changeset says of itself, but for its unit."""
 
+_NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _TEXT = {"type": ["string", "null"]}
-_REVISION = {"type": "integer", "minimum": 1}
-_LINK = {"type": ["integer", "null"], "minimum": 1}
+_REVISION = NUMBER | {"minimum": 1}
+_LINK = _REVISION | {"type": ["integer", "null"]}
 _DOCUMENT = {
     "type": "object",
     "properties": {
@@ -123,7 +126,7 @@ def _take_over(call: Call) -> None:
     changesets: list[tuple[Changeset, list[Change]]] = []
     for unit in call.args["units"]:
         for number, definition in unit["definitions"].items():
-            _check_definition(unit["unit"], definition)
+            _check_definition(unit["unit"], number, definition)
             digest = sha256(strict_json.canonical(definition).encode()).hexdigest()
             call.state.restore_definition(unit["unit"], int(number), digest, strict_json.encode(definition))
         secret = any(unit_from_definition(each).secrets.any for each in unit["definitions"].values())
@@ -135,7 +138,10 @@ def _take_over(call: Call) -> None:
     call.state.restore_history(changesets)
 
 
-def _check_definition(unit: str, definition: dict[str, Any]) -> None:
+def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> None:
+    if not _NUMBER.fullmatch(number):
+        finding = Finding(f"a text of {unit} has no number", got=number)
+        raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
     try:
         name = unit_from_definition(definition).name
     except LmapsError as error:

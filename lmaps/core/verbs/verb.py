@@ -19,6 +19,8 @@ from lmaps.core.verbs.call import Answer, Call, Visit
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
 
 _TEXT = {"type": "string", "maxLength": 4096}
+NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+"""What the database can count: JSON Schema calls 1e300 an integer too."""
 WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
 """What every request may say that changes something."""
 WRITE: dict[str, Any] = WHY | {
@@ -86,6 +88,11 @@ class Verb:
         """The compiled schema, made when the verb is first called."""
         return Schema(self.definition)
 
+    @cached_property
+    def _integers(self) -> list[str]:
+        """The arguments that are integers: JSON Schema takes 2.0 for one."""
+        return [name for name, part in self.definition["properties"].items() if "integer" in part.get("type", ())]
+
     def answer(self, visit: Visit, request: Request) -> Answer:
         """Run the verb; a writing request whose key is known gets the answer that it got before."""
         if request.door == "cli":
@@ -152,7 +159,8 @@ class Verb:
             told = "; ".join(f"{finding.path} {finding.message}" for finding in wrong[:3])
             if wrong:
                 raise MessageRefused(f"cannot {request.verb}: {told}", errors=wrong)
-        return arguments
+        whole = {name: int(arguments[name]) for name in self._integers if isinstance(arguments.get(name), float)}
+        return arguments | whole if whole else arguments
 
 
 def _count_documents(call: Call) -> None:

@@ -132,8 +132,9 @@ MUTANTS = [
             ),
             Patch(
                 "lmaps/store/requests.py",
-                '        self.insert(request, row | {"at": times.now()})\n',
-                '        _KEPT[key] = StoredRequest(**row, at=times.now())\n        self.insert(request, row | {"at": times.now()})\n',
+                "        self.insert_each(request, [(key, digest, verb, unit, self.at, answer, revision)])\n",
+                "        _KEPT[key] = StoredRequest(key, digest, verb, unit, self.at, answer, revision)\n"
+                "        self.insert_each(request, [(key, digest, verb, unit, self.at, answer, revision)])\n",
             ),
         ),
     ),

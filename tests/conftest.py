@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.daemons import RunningDaemon
 
@@ -28,6 +29,8 @@ def forbid_the_machine(event: str, args: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(forbid_the_machine)
+settings.register_profile("untimed", deadline=None)  # a loaded machine is no fault
+settings.load_profile("untimed")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the background ignores it
 
 

@@ -178,7 +178,7 @@ def test_what_an_undo_or_the_applied_revision_needs_is_not_dropped(lmaps: InProc
     assert (keys(lmaps), lmaps.replayed()) == ("abcd", len(revisions(lmaps)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 4), st.lists(st.sampled_from("cccsd<<<>>"), max_size=30))
 def test_what_is_kept_can_be_undone_as_if_all_were_kept(count: int, steps: list[str]) -> None:
     with (

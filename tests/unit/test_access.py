@@ -173,7 +173,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text() | st.binary() | LINES.map(strict_yaml.dump))
 def test_whatever_stands_in_a_policy_is_read_or_refused(text):
     with contextlib.suppress(ConfigError):

@@ -72,7 +72,7 @@ def parser(request):
         yield
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(texts())
 @example("a: b\n  c: d\n")
 @example("a:\n- b\n-c\n")

@@ -57,7 +57,7 @@ def verdict(schema: Any, value: Any) -> bool:
     return bool(validators.validator(schema).is_valid(value))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(SCHEMAS, st.sampled_from(drafts.NAMES[1:]), st.lists(VALUES, min_size=1, max_size=6))
 def test_agrees_with_jsonschema(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
@@ -74,7 +74,7 @@ KEYWORDS = """
 WORDS = TYPES | TEXTS | st.sampled_from(["[", "a b", "#a", "http://example.org/x"])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.dictionaries(st.sampled_from(KEYWORDS), VALUES | WORDS | st.lists(WORDS, max_size=3), max_size=2),
     st.sampled_from(drafts.NAMES),
@@ -115,7 +115,7 @@ def test_what_is_not_plain_is_left_to_jsonschema(part: dict[str, Any]) -> None:
         assert plain_check(around | {"properties": {"a": below}}) is None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(SCHEMAS, st.sampled_from(drafts.NAMES), st.lists(VALUES, min_size=1, max_size=6))
 def test_fills_as_the_filler_for_all_schemas(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema

@@ -4,7 +4,9 @@ The changesets of a unit that are in effect form its line. Each knows what lies 
 paths that share their beginnings, and undo only moves the line's end along such a path.
 """
 
-from collections.abc import Iterator, Sequence
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -161,6 +163,26 @@ class HistoryTables(JoinedTables):
     def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
         """The revisions on the line that ends with ``end``, newest first: those after ``above``, ``limit`` at most."""
         return [row[0] for row in self.rows(_LINE, end=end, above=above or 0, most=limit)]
+
+    def on_line(self, unit: str, revisions: Iterable[int]) -> set[int]:
+        """Those of ``revisions`` that are on the unit's line."""
+        line = self._whole_line(unit)
+        places = ((each, bisect_left(line, each)) for each in revisions)
+        return {each for each, place in places if place < len(line) and line[place] == each}
+
+    def _whole_line(self, unit: str) -> "array[int]":
+        """The revisions on the unit's line, oldest first: walked to where it parts from the line that was known."""
+        line = self.known.lines.setdefault(unit, array("q"))
+        head = self.head(unit)
+        end = head.line_end if head else None
+        newer = self.line(end, above=line[-1] if line else 0)
+        oldest = self.changeset(newer[-1]) if newer else None
+        parting = oldest.line_previous if oldest else end
+        common = bisect_right(line, parting or 0)
+        if common and line[common - 1] != parting:
+            common, newer = 0, self.line(end)
+        line[common:] = array("q", reversed(newer))
+        return line
 
     def undone(self, unit: str) -> list[int]:
         """The revisions that redo would bring back, the next one first."""

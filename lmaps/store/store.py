@@ -171,7 +171,7 @@ class Store:
                 self.disk.commit_seconds = time.monotonic() - done
         except BaseException as error:
             self._counters = before
-            self._known.forget()
+            self._known.forget(before.revision)
             if isinstance(error, StateDamaged | DiskFailed):
                 self._doubt(error)
             raise

@@ -1,5 +1,7 @@
 """What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -29,6 +31,7 @@ class Known:
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
     how many changesets a unit has after one revision, until another, ``instances`` how many instances it has,
+    ``lines`` are units' lines, oldest first, as far as they were asked for,
     ``confirmed`` are units of which no job is to be confirmed. ``newest`` is the newest changeset of all, ``queued``
     the jobs to be run next; ``applied``, ``last`` and ``pending`` are what is told of a unit's jobs under these names.
     ``sums`` are those of blocks of instances that were found to fit their checksums, by unit and where the block ends:
@@ -41,14 +44,17 @@ class Known:
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
     counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     instances: dict[str, int] = field(default_factory=dict)
+    lines: "dict[str, array[int]]" = field(default_factory=dict)
     confirmed: set[str] = field(default_factory=set)
     applied: dict[str, int | None] = field(default_factory=dict)
     last: dict[str, Job | None] = field(default_factory=dict)
     pending: dict[str, int] = field(default_factory=dict)
     sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
-    def forget(self) -> None:
-        """What was written is taken back."""
+    def forget(self, revision: int) -> None:
+        """What was written is taken back: all changesets after this revision."""
+        for line in self.lines.values():
+            del line[bisect_right(line, revision) :]
         self.newest = self.queued = None
         for kept in (self.heads, self.definitions, self.counted, self.instances, self.confirmed):
             kept.clear()

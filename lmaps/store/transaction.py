@@ -71,7 +71,7 @@ class Transaction(JobTables, ValueTables, RequestTables, AuditTables):
             yield
         finally:
             savepoint.rollback()
-            self.known.forget()
+            self.known.forget(before.revision)
             self.wrote = wrote
             self.counters.restore(before)
 

@@ -381,3 +381,28 @@ def test_instances_are_counted_whatever_becomes_of_a_change(store):
         there = state.instances("web")
         state.change("web", "delete", WHY, [Edit.of(there[0], None), Edit.of(there[1], there[1].document)])
     assert counted() == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_known_of_the_line_is_the_line(store, seed):
+    chosen = random.Random(seed)
+    for _ in range(150):
+        with (
+            contextlib.suppress(KeyError),
+            store.transaction() as state,
+            state.discarded() if chosen.random() < 0.2 else contextlib.nullcontext(),
+        ):
+            match chosen.choice(["change", "change", "change", "rollback", "redo", "retain"]):
+                case "change":
+                    state.change("web", "create", WHY, [])
+                case "retain":
+                    state.retain("web", 20, None)
+                case word:
+                    getattr(state, word)("web", WHY, chosen.randint(1, 3))
+            if chosen.random() < 0.5:
+                head = state.head("web")
+                revisions = range(state.horizon("web") + 1, state.revision() + 1)
+                walked = set(state.line(head.line_end)) if head else set()
+                assert state.on_line("web", revisions) == walked
+            if chosen.random() < 0.1:
+                raise KeyError

@@ -1,7 +1,7 @@
 """The verb blame: who gave each value, when, and why."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from lmaps.core.differences import MISSING, Path, leaves, look_up, pointer, same
@@ -24,11 +24,8 @@ def blame(call: Call) -> Reply:
     below = call.args.get("path", "").rstrip("/")
     ids = call.args["ids"]
     there = picked(call, unit, ids) if ids else call.state.instances(unit.name)
-    head = call.state.head(unit.name)
-    oldest = min((instance.first_revision for instance in there), default=2**62)
-    line = frozenset(call.state.line(head.line_end if head else None, above=oldest - 1))
     changesets: dict[int, Changeset | None] = {}
-    rows = [row for instance in there for row in _rows(call, unit, instance, below, line, changesets)]
+    rows = [row for instance in there for row in _rows(call, unit, instance, below, changesets)]
     return Reply(f"{plural(len(rows), 'value')} in {unit.name}", extra={"unit": unit.name, "values": rows})
 
 
@@ -37,10 +34,10 @@ def _rows(
     unit: Unit,
     instance: Instance,
     below: str,
-    line: frozenset[int],
     changesets: dict[int, Changeset | None],
 ) -> Iterator[dict[str, Any]]:
     changes = call.state.changes_of(instance.id)
+    line = call.state.on_line(unit.name, [each.revision for each in changes])
     given = json.loads(instance.given)
     history = [(each, _completed(each.before), _completed(each.after)) for each in changes]
     completed = json.loads(instance.completed)
@@ -67,7 +64,7 @@ def _completed(document: Document | None) -> Any:
 
 
 def _origin(
-    history: Sequence[tuple[Change, Any, Any]], path: Path, line: frozenset[int]
+    history: Sequence[tuple[Change, Any, Any]], path: Path, line: Collection[int]
 ) -> tuple[int | None, Any, int | None]:
     """The change on the line that gave the value at ``path``, what was before it, and the undo that brought it back."""
     moved = made = None

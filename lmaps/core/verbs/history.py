@@ -117,8 +117,7 @@ def _on_line(call: Call, unit: Unit) -> Changeset:
             f"cannot revert r{revision} of {unit.name}: it is a {old.kind}",
             hint=f"take it back by lmaps {'rollback' if old.kind == 'redo' else 'redo'} {unit.name}",
         )
-    head = call.state.head(unit.name)
-    if revision not in call.state.line(head.line_end if head else None, above=revision - 1):
+    if not call.state.on_line(unit.name, [revision]):
         raise Conflict(f"cannot revert r{revision} of {unit.name}: it is not in effect, it was rolled back")
     return old
 

@@ -227,7 +227,7 @@ def test_paths_are_as_pathlib_writes_them(name, base):
     try:
         wanted = str(base / Path(name).expanduser())
     except RuntimeError:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ConfigError, match="there is no such home directory"):
             values.absolute(name, base)
     else:
         assert values.absolute(name, base) == wanted

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from lmaps.core.times import parse_duration
-from lmaps.errors import UsageError
+from lmaps.errors import ConfigError, UsageError
 
 
 def directory(file: str | None) -> str:
@@ -24,10 +24,10 @@ def absolute_uri(uri: str, base: str) -> str:
 
 
 def expanded(name: str) -> str:
-    """``name`` with the home directory in the place of ``~``."""
+    """``name`` with the home directory in the place of ``~``; `ConfigError` if nobody has that home."""
     found = os.path.expanduser(normal(name))
     if found.startswith("~"):
-        raise RuntimeError("Could not determine home directory.")
+        raise ConfigError(f"cannot find {name}: there is no such home directory; write out the path")
     return normal(found)
 
 

@@ -27,7 +27,7 @@ class Room:
     def folder(self, name: str) -> Path:
         """A folder of one side's own."""
         folder = self.directory / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         return folder
 
     def ours(self, name: str, stored: int = 0) -> Ours:

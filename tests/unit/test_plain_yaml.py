@@ -20,6 +20,9 @@ VALUES = st.recursive(
 @given(st.lists(VALUES, min_size=1))
 @example([{"host": "h0.example.org", "port": 80, "tls": False, "none": None, "weight": 1.5, "l": [], "d": {}}])
 @example([[["a", {"b": ["c", [1]]}], []], {"a": {"b": [{"c": 1, "d": [2]}, "e"]}}])
+@example(["", "+", "-", "~", {"+": "+", "a": "-"}, ["~", [""]], {"": "", "-": "~"}, {"~": ["-"]}])
+@example(["2026-11-23T10:00:02Z", "2026-11-23T10:00:02.123456Z", "2026-11-23T10:00:02+01:00", "2026-11-23"])
+@example([{"at": "2026-11-23T10:00:02.5Z", "l": ["9999-99-99T99:99:99Z"], "2026-11-23T10:00:02Z": 1}])
 @example(["a=b", "a,", "a:", "a :b", "a #b", "-", "a-", "a.", "=", "<<", "0o7", "1_000", "1e3", ".5", "~", ""])
 def test_items_are_what_pyyaml_writes(values):
     assert plain_yaml.items(values) == strict_yaml.dump(values)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmaps.core import strict_json
@@ -40,6 +39,8 @@ def read_documents(names: Sequence[str]) -> list[Given]:
 
 def expand(name: str) -> list[str]:
     """The files in a directory, sorted; anything else as it is. `UsageError` if there is nothing to be read."""
+    from pathlib import Path  # noqa: PLC0415 (who gives no file does without)
+
     path = Path(name)
     try:
         if name == "-" or not path.is_dir():
@@ -54,6 +55,8 @@ def expand(name: str) -> list[str]:
 
 def read_text(name: str) -> bytes:
     """What is in a file or on stdin (``-``); `UsageError` if it cannot be read."""
+    from pathlib import Path  # noqa: PLC0415 (as above)
+
     try:
         if name == "-":
             if sys.stdin is None:

@@ -12,6 +12,10 @@ _PLAIN = re.compile(r"[A-Za-z/_](?:[A-Za-z0-9_./@+=,-]|[: ](?=[A-Za-z0-9_./@+]))
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 _QUOTED = re.compile(r"[0-9][0-9.,:]*\Z")
 """Text that some reader of YAML may take for a number."""
+_SIGNS = {"": "''", "+": "+", "-": "'-'", "~": "'~'"}
+"""Texts that are no words, and how they are written."""
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z\Z")
+"""A moment as lMaPS writes it, which YAML would take for one of its own."""
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?\Z")
 
 
@@ -97,6 +101,10 @@ def _scalar(value: Any) -> str:
 def _text(text: str) -> str:
     if _PLAIN.match(text) and text.lower() not in _WORDS:
         return text
+    if text in _SIGNS:
+        return _SIGNS[text]
     if _QUOTED.match(text):
         return f'"{text}"'
+    if _TIME.match(text):
+        return f"'{text}'"
     raise _NotPlain

@@ -28,12 +28,10 @@ from lmaps.core.messages.work import (
     Result,
     Run,
     Stop,
-    WorkerMessage,
-    decode,
     encode,
 )
 from lmaps.core.strict_json import Encoded
-from lmaps.core.transport import Incoming, Listener
+from lmaps.core.transport import Listener
 from lmaps.core.verbs import Service, Slot, confirm
 from lmaps.errors import LmapsError, MessageRefused
 from lmaps.store import Job, Page, Store, Transaction, Why
@@ -74,7 +72,6 @@ class Dispatcher:
         self._awaited: set[int] = set()
         self._to_stop: set[int] = set()
         self._overdue: set[int] = set()
-        self._refused: list[FromWorker] = []
         self._look = True
         self._not_before = 0.0
 
@@ -85,25 +82,6 @@ class Dispatcher:
                 self._interrupt(state, job)
             else:
                 self._awaited.add(job.id)
-
-    def collect(self, *, heard: bool) -> Iterator["FromWorker"]:
-        """What was kept back, else what the workers say, if they were ``heard``.
-
-        A hello ends it: what follows is heard when it is settled.
-        """
-        if self._refused and time.monotonic() >= self._not_before:
-            yield self._refused.pop(0)
-            return
-        while heard and (incoming := self._workers.receive()) is not None:
-            try:
-                message = decode(incoming.body)
-            except MessageRefused as refused:
-                log.warning("a worker's message was dropped: %s", refused)
-                continue
-            if isinstance(message, WorkerMessage):
-                yield FromWorker(self, incoming, message)
-            if isinstance(message, Hello):
-                return
 
     def call(self, task: str, args: list[Any], kwargs: dict[str, Any], then: Callable[[Result], None]) -> None:
         """Have ``task`` run by the next idle worker, before any job."""
@@ -127,15 +105,10 @@ class Dispatcher:
         """There may be a job to start."""
         self._look = True
 
-    def again(self, refused: "FromWorker") -> None:
-        """Try once more in a while to keep what a worker said."""
-        self._refused.append(refused)
-        self._not_before = time.monotonic() + RETRY
-
     @property
     def next_due(self) -> float:
-        """When what was refused is tried again, or a worker is overdue (monotonic), infinity if there is neither."""
-        again = self._not_before if self._refused or self._not_before > time.monotonic() else math.inf
+        """When jobs are tried to be started again, or a worker is overdue (monotonic), infinity if there is neither."""
+        again = self._not_before if self._not_before > time.monotonic() else math.inf
         return min([again, *(slot.due for slot in self.service.slots.values())])
 
     def overdue(self) -> Iterator[int]:
@@ -379,45 +352,3 @@ def _rows(page: Page) -> dict[str, Any]:
 def _log_end(job: Job, state: str, rc: int | None) -> None:
     with about(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
         log.info("job ended")
-
-
-class FromWorker:
-    """A worker's message as a piece of work."""
-
-    def __init__(self, dispatcher: Dispatcher, incoming: Incoming, message: WorkerMessage) -> None:
-        self._dispatcher = dispatcher
-        self._identity = incoming.identity
-        self._message = message
-        self._settle: Callable[[], None] = lambda: None
-
-    def run(self, state: Transaction) -> None:
-        """Record what it means."""
-        match self._message:
-            case Hello():
-                self._settle = self._dispatcher.hello(state, self._identity, self._message)
-            case More():
-                self._settle = self._dispatcher.more(state, self._identity, self._message)
-            case Lines():
-                self._settle = self._dispatcher.lines(state, self._identity, self._message)
-            case Result():
-                self._settle = self._dispatcher.result(state, self._identity, self._message)
-
-    def settle(self) -> None:
-        """Acknowledge it."""
-        self._settle()
-
-    def fail(self, error: LmapsError) -> None:
-        """Output is lost when it cannot be kept, an outcome never: it is tried again. What cannot be read is told.
-
-        Who has not said hello is not heard; a worker that says it says everything again.
-        """
-        log.error("a worker's %s was not kept: %s", self._message.kind, error)
-        if isinstance(error, MessageRefused):
-            return
-        if isinstance(self._message, Lines):
-            self._dispatcher.acknowledge(self._identity, self._message)
-        elif isinstance(self._message, More):
-            told = Part(self._message.token, self._message.after, error=error.message)
-            self._dispatcher.say(self._identity, told)
-        else:
-            self._dispatcher.again(self)

@@ -18,6 +18,7 @@ from lmaps.core.manager import group
 from lmaps.core.manager.confirming import Confirmations
 from lmaps.core.manager.desk import Desk, handle
 from lmaps.core.manager.dispatch import Dispatcher
+from lmaps.core.manager.hearing import Hearing
 from lmaps.core.manager.housekeeping import Housekeeping
 from lmaps.core.manager.looking import Looking
 from lmaps.core.messages import VERSION, Reply
@@ -150,6 +151,7 @@ class Manager:
         self._workers = Listener(self._gate, WORKERS, doors.workers)
         self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._known)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
+        self._hearing = Hearing(self._workers, self._dispatcher)
         self._housekeeping = Housekeeping()
         self._looking = Looking(self.service)
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
@@ -172,14 +174,14 @@ class Manager:
         """One turn of the loop: wait, commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
-        due = min(due, self._looking.next_due)
+        due = min(due, self._hearing.next_due, self._looking.next_due)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and signal.SIGTERM in self._signals.take():
             self.running = False
         if ready.intersection(self._lifeline.fds()):
             self._hear_supervisor()
         self._lifeline.beat()
-        told = self._dispatcher.collect(heard=self._workers in ready)
+        told = self._hearing.collect(heard=self._workers in ready)
         asked = self._desk.collect() if self._clients in ready else []
         group.commit(self._store, [*told, *asked])
         self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))

@@ -39,8 +39,14 @@ def set_up_logging(process: str, level: str = "info", style: str = "text") -> No
     logging._srcfile = None  # as its documentation says: no line tells which code it comes from
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # nor from which thread
     logging.root.handlers[:] = [handler]
-    logging.root.setLevel(max(threshold, logging.WARNING))
-    logging.getLogger("lmaps").setLevel(threshold)
+    _set_level(logging.root, max(threshold, logging.WARNING))
+    _set_level(logging.getLogger("lmaps"), threshold)
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    """As `setLevel`, which writes to every logger there is: a child would make their pages its own for nothing."""
+    if logger.level != level:
+        logger.setLevel(level)
 
 
 class about:  # noqa: N801 (it reads as a word, as those of contextlib do)

@@ -48,6 +48,8 @@ def test_what_was_put_off_is_there_when_it_is_used():
     assert run(f"from sqlalchemy.util import compat; print({told}, 'asyncio' in sys.modules)") == [
         "CancelledError", "lmaps", "True",
     ]  # fmt: skip
+    assert run("from sqlalchemy.dialects import sqlite; print(sqlite.aiosqlite.dialect.driver)") == ["aiosqlite"]
+    assert run("import tempfile; print(tempfile.gettempprefix())") == ["tmp"]
     assert run("import asyncio; print(asyncio.run(asyncio.sleep(0, 'slept')))") == ["slept"]
     assert run("import importlib.metadata as metadata; print(metadata.PackageNotFoundError.__name__)") == [
         "PackageNotFoundError"

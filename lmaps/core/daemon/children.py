@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
-from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
@@ -121,7 +120,7 @@ def _live(name: str, role: Callable[[Connection], None], line: Connection, super
 
 def close_foreign(keep: Collection[int]) -> None:
     """Close every descriptor but those to ``keep``: locks and other children's lines are not to outlive their owner."""
-    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 (names are enough)
         if descriptor not in keep:
             with contextlib.suppress(OSError):  # the one that listed them is gone already
                 os.close(descriptor)

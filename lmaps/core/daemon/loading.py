@@ -10,8 +10,12 @@ from types import ModuleType
 from typing import Any
 
 UNUSED: dict[str, dict[str, Any]] = {
-    "asyncio": {"iscoroutine": inspect.iscoroutine},  # SQLAlchemy's, for drivers that we do not have: 6 MB
+    "asyncio": {"iscoroutine": inspect.iscoroutine},  # SQLAlchemy's, for drivers that we do not have
+    "sqlalchemy.dialects.sqlite.aiosqlite": {},  # one of these drivers
     "importlib.metadata": {},  # SQLAlchemy's, for dialects that we do not have
+    "tempfile": {},  # multiprocessing's, for sockets that we do not have
+    "bz2": {},  # shutil's, which only looks whether it is there
+    "lzma": {},
 }
 """Modules that are imported when something in them is first used, and what is there without that."""
 

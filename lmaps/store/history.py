@@ -189,9 +189,12 @@ class HistoryTables(JoinedTables):
         head = self.head(unit)
         return [] if head is None else self.line(head.redo_end, above=head.line_end)[::-1]
 
-    def state_at(self, unit: str, revision: int) -> list[Instance]:
-        """The instances of a unit as they were at ``revision``, oldest first."""
-        found = {instance.id: instance for instance in self.instances(unit)}
+    def state_at(self, unit: str, revision: int, now: Iterable[Instance] | None = None) -> list[Instance]:
+        """The instances of a unit as they were at ``revision``, oldest first.
+
+        Not all of them, if some are given as they are ``now``: these, and those that were changed since.
+        """
+        found = {instance.id: instance for instance in (self.instances(unit) if now is None else now)}
         later = list(self.between(unit, revision, NEWEST))
         made = self._last_changed([each.instance_id for each in later], revision)
         for each in later:

@@ -1,6 +1,10 @@
-"""The database grows by less than three times the bytes of the documents changed: given and completed, each side."""
+"""What grows with what: the database with what is changed, and no request about one instance with its unit.
+
+The database grows by less than three times the bytes of the documents changed: given and completed, each side.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +61,38 @@ def test_less_than_three_times_what_was_changed(tmp_path: Path, size: int) -> No
                     lmaps.call("rollback", unit="web")
             grown.append((pages(lmaps) - before[0]) / (documents(lmaps) - before[1]))
         assert max(grown) < 3, grown
+
+
+ONE = {"host": "h0.example.org"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "args"),
+    [
+        ("create", {"instances": [{"host": "new.example.org"}]}),
+        ("set", {"id": ONE["host"], "set": [{"path": "/port", "value": 7}]}),
+        ("delete", {"ids": [ONE["host"]]}),
+        ("show", {"ids": [ONE["host"]]}),
+        ("show", {"ids": [ONE["host"]], "at": "@~1"}),
+        ("blame", {"ids": [ONE["host"]]}),
+        ("rollback", {}),
+        ("rollback", {"to": "@~1"}),
+        ("revert", {"revision": "r2"}),
+        ("import", {"units": [{"unit": "web", "instances": [ONE | {"port": 7}]}]}),
+        ("apply", {}),
+        ("diff", {"from": "@~1"}),
+        ("units", {}),
+        ("status", {}),
+    ],
+    ids=str,
+)
+def test_no_request_about_one_instance_reads_the_whole_unit(tmp_path: Path, verb: str, args: dict[str, Any]) -> None:
+    with InProcess(tmp_path, UNIT) as lmaps:
+        lmaps.service.handlers = {"noop": {"args_schema": {}}}
+        lmaps.call("create", unit="web", instances=[{"host": f"h{number}.example.org"} for number in range(COUNT)])
+        lmaps.call("set", unit="web", id=ONE["host"], set=[{"path": "/port", "value": 9}])
+        read: list[Any] = []
+        driver: Any = lmaps.store._connection.connection.driver_connection
+        driver.row_factory = lambda _cursor, row: read.append(row) or row
+        lmaps.call(verb, **({} if verb in ("import", "units", "status") else {"unit": "web"}), **args)
+        assert len(read) < COUNT / 3

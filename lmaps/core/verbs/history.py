@@ -77,14 +77,12 @@ def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: s
 
 def back_to(state: Transaction, unit: str, revision: int) -> list[Edit]:
     """What makes the unit what it was at ``revision``, to the byte and at the same places."""
-    then = {each.id: each for each in state.state_at(unit, revision)}
-    now = {each.id: each for each in state.instances(unit)}
-    edits = [Edit.of(each, None) for number, each in now.items() if number not in then]
-    for number, each in then.items():
-        there = now.get(number)
-        if there is None or there.document != each.document:
-            edits.append(Edit(there.document if there else None, each.document, number, each.first_revision))
-    return edits
+    since = state.between(unit, revision, state.revision())
+    return [
+        Edit(each.after, each.before, each.instance_id, each.first_revision)
+        for each in since
+        if each.before != each.after
+    ]
 
 
 def revert(call: Call) -> Reply:

@@ -211,12 +211,17 @@ def picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
 
 def find(call: Call, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
     """The instance of this ID, or of this beginning of a content ID."""
-    exact = call.state.find(unit.name, [wanted])
-    begun = [] if unit.primary_key or len(wanted) < PREFIX else call.state.find_begun(unit.name, wanted)
+    exact, begun = _meant(call, unit, wanted)
     found = exact.get(wanted) or _only(call, unit, wanted, begun)
     if found is None and not missing_ok:
         raise _no_instance(call, unit, [wanted])
     return found
+
+
+def _meant(call: Call, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
+    """The instance of this ID, and those of which it is the beginning of the content ID."""
+    begun = [] if unit.primary_key or len(wanted) < PREFIX else call.state.find_begun(unit.name, wanted)
+    return call.state.find(unit.name, [wanted]), begun
 
 
 def _only(call: Call, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
@@ -225,7 +230,17 @@ def _only(call: Call, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Ins
     return begun[0] if begun else None
 
 
-def among(call: Call, unit: Unit, then: Sequence[Instance], wanted: str) -> Instance:
+def picked_at(call: Call, unit: Unit, ids: Sequence[str], revision: int) -> list[Instance]:
+    """The instances of these IDs at ``revision``, found among those that have them now and those changed since."""
+    now: list[Instance] = []
+    for wanted in ids:
+        exact, begun = _meant(call, unit, wanted)
+        now += [*exact.values(), *begun]
+    then = call.state.state_at(unit.name, revision, now)
+    return [_among(call, unit, then, wanted) for wanted in ids]
+
+
+def _among(call: Call, unit: Unit, then: Sequence[Instance], wanted: str) -> Instance:
     """The instance of this ID among those that were there then."""
     exact = [each for each in then if each.key == wanted]
     begun = [] if unit.primary_key or len(wanted) < PREFIX else [each for each in then if each.key.startswith(wanted)]

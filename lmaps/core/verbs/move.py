@@ -39,7 +39,7 @@ def import_(call: Call) -> Reply:
     _check_deletions(call, edits)
     rows: list[dict[str, Any]] = []
     for each, changes in edits:
-        known = {instance.key: instance for instance in each.call.state.instances(each.unit.name)}
+        known = each.call.state.find(each.unit.name, [one.key for one in each.accepted])
         made = writing.record(each.call, each.unit, "import", changes)
         failpoint("import.mid")
         rows += _told(each, changes, known, made.revision if made else None)
@@ -104,9 +104,9 @@ def _edits(each: Arriving, mode: str) -> list[Edit]:
     for one in each.accepted:
         first.setdefault(one.key, one)
     accepted = list(first.values())
-    there = {instance.key: instance for instance in state.instances(unit.name)}
     if mode == "replace":
-        return _replacing(each, accepted, there)
+        return _replacing(each, accepted, {instance.key: instance for instance in state.instances(unit.name)})
+    there = state.find(unit.name, list(first))
     edits: list[Edit] = []
     for one in accepted:
         instance = there.get(one.key)

@@ -13,7 +13,7 @@ from lmaps.core.messages import Reply
 from lmaps.core.strict_json import Encoded
 from lmaps.core.units import Unit, short_id
 from lmaps.core.verbs.call import Call
-from lmaps.core.verbs.instances import among, picked
+from lmaps.core.verbs.instances import picked, picked_at
 from lmaps.core.verbs.revisions import resolve
 from lmaps.core.words import plural
 from lmaps.store import Instance, Texts
@@ -62,8 +62,7 @@ def _now(call: Call, unit: Unit) -> Texts:
 def _then(call: Call, unit: Unit, revision: int) -> Texts:
     """The same, as they were at ``revision``."""
     ids = list(dict.fromkeys(call.args["ids"]))
-    then = call.state.state_at(unit.name, revision)
-    return _texts([among(call, unit, then, wanted) for wanted in ids] if ids else then)
+    return _texts(picked_at(call, unit, ids, revision) if ids else call.state.state_at(unit.name, revision))
 
 
 def _texts(instances: Sequence[Instance]) -> Texts:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema.protocols import Validator
 
-from lmaps.core.schema import drafts, validators
+from lmaps.core.schema import drafts, references, validators
 from lmaps.core.schema.plain import copied
 from lmaps.errors import ValidationFailed
 
@@ -55,7 +55,7 @@ class Filler:
         if len(inside) > MAX_DEPTH:
             raise ValidationFailed("cannot mix in the defaults: they never end, one leads to itself")
         inside = inside | {(id(schema), id(value))}
-        resolver = drafts.enter(resolver, schema, self._definition) if schema is not self._definition else resolver
+        resolver = references.enter(resolver, schema, self._definition) if schema is not self._definition else resolver
         if isinstance(schema.get("$ref"), str):
             target = resolver.lookup(schema["$ref"])
             self._fill(target.contents, target.resolver, value, inside)
@@ -124,7 +124,7 @@ class Filler:
                 return schema["default"]
             if not isinstance(schema.get("$ref"), str):
                 return _NONE
-            target = drafts.enter(resolver, schema, self._definition).lookup(schema["$ref"])
+            target = references.enter(resolver, schema, self._definition).lookup(schema["$ref"])
             schema, resolver = target.contents, target.resolver
         return _NONE
 

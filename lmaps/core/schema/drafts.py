@@ -1,7 +1,6 @@
 """The drafts of JSON Schema: which one a schema is written in, and where its subschemas lie."""
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 DRAFT4 = "http://json-schema.org/draft-04/schema"
@@ -10,7 +9,6 @@ OLD = (DRAFT4, "http://json-schema.org/draft-06/schema", "http://json-schema.org
 """What stands beside a ``$ref`` is ignored in these."""
 NAMES = (*OLD, "https://json-schema.org/draft/2019-09/schema", DEFAULT)
 """The ``$schema`` of each draft that is spoken here."""
-_IDS = frozenset(("$id", "id"))
 
 At = tuple[str | int, ...]
 
@@ -61,21 +59,3 @@ def patterns(definition: Any) -> Iterator[tuple[At, str]]:
             yield (*at, "pattern"), schema["pattern"]
         for name in schema.get("patternProperties", {}):
             yield (*at, "patternProperties", name), name
-
-
-def resolver(definition: Any) -> Any:
-    """Resolves references from the schema's root; None for a schema that has none."""
-    if any("$ref" in schema for _, schema in walk(definition)):
-        return _validators().resolver(definition)
-    return None
-
-
-def enter(resolver: Any, schema: dict[str, Any], definition: Any) -> Any:
-    """The resolver that holds inside ``schema``, a part of ``definition``: its own ``$id`` counts from here on."""
-    if resolver is None or _IDS.isdisjoint(schema):
-        return resolver
-    return resolver.in_subresource(_validators().specification(definition).create_resource(schema))
-
-
-def _validators() -> Any:
-    return import_module("lmaps.core.schema.validators")  # and with it jsonschema, which plain schemas do without

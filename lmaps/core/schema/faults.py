@@ -6,7 +6,7 @@ from typing import Any
 
 from referencing.exceptions import Unresolvable
 
-from lmaps.core.schema import drafts, validators
+from lmaps.core.schema import drafts, references, validators
 from lmaps.core.schema.findings import findings, misfits
 from lmaps.core.schema.whole import Whole
 from lmaps.core.words import nearest
@@ -76,7 +76,7 @@ def _bad_patterns(definition: Any) -> Iterator[Finding]:
 
 
 def _bad_references(definition: Any) -> Iterator[Finding]:
-    for at, schema, resolver in validators.walk(definition):
+    for at, schema, resolver in references.walk(definition):
         target = schema.get("$ref")
         if not isinstance(target, str):
             continue
@@ -90,7 +90,7 @@ def _bad_references(definition: Any) -> Iterator[Finding]:
 
 def _bad_defaults(definition: Any) -> Iterator[Finding]:
     whole = Whole(definition)
-    for at, part, resolver in validators.walk(definition):
+    for at, part, resolver in references.walk(definition):
         if "default" not in part:
             continue
         try:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lmaps.core.differences import MISSING, Difference, Path, changed, leaves, look_up
-from lmaps.core.schema import drafts
+from lmaps.core.schema import drafts, references
 from lmaps.core.schema.findings import is_secret
 
 MASK = {"$secret": "set"}
@@ -31,7 +31,7 @@ class Secrets:
 
     def __init__(self, definition: Any) -> None:
         self._definition = definition
-        self._resolver = drafts.resolver(definition)
+        self._resolver = references.resolver(definition)
 
     @cached_property
     def any(self) -> bool:
@@ -93,7 +93,7 @@ class Secrets:
             yield at
             return
         inside = inside | {(id(schema), id(value))}
-        resolver = drafts.enter(resolver, schema, self._definition) if at else resolver
+        resolver = references.enter(resolver, schema, self._definition) if at else resolver
         if isinstance(schema.get("$ref"), str):
             target = resolver.lookup(schema["$ref"])
             yield from self._find(target.contents, target.resolver, value, at, inside)

@@ -77,17 +77,3 @@ def resolver(definition: Any) -> Any:
     """Resolves references from the schema's root; what is not in the schema itself is unresolvable."""
     resource: SchemaResource = Resource.from_contents(definition, default_specification=specification(definition))
     return REGISTRY.resolver_with_root(resource)
-
-
-def walk(definition: Any) -> Iterator[tuple[drafts.At, dict[str, Any], Any]]:
-    """As `drafts.walk`, with the resolver that holds in each subschema."""
-
-    def below(schema: Any, outside: Any, at: drafts.At) -> Iterator[tuple[drafts.At, dict[str, Any], Any]]:
-        if not isinstance(schema, dict):
-            return
-        inside = drafts.enter(outside, schema, definition) if at else outside
-        yield at, schema, inside
-        for step, subschema in drafts.subschemas(schema):
-            yield from below(subschema, inside, at + step)
-
-    return below(definition, resolver(definition), ())

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lmaps.core.schema.drafts import resolver
 from lmaps.core.schema.findings import is_secret, quote
+from lmaps.core.schema.references import resolver
 from lmaps.core.units.unit import Unit
 from lmaps.core.words import nearest
 from lmaps.errors import NotFound

@@ -96,3 +96,14 @@ def test_no_request_about_one_instance_reads_the_whole_unit(tmp_path: Path, verb
         driver.row_factory = lambda _cursor, row: read.append(row) or row
         lmaps.call(verb, **({} if verb in ("import", "units", "status") else {"unit": "web"}), **args)
         assert len(read) < COUNT / 3
+
+
+@pytest.mark.parametrize(("verb", "secret"), [("plan", False), ("show", True), ("export", True)])
+def test_the_manager_lives_while_it_tells_of_many(tmp_path: Path, verb: str, secret: bool) -> None:
+    unit = UNIT.replace("owner: {type: string}", "owner: {type: string, writeOnly: true}") if secret else UNIT
+    with InProcess(tmp_path, unit) as lmaps:
+        lmaps.call("create", unit="web", instances=[{"host": f"h{number}.example.org"} for number in range(COUNT)])
+        beats: list[int] = []
+        lmaps.service.beat = lambda: beats.append(1)
+        lmaps.call(verb, **({"units": ["web"]} if verb == "export" else {"unit": "web"}))
+        assert len(beats) >= COUNT

@@ -98,6 +98,7 @@ def _shaped(unit: Unit, rows: Sequence[Any], *, reverse: bool = False) -> Any:
 
 def shown(call: Call, unit: Unit, document: str) -> Any:
     """A document as its reader sees it: secrets are masked, unless the request asks to reveal them."""
+    call.service.beat()
     value = json.loads(document)
     return value if call.args.get("reveal") else unit.secrets.masked(value)
 

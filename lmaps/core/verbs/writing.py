@@ -197,6 +197,7 @@ def diff_rows(call: Call, unit: str, changes: Iterable[Change]) -> list[dict[str
     kept = call.for_unit(unit).kept_unit
     rows = []
     for each in changes:
+        call.service.beat()
         before = json.loads(each.before.completed) if each.before else {}
         after = json.loads(each.after.completed) if each.after else {}
         found = [one.to_json() for one in kept.secrets.differences(differences(before, after), before, after)]

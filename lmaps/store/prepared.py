@@ -1,14 +1,14 @@
-"""`Prepared`: statements whose text is made once. SQLAlchemy makes it, the driver runs it.
+"""`Prepared`: statements whose text is made once, when it is first asked for. SQLAlchemy makes it, the driver runs it.
 
 To make and compile a statement takes SQLAlchemy ten times as long as it takes SQLite to run it: what every request
 needs is a constant of its module, and what depends on what is asked for is left to SQLAlchemy.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Self
 
-from sqlalchemy import ClauseElement, Table, bindparam, insert
+from sqlalchemy import ClauseElement, Compiled, Table, bindparam, insert
 from sqlalchemy.dialects import sqlite
 
 _DIALECT = sqlite.dialect(paramstyle="named")
@@ -19,14 +19,27 @@ class Prepared:
     """``statement``, which takes values where it says `bindparam`, by their names."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        compiled = statement.compile(dialect=_DIALECT)
-        self.text = compiled.string
-        self._values = {name: value for name, value in compiled.params.items() if value is not None}
+        self._statement = statement
+        self._join = "JOIN"
 
     def in_this_order(self) -> Self:
         """The same with its tables joined in the order in which they stand, whatever SQLite thinks of it."""
-        self.text = self.text.replace("JOIN", "CROSS JOIN")
+        self._join = "CROSS JOIN"
         return self
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        """What SQLAlchemy makes of it, when it is first run: a start runs few."""
+        return self._statement.compile(dialect=_DIALECT)
+
+    @cached_property
+    def text(self) -> str:
+        """The statement as SQLite reads it."""
+        return self._compiled.string.replace("JOIN", self._join)
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return {name: value for name, value in self._compiled.params.items() if value is not None}
 
     def values(self, given: dict[str, Any]) -> dict[str, Any]:
         """What the driver is to bind."""

@@ -149,19 +149,16 @@ def _unconfirmed(job: dict[str, Any]) -> str:
 
 def _detach(session: Session, number: int) -> NoReturn:
     again = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
-    session.tell(f"\ndetached, the job goes on: lmaps attach {number}{again}")
-    if again and _interrupted_within(AGAIN_WITHIN):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # one that comes while it is told counts
+    try:
+        session.tell(f"\ndetached, the job goes on: lmaps attach {number}{again}")
+        cancels = again and signal.sigtimedwait({signal.SIGINT}, AGAIN_WITHIN) is not None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if cancels:
         session.tell(session.call("cancel", job=number).message)
         raise click.exceptions.Exit(JobStopped.level)
     raise click.exceptions.Exit(INTERRUPTED_BY_USER)
-
-
-def _interrupted_within(seconds: float) -> bool:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return signal.sigtimedwait({signal.SIGINT}, seconds) is not None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def follow(

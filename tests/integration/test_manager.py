@@ -1,11 +1,13 @@
 """A real manager with a real worker, in this process and in a forked one."""
 
+import contextlib
 import json
 import multiprocessing
 import os
+import select
 import signal
+import socket
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from lmaps.core import tasks
 from lmaps.core.config import load_config
-from lmaps.core.lifeline import Lifeline
+from lmaps.core.lifeline import LONGEST, Lifeline, a_line
 from lmaps.core.manager import Manager, dispatch
 from lmaps.core.verbs import fitting
 from lmaps.core.worker import Worker
@@ -32,16 +34,16 @@ def work(uri: str, config: Any, slot: int) -> None:
 
 
 @pytest.fixture
-def line() -> Iterator[tuple[Connection, Connection]]:
+def line() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The supervisor's end of the manager's line, and the manager's."""
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = a_line()
     yield ours, theirs
     ours.close()
     theirs.close()
 
 
 @pytest.fixture
-def manager(short_path: Path, line: tuple[Connection, Connection]) -> Iterator[Manager]:
+def manager(short_path: Path, line: tuple[socket.socket, socket.socket]) -> Iterator[Manager]:
     (short_path / "units.d").mkdir()
     (short_path / "units.d" / "web.yaml").write_text(WEB)
     (short_path / "lmaps.yaml").write_text(
@@ -97,7 +99,7 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
-    manager: Manager, line: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch
+    manager: Manager, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "TASK_WITHIN", -dispatch.GRACE - dispatch.SPARE + 0.2)
     assert manager.run_task("no_work") == {}
@@ -106,15 +108,16 @@ def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
 
     def asks() -> bool:
         manager.turn()
-        while line[0].poll():
-            heard.append(json.loads(line[0].recv_bytes()))
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.append(json.loads(line[0].recv(LONGEST)))
         return {"replace": 1} in heard
 
     manager._dispatcher.call("no_work", [], {}, lambda _result: None)
     until(asks)
     manager._dispatcher.lose(manager.service.slots[1].pid)
     assert manager.service.slots[1].state == "gone"
-    until(lambda: manager.turn() or line[0].poll())
+    until(lambda: manager.turn() or select.select([line[0]], [], [], 0)[0])
     assert heard.count({"replace": 1}) == 1
 
 

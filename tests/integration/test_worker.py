@@ -1,7 +1,6 @@
 """A real worker in a process of its own, with this test as its manager."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from lmaps.core.config import load_config
+from lmaps.core.lifeline import LONGEST, a_line
 from lmaps.core.messages.work import (
     Ack,
     Done,
@@ -67,13 +67,12 @@ class Slow(UnitHandler):
 """
 
 WORKER = """
-import sys
+import socket, sys
 from lmaps.core.config import load_config
-from multiprocessing.connection import Connection
 from lmaps.core.lifeline import Lifeline
 from lmaps.core.worker import Worker
 config = load_config(sys.argv[1])
-Worker(config["rpc"]["worker_bind"], config, 1, Lifeline(Connection(0))).start()
+Worker(config["rpc"]["worker_bind"], config, 1, Lifeline(socket.socket(fileno=0))).start()
 """
 
 
@@ -100,7 +99,8 @@ class AsManager:
         self.listener = Listener(self.gate, WORKERS, bind([self.uri]))
         self.listener.listen()
         self.identity = b""
-        self.line, theirs = multiprocessing.Pipe()
+        self.line, theirs = a_line()
+        self.line.settimeout(10)
         self.process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")], stdin=theirs, stdout=subprocess.DEVNULL
         )
@@ -156,8 +156,7 @@ def test_a_worker_says_hello_and_runs_a_task(manager: AsManager) -> None:
     hello = manager.hear(Hello)
     assert (hello.slot, hello.pid, hello.token) == (1, manager.process.pid, None)
     assert hello.handlers["noop"]["preview"] == "full"
-    assert manager.line.poll(10)
-    assert json.loads(manager.line.recv_bytes()) == {"beat": True}
+    assert json.loads(manager.line.recv(LONGEST)) == {"beat": True}
     manager.say(Run("t", "no_work"))
     assert manager.hear(Result) == Result("t", "succeeded", value={})
     manager.say(Done("t"))
@@ -228,8 +227,7 @@ def test_a_worker_says_that_it_lives_while_it_prepares_a_job(manager: AsManager)
     manager.hear(Hello)
     manager.apply("slow")
     for _ in range(4):
-        assert manager.line.poll(10)
-        assert json.loads(manager.line.recv_bytes()) == {"beat": True}
+        assert json.loads(manager.line.recv(LONGEST)) == {"beat": True}
     (manager.directory / "units.d" / "go").touch()
     assert manager.hear(Result).state == "succeeded"
 

@@ -6,12 +6,12 @@ The children write what happens to them into FOLDER/events, a line each.
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,7 +40,7 @@ def on_term(name: str) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def serve(_config: Config, boot: Boot, line: Connection) -> None:
+def serve(_config: Config, boot: Boot, line: socket.socket) -> None:
     """A manager that is idle unless there is a file called busy."""
     on_term("manager")
     event(f"manager {os.getpid()} {len(boot.id)}")
@@ -71,7 +71,7 @@ def crash(*_: object) -> None:
     os._exit(3)
 
 
-def close_line(_config: Config, _boot: Boot, line: Connection) -> None:
+def close_line(_config: Config, _boot: Boot, line: socket.socket) -> None:
     """A manager that ends its line before it ends itself."""
     line.close()
     os._exit(3)
@@ -85,7 +85,7 @@ def start_thread(*_: object) -> None:
     """Never runs: the supervisor has a thread and so does not fork."""
 
 
-def idle(_config: Config, _boot: Boot, slot: int, line: Connection) -> None:
+def idle(_config: Config, _boot: Boot, slot: int, line: socket.socket) -> None:
     """A worker that leaves when it is told to, or when the supervisor is gone."""
     on_term("worker")
     event(f"worker {slot} {os.getpid()}")
@@ -97,7 +97,7 @@ def idle(_config: Config, _boot: Boot, slot: int, line: Connection) -> None:
     event("worker is alone")
 
 
-def deaf(_config: Config, _boot: Boot, slot: int, _line: Connection) -> None:
+def deaf(_config: Config, _boot: Boot, slot: int, _line: socket.socket) -> None:
     """A worker that only SIGKILL ends."""
     signal.signal(signal.SIGTERM, lambda *_: event("worker heard TERM"))
     event(f"worker {slot} {os.getpid()}")
@@ -105,7 +105,7 @@ def deaf(_config: Config, _boot: Boot, slot: int, _line: Connection) -> None:
         signal.pause()
 
 
-def busy(config: Config, boot: Boot, slot: int, line: Connection) -> None:
+def busy(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
     """Worker 1 starts, once, a tool that detaches itself; its successors see whether it lives."""
     if slot == 1 and not (FOLDER / "tool").exists():
         job = FOLDER / "jobs" / "1" / "7"
@@ -116,7 +116,7 @@ def busy(config: Config, boot: Boot, slot: int, line: Connection) -> None:
     idle(config, boot, slot, line)
 
 
-def orphan(config: Config, boot: Boot, slot: int, line: Connection) -> None:
+def orphan(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
     """Worker 1 leaves, once, a short program behind when it is killed."""
     if slot == 1 and not (FOLDER / "tool").exists():
         start_tool("0.5")

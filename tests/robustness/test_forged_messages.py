@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaps.core.config import load_config
-from lmaps.core.lifeline import Lifeline
+from lmaps.core.lifeline import Lifeline, a_line
 from lmaps.core.manager import Manager
 from lmaps.core.messages.work import Hello, Lines, Result
 from lmaps.core.transport import NO_SECRET, WorkerLink
@@ -35,7 +35,7 @@ def manager(short_path: Path) -> Iterator[Manager]:
     )
     config = load_config(str(short_path / "lmaps.yaml"))
     uri = config["rpc"]["worker_bind"]
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = a_line()
     worker = multiprocessing.get_context("fork").Process(target=work, args=(uri, config, 1))
     worker.start()
     made = Manager(uri, config, "boot", Lifeline(theirs))

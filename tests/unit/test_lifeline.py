@@ -1,26 +1,28 @@
 import json
 import math
-import multiprocessing
 
-from lmaps.core.lifeline import Lifeline
+import pytest
+
+from lmaps.core.lifeline import LONGEST, Lifeline, a_line
 
 
 def test_a_child_beats_once_a_second_and_tells_its_news():
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = a_line()
     lifeline = Lifeline(theirs)
     for _ in range(5):
         lifeline.beat()
     lifeline.tell({"drained": True})
-    assert [json.loads(ours.recv_bytes()) for _ in range(2)] == [{"beat": True}, {"drained": True}]
-    assert not ours.poll()
+    assert [json.loads(ours.recv(LONGEST)) for _ in range(2)] == [{"beat": True}, {"drained": True}]
+    with pytest.raises(BlockingIOError):
+        ours.recv(LONGEST)
     ours.close()
     theirs.close()
 
 
 def test_a_child_hears_orders_and_the_end():
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = a_line()
     lifeline = Lifeline(theirs)
-    ours.send_bytes(b'{"drain": true}')
+    ours.send(b'{"drain": true}')
     assert lifeline.hear() == {"drain": True}
     ours.close()
     assert lifeline.hear() is None
@@ -29,7 +31,7 @@ def test_a_child_hears_orders_and_the_end():
 
 
 def test_nothing_waits_for_a_supervisor_that_does_not_read():
-    ours, theirs = multiprocessing.Pipe()
+    ours, theirs = a_line()
     lifeline = Lifeline(theirs)
     for _ in range(10_000):
         lifeline.tell({"beat": True})

@@ -7,11 +7,11 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from typing import Any
 
@@ -20,6 +20,7 @@ from setproctitle import setproctitle
 from lmaps.core.config import Log
 from lmaps.core.daemon.report import tell
 from lmaps.core.failpoints import failpoint
+from lmaps.core.lifeline import a_line, heard
 from lmaps.core.logs import set_up_logging
 from lmaps.core.signals import forget_signals, held_back
 from lmaps.errors import LmapsError
@@ -40,7 +41,7 @@ class Child:
     name: str
     process: ForkProcess
     pidfd: int
-    line: Connection
+    line: socket.socket
     started: float
     silent: int = 0
 
@@ -51,11 +52,11 @@ class Child:
 
     def fds(self) -> list[int]:
         """The descriptors to wait for."""
-        return [self.pidfd] if self.line.closed else [self.pidfd, self.line.fileno()]
+        return [self.pidfd] if self.line.fileno() < 0 else [self.pidfd, self.line.fileno()]
 
     def has_spoken(self, ready: Collection[int]) -> bool:
         """Whether there is something to `receive`, if the descriptors in ``ready`` are readable."""
-        return not self.line.closed and self.line.fileno() in ready
+        return self.line.fileno() in ready
 
     def signal(self, number: int) -> None:
         """Send a signal; a child that has ended does not get it, and nobody else does."""
@@ -65,17 +66,16 @@ class Child:
     def send(self, order: dict[str, Any]) -> None:
         """Send ``order``. A child that has stopped reading loses it: the supervisor waits for nobody."""
         with contextlib.suppress(OSError):
-            self.line.send_bytes(json.dumps(order).encode())
+            self.line.send(json.dumps(order).encode())
 
     def receive(self) -> dict[str, Any] | None:
         """What the child has sent; None if it has closed its end, and then this one is closed too."""
-        try:
-            news: dict[str, Any] = json.loads(self.line.recv_bytes())
-        except (EOFError, OSError):
+        told = heard(self.line)
+        if told is None:
             self.line.close()
-            return None
-        self.silent = 0
-        return news
+        else:
+            self.silent = 0
+        return told
 
     def bury(self) -> int:
         """Reap the child, which has ended or is about to; its exit code (negative: the signal)."""
@@ -85,7 +85,7 @@ class Child:
         return self.process.exitcode or 0
 
 
-def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
+def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
     """Fork a child that is called ``name`` and does ``role`` with its end of a new line.
 
     It exits with 0 when ``role`` returns, with the error's own code after a `LmapsError`, which it has told.
@@ -94,8 +94,7 @@ def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
     if threads != 1:
         raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
     failpoint("supervisor.before_fork")
-    ours, theirs = _context.Pipe()
-    os.set_blocking(ours.fileno(), False)
+    ours, theirs = a_line()
     process = _context.Process(target=_live, args=(name, role, theirs, os.getpid(), log), name=name)
     gc.freeze()
     with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
@@ -105,7 +104,7 @@ def fork(name: str, role: Callable[[Connection], None], log: Log) -> Child:
     return Child(name, process, os.pidfd_open(process.pid or 0), ours, time.monotonic())
 
 
-def _live(name: str, role: Callable[[Connection], None], line: Connection, supervisor: int, log: Log) -> None:
+def _live(name: str, role: Callable[[socket.socket], None], line: socket.socket, supervisor: int, log: Log) -> None:
     forget_signals()
     close_foreign(keep=(0, 1, 2, line.fileno()))
     setproctitle(f"lmapsd: {name}")

@@ -4,8 +4,8 @@ Their modules are imported before it: so a replacement is there within milliseco
 """
 
 import gc
+import socket
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from lmaps.core.config import Config
@@ -27,7 +27,7 @@ class Boot(NamedTuple):
     known: bool = False
 
 
-def be_manager(config: Config, boot: Boot, line: Connection) -> None:
+def be_manager(config: Config, boot: Boot, line: socket.socket) -> None:
     """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
     uri = config["rpc"]["worker_bind"]
     doors = open_doors(config, uri, boot.secret, socket_group(config))
@@ -37,7 +37,7 @@ def be_manager(config: Config, boot: Boot, line: Connection) -> None:
     Manager(uri, config, boot.id, Lifeline(line), doors, boot.known).start()
 
 
-def be_worker(config: Config, boot: Boot, slot: int, line: Connection) -> None:
+def be_worker(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
     """Run jobs in ``slot`` until told to end, or until ``line`` ends because the supervisor is gone."""
     Worker(config["rpc"]["worker_bind"], config, slot, Lifeline(line), boot.secret).start()
 
@@ -45,5 +45,5 @@ def be_worker(config: Config, boot: Boot, slot: int, line: Connection) -> None:
 class Roles(NamedTuple):
     """The two roles that the supervisor has children for."""
 
-    manager: Callable[[Config, Boot, Connection], None] = be_manager
-    worker: Callable[[Config, Boot, int, Connection], None] = be_worker
+    manager: Callable[[Config, Boot, socket.socket], None] = be_manager
+    worker: Callable[[Config, Boot, int, socket.socket], None] = be_worker

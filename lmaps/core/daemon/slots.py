@@ -1,10 +1,10 @@
 """`Slot`: a place that a child fills, one after the other."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 
 from lmaps.core.config import Log
 from lmaps.core.daemon.backoff import Backoff
@@ -30,7 +30,7 @@ class Slot:
         """What the child here is called, in ``ps`` too."""
         return f"worker {self.number}" if self.number else "manager"
 
-    def fill(self, role: Callable[[Connection], None], settings: Log) -> None:
+    def fill(self, role: Callable[[socket.socket], None], settings: Log) -> None:
         """Start a child here if there is none and it is time; one that cannot be forked is tried again later."""
         if self.child is not None or time.monotonic() < self.due:
             return

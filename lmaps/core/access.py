@@ -10,10 +10,9 @@ import os
 import pwd
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from lmaps.core import strict_yaml
 from lmaps.core.ownership import check_owned
@@ -63,8 +62,7 @@ FORM = Schema(
 """The form of a policy file; one word may stand in the place of a list of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """Who asks, as the socket proves it.
 
     ``id`` is one subject's for ever (``uid:1000``, ``key:FINGERPRINT``), ``name`` what people read and what is kept as
@@ -76,8 +74,7 @@ class Subject:
     proofs: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line: the subjects that it fits, the rights that it grants, the names of units that it covers."""
 
     subjects: frozenset[str]
@@ -104,8 +101,7 @@ class Line:
         return f"{where}: {', '.join(told['subjects'])} may {rights or 'none'} on {', '.join(self.units)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether something is allowed, and the line that says so; None where no line is about it."""
 
     allowed: bool

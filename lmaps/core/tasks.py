@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ class Execution:
         if event is not None:
             self._events.append(event)
         text = line.text if line.stream == "output" else self._scrub(line.text)
-        self._sink(replace(line, text=text, event=event))
+        self._sink(line._replace(text=text, event=event))
 
     @property
     def outcome(self) -> Outcome | None:

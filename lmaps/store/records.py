@@ -1,7 +1,6 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -147,8 +146,7 @@ class Change(NamedTuple):
         return Change(self.revision, self.instance_id, self.first_revision, before, after)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One run of a handler; ``summary`` counts ok, changed, failed, unknown."""
 
     id: int
@@ -185,8 +183,7 @@ class Job:
     repeats: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobLine:
+class JobLine(NamedTuple):
     """One line of a job's output, or one event."""
 
     job: int
@@ -197,8 +194,7 @@ class JobLine:
     event: dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRequest:
+class StoredRequest(NamedTuple):
     """What was answered to a request, as JSON text; ``digest`` tells whether another one is the same."""
 
     key: str

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from dataclasses import replace
 
 import pytest
 
@@ -71,7 +70,7 @@ def test_a_request_over_several_units_has_a_row_for_each(lmaps):
 def test_rows_are_found_by_unit_author_time_and_number(lmaps):
     for number in range(3):
         lmaps.call("create", unit="web", instances=[{"host": f"h{number}"}])
-    lmaps.subject = replace(lmaps.subject, id="uid:7", name="bob")
+    lmaps.subject = lmaps.subject._replace(id="uid:7", name="bob")
     lmaps.call("create", unit="web", instances=[{"host": "last"}])
     assert [row["revision"] for row in rows(lmaps, limit=2)] == [4, 3]
     assert [row["revision"] for row in rows(lmaps, author="bob")] == [4]
@@ -91,7 +90,7 @@ def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeyp
     assert told(kept[0]) == {"verb": "show", "unit": "web", "revision": None, "outcome": "not-allowed"}
     assert (lmaps.service.counters["denied"], lmaps.service.counters["audit_suppressed"]) == (AT_ONCE + 3, 3)
     me = lmaps.subject
-    lmaps.subject = replace(me, id="uid:7", name="bob")
+    lmaps.subject = me._replace(id="uid:7", name="bob")
     denied(lmaps)
     assert rows(lmaps)[0]["subject"] == "bob"
     lmaps.subject = me

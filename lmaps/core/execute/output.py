@@ -7,8 +7,7 @@ that counts what lies between. A line longer than 64 KiB is cut into several; by
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lmaps.core import times
 
@@ -22,8 +21,7 @@ EDGE = 256 * 1024
 T = TypeVar("T", str, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of output, an event, or a note of lMaPS itself (``stream``: output, event, note)."""
 
     stream: str

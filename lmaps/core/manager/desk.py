@@ -5,7 +5,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 from lmaps.core.failpoints import failpoint
@@ -187,7 +186,7 @@ class ClientRequest:
         peer, service = self._incoming.peer, self._desk.service
         subject = service.policy.subject(peer.uid, peer.gid, peer.key)
         if not self._desk.knows(peer):
-            subject = replace(subject, proofs=frozenset())
+            subject = subject._replace(proofs=frozenset())
         self._visit = Visit(service, state, subject, arrived=self._arrived)
         with about(request=self._id, subject=subject.name):
             begin = time.monotonic()

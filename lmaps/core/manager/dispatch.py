@@ -10,8 +10,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmaps.core import times
 from lmaps.core.execute import GRACE
@@ -50,8 +49,7 @@ SPARE = 2.0
 """Seconds that a worker has to tell of an end, after its tool has had `GRACE`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A task that the manager itself wants run: what to run and whom to tell."""
 
     run: Run

@@ -9,15 +9,14 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lmaps.core.transport.addresses import ipc_path, is_tcp, tcp_address
 from lmaps.errors import AnotherDaemon, ConfigError
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A socket that is bound to ``uri``."""
 
     uri: str

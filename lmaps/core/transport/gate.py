@@ -13,7 +13,6 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -38,8 +37,7 @@ _CREDENTIALS = struct.Struct("3i")
 _SAY_EVERY = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """Who is at the other end, as the socket proves it; None where it is not known.
 
     Over ipc it is a process, over tcp the fingerprint of a key.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from lmaps.core import strict_json
 from lmaps.core.access import EVERY, Policy, Right, Subject
@@ -186,8 +186,7 @@ class Call(Visit):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(NamedTuple):
     """Not yet: ``then`` is asked about ``call`` again when ``job`` has moved, or at ``until`` (monotonic)."""
 
     call: Call
@@ -200,8 +199,7 @@ class Later:
         return self.then(replace(self.call, state=state))
 
 
-@dataclass(frozen=True, slots=True)
-class Afterwards:
+class Afterwards(NamedTuple):
     """Not within a transaction: ``then`` makes the answer when the group has been committed."""
 
     then: Callable[[Store], Reply]

@@ -56,6 +56,13 @@ def test_what_was_put_off_is_there_when_it_is_used():
     ]
 
 
+def test_digests_are_made_without_openssl_which_others_may_import():
+    told = "hashlib.sha256(b'x').hexdigest()[:8], '_hashlib' in sys.modules"
+    assert run(f"import hashlib; print({told}); import ssl, _hashlib; print('_hashlib' in sys.modules)") == [
+        "2d711642", "False", "True",
+    ]  # fmt: skip
+
+
 def test_what_is_there_already_stays():
     loading.loaded("lmaps.core.daemon.command")
     assert sys.modules["asyncio"] is asyncio

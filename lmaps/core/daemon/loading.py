@@ -18,6 +18,8 @@ UNUSED: dict[str, dict[str, Any]] = {
     "lzma": {},
 }
 """Modules that are imported when something in them is first used, and what is there without that."""
+OPENSSL = "_hashlib"
+"""3 MB, for digests that Python has itself: hashlib and hmac do without it where it cannot be imported."""
 
 
 def loaded(name: str) -> ModuleType:
@@ -28,11 +30,34 @@ def loaded(name: str) -> ModuleType:
     """
     gc.disable()
     try:
-        with _put_off(UNUSED):
+        with _put_off(UNUSED), _absent(OPENSSL) if _has_own_digests() else contextlib.nullcontext():
             return import_module(name)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _has_own_digests() -> bool:
+    """Whether this Python's hashlib works without OpenSSL; where it does not, it is imported anew by who needs it."""
+    if "hashlib" in sys.modules:
+        return False
+    with _absent(OPENSSL), contextlib.suppress(ImportError):
+        if hasattr(import_module("hashlib"), "sha256"):
+            return True
+    sys.modules.pop("hashlib", None)
+    return False
+
+
+@contextlib.contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """Within the block the module cannot be imported, unless it is there already."""
+    hidden: dict[str, Any] = {} if name in sys.modules else {name: None}
+    sys.modules.update(hidden)
+    try:
+        yield
+    finally:
+        for each in hidden:
+            del sys.modules[each]
 
 
 class _Later(ModuleType):

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
 from lmaps.core.failpoints import failpoint
-from lmaps.store.history import NEWEST, HistoryTables, net
+from lmaps.store.history import HistoryTables, net
+from lmaps.store.instances import HIGHEST
 from lmaps.store.models import change, changeset, document, horizon, instance
 from lmaps.store.prepared import Prepared
 from lmaps.store.records import Change, Changeset, Document, Edit, Instance, Why
@@ -138,7 +139,7 @@ class ChangingTables(HistoryTables):
 
     def _first_since(self, unit: str, since: str) -> int:
         kept = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
-        return self.connection.scalar(kept) or NEWEST
+        return self.connection.scalar(kept) or HIGHEST
 
     def _record(self, unit: str, kind: str, why: Why, target: int | None, **ends: int | None) -> Changeset:
         self.counters.revision += 1

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 from sqlalchemy.schema import CreateTable
@@ -41,7 +40,6 @@ DAMAGED_SCHEMA = (
 )
 """What SQLite calls errors of SQL and are none: our statements fit our tables."""
 
-_DIALECT = sqlite.dialect()
 _UNREAD = re.compile(r"unable to get the page. error code=(\d+)")
 
 STEPS = 50_000
@@ -75,7 +73,7 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
             for pragma in (*PRAGMAS, f"foreign_keys={'OFF' if migrating else 'ON'}"):
                 driver.execute(f"PRAGMA {pragma}")
             if not migrating:
-                _make_memory(driver)
+                _make_memory(engine, driver)
         except BaseException:
             driver.close()  # or it holds its locks until it is collected
             raise
@@ -122,11 +120,11 @@ def transaction(connection: Connection) -> Iterator[None]:
         raise
 
 
-def _make_memory(driver: sqlite3.Connection) -> None:
+def _make_memory(engine: Engine, driver: sqlite3.Connection) -> None:
     """Make what lies beside the database in memory, where its transactions hold too."""
     driver.execute(f"ATTACH ':memory:' AS {in_memory.schema}")
     for table in in_memory.sorted_tables:
-        driver.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+        driver.execute(str(CreateTable(table).compile(engine)))
 
 
 def check_engine(connection: Connection, how: str) -> None:

@@ -13,15 +13,12 @@ from sqlalchemy import bindparam, func, select
 
 from lmaps.errors import StateDamaged
 from lmaps.store.checksums import check, checked
-from lmaps.store.instances import BATCH, DOCUMENT
+from lmaps.store.instances import BATCH, DOCUMENT, HIGHEST
 from lmaps.store.joined import JoinedTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
 from lmaps.store.prepared import Prepared
 from lmaps.store.records import Change, Changeset, Document, Instance, Page
-
-NEWEST = 2**63 - 1
-"""Above every revision."""
 
 _BEFORE, _AFTER = document.alias(), document.alias()
 _CHANGES = (
@@ -195,7 +192,7 @@ class HistoryTables(JoinedTables):
         Not all of them, if some are given as they are ``now``: these, and those that were changed since.
         """
         found = {instance.id: instance for instance in (self.instances(unit) if now is None else now)}
-        later = list(self.between(unit, revision, NEWEST))
+        later = list(self.between(unit, revision, HIGHEST))
         made = self._last_changed([each.instance_id for each in later], revision)
         for each in later:
             found.pop(each.instance_id, None)
@@ -212,7 +209,7 @@ class HistoryTables(JoinedTables):
         now, until = self._following(unit, after, most)
         if revision >= (self.revision_of(unit) or 0):
             return Page(now.given, now.completed, until)
-        firsts = self._first_changes(unit, revision, after, until or NEWEST, most)
+        firsts = self._first_changes(unit, revision, after, until or HIGHEST, most)
         if len(firsts) == most:
             until = max(firsts)
         found = dict(zip(now.ids, zip(now.given, now.completed, strict=True), strict=True))
@@ -221,7 +218,7 @@ class HistoryTables(JoinedTables):
             before = self._change_at(first, number).before
             if before is not None:
                 found[number] = before.given, before.completed
-        then = [found[number] for number in sorted(found) if number <= (until or NEWEST)]
+        then = [found[number] for number in sorted(found) if number <= (until or HIGHEST)]
         return Page([given for given, _ in then], [completed for _, completed in then], until)
 
     def _first_changes(self, unit: str, revision: int, after: int, until: int, most: int) -> dict[int, int]:

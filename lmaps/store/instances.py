@@ -17,7 +17,7 @@ from lmaps.store.tables import Tables
 BATCH = 500
 """Keys that one statement looks up."""
 HIGHEST = 2**63 - 1
-"""Above every number."""
+"""Above every number, and every revision."""
 MUCH = 8
 """A unit that has this part of all instances, or more, is read in their order: no sorting, and no looking up."""
 
@@ -43,26 +43,28 @@ _COLUMNS = (
 """What is read of an instance and its document: which unit it is of is known, and both have its number and its key."""
 _JOINED = select(*_COLUMNS).join(document, document.c.id == instance.c.document)
 _INSTANCES = _JOINED.order_by(instance.c.id)
-_UNIT = instance.c.unit == bindparam("unit")
-_BY_ID = literal_column("+instance.unit") == bindparam("unit")
+OF_UNIT = instance.c.unit == bindparam("unit")
+"""The instances of one unit."""
+BY_ID = literal_column("+instance.unit") == bindparam("unit")
 """The same, and SQLite is not to look for it by the unit."""
-_INSTANCE = Prepared(_JOINED.where(_UNIT, instance.c.key == bindparam("key")))
+_INSTANCE = Prepared(_JOINED.where(OF_UNIT, instance.c.key == bindparam("key")))
 _WANTED = func.json_each(bindparam("keys")).table_valued("value")
 _KEYED = Prepared(
     select(*_COLUMNS)
     .select_from(_WANTED)
-    .join(instance, _UNIT & (instance.c.key == _WANTED.c.value))
+    .join(instance, OF_UNIT & (instance.c.key == _WANTED.c.value))
     .join(document, document.c.id == instance.c.document)
 ).in_this_order()
 _NUMBERS = func.json_each(bindparam("ids")).table_valued("value")
-_NUMBERED = Prepared(_JOINED.where(_BY_ID, instance.c.id.in_(select(_NUMBERS.c.value))))
-_ALL = Prepared(_INSTANCES.where(_UNIT))
-_ALL_BY_ID = Prepared(_INSTANCES.where(_BY_ID))
-_COUNT = Prepared(select(func.count()).where(_UNIT))
-_WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last", HIGHEST))
-_PAGE = Prepared(_INSTANCES.where(_UNIT, *_WITHIN).limit(bindparam("most", -1)))
-_PAGE_BY_ID = Prepared(_INSTANCES.where(_BY_ID, *_WITHIN).limit(bindparam("most", -1)))
-_AT_MOST = Prepared(select(func.count()).select_from(select(1).where(_UNIT).limit(bindparam("most")).subquery()))
+_NUMBERED = Prepared(_JOINED.where(BY_ID, instance.c.id.in_(select(_NUMBERS.c.value))))
+_ALL = Prepared(_INSTANCES.where(OF_UNIT))
+_ALL_BY_ID = Prepared(_INSTANCES.where(BY_ID))
+_COUNT = Prepared(select(func.count()).where(OF_UNIT))
+WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last", HIGHEST))
+"""Those with a number above ``after``, up to ``last``."""
+_PAGE = Prepared(_INSTANCES.where(OF_UNIT, *WITHIN).limit(bindparam("most", -1)))
+_PAGE_BY_ID = Prepared(_INSTANCES.where(BY_ID, *WITHIN).limit(bindparam("most", -1)))
+_AT_MOST = Prepared(select(func.count()).select_from(select(1).where(OF_UNIT).limit(bindparam("most")).subquery()))
 _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
 _OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
 _IS_OUTDATED = Prepared(
@@ -70,7 +72,7 @@ _IS_OUTDATED = Prepared(
     .select_from(instance)
     .join(document, document.c.id == instance.c.document)
     .join(unit, unit.c.id == document.c.definition)
-    .where(_UNIT, unit.c.digest != bindparam("digest"))
+    .where(OF_UNIT, unit.c.digest != bindparam("digest"))
     .limit(1)
 )
 _DEFINITION = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest == bindparam("digest")))

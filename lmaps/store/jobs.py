@@ -83,8 +83,6 @@ class JobTables(ChangingTables):
         del told["checksum"]
         self.write_each(_SIGN, [{"number": number, "signature": signed(job, told)[-1]}])
         self.known.forget_jobs(told["unit"])
-        if told["confirmation"] is not None:
-            self.known.confirmed.discard(told["unit"])
         return _job(told)
 
     def job(self, number: int) -> Job | None:
@@ -144,12 +142,9 @@ class JobTables(ChangingTables):
         """The jobs, of one unit or of all, that wait for confirmation or are being undone, the newest first."""
         if unit is None:
             return self._read(_UNCONFIRMED)
-        if unit in self.known.confirmed:
-            return []
-        found = self._read(_UNCONFIRMED_OF, unit=unit)
-        if not found:
-            self.known.confirmed.add(unit)
-        return found
+        if unit not in self.known.unconfirmed:
+            self.known.unconfirmed[unit] = self._read(_UNCONFIRMED_OF, unit=unit)
+        return list(self.known.unconfirmed[unit])
 
     def undoing(self, unit: str, number: int) -> list[Job]:
         """The jobs of a unit that took a job back, or tried to, the newest first."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import LargeBinary, bindparam, cast, func, literal_column, select
+from sqlalchemy import LargeBinary, bindparam, cast, func, select
 
-from lmaps.store.instances import HIGHEST, InstanceTables
+from lmaps.store.instances import BY_ID, HIGHEST, OF_UNIT, WITHIN, InstanceTables
 from lmaps.store.models import document, instance
 from lmaps.store.prepared import Prepared
 
@@ -26,15 +26,12 @@ _COMES_TO = select(
     func.count(), *(cast(func.group_concat(each), LargeBinary) for each in _TEXTS), *map(func.total, _NUMBERS)
 )
 _ITS = document.c.id == instance.c.document
-_WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last"))
-_IN_ORDER = select(instance.c.id).where(instance.c.unit == bindparam("unit"), *_WITHIN).order_by(instance.c.id)
+_IN_ORDER = select(instance.c.id).where(OF_UNIT, *WITHIN).order_by(instance.c.id)
 _WANTED = _IN_ORDER.subquery()
 _BLOCK = Prepared(
     _COMES_TO.select_from(_WANTED).join(instance, instance.c.id == _WANTED.c.id).join(document, _ITS)
 ).in_this_order()
-_BLOCK_BY_ID = Prepared(
-    _COMES_TO.join(document, _ITS).where(literal_column("+instance.unit") == bindparam("unit"), *_WITHIN)
-).in_this_order()
+_BLOCK_BY_ID = Prepared(_COMES_TO.join(document, _ITS).where(BY_ID, *WITHIN)).in_this_order()
 _NEXT = Prepared(select(func.min(instance.c.id)).where(instance.c.id > bindparam("after")))
 
 

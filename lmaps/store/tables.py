@@ -30,10 +30,10 @@ class Known:
     """What every change of the units needs, or every look at them, kept in memory: one process alone changes it.
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
-    how many changesets a unit has after one revision, until another, ``instances`` how many instances it has,
-    ``lines`` are units' lines, oldest first, as far as they were asked for,
-    ``confirmed`` are units of which no job is to be confirmed. ``newest`` is the newest changeset of all, ``queued``
-    the jobs to be run next; ``applied``, ``last`` and ``pending`` are what is told of a unit's jobs under these names.
+    how many changesets a unit has after one revision, until another, ``instances`` how many instances it has, ``lines``
+    are units' lines, oldest first, as far as they were asked for. ``newest`` is the newest changeset of all, ``queued``
+    the jobs to be run next; ``applied``, ``last``, ``pending`` and ``unconfirmed`` are what is told of a unit's jobs
+    under these names.
     ``sums`` are those of blocks of instances that were found to fit their checksums, by unit and where the block ends:
     not forgotten, they fit that and nothing else.
     """
@@ -45,10 +45,10 @@ class Known:
     counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     instances: dict[str, int] = field(default_factory=dict)
     lines: "dict[str, array[int]]" = field(default_factory=dict)
-    confirmed: set[str] = field(default_factory=set)
     applied: dict[str, int | None] = field(default_factory=dict)
     last: dict[str, Job | None] = field(default_factory=dict)
     pending: dict[str, int] = field(default_factory=dict)
+    unconfirmed: dict[str, Sequence[Job]] = field(default_factory=dict)
     sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def forget(self, revision: int) -> None:
@@ -56,16 +56,20 @@ class Known:
         for line in self.lines.values():
             del line[bisect_right(line, revision) :]
         self.newest = self.queued = None
-        for kept in (self.heads, self.definitions, self.counted, self.instances, self.confirmed):
+        kept: dict[Any, Any]
+        for kept in (self.heads, self.definitions, self.counted, self.instances, *self._of_jobs):
             kept.clear()
-        for told in (self.applied, self.last, self.pending):
-            told.clear()
 
     def forget_jobs(self, unit: str) -> None:
         """A job of a unit was written."""
         self.queued = None
-        for told in (self.applied, self.last, self.pending):
+        for told in self._of_jobs:
             told.pop(unit, None)
+
+    @property
+    def _of_jobs(self) -> tuple[dict[str, Any], ...]:
+        """What follows from a unit's jobs."""
+        return self.applied, self.last, self.pending, self.unconfirmed
 
 
 class CountersLike(Protocol):

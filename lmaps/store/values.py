@@ -9,12 +9,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from lmaps.core.differences import MISSING, Path, look_up, pointer
 from lmaps.core.strict_json import canonical
 from lmaps.errors import StateDamaged
-from lmaps.store.history import NEWEST, HistoryTables
+from lmaps.store.history import HistoryTables
+from lmaps.store.instances import BY_ID, HIGHEST, OF_UNIT
 from lmaps.store.models import changeset, document, instance, known_path, known_value
 from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.records import Instance
@@ -57,8 +58,8 @@ _COMPLETED = (
     .where(instance.c.id > bindparam("until"))
     .order_by(instance.c.id)
 )
-_ALL = Prepared(_COMPLETED.where(instance.c.unit == bindparam("unit")))
-_PART = Prepared(_COMPLETED.where(literal_column("+instance.unit") == bindparam("unit")).limit(bindparam("most")))
+_ALL = Prepared(_COMPLETED.where(OF_UNIT))
+_PART = Prepared(_COMPLETED.where(BY_ID).limit(bindparam("most")))
 
 
 class ValueTables(HistoryTables):
@@ -79,12 +80,12 @@ class ValueTables(HistoryTables):
         """Know the values at ``path`` as they are now, of a large unit those of a part more; whether that is all."""
         newest = self.revision_of(unit) or 0
         number, seen, until = self._begun(unit, path)
-        if (seen, until) == (newest, NEWEST):
+        if (seen, until) == (newest, HIGHEST):
             return True
         self._follow(unit, path, number, seen, until)
-        last = until if until == NEWEST else self._read_on(unit, path, number, until)
+        last = until if until == HIGHEST else self._read_on(unit, path, number, until)
         self.write_each(_END, [{"number": number, "newest": newest, "last": last}])
-        return last == NEWEST
+        return last == HIGHEST
 
     def _begun(self, unit: str, path: Path) -> tuple[int, int, int]:
         """The number of a path, at which revision its values are known, and of the instances up to which number.
@@ -105,9 +106,9 @@ class ValueTables(HistoryTables):
         """Read a part of a unit that has much of all instances, all of another one; the number of the last one read."""
         if self._has_much(unit):
             kept = self.rows(_PART, unit=unit, until=until, most=PART)
-            last = int(kept[-1][0]) if len(kept) == PART else NEWEST
+            last = int(kept[-1][0]) if len(kept) == PART else HIGHEST
         else:
-            kept, last = self.rows(_ALL, unit=unit, until=until), NEWEST
+            kept, last = self.rows(_ALL, unit=unit, until=until), HIGHEST
         texts = ((of, self.sealer.open(text, f"{of}/{document}/completed")) for of, document, text in kept)
         self.write_rows(_ADD, _rows(number, path, texts))
         return last

@@ -84,10 +84,15 @@ def test_the_redo_list_of_the_first_tables_is_kept(config, connection, tmp_path)
             (revision, "abc".index(key) + 1, "abc".index(key) + 1, *before, *after),
         )
     connection.exec_driver_sql("INSERT INTO instance VALUES (1, 'web', 'a', '\"a\"', '\"a\"', 1, 1, 1)")
+    connection.exec_driver_sql(
+        "INSERT INTO request (key, digest, verb, unit, at, answer, revision) VALUES ('k', 'd', 'create', 'web', 't', '{}', 1)"
+    )
     connection.commit()
     connection.close()
     with open_store(str(tmp_path / "m.db")) as store, store.transaction() as state:
         assert (replay(state), state.undone("web")) == (5, [2, 3])
+        assert [len(state.changes(revision)) for revision in range(1, 6)] == [1] * 5
+        assert state.request("k").answer == "{}"
         assert [state.redo("web", Why("me")).target for _ in range(2)] == [2, 3]
         assert "".join(each.key for each in state.instances("web")) == "abc"
         assert state.redo("web", Why("me")) is None

@@ -19,7 +19,7 @@ from lmaps.core.verbs.call import Answer, Call, Visit
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
 
 _TEXT = {"type": "string", "maxLength": 4096}
-NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": strict_json.INTEGERS[-1]}
 """What the database can count: JSON Schema calls 1e300 an integer too."""
 WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
 """What every request may say that changes something."""

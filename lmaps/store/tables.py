@@ -56,8 +56,8 @@ class Known:
         for line in self.lines.values():
             del line[bisect_right(line, revision) :]
         self.newest = self.queued = None
-        kept: dict[Any, Any]
-        for kept in (self.heads, self.definitions, self.counted, self.instances, *self._of_jobs):
+        of_units: tuple[dict[Any, Any], ...] = (self.heads, self.definitions, self.counted, self.instances)
+        for kept in (*of_units, *self._of_jobs):
             kept.clear()
 
     def forget_jobs(self, unit: str) -> None:

@@ -139,10 +139,12 @@ def check_engine(connection: Connection, how: str) -> None:
 def look_over(connection: Connection, how: str) -> None:
     """Have SQLite look the database over: ``quick_check``, or ``integrity_check``, which sees indexes too.
 
-    Raises `StateDamaged` if it is damaged, `DiskFailed` if it cannot be read.
+    Raises `StateDamaged` if it is damaged, `DiskFailed` if it cannot be read, `StoreError` if memory is short.
     """
     verdict = str(connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar())
     unread = _UNREAD.search(verdict)
+    if unread is not None and int(unread[1]) == sqlite3.SQLITE_NOMEM:
+        raise StoreError("cannot look the database over: there is not enough memory for it")
     if unread is not None and int(unread[1]) & 0xFF == sqlite3.SQLITE_IOERR:
         raise DiskFailed("cannot look the database over: the disk failed to read it")
     if verdict != "ok":

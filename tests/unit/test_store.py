@@ -3,6 +3,7 @@ import os
 import random
 import sqlite3
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -330,6 +331,34 @@ def test_a_damaged_or_foreign_database_is_refused(tmp_path, damage):
     with pytest.raises(StateUnusable) as refused:
         open_store(str(path))
     assert refused.value.daemon_level == 65
+
+
+SHORT_OF_MEMORY = """
+import sys
+from lmaps.errors import StoreError
+from lmaps.store.engine import look_over, make_engine, plain_errors
+
+with make_engine(sys.argv[1]).connect() as connection:
+    connection.exec_driver_sql(f"PRAGMA hard_heap_limit={sys.argv[2]}")
+    try:
+        with plain_errors(sys.argv[1]):
+            look_over(connection, "quick_check")
+    except StoreError as error:
+        print(error.code, error.message)
+"""
+
+
+def test_a_database_is_not_called_damaged_when_memory_is_short(tmp_path):
+    path = tmp_path / "lmaps.db"
+    with open_store(str(path)) as store:
+        create(store, *(f"{number}{'h' * 300}" for number in range(1000)))
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(path)]
+    told = [
+        subprocess.run([*command, str(limit)], capture_output=True, text=True, check=True).stdout
+        for limit in (600_000, 700_000, 10_000_000)
+    ]
+    short = "store cannot look the database over: there is not enough memory for it\n"
+    assert told == [short, short, ""]
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -1,7 +1,7 @@
 """Handlers: the contract of what carries a unit's state to the host, and the manager's way from request to verb."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -54,7 +54,7 @@ class ManagerHandler(Handler):
     def create_or_apply(self, request: dict[str, Any]) -> Any:
         """The answer to a request in the original's flags: create, apply, and the others that it knew."""
         translated = self.translate(request)
-        self.context = replace(self.context, door="legacy")
+        self.context.door = "legacy"
         return translated.finish(self.context, self._run(translated.request))
 
     def _run(self, request: Request) -> Any:

@@ -56,6 +56,11 @@ def test_the_least_unit():
     assert short_id("www.example.org") == "www.example.org"
 
 
+def test_an_integer_names_the_same_instance_however_it_is_written():
+    numbered = unit("{meta: {name: a, primary_key: n}, params: {required: [n], properties: {n: {type: integer}}}}")
+    assert [numbered.identify(numbered.complete({"n": n})) for n in (7, 7.0, -7e2)] == ["7", "7", "-700"]
+
+
 def test_params_under_handler_as_the_original_had_it():
     original = unit("meta: {name: a}\nhandler: {type: noop, params: {properties: {x: {default: 1}}}}")
     assert original.complete({}) == {"x": 1}

@@ -90,7 +90,8 @@ class Unit:
     def identify(self, completed: dict[str, Any]) -> str:
         """The ID of a completed document: its primary key's value, else the SHA-256 of its content."""
         if self.primary_key is not None:
-            return str(completed[self.primary_key])
+            value = completed[self.primary_key]
+            return str(int(value) if isinstance(value, float) else value)  # 1.0 is an integer to JSON Schema
         return sha256(strict_json.canonical(completed).encode()).hexdigest()
 
     def locate(self, finding: Finding) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import peers
 from bench.etcd import Etcd
 from bench.gunicorn import Gunicorn
-from bench.ours import BIN, FEW, UNIT, Held, Ours, daemon
+from bench.ours import BIN, FEW, UNIT, Held, Ours, daemon, ready_answer
 from bench.processes import Tree, gunicorn_start
 from bench.table import MEMORY, RATE, TIME, Line, Measure, Peer, pinned
 from bench.timing import process, program, python
@@ -65,6 +65,11 @@ class Room:
     def echo(self) -> Measure:
         """A REP socket that echoes JSON."""
         return self._stack.enter_context(peers.echo(self.folder("echo")))
+
+    @cached_property
+    def ready(self) -> Measure:
+        """Our socket and client, with an answer that is ready."""
+        return self._stack.enter_context(ready_answer(self.folder("ready"), self.fresh.client.call("status")))
 
     @cached_property
     def sync(self) -> Measure:
@@ -129,13 +134,21 @@ def requests(room: Room) -> Iterator[Line]:
         lambda: room.fresh.create_file,
         (Peer("sqlite3, groups of 100 in two tables", lambda: room.sqlite.grouped, 0.3, 0.42), sync),
     )
-    echo = "pyzmq REQ/REP echo of JSON"
-    yield Line("status, free", RATE, lambda: room.fresh.status, (Peer(echo, lambda: room.echo, 0.9, 1.4),))
+    echo, ready = "pyzmq REQ/REP echo of JSON", "our socket and client, the answer ready"
+    yield Line(
+        "status, free",
+        RATE,
+        lambda: room.fresh.status,
+        (Peer(echo, lambda: room.echo, 0.9, 1.4), Peer(ready, lambda: room.ready)),
+    )
     yield Line(
         "status, pinned",
         RATE,
         lambda: pinned(room.fresh.status),
-        (Peer(f"{echo}, pinned", lambda: pinned(room.echo), 0.6, 0.8),),
+        (
+            Peer(f"{echo}, pinned", lambda: pinned(room.echo), 0.6, 0.8),
+            Peer(f"{ready}, pinned", lambda: pinned(room.ready)),
+        ),
     )
 
 

@@ -16,6 +16,7 @@ import zmq
 from bench.table import Measure
 from bench.timing import milliseconds, process, rate
 from lmaps import Client
+from lmaps.core.messages import Reply
 
 BIN = Path(sys.executable).parent
 UNIT: dict[str, Any] = {
@@ -71,6 +72,35 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
     finally:
         process.terminate()
         process.communicate()
+
+
+READY = """
+import json, sys
+from lmaps.core.transport import CLIENTS, Gate, Listener, Poller, bind, listening
+listener, poller = Listener(Gate(), CLIENTS, bind([sys.argv[1]])), Poller()
+poller.watch(listener)
+answer = sys.argv[2].removesuffix("}")
+with listening(listener):
+    while True:
+        poller.wait(None)
+        while incoming := listener.receive():
+            told = json.loads(incoming.body)["id"]
+            listener.send(incoming.identity, f'{answer},"id":"{told}"}}'.encode())
+"""
+
+
+@contextmanager
+def ready_answer(directory: Path, status: Reply) -> Iterator[Measure]:
+    """The daemon's socket and our client alone: every request gets the same ``status`` for an answer [1/s]."""
+    uri = f"ipc://{directory}/ready.sock"
+    server = subprocess.Popen([sys.executable, "-c", READY, uri, status.text])
+    try:
+        with Client(uri) as client:
+            client.call("status")
+            yield lambda: rate(300, lambda: client.call("status"))
+    finally:
+        server.kill()
+        server.wait()
 
 
 class Ours:

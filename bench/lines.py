@@ -221,7 +221,7 @@ def commands(room: Room) -> Iterator[Line]:
         "lmaps apply UNIT, runs true",
         TIME,
         lambda: room.held.lmaps("apply", "nothing"),
-        (Peer("salt-call --local cmd.run true", lambda: peers.salt_call(room.folder("salt"))),),
+        (Peer("salt-call --local cmd.run /bin/true", lambda: peers.salt_call(room.folder("salt"))),),
     )
 
 

@@ -120,4 +120,4 @@ def salt_call(directory: Path) -> Measure:
     """`salt-call --local` that runs the command `true` [ms]."""
     path = os.environ.get("SALT_CALL") or program("salt-call")
     (directory / "minion").write_text(f"root_dir: {directory}\nfile_client: local\nid: bench\n")
-    return process(path, "-c", directory, "--local", "cmd.run", "true")
+    return process(path, "-c", directory, "--local", "cmd.run", "/bin/true")

@@ -58,6 +58,7 @@ def tree(short_path: Path) -> Iterator[Tree]:
     made.end()
 
 
+@pytest.mark.timeout(900)
 def test_of_many_daemons_at_once_one_lives(start_daemon: Start, rounds: Rounds, figure: Figure) -> None:
     daemon = start_daemon()
     daemon.end()

@@ -1,6 +1,9 @@
 """Real playbooks of every kind: each has the right state, exit code, summary, and readable output."""
 
+import contextlib
 import os
+import pwd
+import secrets
 import shutil
 import sys
 from collections.abc import Callable
@@ -114,6 +117,30 @@ def test_a_cancelled_playbook_leaves_no_process(start_daemon: Callable[..., Runn
             assert reply.extra["job"]["state"] == "cancelled", reply.extra
             assert reply.message.endswith("0 processes left")
             assert _others(daemon) == []
+
+
+@pytest.mark.parametrize("warm", ["true", "false"])
+def test_a_cancelled_playbook_leaves_no_arguments(start_daemon: Callable[..., RunningDaemon], warm: str) -> None:
+    daemon = start_daemon(UNIT.format(name="busy", args=f", warm: {warm}"), wait=False)
+    (daemon.unit_dir / "books").mkdir()
+    (daemon.unit_dir / "books" / "busy.yml").write_text(
+        HEAD + "    - command: {argv: [sleep, '300'], stdin: '{{ sites[0].name }}'}\n"
+    )
+    daemon.wait_ready()
+    canary = f"canary-{secrets.token_hex(8)}"
+    with Client(daemon.endpoint, timeout=60) as client:
+        client.call("create", unit="busy", instances=[{"name": canary}])
+        job = client.call("apply", unit="busy").job
+        until(lambda: _sleeping(daemon), within=60)
+        assert client.call("cancel", job=job).extra["job"]["state"] == "cancelled"
+    homes = [Path(pwd.getpwuid(os.getuid()).pw_dir), daemon.directory]
+    assert not [file for home in homes for file in (home / ".ansible").rglob("*") if _holds(file, canary)]
+
+
+def _holds(file: Path, text: str) -> bool:
+    with contextlib.suppress(OSError):  # another test's, and gone
+        return text.encode() in file.read_bytes()
+    return False
 
 
 def _sleeping(daemon: RunningDaemon) -> int:

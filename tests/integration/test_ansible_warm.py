@@ -38,7 +38,7 @@ handler: {{type: ansible_playbook, args: {{playbook: site.yml, program: {program
 params: {{type: object, required: [name], properties: {{name: {{type: string}}, note: {{default: "{{{{ 1 + 1 }}}}"}}}}}}
 """
 HEAD = "- hosts: all\n  gather_facts: false\n  tasks:\n"
-SETTINGS = "roles_path collections_paths default_transport config_file"
+SETTINGS = "roles_path collections_paths default_transport config_file ansible_pipelining"
 FILES = {
     "roles/greet/tasks/main.yml": "- {name: say, debug: {msg: hi}}\n- {name: \"{{ 'a' | twist }}\", debug: {msg: x}}\n",
     "roles/greet/filter_plugins/twist.py": "class FilterModule:\n    def filters(self):\n        return {'twist': lambda text: text * 2}\n",
@@ -77,6 +77,17 @@ class Connection(Local):
         return super().exec_command(*args, **options)
 """,
         "module_utils/common/file.py": "import os\nos._exit(7)\n",
+    },
+    "own connection": {
+        "connection_plugins/own.py": """\
+DOCUMENTATION = "name: own\\noptions: {}\\n"
+from ansible.errors import AnsibleError
+from ansible.plugins.connection.local import Connection as Local
+class Connection(Local):
+    transport = "own"
+    def exec_command(self, *args, **options):
+        raise AnsibleError(f"pipelining: {self._play_context.pipelining}")
+""",
     },
 }
 """Plugins and parts of modules that lie beside a playbook, with the names of Ansible's own."""
@@ -157,6 +168,7 @@ BOOKS: dict[str, tuple[str, str]] = {
         + "    - {name: \"{{ asked.rc }} {{ lookup('env', 'x') }}\", debug: {msg: x}}\n",
         "",
     ),
+    "own connection": ("- hosts: all\n  connection: own\n  tasks:\n    - {name: ask, ping: {}}\n", ""),
 }
 
 

@@ -22,6 +22,7 @@ WARM = Warm(
         {
             "ANSIBLE_COLLECTIONS_PATH",
             "ANSIBLE_LOCAL_TEMP",
+            "ANSIBLE_PIPELINING",
             "ANSIBLE_PYTHON_INTERPRETER",
             "ANSIBLE_ROLES_PATH",
             "ANSIBLE_TRANSPORT",
@@ -114,7 +115,10 @@ class AnsiblePlaybook(UnitHandler):
             "ANSIBLE_COLLECTIONS_PATH": str(beside / "collections"),
             "ANSIBLE_PYTHON_INTERPRETER": self.unit.args.get("interpreter", sys.executable),
         }
-        return environment if "inventory" in self.unit.args else environment | {"ANSIBLE_TRANSPORT": "local"}
+        if "inventory" in self.unit.args:
+            return environment
+        # A module gets what it is given by a pipe: a file would stay if the run is killed.
+        return environment | {"ANSIBLE_TRANSPORT": "local", "ANSIBLE_PIPELINING": "1"}
 
     def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
         """Counted over all hosts, from Ansible's own statistics."""

@@ -132,6 +132,8 @@ def renew(changed):
     for name, definition in constants.config.get_configuration_definitions().items():
         if any(entry["name"] in changed for entry in definition.get("env", ())):
             constants.set_constant(name, constants.config.get_config_value(name, variables=vars(constants)))
+    context = importlib.import_module("ansible.playbook.play_context").PlayContext
+    context.fattributes["pipelining"].default = constants.ANSIBLE_PIPELINING  # kept since the import
     importlib.import_module("ansible.utils.vars").random_int = f"{secrets.randbelow(2**32):08x}"
 
 

@@ -49,7 +49,10 @@ class ManagerHandler(Handler):
         """The answer to a request, of today's form or of the original's; raises what the client is to be told."""
         if "v" not in request:
             return self.create_or_apply(request)
-        return self._run(Request.decode(request))
+        told = Request.decode(request)
+        if told.door == "cli":
+            self.context.door = "cli"
+        return self._run(told)
 
     def create_or_apply(self, request: dict[str, Any]) -> Any:
         """The answer to a request in the original's flags: create, apply, and the others that it knew."""

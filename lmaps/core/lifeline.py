@@ -36,6 +36,12 @@ def heard(line: socket.socket) -> dict[str, Any] | None:
     return message
 
 
+def say(line: socket.socket, message: dict[str, Any]) -> None:
+    """Say something on a ``line``; an end that is gone, or reads no more, loses it: nobody waits for the other."""
+    with contextlib.suppress(OSError):
+        line.send(json.dumps(message).encode())
+
+
 class Lifeline:
     """A child's end of its ``line``. Without one (None) there is no supervisor, and nothing is said or heard.
 
@@ -60,8 +66,7 @@ class Lifeline:
     def tell(self, news: dict[str, Any]) -> None:
         """Tell the supervisor ``news``; one that is gone, or reads no more, loses it."""
         if self._line is not None:
-            with contextlib.suppress(OSError):
-                self._line.send(json.dumps(news).encode())
+            say(self._line, news)
 
     def hear(self) -> dict[str, Any] | None:
         """The supervisor's order; None if the supervisor is gone, and then this end is closed too."""

@@ -3,7 +3,7 @@
 from typing import Any, Literal, TypedDict, cast, get_args
 
 from lmaps.core.messages import MAX_BYTES, read_object
-from lmaps.core.times import DURATION, parse_duration
+from lmaps.core.times import DURATION, seconds
 from lmaps.errors import Finding, TooLarge
 
 Section = Literal["message", "import"]
@@ -91,12 +91,8 @@ Limits = TypedDict(
 
 def complete(filled: dict[str, Any]) -> Limits:
     """The limits of a configuration that fits `SCHEMA`, durations in seconds."""
-    sections = {name: filled[name] | {"validation": _seconds(filled[name]["validation"])} for name in SECTIONS}
+    sections = {name: filled[name] | {"validation": seconds(filled[name]["validation"])} for name in SECTIONS}
     return cast(Limits, filled | sections)
-
-
-def _seconds(told: str | int) -> float:
-    return parse_duration(told) if isinstance(told, str) else float(told)
 
 
 def findings(limits: Limits) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from lmaps.errors import UsageError
 
@@ -19,6 +20,15 @@ def parse_duration(text: str) -> float:
     if found is None:
         raise UsageError(f"cannot read the duration {text!r}: expected a number with s, m, h or d, such as 30s or 5m")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def seconds(told: Any) -> float:
+    """The seconds of a duration; a bare integer is seconds."""
+    if isinstance(told, int) and not isinstance(told, bool) and told > 0:
+        return float(told)
+    if isinstance(told, str):
+        return parse_duration(told)
+    raise UsageError(f"cannot read the duration {told!r}")
 
 
 def format_duration(seconds: float) -> str:

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from lmaps.core import plain_yaml
 from lmaps.core.config.places import read
-from lmaps.core.config.values import absolute, absolute_uri, directory, seconds
+from lmaps.core.config.values import absolute, absolute_uri, directory
+from lmaps.core.times import seconds
 from lmaps.errors import UsageError
 
 

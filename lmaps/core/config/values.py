@@ -1,10 +1,8 @@
-"""What values of the configuration mean: paths, URIs, durations."""
+"""What values of the configuration mean: paths and URIs."""
 
 import os
-from typing import Any
 
-from lmaps.core.times import parse_duration
-from lmaps.errors import ConfigError, UsageError
+from lmaps.errors import ConfigError
 
 
 def directory(file: str | None) -> str:
@@ -37,12 +35,3 @@ def normal(path: str) -> str:
     if path.startswith("//") and not path.startswith("///"):
         root = "//"
     return root + "/".join(part for part in path.split("/") if part not in ("", ".")) or "."
-
-
-def seconds(told: Any) -> float:
-    """The seconds of a duration; a bare integer is seconds."""
-    if isinstance(told, int) and not isinstance(told, bool) and told > 0:
-        return float(told)
-    if isinstance(told, str):
-        return parse_duration(told)
-    raise UsageError(f"cannot read the duration {told!r}")

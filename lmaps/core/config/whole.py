@@ -8,8 +8,9 @@ from lmaps.core import limits
 from lmaps.core.config.document import parse, refusal
 from lmaps.core.config.places import default_paths, default_policy, find_config_file, read
 from lmaps.core.config.schema import SCHEMA
-from lmaps.core.config.values import absolute, absolute_uri, directory, seconds
+from lmaps.core.config.values import absolute, absolute_uri, directory
 from lmaps.core.schema import Schema
+from lmaps.core.times import seconds
 from lmaps.errors import ValidationFailed
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import gc
-import json
 import multiprocessing
 import os
 import signal
@@ -20,7 +19,7 @@ from setproctitle import setproctitle
 from lmaps.core.config import Log
 from lmaps.core.daemon.report import tell
 from lmaps.core.failpoints import failpoint
-from lmaps.core.lifeline import a_line, heard
+from lmaps.core.lifeline import a_line, heard, say
 from lmaps.core.logs import set_up_logging
 from lmaps.core.signals import forget_signals, held_back
 from lmaps.errors import LmapsError
@@ -65,8 +64,7 @@ class Child:
 
     def send(self, order: dict[str, Any]) -> None:
         """Send ``order``. A child that has stopped reading loses it: the supervisor waits for nobody."""
-        with contextlib.suppress(OSError):
-            self.line.send(json.dumps(order).encode())
+        say(self.line, order)
 
     def receive(self) -> dict[str, Any] | None:
         """What the child has sent; None if it has closed its end, and then this one is closed too."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lmaps.core.config import Config, default_paths, load_config
+from lmaps.core.config.values import absolute, absolute_uri, directory
 from lmaps.core.daemon.check import check
 from lmaps.core.daemon.locks import locked
 from lmaps.core.daemon.report import say, tell
@@ -111,10 +112,10 @@ def start(arguments: Sequence[str] | None = None) -> int:
 
 def _overridden(config: Config, given: dict[str, Any]) -> Config:
     """``config`` with what the command line says; relative paths count from the working directory."""
-    level, style = given["log_level"], given["log_format"]
+    base, level, style = directory(None), given["log_level"], given["log_format"]
     rpc = config["rpc"].copy()
     if given["bind"]:
-        rpc["manager_bind"] = [_absolute_uri(uri) for uri in given["bind"]]
+        rpc["manager_bind"] = [absolute_uri(uri, base) for uri in given["bind"]]
         if rpc["worker_bind"] == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
             sockets = [ipc_path(uri) for uri in rpc["manager_bind"] if not is_tcp(uri)]
             rpc["worker_bind"] = f"ipc://{sockets[0].with_name('internal.sock')}" if sockets else rpc["worker_bind"]
@@ -122,12 +123,7 @@ def _overridden(config: Config, given: dict[str, Any]) -> Config:
         **config,
         "rpc": rpc,
         "workers": given["workers"] or config["workers"],
-        "db": str(Path(given["db"]).absolute()) if given["db"] else config["db"],
-        "unit_dirs": [str(Path(name).absolute()) for name in given["units"]] or config["unit_dirs"],
+        "db": absolute(given["db"], base) if given["db"] else config["db"],
+        "unit_dirs": [absolute(name, base) for name in given["units"]] or config["unit_dirs"],
         "log": {"level": level or config["log"]["level"], "format": style or config["log"]["format"]},
     }
-
-
-def _absolute_uri(uri: str) -> str:
-    scheme, _, path = uri.partition("://")
-    return f"ipc://{Path(path).absolute()}" if scheme == "ipc" and path else uri

@@ -1,7 +1,6 @@
 """The other ends that need ZMQ: a link of a client over tcp, and a worker's."""
 
 import math
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -131,7 +130,6 @@ class WorkerLink(_Link):
         ipc_file(uri)
         super().__init__(uri, zmq.Context(), {zmq.PLAIN_USERNAME: b"worker", zmq.PLAIN_PASSWORD: secret.encode()})
         self._fresh = False
-        self._messages: deque[ManagerMessage] = deque()
 
     def poll(self, fds: Sequence[int], timeout: float | None) -> set[int]:
         """Wait for the manager or for any of ``fds``; the descriptors that are readable. Seconds, None for ever."""

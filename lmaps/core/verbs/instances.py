@@ -1,7 +1,7 @@
 """Verbs on a unit's instances: create, set, delete, validate."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lmaps.core.differences import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
@@ -220,8 +220,13 @@ def find(call: Call, unit: Unit, wanted: str, *, missing_ok: bool = False) -> In
 
 def _meant(call: Call, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
     """The instance of this ID, and those of which it is the beginning of the content ID."""
-    begun = [] if unit.primary_key or len(wanted) < PREFIX else call.state.find_begun(unit.name, wanted)
+    begun = call.state.find_begun(unit.name, wanted) if _may_begin(unit, wanted) else []
     return call.state.find(unit.name, [wanted]), begun
+
+
+def _may_begin(unit: Unit, wanted: str) -> bool:
+    """Whether this can be the beginning of a content ID."""
+    return not unit.primary_key and len(wanted) >= PREFIX
 
 
 def _only(call: Call, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
@@ -236,15 +241,15 @@ def picked_at(call: Call, unit: Unit, ids: Sequence[str], revision: int) -> list
     for wanted in ids:
         exact, begun = _meant(call, unit, wanted)
         now += [*exact.values(), *begun]
-    then = call.state.state_at(unit.name, revision, now)
+    then = {each.key: each for each in call.state.state_at(unit.name, revision, now)}
     return [_among(call, unit, then, wanted) for wanted in ids]
 
 
-def _among(call: Call, unit: Unit, then: Sequence[Instance], wanted: str) -> Instance:
-    """The instance of this ID among those that were there then."""
-    exact = [each for each in then if each.key == wanted]
-    begun = [] if unit.primary_key or len(wanted) < PREFIX else [each for each in then if each.key.startswith(wanted)]
-    found = exact[0] if exact else _only(call, unit, wanted, begun)
+def _among(call: Call, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
+    """The instance of this ID among those that were there then, by their IDs."""
+    found = then.get(wanted)
+    if found is None and _may_begin(unit, wanted):
+        found = _only(call, unit, wanted, [each for key, each in then.items() if key.startswith(wanted)])
     if found is None:
         raise _no_instance(call, unit, [wanted])
     return found

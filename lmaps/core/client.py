@@ -132,7 +132,12 @@ class Client:
             if answer is not None:
                 return answer
             self.close()
-            if key is None or not self._connection().send(body, deadline):
+            try:
+                sent = key is not None and self._connection().send(body, deadline)
+            except LmapsError as error:  # what refuses this one tells nothing of the one before
+                self.close()
+                raise _unknown(key) from error
+            if not sent:
                 self.close()
                 raise _unknown(key)
 

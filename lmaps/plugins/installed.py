@@ -28,9 +28,11 @@ class EntryPoint(NamedTuple):
 def entry_points(group: str) -> Iterator[EntryPoint]:
     """Those of a group, of every package that Python would import."""
     for package, folder in _packages().items():
-        file = folder / "entry_points.txt"
-        if file.is_file():
-            yield from _in_text(file.read_text("utf-8"), group, package)
+        try:
+            text = (folder / "entry_points.txt").read_text("utf-8")
+        except (OSError, ValueError):  # there is none, or it is not for us to read
+            continue
+        yield from _in_text(text, group, package)
 
 
 def _packages() -> dict[str, Path]:

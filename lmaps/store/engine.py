@@ -141,11 +141,15 @@ def look_over(connection: Connection, how: str) -> None:
 
     Raises `StateDamaged` if it is damaged, `DiskFailed` if it cannot be read, `StoreError` if memory is short.
     """
-    verdict = str(connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar())
-    unread = _UNREAD.search(verdict)
-    if unread is not None and int(unread[1]) == sqlite3.SQLITE_NOMEM:
-        raise StoreError("cannot look the database over: there is not enough memory for it")
-    if unread is not None and int(unread[1]) & 0xFF == sqlite3.SQLITE_IOERR:
+    try:
+        verdict = str(connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar())
+        unread = _UNREAD.search(verdict)
+        code = int(unread[1]) if unread else sqlite3.SQLITE_OK
+        if code == sqlite3.SQLITE_NOMEM:
+            raise MemoryError
+    except MemoryError as error:
+        raise StoreError("cannot look the database over: there is not enough memory for it") from error
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
         raise DiskFailed("cannot look the database over: the disk failed to read it")
     if verdict != "ok":
         raise StateDamaged(f"cannot use the database: it is damaged ({verdict})")

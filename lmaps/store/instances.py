@@ -188,6 +188,15 @@ class InstanceTables(Tables):
         full = size >= PAGE_SIZE or len(found) == most
         return self._texts(self._sound(name, found)), found[-1][0] if full else None
 
+    def _part(self, name: str, after: int, most: int) -> tuple[list[Row], int]:
+        """The rows of a unit with a number above ``after``: ``most`` of a unit that has much, all of another one.
+
+        With them the number of the last one, `HIGHEST` if there are no more.
+        """
+        much = self._has_much(name)
+        rows = self.rows(_PAGE_BY_ID if much else _PAGE, unit=name, after=after, most=most if much else -1)
+        return self._sound(name, rows), rows[-1][0] if much and len(rows) == most else HIGHEST
+
     def _within(self, name: str, after: int, last: int, much: bool) -> list[Row]:
         """The rows of a unit that has ``much``, or not: those with a number above ``after``, up to ``last``."""
         return self._sound(name, self.rows(_PAGE_BY_ID if much else _PAGE, unit=name, after=after, last=last))

@@ -15,8 +15,8 @@ from lmaps.core.differences import MISSING, Path, look_up, pointer
 from lmaps.core.strict_json import canonical
 from lmaps.errors import StateDamaged
 from lmaps.store.history import HistoryTables
-from lmaps.store.instances import BY_ID, HIGHEST, OF_UNIT
-from lmaps.store.models import changeset, document, instance, known_path, known_value
+from lmaps.store.instances import HIGHEST
+from lmaps.store.models import changeset, known_path, known_value
 from lmaps.store.prepared import Prepared, insertion
 from lmaps.store.records import Instance
 
@@ -52,14 +52,6 @@ _SINCE = Prepared(
     .where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("seen"))
     .order_by(changeset.c.revision)
 )
-_COMPLETED = (
-    select(instance.c.id, instance.c.document, document.c.completed)
-    .join(document, document.c.id == instance.c.document)
-    .where(instance.c.id > bindparam("until"))
-    .order_by(instance.c.id)
-)
-_ALL = Prepared(_COMPLETED.where(OF_UNIT))
-_PART = Prepared(_COMPLETED.where(BY_ID).limit(bindparam("most")))
 
 
 class ValueTables(HistoryTables):
@@ -78,38 +70,44 @@ class ValueTables(HistoryTables):
 
     def know_values(self, unit: str, path: Path) -> bool:
         """Know the values at ``path`` as they are now, of a large unit those of a part more; whether that is all."""
-        newest = self.revision_of(unit) or 0
-        number, seen, until = self._begun(unit, path)
-        if (seen, until) == (newest, HIGHEST):
+        self.follow_values(unit, path)
+        number, until = self._begun(unit, path)
+        if until == HIGHEST:
             return True
-        self._follow(unit, path, number, seen, until)
-        last = until if until == HIGHEST else self._read_on(unit, path, number, until)
-        self.write_each(_END, [{"number": number, "newest": newest, "last": last}])
+        last = self._read_on(unit, path, number, until)
+        self.write_each(_END, [{"number": number, "newest": self.revision_of(unit) or 0, "last": last}])
         return last == HIGHEST
 
-    def _begun(self, unit: str, path: Path) -> tuple[int, int, int]:
-        """The number of a path, at which revision its values are known, and of the instances up to which number.
+    def follow_values(self, unit: str, path: Path) -> None:
+        """Of the instances whose values at ``path`` are known, know them as they are now.
 
-        What is known is of no use once changesets since were dropped.
+        What is known is of no use once changesets since were dropped: it is forgotten.
         """
-        told, newest = pointer(path), self.revision_of(unit) or 0
-        for number, seen, until in self.rows(_KNOWN, unit=unit, pointer=told):
-            if seen == newest or seen >= self.horizon(unit):
-                return number, seen, until
+        newest = self.revision_of(unit) or 0
+        for number, seen, until in self.rows(_KNOWN, unit=unit, pointer=pointer(path)):
+            if seen == newest:
+                continue
+            if seen >= self.horizon(unit):
+                self._follow(unit, path, number, seen, until)
+                self.write_each(_END, [{"number": number, "newest": newest, "last": until}])
+                continue
             for statement in (_FORGET, _FORGET_VALUES):
                 self.write_each(statement, [{"number": number}])
-        self.write_each(_BEGIN, [{"unit": unit, "pointer": told, "revision": newest}])
-        [(number, *_)] = self.rows(_KNOWN, unit=unit, pointer=told)
-        return number, newest, 0
+
+    def _begun(self, unit: str, path: Path) -> tuple[int, int]:
+        """The number of a path, and of the instances up to which number its values are known."""
+        told = pointer(path)
+        known = self.rows(_KNOWN, unit=unit, pointer=told)
+        if not known:
+            self.write_each(_BEGIN, [{"unit": unit, "pointer": told, "revision": self.revision_of(unit) or 0}])
+            known = self.rows(_KNOWN, unit=unit, pointer=told)
+        [(number, _, until)] = known
+        return number, until
 
     def _read_on(self, unit: str, path: Path, number: int, until: int) -> int:
         """Read a part of a unit that has much of all instances, all of another one; the number of the last one read."""
-        if self._has_much(unit):
-            kept = self.rows(_PART, unit=unit, until=until, most=PART)
-            last = int(kept[-1][0]) if len(kept) == PART else HIGHEST
-        else:
-            kept, last = self.rows(_ALL, unit=unit, until=until), HIGHEST
-        texts = ((of, self.sealer.open(text, f"{of}/{document}/completed")) for of, document, text in kept)
+        rows, last = self._part(unit, until, PART)
+        texts = ((row[0], self.sealer.open(row[7], f"{row[0]}/{row[2]}/completed")) for row in rows)
         self.write_rows(_ADD, _rows(number, path, texts))
         return last
 

@@ -64,6 +64,7 @@ def test_less_than_three_times_what_was_changed(tmp_path: Path, size: int) -> No
 
 
 ONE = {"host": "h0.example.org"}
+RULED = UNIT.replace("strict: true", "strict: true, unique: [/host], max_instances: 1000, keep: {count: 3}")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ ONE = {"host": "h0.example.org"}
         ("blame", {"ids": [ONE["host"]]}),
         ("rollback", {}),
         ("rollback", {"to": "@~1"}),
-        ("revert", {"revision": "r2"}),
+        ("revert", {"revision": "r12"}),
         ("import", {"units": [{"unit": "web", "instances": [ONE | {"port": 7}]}]}),
         ("apply", {}),
         ("diff", {"from": "@~1"}),
@@ -86,11 +87,16 @@ ONE = {"host": "h0.example.org"}
     ],
     ids=str,
 )
-def test_no_request_about_one_instance_reads_the_whole_unit(tmp_path: Path, verb: str, args: dict[str, Any]) -> None:
-    with InProcess(tmp_path, UNIT) as lmaps:
+@pytest.mark.parametrize("unit", [UNIT, RULED], ids=["plain", "ruled"])
+def test_no_request_about_one_instance_reads_the_whole_unit(
+    tmp_path: Path, unit: str, verb: str, args: dict[str, Any]
+) -> None:
+    with InProcess(tmp_path, unit) as lmaps:
         lmaps.service.handlers = {"noop": {"args_schema": {}}}
         lmaps.call("create", unit="web", instances=[{"host": f"h{number}.example.org"} for number in range(COUNT)])
         lmaps.call("set", unit="web", id=ONE["host"], set=[{"path": "/port", "value": 9}])
+        for number in range(10, 20):  # more than are kept
+            lmaps.call("delete", unit="web", ids=[f"h{number}.example.org"])
         read: list[Any] = []
         driver: Any = lmaps.store._connection.connection.driver_connection
         driver.row_factory = lambda _cursor, row: read.append(row) or row

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import multiprocessing
 import os
 import select
@@ -20,6 +21,7 @@ from lmaps.core.manager import Manager, dispatch
 from lmaps.core.verbs import fitting
 from lmaps.core.worker import Worker
 from lmaps.errors import HandlerFailed, NotFound
+from lmaps.store import values
 from tests.daemons import WEB, is_alive, until
 
 TELL = """\
@@ -164,3 +166,18 @@ def test_what_no_longer_fits_is_found_while_nobody_waits(
     assert manager.answer("units").extra["units"][0]["condition"] == "pending 1"
     until(lambda: manager.turn() or not manager.service.fitting.unfinished)
     assert manager.answer("units").extra["units"][0]["condition"] == "invalid"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_unique_values_are_known_before_they_are_asked_for(
+    manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "PART", 2)
+    manager.answer("create", unit="web", instances=[{"host": f"h{port}", "port": port} for port in range(73, 82)])
+    web = WEB.replace("primary_key: host", "primary_key: host, unique: [/port]")
+    assert web != WEB
+    (short_path / "units.d" / "web.yaml").write_text(web)
+    manager._reload()
+    until(lambda: manager.turn() or manager._looking.next_due == math.inf)
+    with manager._store.transaction() as state:
+        assert state.know_values("web", ("port",)), "it takes several parts"

@@ -133,6 +133,8 @@ def test_a_history_moves_whole_into_an_empty_state(lmaps: InProcess, other: InPr
         (lambda units: units[0]["definitions"].update({"9": {"meta": 1}}), "cannot import the history of web"),
         (lambda units: units[0]["history"][0].update(kind="magic"), "kind"),
         (lambda units: units[0]["history"][0].update(revision=1e308), "is more than"),
+        (lambda units: units[0]["history"][0].update(revision=10**18), "is more than"),
+        (lambda units: units[0]["history"][0]["changes"][0].update(instance=10**18), "is more than"),
         (lambda units: units[0]["history"][0].update(revision=1.0), "contradicts itself"),
         (lambda units: units[0]["history"][1]["changes"][0].update(instance=2.0**63), "is more than"),
         (lambda units: units[0]["definitions"].update(x={"meta": {"name": "web"}}), "a text of web has no number"),

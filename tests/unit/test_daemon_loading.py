@@ -63,6 +63,12 @@ def test_digests_are_made_without_openssl_which_others_may_import():
     ]  # fmt: skip
 
 
+def test_a_python_without_digests_of_its_own_keeps_openssl():
+    code = "import sys; sys.modules['_md5'] = None\n" + ASKING + "print('_hashlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 def test_what_is_there_already_stays():
     loading.loaded("lmaps.core.daemon.command")
     assert sys.modules["asyncio"] is asyncio

@@ -96,6 +96,14 @@ def test_entry_points_are_those_that_importlib_finds():
         assert {(point.name, point.value) for point in entry_points(group)} == theirs
 
 
+def test_packages_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "odd-1.dist-info/entry_points.txt").mkdir(parents=True)
+    (tmp_path / "bad-1.dist-info").mkdir()
+    (tmp_path / "bad-1.dist-info/entry_points.txt").write_bytes(b"[lmaps.handlers]\n\xff = x:X\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not {point.package for point in entry_points("lmaps.handlers")} & {"odd", "bad"}
+
+
 def test_command_says_what_to_run(tmp_path):
     text = (
         "meta: {name: web}\nhandler: {type: command, args: {argv: [./bin/x, '{state}', '$HOME'], cwd: sub,"

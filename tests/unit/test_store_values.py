@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,17 @@ def test_what_is_known_is_read_once(store: Store) -> None:
         assert found(state, "once", ("v",), 3) == []
     driver.set_trace_callback(None)
     assert [text for text in read if "ORDER BY instance.id" in text] == []
+
+
+def test_a_value_that_is_damaged_is_told(tmp_path: Path) -> None:
+    """Else it would be missed, and let a second one in."""
+    with open_store(str(tmp_path / "l.db")) as store, store.transaction() as state:
+        do(state, "web", "put", "a", 1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "l.db")) as driver, driver:
+        driver.execute("UPDATE document SET completed = replace(completed, '1', '9')")
+    damaged = pytest.raises(StateDamaged, match="a row of document is damaged")
+    with open_store(str(tmp_path / "l.db")) as store, damaged, store.transaction() as state:
+        state.with_value("web", ("v",), [1])
 
 
 def test_a_document_that_is_damaged_is_told(tmp_path: Path) -> None:

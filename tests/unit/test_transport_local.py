@@ -3,14 +3,16 @@
 import contextlib
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zmq
 
+from lmaps import Client
 from lmaps.core.transport import CLIENTS, Gate, Listener, LocalLink, bind, listening
 from lmaps.core.transport.gate import Refused
 from lmaps.core.transport.local import COMMAND, GREETING, MORE
-from lmaps.errors import Busy, NotAllowed
+from lmaps.errors import Busy, NotAllowed, OutcomeUnknown
 from tests.daemons import until
 
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
@@ -150,6 +152,21 @@ def test_an_answer_that_is_there_is_read_before_the_loss_is_told(manager, link):
 def test_a_lost_connection_is_made_anew(manager, link):
     let_in(manager, link).close()
     assert is_let_in_at_last(manager, link)
+
+
+def test_who_is_refused_the_second_time_knows_that_the_first_was_sent(manager, short_path):
+    with Client(f"ipc://{short_path}/s.sock", timeout=5) as client, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.call, "create", unit="web", instances=[{}])
+        first = manager.accept()[0]
+        first.sendall(WELCOME)
+        until(lambda: b'"create"' in first.recv(LARGE))
+        first.close()
+        second = manager.accept()[0]
+        second.sendall(GREETING + frame(b"\x05ERROR\x03500", COMMAND))
+        with pytest.raises(OutcomeUnknown) as unknown:
+            asked.result(5)
+        assert unknown.value.extra["key"]
+        second.close()
 
 
 def test_a_large_answer_of_the_library(short_path):

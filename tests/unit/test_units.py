@@ -56,6 +56,21 @@ def test_the_least_unit():
     assert short_id("www.example.org") == "www.example.org"
 
 
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ("{type: object, additionalProperties: false, properties: 5}", "5 is not an object"),
+        ("{type: object, additionalProperties: false, properties: [[]]}", "is not an object"),
+        ("{properties: {a: {pattern: 'a{99999999999}'}}}", "is not a valid regex"),
+    ],
+)
+def test_a_bad_schema_is_refused_and_the_others_serve(params, words):
+    found = load_units_from([("a.yaml", f"meta: {{name: a}}\nparams: {params}"), ("b.yaml", "meta: {name: b}")])
+    assert list(found.units) == ["b"]
+    [refused] = found.errors
+    assert words in str(refused.errors)
+
+
 def test_an_integer_names_the_same_instance_however_it_is_written():
     numbered = unit("{meta: {name: a, primary_key: n}, params: {required: [n], properties: {n: {type: integer}}}}")
     assert [numbered.identify(numbered.complete({"n": n})) for n in (7, 7.0, -7e2)] == ["7", "7", "-700"]

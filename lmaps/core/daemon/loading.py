@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,8 @@ UNUSED: dict[str, dict[str, Any]] = {
 """Modules that are imported when something in them is first used, and what is there without that."""
 OPENSSL = "_hashlib"
 """3 MB, for digests that Python has itself: hashlib and hmac do without it where it cannot be imported."""
+DIGESTS = ("_md5", "_sha1", "_sha3", "_blake2", *(["_sha2"] if sys.version_info >= (3, 12) else ["_sha256", "_sha512"]))
+"""Python's own, which some build it without: hashlib would then tell of each that it lacks."""
 
 
 def loaded(name: str) -> ModuleType:
@@ -38,14 +41,8 @@ def loaded(name: str) -> ModuleType:
 
 
 def _has_own_digests() -> bool:
-    """Whether this Python's hashlib works without OpenSSL; where it does not, it is imported anew by who needs it."""
-    if "hashlib" in sys.modules:
-        return False
-    with _absent(OPENSSL), contextlib.suppress(ImportError):
-        if hasattr(import_module("hashlib"), "sha256"):
-            return True
-    sys.modules.pop("hashlib", None)
-    return False
+    """Whether this Python's hashlib works without OpenSSL, and was not imported with it."""
+    return "hashlib" not in sys.modules and all(map(find_spec, DIGESTS))
 
 
 @contextlib.contextmanager

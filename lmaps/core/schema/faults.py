@@ -8,6 +8,7 @@ from referencing.exceptions import Unresolvable
 
 from lmaps.core.schema import drafts, references, validators
 from lmaps.core.schema.findings import findings, misfits
+from lmaps.core.schema.formats import UNCOMPILABLE
 from lmaps.core.schema.whole import Whole
 from lmaps.core.words import nearest
 from lmaps.errors import Finding, ValidationFailed
@@ -71,7 +72,7 @@ def _bad_patterns(definition: Any) -> Iterator[Finding]:
     for at, pattern in drafts.patterns(definition):
         try:
             re.compile(pattern)
-        except re.error as error:
+        except UNCOMPILABLE as error:
             yield Finding(f"the pattern {pattern} does not compile: {error}", at, got=pattern)
 
 

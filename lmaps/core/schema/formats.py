@@ -8,8 +8,10 @@ from uuid import UUID
 
 Check = Callable[[object], bool]
 
-FORMATS: dict[str, tuple[Check, type[Exception] | tuple[()]]] = {}
+FORMATS: dict[str, tuple[Check, tuple[type[Exception], ...]]] = {}
 """The formats below: whether a value fits, and what else is raised for one that does not."""
+UNCOMPILABLE = (re.error, OverflowError)
+"""What Python raises for a regular expression that it does not compile; the second for ``a{99999999999}``."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[zZ]|([+-])(\d\d):(\d\d))\Z", re.ASCII)
@@ -28,7 +30,7 @@ _URI = re.compile(
 )
 
 
-def _checks(name: str, raises: type[Exception] | tuple[()] = ()) -> Callable[[Check], Check]:
+def _checks(name: str, *raises: type[Exception]) -> Callable[[Check], Check]:
     def keep(check: Check) -> Check:
         FORMATS[name] = (check, raises)
         return check
@@ -129,7 +131,7 @@ def is_uuid(text: object) -> bool:
     return str(UUID(text)) == text.lower()
 
 
-@_checks("regex", re.error)
+@_checks("regex", *UNCOMPILABLE)
 def is_regex(text: object) -> bool:
     """A regular expression that Python compiles."""
     return not isinstance(text, str) or bool(re.compile(text))

@@ -11,7 +11,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 from lmaps.core.schema import drafts
-from lmaps.core.schema.formats import conforms
+from lmaps.core.schema.formats import UNCOMPILABLE, conforms
 
 Check = Callable[[Any], bool]
 
@@ -98,7 +98,9 @@ def _checks(schema: dict[str, Any]) -> Iterator[Check]:
             _expect(isinstance(told, dict))
             yield _properties({name: _check(below) for name, below in told.items()})
         elif keyword == "additionalProperties":
-            yield _others(frozenset(schema.get("properties", ())), told, _check(told))
+            known = schema.get("properties", {})
+            _expect(isinstance(known, dict))
+            yield _others(frozenset(known), told, _check(told))
         elif keyword == "items":
             yield _items(_check(told))
         elif keyword in _PLAIN:
@@ -160,7 +162,7 @@ def _pattern(pattern: Any) -> Check:
     _expect(isinstance(pattern, str))
     try:
         search = re.compile(pattern).search
-    except re.error:
+    except UNCOMPILABLE:
         raise _NotPlain from None
     return lambda value: not isinstance(value, str) or search(value) is not None
 

@@ -21,7 +21,8 @@ COLUMNS = (
 
 _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _TEXT = {"type": ["string", "null"]}
-_REVISION = NUMBER | {"minimum": 1}
+_REVISION = NUMBER | {"minimum": 1, "maximum": 10**18 - 1}
+"""What a revision or a number can be that the next ones are to follow: 18 digits, as in `_NUMBER`."""
 _LINK = _REVISION | {"type": ["integer", "null"]}
 _DOCUMENT = {
     "type": "object",

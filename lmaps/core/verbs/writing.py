@@ -127,6 +127,8 @@ def _retain(call: Call, unit: Unit) -> None:
     since = None
     if unit.keep_age is not None:
         since = times.format_time(datetime.now(UTC) - timedelta(seconds=unit.keep_age))
+    for path in unit.unique:
+        call.state.follow_values(unit.name, path)  # before that from which they follow is dropped
     call.state.retain(unit.name, unit.keep_count, since)
 
 

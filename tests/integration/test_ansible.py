@@ -1,5 +1,6 @@
 """Real ansible-playbook: what a client sends is text, whatever it looks like."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaps import Client
+from lmaps.core.execute import descendants
 from tests.daemons import RunningDaemon, until
 
 BESIDE = Path(sys.executable).parent / "ansible-playbook"
@@ -124,3 +126,63 @@ def test_a_failing_task_and_a_playbook_that_cannot_be_read(start_daemon: Callabl
     assert (ended["state"], ended["rc"]) == ("failed", 4)
     assert "YAML" in "\n".join(output) or "yaml" in "\n".join(output)
     assert not list((daemon.directory / "jobs").glob("*/*")), "job folders are gone"
+
+
+OPEN = """\
+meta: {{name: open, data_type: YamlFile}}
+handler: {{type: ansible_playbook, args: {{playbook: open.yml, warm: {warm}}}}}
+params: {{type: object, additionalProperties: false, patternProperties: {{"^[a-z_]+$": {{type: string}}}}}}
+"""
+ASK = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: ask, ping: {}}
+"""
+REFUSED = (
+    r"cannot apply open: 'ansible_python_interpreter' in instance [0-9a-f]{8} cannot be a variable: Ansible keeps the"
+    r" name, or it is none; remove it there, or from the schema's defaults, and have the schema refuse it"
+)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_client_cannot_name_the_python_that_modules_run_with(
+    start_daemon: Callable[..., RunningDaemon], tmp_path: Path, warm: bool
+) -> None:
+    daemon = start_daemon(OPEN.format(warm=str(warm).lower()), workers=1, wait=False)
+    (daemon.unit_dir / "open.yml").write_text(ASK)
+    daemon.wait_ready()
+    sentinel, program = tmp_path / "sentinel", tmp_path / "program"
+    program.write_text(f'#!/bin/sh\ntouch {sentinel}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    with Client(daemon.endpoint) as client:
+        client.call("create", unit="open", instances=[{"relay": "a"}])
+        ended, output = apply(daemon, "open")
+        assert ended["state"] == "succeeded", output
+        if warm:
+            until(lambda: _helpers(daemon), within=60)
+        client.call("create", unit="open", instances=[{"ansible_python_interpreter": str(program)}])
+        ended, output = apply(daemon, "open")
+        assert not sentinel.exists(), "the client's program was run"
+        assert (ended["state"], output) == ("failed", [])
+        assert re.fullmatch(REFUSED, str(ended["error"]))
+        assert not list((daemon.directory / "jobs").glob("*/*")), "nothing of the job was written, or it is gone"
+        planned = daemon.lmaps("plan", "open", "--check")
+        assert planned.returncode != 0
+        assert re.search(REFUSED, planned.stderr), planned.stderr
+        client.call("rollback", unit="open")
+        ended, output = apply(daemon, "open")
+        assert ended["state"] == "succeeded", output
+    assert not sentinel.exists(), "the client's program was run"
+
+
+def _helpers(daemon: RunningDaemon) -> list[int]:
+    """The processes that have Ansible loaded and wait for runs."""
+    return [pid for pid in descendants(daemon.process.pid) if b"lmapsd: warm" in _shown(pid)]
+
+
+def _shown(pid: int) -> bytes:
+    """Its command line; nothing if it has just ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

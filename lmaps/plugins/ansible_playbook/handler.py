@@ -11,7 +11,7 @@ from lmaps.core.execute import JOB_TAG, Outcome, Program, Warm
 from lmaps.core.handlers import State, UnitHandler
 from lmaps.core.units import Unit
 from lmaps.errors import Finding, HandlerFailed
-from lmaps.plugins.ansible_playbook.names import is_usable
+from lmaps.plugins.ansible_playbook.names import NO_VARIABLE, is_usable
 from lmaps.plugins.ansible_playbook.variables import variables_file
 from lmaps.plugins.files import file_faults
 
@@ -31,7 +31,6 @@ WARM = Warm(
     ),
 )
 """None of what varies is kept by Ansible when it is loaded, but as a setting."""
-NO_VARIABLE = "cannot be a variable: Ansible keeps the name, or it is none"
 _WORDS = {"type": "array", "items": {"type": "string"}, "default": []}
 
 
@@ -66,11 +65,15 @@ class AnsiblePlaybook(UnitHandler):
     }
 
     def program(self, state: State, folder: Path) -> Program:
-        """``ansible-playbook`` with a configuration, a variables file and an event pipe of ours."""
+        """``ansible-playbook`` with a configuration, a variables file and an event pipe of ours.
+
+        Raises `HandlerFailed`, before anything is written, for a variable that must not be given to Ansible.
+        """
+        files = {"vars.yaml": variables_file(state)}
         (folder / "tmp").mkdir(mode=0o700)
         return Program(
             (_ansible_playbook(self.unit), *self._options(folder), "--", str(self._path("playbook"))),
-            files={"vars.yaml": variables_file(state)},
+            files=files,
             environment=self._environment(folder),
             events=True,
             warm=WARM if self.unit.args.get("warm", True) else None,

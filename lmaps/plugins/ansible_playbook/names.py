@@ -21,6 +21,9 @@ RESERVED = frozenset(
 )
 """Taken from ansible-core 2.16 to 2.21, with the magic variables and globals that its own list lacks."""
 
+NO_VARIABLE = "cannot be a variable: Ansible keeps the name, or it is none"
+"""What messages say of a name that is not usable."""
+
 
 def is_usable(name: str) -> bool:
     """Whether a playbook can be given a variable of this name."""

@@ -8,15 +8,17 @@ it: the marks of a JSON file can be undone by a client. Where the bare text woul
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import yaml
 
 from lmaps.core.data import get_data_type_by_name
 from lmaps.core.handlers import State
-from lmaps.core.units import Unit
-from lmaps.errors import ValidationFailed
+from lmaps.core.schema.findings import quote
+from lmaps.core.units import Unit, short_id
+from lmaps.errors import HandlerFailed, ValidationFailed
+from lmaps.plugins.ansible_playbook.names import NO_VARIABLE, is_usable
 
 _TEXT = "tag:yaml.org,2002:str"
 _LONGEST_KEY = 128
@@ -32,17 +34,51 @@ class ClientText(str):
 
 
 def variables_file(state: State) -> bytes:
-    """The state as Ansible is to read it: below the unit's ``store_key``, for a YamlFile at the top."""
+    """The state as Ansible is to read it: below the unit's ``store_key``, for a YamlFile at the top.
+
+    Raises `HandlerFailed` for a name that must not be given to Ansible, whatever the schema allows.
+    """
+    variables = _variables(state)
+    _refuse_unusable(state, variables)
+    return f"---\n{_block(variables, '', state.beat)}\n".encode("ascii")
+
+
+def _variables(state: State) -> dict[str, Any]:
+    """The variables by their names, with the client's text marked."""
     unit = state.unit
     rows = [_row(unit, given, completed) for given, completed in state.each()]
     data_type = get_data_type_by_name(unit.data_type)
     shaped = data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state()
-    variables = {unit.store_key: shaped} if isinstance(shaped, list) else shaped
     if unit.data_type == "YamlFile":
-        variables = {str(name): value for name, value in variables.items()}
-    elif unit.data_type == "YamlKeyDict" and unit.primary_key is not None:
-        variables = {unit.store_key: {ClientText(key): value for key, value in shaped[unit.store_key].items()}}
-    return f"---\n{_block(variables, '', state.beat)}\n".encode("ascii")
+        return {str(name): value for name, value in shaped.items()}
+    if isinstance(shaped, list):
+        return {unit.store_key: shaped}
+    [value] = shaped.values()
+    if unit.data_type == "YamlKeyDict" and unit.primary_key is not None:
+        value = {ClientText(key): row for key, row in value.items()}
+    return {unit.store_key: value}
+
+
+def _refuse_unusable(state: State, names: Iterable[str]) -> None:
+    """Raise `HandlerFailed` with the first of ``names`` that is not usable, where it is, and what to do."""
+    unit = state.unit
+    for name in names:
+        if not is_usable(name):
+            if unit.data_type == "YamlFile":
+                place = _instance_with(state, name)
+                remedy = "remove it there, or from the schema's defaults, and have the schema refuse it"
+            else:
+                place, remedy = "meta.store_key", "choose another in the unit file"
+            raise HandlerFailed(f"cannot apply {unit.name}: {quote(name)} in {place} {NO_VARIABLE}; {remedy}")
+
+
+def _instance_with(state: State, name: str) -> str:
+    """What a message calls the oldest instance that has ``name`` at its top."""
+    unit = state.unit
+    for _, completed in state.each():
+        if name in completed and (unit.primary_key is None or unit.primary_key in completed):
+            return f"instance {short_id(unit.identify(completed))}"
+    return "an instance"
 
 
 def _block(value: Any, pad: str, beat: Callable[[], None]) -> str:

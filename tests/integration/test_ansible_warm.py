@@ -1,5 +1,6 @@
 """A warm Ansible says and does what the command does, playbook by playbook."""
 
+import json
 import os
 import re
 import select
@@ -323,6 +324,83 @@ def test_modules_are_sent_with_the_same_imports(tmp_path: Path) -> None:
     command = [sys.executable, "-c", IMPORTS, str(WARM.preparation)]
     told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert told.returncode == 0, told.stderr
+
+
+HELD = """\
+import importlib, importlib.util, json, sys
+def load(path):
+    spec = importlib.util.spec_from_file_location("preparation", path)
+    prepared = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(prepared)
+    prepared.renew(set())
+for name in sys.argv[1:]:
+    load(name) if name.startswith("/") else importlib.import_module(name)
+plugins = {name: module for name, module in sys.modules.items() if name.startswith("ansible.plugins")}
+print(json.dumps({name: sorted(vars(module)) for name, module in plugins.items()}))
+"""
+
+
+def _held(folder: Path, *loaded: str) -> dict[str, list[str]]:
+    """Ansible's modules of plugins, and their attributes, once this is loaded: modules by name, or a preparation."""
+    command = [sys.executable, "-c", HELD, *loaded]
+    told = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env={**os.environ, "HOME": str(folder)}, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    return dict(json.loads(told.stdout))
+
+
+def test_plugins_that_are_forgotten_are_held_by_no_package(tmp_path: Path) -> None:
+    """A child has the attributes of an interpreter that has loaded nothing but what the child has loaded."""
+    child = _held(tmp_path, str(WARM.preparation))
+    fresh = _held(tmp_path, "ansible.cli.playbook", *child)
+    assert child == fresh
+    assert "ansible.plugins.lookup" in child
+    assert "ansible.plugins.lookup.list" not in child
+
+
+LOOPS = {
+    "with_items": "[one, [two, three]]",
+    "with_dict": "{a: 1, b: 2}",
+    "with_list": "[one, [two, three]]",
+    "with_sequence": "'start=1 end=3 format=n%d'",
+    "with_together": "[[a, b], [1, 2]]",
+    "with_nested": "[[a, b], [1, 2]]",
+    "with_indexed_items": "[one, [two, three]]",
+    "with_subelements": "[[{name: a, of: [1, 2]}], of]",
+    "with_lines": "[echo one; echo two]",
+    "loop": "[one, [two, three]]",
+}
+LOOKUPS = {
+    "items": "[1, [2]]",
+    "list": "[1, [2]]",
+    "dict": "{'a': 1}",
+    "sequence": "'count=2'",
+    "together": "[1, 2], [3, 4]",
+    "nested": "[1, 2], [3, 4]",
+    "indexed_items": "[1, [2]]",
+    "vars": "'grouped'",
+    "varnames": "'^grouped'",
+    "template": "'page.j2'",
+    "ansible.builtin.list": "[1, [2]]",
+}
+"""What is given to each."""
+
+
+def test_loops_and_lookups_are_the_same_in_each_warm_run(runner: Runner, tmp_path: Path) -> None:
+    """Their package uses names of Python that are names of plugins, too: `list`, `dict`, `vars`."""
+    loops = [f"    - {{name: {word}, debug: {{msg: x}}, {word}: {terms}}}\n" for word, terms in LOOPS.items()]
+    lookups = [
+        f"    - {{name: \"{{{{ query('{name}', {terms}) }}}}\", debug: {{msg: x}}}}\n"
+        for name, terms in LOOKUPS.items()
+    ]
+    unit = _unit(tmp_path, HEAD + "".join(loops + lookups), ", inventory: hosts")
+    cold = runner.run(unit, warm=False)
+    assert cold[0].rc == 0, cold
+    helpers = runner.starts.helpers()
+    for _ in range(3):
+        assert runner.run(unit, warm=True) == cold
+    assert runner.starts.helpers() == helpers, "one helper has forked them all"
 
 
 def test_a_run_leaves_nothing_to_the_next(runner: Runner, tmp_path: Path) -> None:

@@ -75,10 +75,22 @@ def plugins_of(kind):
     package, before = importlib.import_module(f"ansible.plugins.{kind}"), set(sys.modules)
     names = [found.name for found in pkgutil.iter_modules(package.__path__) if (kind, found.name) != ("cache", "base")]
     plugins = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
-    for name in set(sys.modules) - before:
-        if name.startswith(f"{package.__name__}."):
-            del sys.modules[name]
+    forget({name for name in set(sys.modules) - before if name.startswith(f"{package.__name__}.")})
     return plugins
+
+
+def forget(names):
+    """Undo the import of modules: take them out of `sys.modules`, and off their packages, where import has put them.
+
+    Functions of the package `ansible.plugins.lookup` that mean Python's `list` would find the plugin. What lies in a
+    package goes before the package.
+    """
+    for name in sorted(names, reverse=True):
+        module = sys.modules.pop(name)
+        package, _, attribute = name.rpartition(".")
+        held = vars(sys.modules[package])
+        if held.get(attribute) is module:
+            del held[attribute]
 
 
 def make_documentation(module, fragments):

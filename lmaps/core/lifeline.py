@@ -36,10 +36,14 @@ def heard(line: socket.socket) -> dict[str, Any] | None:
     return message
 
 
-def say(line: socket.socket, message: dict[str, Any]) -> None:
-    """Say something on a ``line``; an end that is gone, or reads no more, loses it: nobody waits for the other."""
+def say(line: socket.socket, message: dict[str, Any]) -> bool:
+    """Say something on a ``line``; False if it is full, and nothing was said. An end that is gone loses it."""
     with contextlib.suppress(OSError):
-        line.send(json.dumps(message).encode())
+        try:
+            line.send(json.dumps(message).encode())
+        except BlockingIOError:
+            return False
+    return True
 
 
 class Lifeline:

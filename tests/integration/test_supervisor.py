@@ -85,6 +85,13 @@ class Running:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def has_pending(self, number: int) -> bool:
+        """Whether a signal was sent to the supervisor that it has not received yet."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        pending = re.search(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)
+        assert pending is not None
+        return bool(int(pending[1], 16) >> (number - 1) & 1)
+
     def exit_code(self) -> int:
         return self.process.wait(20)
 
@@ -315,6 +322,21 @@ def test_a_storm_of_signals_stops_nothing(start):
         daemon.signal(number)
     daemon.signal(signal.SIGTERM)
     assert daemon.exit_code() == 0
+    assert daemon.events()[-1] == "manager ended"
+
+
+def test_a_manager_that_does_not_read_loses_no_order(start):
+    daemon = start("serve", "idle")
+    [manager] = daemon.started("manager")
+    os.kill(manager, signal.SIGSTOP)
+    for _ in range(500):  # more than the line has room for
+        daemon.signal(signal.SIGHUP)
+        wait_until(lambda: not daemon.has_pending(signal.SIGHUP))
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: "no new jobs" in daemon.read("err"))
+    os.kill(manager, signal.SIGCONT)
+    assert daemon.exit_code() == 0
+    assert "manager was told {'drain': True}" in daemon.events()
     assert daemon.events()[-1] == "manager ended"
 
 

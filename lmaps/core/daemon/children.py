@@ -5,12 +5,13 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.context import ForkProcess
 from typing import Any
 
@@ -34,7 +35,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Child:
     """A running child. ``pidfd`` is readable once it has ended, ``line`` is the supervisor's end of its line.
 
-    ``started`` is on the monotonic clock, ``silent`` counts the seconds in which it has said nothing.
+    ``started`` is on the monotonic clock, ``silent`` counts the seconds in which it has said nothing. ``unsent`` are
+    the orders that the line has had no room for yet.
     """
 
     name: str
@@ -43,15 +45,19 @@ class Child:
     line: socket.socket
     started: float
     silent: int = 0
+    unsent: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def pid(self) -> int:
         """The child's pid."""
         return self.process.pid or 0
 
-    def fds(self) -> list[int]:
-        """The descriptors to wait for."""
-        return [self.pidfd] if self.line.fileno() < 0 else [self.pidfd, self.line.fileno()]
+    def events(self) -> dict[int, int]:
+        """The descriptors to wait for, each with what to wait for: for room on the line while orders are unsent."""
+        events = {self.pidfd: select.POLLIN}
+        if self.line.fileno() >= 0:
+            events[self.line.fileno()] = select.POLLIN | (select.POLLOUT if self.unsent else 0)
+        return events
 
     def has_spoken(self, ready: Collection[int]) -> bool:
         """Whether there is something to `receive`, if the descriptors in ``ready`` are readable."""
@@ -63,8 +69,18 @@ class Child:
             signal.pidfd_send_signal(self.pidfd, number)
 
     def send(self, order: dict[str, Any]) -> None:
-        """Send ``order``. A child that has stopped reading loses it: the supervisor waits for nobody."""
-        say(self.line, order)
+        """Send ``order``, or keep it for `send_rest` while the line is full: the supervisor waits for nobody.
+
+        An order that is kept already is not kept twice, so that what is kept stays small.
+        """
+        if order not in self.unsent:
+            self.unsent.append(order)
+        self.send_rest()
+
+    def send_rest(self) -> None:
+        """Send the orders that are unsent, in order, as far as the line has room for them."""
+        while self.unsent and say(self.line, self.unsent[0]):
+            del self.unsent[0]
 
     def receive(self) -> dict[str, Any] | None:
         """What the child has sent; None if it has closed its end, and then this one is closed too."""

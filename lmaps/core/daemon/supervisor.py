@@ -130,9 +130,9 @@ class Daemon:
         for child in self._children():
             if child.has_spoken(ready):
                 self._hear(child.receive() or {})
+            child.send_rest()
         if self._signals is not None:
-            for number in self._signals.take():
-                self._obey(number)
+            self._obey(self._signals.take())
         for slot in self._slots():
             if slot.child is not None and slot.child.pidfd in ready:
                 self._mourn(slot, slot.child)
@@ -166,20 +166,20 @@ class Daemon:
         return partial(self.roles.worker, self.config, self.boot, slot.number)
 
     def _wait(self) -> set[int]:
-        """Wait for a signal, the manager's word, a child's end or a time; the descriptors that are readable."""
+        """Wait for a signal, a child's word, its end, room for its orders or a time; the descriptors to read from."""
         poll = select.poll()
-        for descriptor in self._watched():
-            poll.register(descriptor, select.POLLIN)
+        for descriptor, events in self._watched():
+            poll.register(descriptor, events)
         starts = [slot.due for slot in self._wanted() if slot.child is None]
         due = min([self._until, self._next_second, self._watchdog.next_due, *starts])
         timeout = max(0, math.ceil((due - time.monotonic()) * 1000))
-        return {descriptor for descriptor, _ in poll.poll(timeout)}
+        return {descriptor for descriptor, events in poll.poll(timeout) if events != select.POLLOUT}
 
-    def _watched(self) -> Iterator[int]:
+    def _watched(self) -> Iterator[tuple[int, int]]:
         if self._signals is not None:
-            yield self._signals.fd
+            yield self._signals.fd, select.POLLIN
         for child in self._children():
-            yield from child.fds()
+            yield from child.events().items()
 
     def _hear(self, news: dict[str, Any]) -> None:
         """Take what the manager says; workers only beat."""
@@ -211,12 +211,16 @@ class Daemon:
                 log.error("%s (pid %d) does not come to an end: killed", slot.name, slot.child.pid)
                 slot.child.signal(signal.SIGKILL)
 
-    def _obey(self, number: int) -> None:
-        """Act on a signal: the first SIGTERM drains, any further word to stop cuts short what is waited for."""
-        if number == signal.SIGHUP:
+    def _obey(self, numbers: list[int]) -> None:
+        """Act on the signals that have come; any number of SIGHUPs among them is one reload."""
+        if signal.SIGHUP in numbers:
             self._tell_manager({"reload": True})
-        if number not in (signal.SIGTERM, signal.SIGINT):
-            return
+        for number in numbers:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        """Act on a signal to stop: the first SIGTERM drains, any further one cuts short what is waited for."""
         if self._step is not Step.SERVE:
             self._until = 0.0
         elif number == signal.SIGTERM:

@@ -1,0 +1,45 @@
+import select
+import time
+
+import pytest
+
+from lmaps.core.daemon.children import Child
+from lmaps.core.lifeline import a_line, heard
+
+
+@pytest.fixture
+def pair():
+    """A child without a process, and its end of the line."""
+    ours, theirs = a_line()
+    yield Child("manager", None, -1, ours, time.monotonic()), theirs
+    ours.close()
+    theirs.close()
+
+
+def test_orders_that_find_the_line_full_are_sent_when_there_is_room(pair):
+    child, line = pair
+    count = 0
+    while not child.unsent:
+        child.send({"restarts": count})
+        count += 1
+    for _ in range(1000):
+        child.send({"reload": True})
+    child.send({"drain": True})
+    assert child.unsent == [{"restarts": count - 1}, {"reload": True}, {"drain": True}]
+    assert child.events()[child.line.fileno()] == select.POLLIN | select.POLLOUT
+    got = []
+    while order := heard(line):
+        got.append(order)
+        child.send_rest()
+    assert got == [*({"restarts": number} for number in range(count)), {"reload": True}, {"drain": True}]
+    assert child.events()[child.line.fileno()] == select.POLLIN
+
+
+def test_orders_for_a_child_that_is_gone_are_not_kept(pair):
+    child, line = pair
+    line.close()
+    child.send({"drain": True})
+    assert child.unsent == []
+    assert child.receive() is None
+    child.send({"drain": True})
+    assert child.unsent == []

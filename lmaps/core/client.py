@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lmaps.core.transport import RemoteLink
 
 REACH_WITHIN = 3.0
-"""Seconds given to a daemon that is not there: longer than its recovery takes."""
+"""Seconds given to a daemon that is not there, unless a client says otherwise: longer than its recovery takes."""
 SAY_AFTER = 0.3
 """Seconds after which the wait for it is told."""
 
@@ -33,7 +33,8 @@ class Client:
     """A connection to the daemon, made when it is first needed and made anew after it was lost.
 
     ``endpoint`` is the manager's URI (default: this user's own daemon, else the system's), ``timeout`` the seconds
-    that one answer may take. ``on_wait`` is told, in words, that the daemon is waited for. Over tcp it needs two files:
+    that one answer may take. ``on_wait`` is told, in words, that the daemon is waited for: ``reach_within`` seconds,
+    an attribute, no longer than ``timeout``. Over tcp it needs two files:
     ``client_key`` with its own secret key, ``server_public_key`` with the key that the daemon has to have.
 
     Each request carries a key, so that it is safe to send it again when the connection is lost.
@@ -49,6 +50,7 @@ class Client:
     ) -> None:
         self.endpoint = endpoint or default_endpoint(os.getuid(), os.environ)
         self.timeout = timeout
+        self.reach_within = REACH_WITHIN
         self._on_wait = on_wait
         self._key_files = (expanded(client_key), expanded(server_public_key))
         self._link: LocalLink | RemoteLink | None = None
@@ -158,14 +160,14 @@ class Client:
         return "start it: lmapsd --workers 4"
 
     def _reach(self, body: bytes, deadline: float) -> bool:
-        """Send ``body`` within `REACH_WITHIN`; the wait is told once it is long enough to be noticed."""
+        """Send ``body`` within ``reach_within``; the wait is told once it is long enough to be noticed."""
         start = time.monotonic()
         link = self._connection()
         if link.send(body, min(deadline, start + SAY_AFTER)):
             return True
         if self._on_wait is not None:
-            self._on_wait(f"no daemon at {self.endpoint}, waiting {REACH_WITHIN:.0f} s for it")
-        return link.send(body, min(deadline, start + REACH_WITHIN))
+            self._on_wait(f"no daemon at {self.endpoint}, waiting {self.reach_within:g} s for it")
+        return link.send(body, min(deadline, start + self.reach_within))
 
     def _answer(self, request_id: str | None, deadline: float) -> dict[str, Any] | None:
         """The answer to the request; those to other requests are dropped. None at the deadline.

@@ -1,5 +1,6 @@
 """Bad input gets one clear sentence and the right exit code; nothing is lost, and no traceback is ever shown."""
 
+import json
 import os
 import signal
 import subprocess
@@ -86,6 +87,19 @@ def test_no_daemon_is_exit_9(tmp_path: Path) -> None:
     assert done.returncode == 9
     assert done.stderr.startswith("no daemon at ipc://")
     assert done.stderr.endswith("nothing was done\n  start it: lmapsd --workers 4\n")
+
+
+def test_a_status_that_waits_gives_a_missing_daemon_its_timeout(tmp_path: Path) -> None:
+    command = [BIN / "lmaps", "-e", f"ipc://{tmp_path}/none.sock", "status", "--wait", "--timeout", "0.5s"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (9, "")
+    assert done.stderr.startswith(f"no daemon at ipc://{tmp_path}/none.sock, waiting 0.5 s for it\n")
+
+
+def test_a_status_that_waits_has_its_answer_from_a_daemon_that_is_starting(start_daemon: Start) -> None:
+    daemon = start_daemon(wait=False)
+    done = daemon.lmaps("status", "--wait", "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)["revision"]) == (0, 0)
 
 
 def test_a_reader_that_goes_away_is_no_error(daemon: RunningDaemon) -> None:

@@ -59,6 +59,7 @@ class StandIn:
     """Answers as the daemon would, and remembers what it was asked."""
 
     timeout = 30.0
+    reach_within = 3.0
 
     def __init__(self):
         self.asked = []
@@ -359,3 +360,9 @@ def test_print_response(capsys):
     shell.print_response({"a": None}, "json")
     shell.print_response({"a": None}, format="yaml")
     assert capsys.readouterr().out == "{'a': None}\n{\"a\": null}\na: null\n"
+
+
+@pytest.mark.parametrize(("options", "seconds"), [((), 3.0), (("--wait",), 30.0)])
+def test_status_gives_a_daemon_that_starts_the_whole_timeout_if_told_to_wait(lmaps, daemon, options, seconds):
+    assert lmaps("status", *options).code == 0
+    assert daemon.reach_within == seconds

@@ -15,9 +15,13 @@ SLOW_COMMIT = 0.1
 """Seconds that a commit takes on a disk that is called slow."""
 
 
-@command("status", examples="lmaps status\nlmaps status -o json")
-def status(session: Session) -> None:
+@command("status", examples="lmaps status\nlmaps status -o json\nlmaps status --wait --timeout 1m")
+@click.option("--wait", is_flag=True, help="Wait for a daemon that is starting, for up to --timeout.")
+def status(session: Session, wait: bool) -> None:
     """Show how the daemon stands: processes, queue, state, units."""
+    if wait:
+        client = session.connect()
+        client.reach_within = client.timeout
     extra = session.call("status").extra
     session.lines(extra, _status_lines(extra))
 

@@ -132,6 +132,8 @@ def test_a_history_moves_whole_into_an_empty_state(lmaps: InProcess, other: InPr
         (lambda units: units[0]["definitions"].update({"9": {"meta": {"name": "plain"}}}), "a text of web is one of plain"),
         (lambda units: units[0]["definitions"].update({"9": {"meta": 1}}), "cannot import the history of web"),
         (lambda units: units[0]["history"][0].update(kind="magic"), "kind"),
+        (lambda units: units[0]["history"][0].update(reason="x"), r"r1 says reason, which lMaPS \d\S+ does not know"),
+        (lambda units: units[0]["history"][0].pop("ticket"), "ticket"),
         (lambda units: units[0]["history"][0].update(revision=1e308), "is more than"),
         (lambda units: units[0]["history"][0].update(revision=10**18), "is more than"),
         (lambda units: units[0]["history"][0]["changes"][0].update(instance=10**18), "is more than"),

@@ -13,11 +13,7 @@ from lmaps.core.verbs.verb import NUMBER
 from lmaps.core.words import plural
 from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
 from lmaps.store import Change, Changeset, Document, replay
-
-COLUMNS = (
-    "revision kind author on_behalf_of door message ticket at request_key target line_end line_previous redo_end"
-).split()
-"""What a changeset says of itself, but for its unit."""
+from lmaps.version import __version__
 
 _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _TEXT = {"type": ["string", "null"]}
@@ -41,22 +37,30 @@ _CHANGE = {
     "required": ["instance", "first_revision"],
     "additionalProperties": False,
 }
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "revision": _REVISION,
+    "kind": {"enum": ["create", "set", "delete", "rollback", "redo", "revert", "import", "restore"]},
+    "author": {"type": "string"},
+    "on_behalf_of": _TEXT,
+    "door": {"type": "string"},
+    "message": _TEXT,
+    "ticket": _TEXT,
+    "at": {"type": "string"},
+    "request_key": _TEXT,
+    "target": _LINK | {"minimum": 0},
+    "line_end": _LINK,
+    "line_previous": _LINK,
+    "redo_end": _LINK,
+}
+"""What a changeset says of itself, but for its unit."""
+_LATER = Changeset._field_defaults
+"""Columns that were added later have a default: they are left out where they have it, as in every older export."""
 _CHANGESET = {
     "type": "object",
-    "properties": {
-        "revision": _REVISION,
-        "kind": {"enum": ["create", "set", "delete", "rollback", "redo", "revert", "import", "restore"]},
-        "author": {"type": "string"},
-        "door": {"type": "string"},
-        "at": {"type": "string"},
-        **dict.fromkeys(("on_behalf_of", "message", "ticket", "request_key"), _TEXT),
-        "target": _LINK | {"minimum": 0},
-        **dict.fromkeys(("line_end", "line_previous", "redo_end"), _LINK),
-        "changes": {"type": "array", "items": _CHANGE},
-    },
-    "required": [*COLUMNS, "changes"],
-    "additionalProperties": False,
+    "properties": {**_COLUMNS, "changes": {"type": "array", "items": _CHANGE}},
+    "required": [*(name for name in _COLUMNS if name not in _LATER), "changes"],
 }
+"""`_check_columns` refuses what else is there, with words of its own."""
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -81,11 +85,15 @@ def told(call: Call, unit: str) -> dict[str, Any]:
     return {
         "definitions": {str(number): json.loads(text) for number, text in call.state.definitions(unit).items()},
         "history": [
-            {name: getattr(each, name) for name in COLUMNS}
-            | {"changes": [_told(change) for change in call.state.changes(each.revision)]}
+            _columns(each) | {"changes": [_told(change) for change in call.state.changes(each.revision)]}
             for each in reversed(call.state.changesets(unit))
         ],
     }
+
+
+def _columns(changeset: Changeset) -> dict[str, Any]:
+    said = {name: getattr(changeset, name) for name in _COLUMNS}
+    return {name: value for name, value in said.items() if name not in _LATER or value != _LATER[name]}
 
 
 def _told(change: Change) -> dict[str, Any]:
@@ -153,7 +161,8 @@ def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> Non
 
 
 def _changeset(unit: str, each: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
-    made = Changeset(unit=unit, **{name: each[name] for name in COLUMNS})
+    _check_columns(unit, each)
+    made = Changeset(unit=unit, **{name: each[name] for name in _COLUMNS if name in each})
     changes = [
         Change(
             made.revision,
@@ -165,6 +174,17 @@ def _changeset(unit: str, each: dict[str, Any], *, secret: bool) -> tuple[Change
         for change in each["changes"]
     ]
     return made, changes
+
+
+def _check_columns(unit: str, changeset: dict[str, Any]) -> None:
+    unknown = [name for name in changeset if name not in _COLUMNS and name != "changes"]
+    if unknown:
+        finding = Finding(f"r{changeset['revision']} says {unknown[0]}, which lMaPS {__version__} does not know")
+        raise ValidationFailed(
+            f"cannot import the history of {unit}: {finding.message}",
+            errors=[finding],
+            hint="a newer lMaPS has written it: take it in with that version, or a later one",
+        )
 
 
 def _document(one: dict[str, Any] | None, *, secret: bool) -> Document | None:

@@ -19,11 +19,11 @@ from typing import Any
 
 from bench.ours import UNIT, daemon
 from lmaps import Client
-from lmaps.core.execute.program import BASE_ENVIRONMENT
-from lmaps.core.handlers import State
-from lmaps.core.times import seconds_between
-from lmaps.core.units import load_units_from
-from lmaps.plugins.ansible_playbook import AnsiblePlaybook
+from lmaps.handlers.ansible import AnsiblePlaybook
+from lmaps.handlers.base import State
+from lmaps.model.units import load_units_from
+from lmaps.process.program import BASE_ENVIRONMENT
+from lmaps.util.times import seconds_between
 
 ROUNDS = 7
 ROUNDS_OF_MANY = 5

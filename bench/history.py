@@ -14,9 +14,9 @@ from typing import Any
 
 from bench.ours import UNIT, daemon
 from lmaps import Client
-from lmaps.core import strict_json
-from lmaps.core.units import unit_from_definition
+from lmaps.model.units import unit_from_definition
 from lmaps.store import Document, Edit, Why, open_store
+from lmaps.util import jsonio
 
 LENGTHS = (1_000, 10_000, 100_000)
 INSTANCES = 500
@@ -39,7 +39,7 @@ def fill(path: Path, changesets: int) -> None:
     with open_store(str(path)) as store:
         for start in range(0, changesets, 1000):
             with store.transaction() as state:
-                number = state.definition("web", unit.digest, strict_json.encode(unit.definition))
+                number = state.definition("web", unit.digest, jsonio.encode(unit.definition))
                 for revision in range(start, min(start + 1000, changesets)):
                     key = f"h{revision % INSTANCES}.example.org"
                     given = {"host": key, "port": revision % 60_000 + 1}

@@ -16,7 +16,7 @@ import zmq
 from bench.table import Measure
 from bench.timing import milliseconds, process, rate
 from lmaps import Client
-from lmaps.core.messages import Reply
+from lmaps.protocol import Reply
 
 BIN = Path(sys.executable).parent
 UNIT: dict[str, Any] = {
@@ -76,7 +76,7 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
 
 READY = """
 import json, sys
-from lmaps.core.transport import CLIENTS, Gate, Listener, Poller, bind, listening
+from lmaps.transport import CLIENTS, Gate, Listener, Poller, bind, listening
 listener, poller = Listener(Gate(), CLIENTS, bind([sys.argv[1]])), Poller()
 poller.watch(listener)
 answer = sys.argv[2].removesuffix("}")

@@ -1,5 +1,5 @@
 """``python -m lmaps``: the command line."""
 
-from lmaps.core.shell import start
+from lmaps.cli.app import start
 
 start()

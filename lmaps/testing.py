@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from lmaps.core import strict_yaml
-from lmaps.core.client import Client
-from lmaps.core.execute import Line, Process, set_subreaper
-from lmaps.core.handlers import State, UnitHandler
-from lmaps.core.schema import Schema, lint
-from lmaps.core.units import Unit, parse_unit
-from lmaps.plugins.run import as_program
+from lmaps.client import Client
+from lmaps.handlers.base import State, UnitHandler
+from lmaps.handlers.python_runner import as_program
+from lmaps.model.schema import Schema, lint
+from lmaps.model.units import Unit, parse_unit
+from lmaps.process import Line, Process, set_subreaper
+from lmaps.util import yamlio
 
 WITHIN = 60.0
 """Seconds that a handler, or a daemon's start, may take."""
@@ -45,7 +45,7 @@ class Ran:
 
 def make_unit(text: str, directory: Path) -> Unit:
     """The unit in ``text`` (YAML), as if its file lay in ``directory``; raises with what is wrong with it."""
-    return parse_unit(strict_yaml.load(text, file=str(directory / "unit.yaml"))[0])
+    return parse_unit(yamlio.load(text, file=str(directory / "unit.yaml"))[0])
 
 
 def run(handler: type[UnitHandler], unit: Unit, instances: Sequence[dict[str, Any]], *, plan: bool = False) -> Ran:

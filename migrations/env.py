@@ -4,8 +4,8 @@ from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from lmaps.core.failpoints import failpoint
 from lmaps.store.models import metadata
+from lmaps.util.failpoints import failpoint
 
 config = context.config
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import click
 
-from lmaps.core import config, shell
-from lmaps.core.access import FORM as POLICY
-from lmaps.core.commands.session import global_options
-from lmaps.core.daemon.command import command as lmapsd
-from lmaps.core.tasks import ON_MANAGER, TASKS
-from lmaps.core.times import DURATION
-from lmaps.core.units.form import FORM
-from lmaps.core.verbs import VERBS
+from lmaps import config
+from lmaps.api.registry import VERBS
+from lmaps.cli import app
+from lmaps.cli.lmapsd import command as lmapsd
+from lmaps.cli.session import global_options
 from lmaps.errors import error_tree
-from lmaps.plugins import find_handlers
+from lmaps.handlers import find_handlers
+from lmaps.model.policy import FORM as POLICY
+from lmaps.model.units.parse import FORM
+from lmaps.util.times import DURATION
+from lmaps.worker.tasks import ON_MANAGER, TASKS
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "reference"
 HEAD = "<!-- Written by scripts/reference.py from the code. -->\n\n"
@@ -35,12 +36,12 @@ def usage(command: click.Command, path: str) -> Iterator[str]:
 def commands() -> Iterator[str]:
     yield "# Commands\n"
     yield "Global options may stand before a command or after it; other options before or after arguments.\n"
-    group = shell.get_parser()
+    group = app.get_parser()
     context = click.Context(group, info_name="lmaps", max_content_width=100)
     yield f"## lmaps\n\n```\n{group.get_help(context)}\n```\n"
-    for name in shell.COMMANDS:
+    for name in app.COMMANDS:
         yield from usage(group.get_command(context, name), f"lmaps {name}")  # type: ignore[arg-type]
-    aliases = ", ".join(f"`{alias}` is `{name}`" for alias, name in shell.ALIASES.items())
+    aliases = ", ".join(f"`{alias}` is `{name}`" for alias, name in app.ALIASES.items())
     yield f"Aliases: {aliases}. Global options: {', '.join(f'`{o.opts[0]}`' for o in global_options(hidden=False))}.\n"
     yield from usage(lmapsd, "lmapsd")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lmaps.core.access import itself
-from lmaps.core.config import load_config
-from lmaps.core.messages import Reply, Request
-from lmaps.core.units import load_units_from
-from lmaps.core.verbs import VERBS, Service, Visit
-from lmaps.core.verbs.call import Afterwards, Later
+from lmaps.api.context import Afterwards, Later
+from lmaps.api.registry import VERBS, Service, Visit
+from lmaps.config import load_config
+from lmaps.model.policy import itself
+from lmaps.model.units import load_units_from
+from lmaps.protocol import Reply, Request
 from lmaps.store import open_store, replay
 from tests.daemons import WEB
 

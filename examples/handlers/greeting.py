@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmaps.core.handlers import State, UnitHandler
+from lmaps.handlers.base import State, UnitHandler
 
 
 class Greeting(UnitHandler):

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from lmaps.core.execute import Program
-from lmaps.core.handlers import State, UnitHandler
-from lmaps.core.units import Unit
 from lmaps.errors import Finding
+from lmaps.handlers.base import State, UnitHandler
+from lmaps.model.units import Unit
+from lmaps.process import Program
 
 
 class SaltCall(UnitHandler):

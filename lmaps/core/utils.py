@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from lmaps.core.data import get_data_type_by_name
-from lmaps.core.messages import Reply
-from lmaps.core.threads import OpenThread, Threader
-from lmaps.core.units import get_unit_by_name, validate_unit_instance
+from lmaps.model.data_types import get_data_type_by_name
+from lmaps.model.units import get_unit_by_name, validate_unit_instance
+from lmaps.protocol import Reply
+from lmaps.util.threads import OpenThread, Threader
 
 __all__ = [
     "OpenThread",

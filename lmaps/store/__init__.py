@@ -20,9 +20,11 @@ sealing      documents with secrets, sealed under a key
 replay       the instances made anew from the changesets, and compared
 """
 
-from lmaps.store.engine import DATABASE_ERRORS, sqlite_version
+from lmaps.store.dialects.sqlite import DATABASE_ERRORS, sqlite_version
+from lmaps.store.encryption import Sealer, read_key
 from lmaps.store.migrate import load_migrations
-from lmaps.store.records import (
+from lmaps.store.replay import replay
+from lmaps.store.rows import (
     Audited,
     Change,
     Changeset,
@@ -36,8 +38,6 @@ from lmaps.store.records import (
     Texts,
     Why,
 )
-from lmaps.store.replay import replay
-from lmaps.store.sealing import Sealer, read_key
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 

@@ -4,10 +4,10 @@ from operator import attrgetter
 
 from sqlalchemy import delete, func, select
 
+from lmaps.store.base import Tables
 from lmaps.store.models import audit
-from lmaps.store.prepared import insertion
-from lmaps.store.records import Audited
-from lmaps.store.tables import Tables
+from lmaps.store.rows import Audited
+from lmaps.store.statements import insertion
 
 _TOLD = tuple(name for name in Audited._fields if name not in ("at", "sequence"))
 _INSERTION = insertion(audit, ("at", *_TOLD))

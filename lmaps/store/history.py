@@ -14,11 +14,11 @@ from sqlalchemy import bindparam, func, select
 from lmaps.errors import StateDamaged
 from lmaps.store.checksums import check, checked
 from lmaps.store.instances import BATCH, DOCUMENT, HIGHEST
-from lmaps.store.joined import JoinedTables
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
-from lmaps.store.prepared import Prepared
-from lmaps.store.records import Change, Changeset, Document, Instance, Page
+from lmaps.store.rows import Change, Changeset, Document, Instance, Page
+from lmaps.store.snapshots import JoinedTables
+from lmaps.store.statements import Prepared
 
 _BEFORE, _AFTER = document.alias(), document.alias()
 _CHANGES = (

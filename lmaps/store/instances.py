@@ -7,12 +7,12 @@ from zlib import crc32
 
 from sqlalchemy import Select, bindparam, delete, func, literal_column, select
 
+from lmaps.store.base import Tables
 from lmaps.store.checksums import check
+from lmaps.store.encryption import PREFIX
 from lmaps.store.models import document, instance, unit
-from lmaps.store.prepared import Prepared
-from lmaps.store.records import Document, Instance, Texts
-from lmaps.store.sealing import PREFIX
-from lmaps.store.tables import Tables
+from lmaps.store.rows import Document, Instance, Texts
+from lmaps.store.statements import Prepared
 
 BATCH = 500
 """Keys that one statement looks up."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, delete, exists, func, literal_column, or_, select, update
 
-from lmaps.core import times
-from lmaps.store.changing import ChangingTables
+from lmaps.store.changesets import ChangingTables
 from lmaps.store.checksums import checked, signed
 from lmaps.store.models import changeset, job, job_line
-from lmaps.store.prepared import Prepared, insertion
-from lmaps.store.records import Job, JobLine, Why
+from lmaps.store.rows import Job, JobLine, Why
+from lmaps.store.statements import Prepared, insertion
+from lmaps.util import times
 
 _UNIT = job.c.unit == bindparam("unit")
 _NEWEST = job.c.id.desc()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table
 
-from lmaps.core import times
-from lmaps.core.failpoints import failpoint
 from lmaps.errors import StateDamaged, StateUnusable
-from lmaps.store.engine import copy_database, make_engine, nothing
+from lmaps.store.dialects.sqlite import copy_database, make_engine, nothing
 from lmaps.store.models import metadata
+from lmaps.util import times
+from lmaps.util.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 

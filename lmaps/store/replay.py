@@ -2,7 +2,7 @@
 
 from lmaps.errors import StateDamaged
 from lmaps.store.history import HistoryTables
-from lmaps.store.records import Change, Changeset, Instance
+from lmaps.store.rows import Change, Changeset, Instance
 
 
 def replay(tables: HistoryTables) -> int:

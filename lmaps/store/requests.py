@@ -2,11 +2,11 @@
 
 from sqlalchemy import bindparam, delete, exists, select
 
+from lmaps.store.base import Tables
 from lmaps.store.checksums import checked
 from lmaps.store.models import request
-from lmaps.store.prepared import Prepared
-from lmaps.store.records import StoredRequest
-from lmaps.store.tables import Tables
+from lmaps.store.rows import StoredRequest
+from lmaps.store.statements import Prepared
 
 _REQUEST = Prepared(select(request).where(request.c.key == bindparam("key")))
 

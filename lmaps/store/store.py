@@ -14,7 +14,8 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import Degraded, DiskFailed, LmapsError, NoSpace, StateDamaged, StateUnusable
-from lmaps.store.engine import (
+from lmaps.store.base import Disk, Known
+from lmaps.store.dialects.sqlite import (
     check_engine,
     copy_database,
     give_above,
@@ -26,9 +27,8 @@ from lmaps.store.engine import (
     transaction,
     work_in_log,
 )
+from lmaps.store.encryption import Plain
 from lmaps.store.migrate import migrate
-from lmaps.store.sealing import Plain
-from lmaps.store.tables import Disk, Known
 from lmaps.store.transaction import Counters, Transaction
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from sqlalchemy import Column, Connection, func, select
 from lmaps.errors import StateDamaged
 from lmaps.store import models
 from lmaps.store.audit import AuditTables
-from lmaps.store.engine import given_numbers
+from lmaps.store.dialects.sqlite import given_numbers
 from lmaps.store.jobs import JobTables
 from lmaps.store.requests import RequestTables
-from lmaps.store.values import ValueTables
+from lmaps.store.unique_index import ValueTables
 
 
 @dataclass(slots=True)

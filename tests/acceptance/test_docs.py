@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core import shell
-from lmaps.core.config import SCHEMA
+from lmaps.cli import app
+from lmaps.config import SCHEMA
 from tests.daemons import BIN
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_every_command_is_in_the_changelog() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
-    assert not [name for name in shell.COMMANDS if name not in changelog and name != "attach"]
+    assert not [name for name in app.COMMANDS if name not in changelog and name != "attach"]
 
 
 def test_the_readme_reaches_a_runnable_line_soon() -> None:
@@ -108,6 +108,6 @@ def test_the_readme_reaches_a_runnable_line_soon() -> None:
 
 
 def test_the_shipped_configuration_knows_only_documented_keys() -> None:
-    from lmaps.core.config import load_config
+    from lmaps.config import load_config
 
     assert load_config(str(ROOT / "lmaps.yaml")).keys() - {"file", "uid", "document"} == SCHEMA["properties"].keys()

@@ -99,7 +99,7 @@ def test_five_hundred_who_apply_at_once_are_all_answered_by_few_runs(start_daemo
     with Client(daemon.endpoint, timeout=60) as client:
         import zmq
 
-        from lmaps.core.messages import Request
+        from lmaps.protocol import Request
 
         socket = zmq.Context.instance().socket(zmq.DEALER)
         try:

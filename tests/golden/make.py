@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmaps.core.messages import Reply, Request
+from lmaps.protocol import Reply, Request
 from lmaps.store.migrate import known_revisions
 from tests.daemons import RunningDaemon, until
 from tests.golden import HANDLERS, HERE, STATE, UNFINISHED, Golden, beside, output

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaps import Client
-from lmaps.core.execute import descendants
+from lmaps.process import descendants
 from tests.daemons import RunningDaemon, until
 
 BESIDE = Path(sys.executable).parent / "ansible-playbook"

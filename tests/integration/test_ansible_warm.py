@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.execute import Line, Outcome, Process, WarmStarts, descendants, set_subreaper
-from lmaps.core.execute.warm import Forked
-from lmaps.core.handlers import State
-from lmaps.core.units import Unit
-from lmaps.plugins.ansible_playbook import AnsiblePlaybook
-from lmaps.plugins.ansible_playbook.handler import WARM
+from lmaps.handlers.ansible import AnsiblePlaybook
+from lmaps.handlers.ansible.handler import WARM
+from lmaps.handlers.base import State
+from lmaps.model.units import Unit
+from lmaps.process import Line, Outcome, Process, WarmStarts, descendants, set_subreaper
+from lmaps.process.warm import Forked
 from lmaps.testing import make_unit
 from tests.ansible import install_ansible
 from tests.daemons import until

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from lmaps.core.verbs import VERBS, Verb
-from lmaps.core.verbs.denials import AT_ONCE
+from lmaps.api.audit_throttle import AT_ONCE
+from lmaps.api.registry import VERBS, Verb
 from lmaps.errors import NotAllowed, ValidationFailed
 from tests.daemons import until
 from tests.in_process import InProcess
@@ -101,8 +101,8 @@ def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeyp
 
 def denied(lmaps):
     """Ask for what is denied, as the desk does: the answer is a refusal, and the transaction is kept."""
-    from lmaps.core.messages import Request
-    from lmaps.core.verbs import Visit
+    from lmaps.api.registry import Visit
+    from lmaps.protocol import Request
 
     with lmaps.store.transaction() as state, pytest.raises(NotAllowed):
         VERBS["show"].answer(Visit(lmaps.service, state, lmaps.subject), Request("show", {"unit": "web"}))

@@ -12,8 +12,8 @@ import pytest
 import zmq
 
 from lmaps import Client
-from lmaps.core.messages import MAX_BYTES, Request
 from lmaps.errors import Conflict, LmapsError, MessageRefused, NotReached, OutcomeUnknown
+from lmaps.protocol import MAX_BYTES, Request
 from tests.daemons import WEB, Raw, RunningDaemon
 
 Start = Callable[..., RunningDaemon]
@@ -101,6 +101,6 @@ def test_a_command_imports_only_what_it_needs(start_daemon: Start, tmp_path: Pat
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)
     imported = set(done.stderr.split())
     assert "host: a" in done.stdout
-    assert "lmaps.core.transport.local" in imported
+    assert "lmaps.transport.zmtp" in imported
     assert imported & HEAVY == set()
-    assert not [name for name in imported if name.startswith(("lmaps.store", "lmaps.core.transport.gate"))]
+    assert not [name for name in imported if name.startswith(("lmaps.store", "lmaps.transport.zap"))]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.doctor import CHECKS
-from lmaps.core.doctor.programs import has_wal_reset_bug
-from lmaps.core.verbs.service import COUNTED
+from lmaps.api.endpoints.system import COUNTED
+from lmaps.diagnostics import CHECKS
+from lmaps.diagnostics.programs import has_wal_reset_bug
 from tests.daemons import BIN, WEB, RunningDaemon, until
 
 Start = Callable[..., RunningDaemon]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.schema import Schema, lint
 from lmaps.errors import ValidationFailed
+from lmaps.model.schema import Schema, lint
 
 ROOT = Path(__file__).parents[2]
 SUITE = Path(os.environ.get("JSON_SCHEMA_TEST_SUITE", ROOT.parent / "shared/data/json-schema-test-suite")) / "tests"

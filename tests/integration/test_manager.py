@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from lmaps.core import tasks
-from lmaps.core.config import load_config
-from lmaps.core.lifeline import LONGEST, Lifeline, a_line
-from lmaps.core.manager import Manager, dispatch
-from lmaps.core.verbs import fitting
-from lmaps.core.worker import Worker
+from lmaps.api import conformance
+from lmaps.config import load_config
 from lmaps.errors import HandlerFailed, NotFound
-from lmaps.store import values
+from lmaps.manager import Manager, dispatcher
+from lmaps.store import unique_index
+from lmaps.util.heartbeat import LONGEST, Lifeline, a_line
+from lmaps.worker import tasks
+from lmaps.worker.worker import Worker
 from tests.daemons import WEB, is_alive, until
 
 TELL = """\
@@ -103,7 +103,7 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
 def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
     manager: Manager, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "TASK_WITHIN", -dispatch.GRACE - dispatch.SPARE + 0.2)
+    monkeypatch.setattr(dispatcher, "TASK_WITHIN", -dispatcher.GRACE - dispatcher.SPARE + 0.2)
     assert manager.run_task("no_work") == {}
     os.kill(manager.service.slots[1].pid, signal.SIGSTOP)
     heard: list[dict[str, Any]] = []
@@ -141,7 +141,7 @@ def test_a_job_waits_while_no_worker_is_there(manager: Manager) -> None:
 def test_a_job_gets_all_of_its_state_in_parts_as_it_was_when_it_began(
     manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "AT_ONCE", 3)
+    monkeypatch.setattr(dispatcher, "AT_ONCE", 3)
     (short_path / "units.d" / "tell.yaml").write_text(TELL)
     manager._reload()
     there = [{"id": number} for number in range(10)]
@@ -159,7 +159,7 @@ def test_a_job_gets_all_of_its_state_in_parts_as_it_was_when_it_began(
 def test_what_no_longer_fits_is_found_while_nobody_waits(
     manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "PART", 2)
+    monkeypatch.setattr(conformance, "PART", 2)
     manager.answer("create", unit="web", instances=[{"host": f"h{port}", "port": port} for port in range(73, 82)])
     (short_path / "units.d" / "web.yaml").write_text(WEB.replace("65535", "80"))
     manager._reload()
@@ -172,7 +172,7 @@ def test_what_no_longer_fits_is_found_while_nobody_waits(
 def test_unique_values_are_known_before_they_are_asked_for(
     manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(values, "PART", 2)
+    monkeypatch.setattr(unique_index, "PART", 2)
     manager.answer("create", unit="web", instances=[{"host": f"h{port}", "port": port} for port in range(73, 82)])
     web = WEB.replace("primary_key: host", "primary_key: host, unique: [/port]")
     assert web != WEB

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lmaps.core import strict_yaml
-from lmaps.core.handlers import State
-from lmaps.core.units import Unit, parse_unit
-from lmaps.plugins.run import as_program
+from lmaps.handlers.base import State
+from lmaps.handlers.python_runner import as_program
+from lmaps.model.units import Unit, parse_unit
+from lmaps.util import yamlio
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> Run:
     def made(rows: list[dict[str, Any]], action: str = "apply", **args: Any) -> "subprocess.CompletedProcess[str]":
         told = {"src": "t.j2", "dest": "out.conf"} | args
         text = json.dumps({"meta": {"name": "u"}, "handler": {"type": "template", "args": told}})
-        unit: Unit = parse_unit(strict_yaml.load(text, file=str(tmp_path / "u.yaml"))[0])
+        unit: Unit = parse_unit(yamlio.load(text, file=str(tmp_path / "u.yaml"))[0])
         program = as_program(unit, State(unit, 1, rows, rows), tmp_path, [], action)
         return subprocess.run(
             program.argv,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.plugins import find_handlers
+from lmaps.handlers import find_handlers
 from lmaps.testing import Ran, make_unit, run
 
 EXAMPLES = Path(__file__).parents[2] / "examples/handlers"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmaps.core.timelimit import TimeLimit
-from lmaps.core.verbs import fitting
+from lmaps.api import conformance
 from lmaps.errors import LmapsError, UnitUnusable
 from lmaps.store import Edit, Why
+from lmaps.util.timelimit import TimeLimit
 from tests.in_process import InProcess
 
 UNIT = """\
@@ -36,7 +36,7 @@ class Taken(Exception):
 @pytest.fixture(scope="module")
 def lmaps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     with pytest.MonkeyPatch.context() as patch, InProcess(tmp_path_factory.mktemp("fitting")) as made:
-        patch.setattr(fitting, "PART", 2)
+        patch.setattr(conformance, "PART", 2)
         yield made
 
 

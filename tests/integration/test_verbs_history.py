@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.access import itself
-from lmaps.core.times import now
 from lmaps.errors import LmapsError, MessageRefused, NotFound, Outdated, RevertConflict, UsageError
+from lmaps.model.policy import itself
+from lmaps.util.times import now
 from tests.daemons import WEB
 from tests.in_process import InProcess
 

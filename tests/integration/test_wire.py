@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from lmaps.core.messages import Request
+from lmaps.protocol import Request
 from tests.daemons import WEB, Raw, RunningDaemon
 
 Start = Callable[..., RunningDaemon]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.config import load_config
-from lmaps.core.lifeline import LONGEST, a_line
-from lmaps.core.messages.work import (
+from lmaps.config import load_config
+from lmaps.model.units import load_units
+from lmaps.protocol.work import (
     Ack,
     Done,
     Hello,
@@ -27,8 +27,8 @@ from lmaps.core.messages.work import (
     decode,
     encode,
 )
-from lmaps.core.transport import WORKERS, Gate, Listener, bind
-from lmaps.core.units import load_units
+from lmaps.transport import WORKERS, Gate, Listener, bind
+from lmaps.util.heartbeat import LONGEST, a_line
 from tests.daemons import is_alive, until
 
 UNIT = """\
@@ -51,8 +51,8 @@ params: {type: object, required: [id], properties: {id: {type: string}}}
 
 SLOW = """\
 from pathlib import Path
-from lmaps.core.execute import Program
-from lmaps.core.handlers import State, UnitHandler
+from lmaps.process import Program
+from lmaps.handlers.base import State, UnitHandler
 
 
 class Slow(UnitHandler):
@@ -68,9 +68,9 @@ class Slow(UnitHandler):
 
 WORKER = """
 import socket, sys
-from lmaps.core.config import load_config
-from lmaps.core.lifeline import Lifeline
-from lmaps.core.worker import Worker
+from lmaps.config import load_config
+from lmaps.util.heartbeat import Lifeline
+from lmaps.worker.worker import Worker
 config = load_config(sys.argv[1])
 Worker(config["rpc"]["worker_bind"], config, 1, Lifeline(socket.socket(fileno=0))).start()
 """

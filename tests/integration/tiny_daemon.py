@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from lmaps.core.config import Config
-from lmaps.core.daemon.report import tell
-from lmaps.core.daemon.roles import Boot, Roles
-from lmaps.core.daemon.supervisor import Daemon
-from lmaps.core.execute import JOB_TAG
-from lmaps.core.lifeline import Lifeline
-from lmaps.core.logs import set_up_logging
+from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, StateUnusable, UsageError
+from lmaps.process import JOB_TAG
+from lmaps.supervisor.report import tell
+from lmaps.supervisor.roles import Boot, Roles
+from lmaps.supervisor.supervisor import Daemon
+from lmaps.util.heartbeat import Lifeline
+from lmaps.util.logs import set_up_logging
 
 FOLDER = Path(sys.argv[1])
 

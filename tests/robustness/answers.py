@@ -1,8 +1,8 @@
 """What clients were told of their changes to the unit ``web``, and whether that was true."""
 
 from lmaps import Client
-from lmaps.core.messages import Reply
 from lmaps.errors import LmapsError, OutcomeUnknown
+from lmaps.protocol import Reply
 
 
 class Answers:

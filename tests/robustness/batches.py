@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import zmq
 
-from lmaps.core.messages import Reply, Request
+from lmaps.protocol import Reply, Request
 from tests.daemons import until
 from tests.robustness.load import Entry
 from tests.robustness.tree import Tree

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmaps import Client
-from lmaps.core.messages import Reply, Request
 from lmaps.errors import NotReached, OutcomeUnknown
+from lmaps.protocol import Reply, Request
 
 PATIENCE = 3.0
 """Seconds that a client waits before it says that the outcome is unknown."""

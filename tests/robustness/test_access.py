@@ -13,19 +13,18 @@ from typing import Any
 
 import pytest
 
-import lmaps.core.verbs.call
-import lmaps.core.verbs.verb
-from lmaps import Client
-from lmaps.core import messages, transport
-from lmaps.core.access import Policy, load_policy, parse_policy
-from lmaps.core.manager import Manager, desk, dispatch
-from lmaps.core.messages import VERSION, Reply, Request
-from lmaps.core.strict_json import plain
-from lmaps.core.transport import Peer
-from lmaps.core.verbs import VERBS, Later, Verb, Visit
-from lmaps.core.verbs.call import Afterwards
+import lmaps.api.context
+import lmaps.api.endpoint
+from lmaps import Client, protocol, transport
+from lmaps.api.context import Afterwards
+from lmaps.api.registry import VERBS, Later, Verb, Visit
 from lmaps.errors import LmapsError, NotAllowed, NotFound
+from lmaps.manager import Manager, client_requests, dispatcher
+from lmaps.model.policy import Policy, load_policy, parse_policy
+from lmaps.protocol import VERSION, Reply, Request
 from lmaps.store import Store, Transaction
+from lmaps.transport import Peer
+from lmaps.util.jsonio import plain
 from tests.daemons import RunningDaemon
 from tests.in_process import InProcess
 from tests.robustness.conftest import cannot
@@ -254,7 +253,7 @@ class World:
         with self.state.discarded():
             visit = Visit(service, self.state, service.policy.subject(peer.uid, peer.gid, peer.key))
             try:
-                answer = desk.handle(visit, request)
+                answer = client_requests.handle(visit, request)
             except LmapsError as error:
                 return error
         return Reply("") if isinstance(answer, Later | Afterwards) else answer
@@ -437,17 +436,17 @@ def test_a_request_key_is_its_subjects_alone(world: World) -> None:
         uid: Visit(world.lmaps.service, world.state, world.lmaps.service.policy.subject(uid, 62999))
         for uid in (61001, 61002)
     }
-    first = desk.handle(visits[61001], request)
+    first = client_requests.handle(visits[61001], request)
     assert isinstance(first, Reply) and first.revision is not None
-    assert desk.handle(visits[61001], request) == first
+    assert client_requests.handle(visits[61001], request) == first
     with pytest.raises(LmapsError, match="was used for another request"):
-        desk.handle(visits[61002], request)
+        client_requests.handle(visits[61002], request)
     for verb in ("delete", "create"):
         with pytest.raises(LmapsError, match="was used for another request"):
-            desk.handle(visits[61002], request | {"verb": verb, "args": {"unit": "web", **OTHERS[verb]}})
+            client_requests.handle(visits[61002], request | {"verb": verb, "args": {"unit": "web", **OTHERS[verb]}})
     policy_of(world, (["gid:62999"], ["show"], ["web"]))
     with pytest.raises(NotAllowed):
-        desk.handle(visits[61001], request)
+        client_requests.handle(visits[61001], request)
 
 
 OTHERS: dict[str, dict[str, Any]] = {"delete": {"ids": ["k"]}, "create": {"instances": [{"host": "other"}]}}
@@ -459,7 +458,7 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
         with world.state.discarded():
             subject = world.lmaps.service.policy.subject(peer.uid, peer.gid, peer.key)
             args = {"unit": "web", "instances": [{"host": "x"}], "on_behalf_of": "root"}
-            desk.handle(
+            client_requests.handle(
                 Visit(world.lmaps.service, world.state, subject), {"v": VERSION, "verb": "create", "args": args}
             )
             newest = world.state.changesets("web", limit=1)[0]
@@ -469,10 +468,10 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
 # Names
 
 CLASSES = [
-    Verb, Visit, Manager, desk.Desk, desk.ClientRequest, dispatch.Dispatcher, Store, Transaction, Client, Request, Reply,
-    Policy, dict, object, type, str, lmaps.core.verbs.call.Call, lmaps.core.verbs.call.Service, transport.Listener,
+    Verb, Visit, Manager, client_requests.Desk, client_requests.ClientRequest, dispatcher.Dispatcher, Store, Transaction, Client, Request, Reply,
+    Policy, dict, object, type, str, lmaps.api.context.Call, lmaps.api.context.Service, transport.Listener,
 ]  # fmt: skip
-MODULES = [lmaps.core.verbs, lmaps.core.verbs.verb, lmaps.core.verbs.call, messages, desk, os]
+MODULES = [lmaps.api.registry, lmaps.api.endpoint, lmaps.api.context, protocol, client_requests, os]
 
 
 def names() -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Document, Edit, Store, Why, keeping, open_store
+from lmaps.store import Document, Edit, Store, Why, open_store
+from lmaps.store.backup import verify
 from tests.daemons import RunningDaemon
 from tests.robustness.answers import hosts
 
@@ -164,7 +165,7 @@ def test_a_damaged_log_gives_an_older_state_as_a_whole(
         if seen is not None:
             revision, found = seen["revisions"]
             assert found == changesets[len(changesets) - revision :], "no state that ever was"
-            assert keeping.verify(str(path)) == revision
+            assert verify(str(path)) == revision
             older.append(revision < len(changesets))
     figure(
         f"19 damaged log of the database: {kind}",

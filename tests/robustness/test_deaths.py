@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lmaps import Client
-from lmaps.core.messages import Request
+from lmaps.protocol import Request
 from tests.daemons import Raw, is_alive, until
 from tests.history_model import UNITS as MODEL
 from tests.robustness.load import Entry, Load, ask

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmaps import Client
-from lmaps.store import keeping
+from lmaps.store import backup
 from tests.daemons import WEB, RunningDaemon, until
 from tests.robustness.answers import Answers, hosts
 from tests.robustness.batches import Batch
@@ -151,7 +151,7 @@ def test_a_backup_that_has_no_room_beside_the_state(start_daemon: Callable[..., 
         leave(place, 1024)
         assert daemon.lmaps("backup", str(tmp_path / "b.db")).returncode == 0
         assert daemon.end() == 0
-        assert keeping.verify(str(tmp_path / "b.db")) == 0
+        assert backup.verify(str(tmp_path / "b.db")) == 0
 
 
 def apply(client: Client) -> tuple[str, str]:

@@ -13,9 +13,9 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from lmaps.core.failpoints import POINTS
-from lmaps.core.messages import Reply
+from lmaps.protocol import Reply
 from lmaps.store.migrate import known_revisions, migrations_directory
+from lmaps.util.failpoints import POINTS
 from tests.daemons import is_alive, until
 from tests.robustness.batches import Batch
 from tests.robustness.load import Entry, ask

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.config import load_config
-from lmaps.core.lifeline import Lifeline, a_line
-from lmaps.core.manager import Manager
-from lmaps.core.messages.work import Hello, Lines, Result
-from lmaps.core.transport import NO_SECRET, WorkerLink
+from lmaps.config import load_config
+from lmaps.manager import Manager
+from lmaps.protocol.work import Hello, Lines, Result
+from lmaps.transport import NO_SECRET, WorkerLink
+from lmaps.util.heartbeat import Lifeline, a_line
 from tests.daemons import until
 from tests.integration.test_manager import work
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.manager.group import commit
 from lmaps.errors import LmapsError
+from lmaps.manager.group_commit import commit
 from lmaps.store import Document, Edit, Transaction, Why, open_store
 from tests.daemons import until
 from tests.robustness.batches import Batch

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lmaps import Client
-from lmaps.core.messages import MAX_BYTES, Request
 from lmaps.errors import LmapsError
+from lmaps.protocol import MAX_BYTES, Request
 from tests.daemons import WEB, Raw, RunningDaemon, until
 from tests.robustness.control import control, manager_of, settles_at, taken_by
 from tests.robustness.test_limits import EVERYBODY

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.access import parse_policy
-from lmaps.core.commands.inputs import read_documents
-from lmaps.core.units import load_units_from
+from lmaps.cli.documents import read_documents
 from lmaps.errors import LmapsError
+from lmaps.model.policy import parse_policy
+from lmaps.model.units import load_units_from
 from tests.daemons import WEB, RunningDaemon
 
 Figure = Callable[[str, str], None]

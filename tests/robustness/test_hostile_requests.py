@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.verbs import VERBS
+from lmaps.api.registry import VERBS
 from tests.daemons import Raw, RunningDaemon
 from tests.robustness.control import control, manager_of, settles_at, taken_by
 

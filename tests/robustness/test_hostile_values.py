@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lmaps.core import strict_yaml
-from lmaps.core.strict_json import canonical
 from lmaps.errors import LmapsError, ValidationFailed
+from lmaps.util import yamlio
+from lmaps.util.jsonio import canonical
 from tests.daemons import BIN, RunningDaemon
 from tests.in_process import InProcess
 from tests.integration.test_ansible import hostile
@@ -127,7 +127,7 @@ def test_values_come_back_as_they_were(tmp_path: Path, rounds: Rounds, seed: int
         exported = one.call("export").extra["units"]
         for told in exported:
             assert canonical(told["instances"]) == canonical(kept[told["unit"]])
-            [again] = strict_yaml.load(strict_yaml.dump({"x": told["instances"]}))
+            [again] = yamlio.load(yamlio.dump({"x": told["instances"]}))
             assert canonical(again.value["x"]) == canonical(told["instances"])
         bodies = [{"unit": told["unit"], "instances": told["instances"]} for told in exported]
         two.call("import", units=[body for body in bodies if body["instances"]])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lmaps.store import keeping
+from lmaps.store import backup
 from tests.daemons import WEB, RunningDaemon, until
 from tests.robustness.answers import Answers, hosts
 from tests.robustness.disks import failing, require_strace
@@ -60,7 +60,7 @@ def test_no_answer_is_a_lie(
             assert not answers.lies(stored), injection
     assert degraded and answers.refused
     assert daemon.end() == 0
-    assert keeping.verify(str(daemon.directory / "lmaps.db")) == len(answers.kept | answers.unknown & stored)
+    assert backup.verify(str(daemon.directory / "lmaps.db")) == len(answers.kept | answers.unknown & stored)
     figure("17 I/O errors at the k-th call", f"{count} errors: {answers}, 0 lies")
 
 

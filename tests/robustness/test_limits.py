@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lmaps import Client
-from lmaps.core.messages import Request
 from lmaps.errors import Busy, TooLarge
+from lmaps.protocol import Request
 from tests.daemons import WEB, Raw, RunningDaemon, until
 from tests.robustness.users import as_user, let_in
 

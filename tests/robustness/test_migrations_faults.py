@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.failpoints import set_up_failpoints
 from lmaps.errors import NoSpace
-from lmaps.store import keeping, open_store
+from lmaps.store import open_store
+from lmaps.store.backup import verify
 from lmaps.store.migrate import known_revisions
+from lmaps.util.failpoints import set_up_failpoints
 from tests.robustness.disks import leave, small_disk
 from tests.robustness.test_failpoints import make_old_state
 from tests.robustness.verifying import check_database, rows
 
 STEPS = [("migrate.backup", 1), *(("migrate.step", number) for number in range(1, len(known_revisions())))]
-OPEN = "import os, sys; from lmaps.core.failpoints import *; set_up_failpoints(os.environ); from lmaps.store import *; "
+OPEN = "import os, sys; from lmaps.util.failpoints import *; set_up_failpoints(os.environ); from lmaps.store import *; "
 OPEN += "open_store(sys.argv[1]).close()"
 
 
@@ -35,7 +36,7 @@ def check_finished(path: Path) -> None:
     backups = list(path.parent.glob("lmaps.db.*.backup"))
     assert backups
     for backup in backups:
-        assert keeping.verify(str(backup)) == 1
+        assert verify(str(backup)) == 1
     others = {each.name for each in path.parent.iterdir() if each not in backups}
     assert others == {"lmaps.db", "lmaps.db.lineage"}
 

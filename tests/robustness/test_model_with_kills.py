@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from lmaps.core.messages import Reply, Request
+from lmaps.protocol import Reply, Request
 from tests.acceptance.test_history_model import History
 from tests.daemons import Raw, until
 from tests.history_model import UNITS, Model, Refused

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.store import keeping
+from lmaps.store import backup
 from tests.daemons import RunningDaemon, until
 from tests.robustness.answers import hosts
 from tests.robustness.batches import Batch
@@ -46,7 +46,7 @@ def test_a_client_that_is_killed_while_it_writes(
         assert tree.lmaps(*arguments).returncode == -signal.SIGKILL
         assert (file.read_text(errors="replace") == "old\n") == (point == "export.before_rename")
         if point == "export.after_rename" and command == "backup":
-            assert keeping.verify(str(file)) == 1
+            assert backup.verify(str(file)) == 1
         assert not list(tree.directory.glob("*.copy*"))
     figure(f"24 client killed in {command}", f"{rounds(4, 100)} times: the old file or the new one, whole")
 

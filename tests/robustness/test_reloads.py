@@ -235,7 +235,7 @@ PLUGINS = {
     "syntax": "def (:\n",
     "hangs": "import time\nwhile True:\n    time.sleep(60)\n",
     "spins": "while True:\n    pass\n",
-    "bad_class": "from lmaps.core.handlers import UnitHandler\nclass Bad(UnitHandler):\n    pass\n",
+    "bad_class": "from lmaps.handlers.base import UnitHandler\nclass Bad(UnitHandler):\n    pass\n",
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lmaps import Client
-from lmaps.core.messages import Request
 from lmaps.errors import LmapsError, TookTooLong
+from lmaps.protocol import Request
 from tests.daemons import Raw, RunningDaemon, until
 from tests.robustness.control import control
 from tests.robustness.test_limits import EVERYBODY

@@ -33,7 +33,7 @@ Figure = Callable[[str, str], None]
 AT_ONCE = 20
 CROWD = """
 import os, sys
-from lmaps.core.daemon import start
+from lmaps.supervisor import start
 waiting, gate = os.pipe()
 for _ in range(int(sys.argv[1])):
     if not os.fork():

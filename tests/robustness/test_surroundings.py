@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmaps import Client
-from lmaps.core.messages import Request
+from lmaps.protocol import Request
 from tests.acceptance.test_jobs import unit
 from tests.daemons import WEB, RunningDaemon, until
 from tests.robustness.tree import Tree
@@ -26,9 +26,9 @@ class Shifted(datetime.datetime):
         with open(os.environ["CLOCK"]) as file:
             return datetime.datetime.now(tz) + datetime.timedelta(days=float(file.read() or 0))
 from lmaps.core import times
-from lmaps.core.manager import housekeeping
+from lmaps.manager import housekeeping
 times.datetime = housekeeping.datetime = Shifted
-from lmaps.core.daemon import start
+from lmaps.supervisor import start
 raise SystemExit(start())
 """
 """lmapsd with a wall clock that is as many days off as the file says that CLOCK names."""

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lmaps.core import shell
-from lmaps.core.daemon.command import command
-from lmaps.core.daemon.supervisor import FINAL, MANAGER_WITHIN, WORKERS_WITHIN
-from lmaps.core.times import parse_duration
+from lmaps.cli import app
+from lmaps.cli.lmapsd import command
+from lmaps.supervisor.supervisor import FINAL, MANAGER_WITHIN, WORKERS_WITHIN
+from lmaps.util.times import parse_duration
 from tests.daemons import BIN
 from tests.robustness.conftest import cannot
 
@@ -67,7 +67,7 @@ def test_what_the_unit_names_is_there() -> None:
     assert program == "/usr/bin/lmapsd"
     assert {word for word in words if word.startswith("-")} <= options
     [program, verb] = settings()["ExecReload"].split()
-    assert (program, verb in shell.COMMANDS) == ("/usr/bin/lmaps", True)
+    assert (program, verb in app.COMMANDS) == ("/usr/bin/lmaps", True)
 
 
 def test_the_unit_and_the_daemon_agree() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lmaps.core.execute import descendants
-from lmaps.core.execute.sweep import tagged
+from lmaps.process import descendants
+from lmaps.process.sweep import tagged
 from tests.ansible import install_ansible
 from tests.daemons import BIN, RunningDaemon, is_alive, until
 from tests.robustness.tree import seconds_until

@@ -17,7 +17,7 @@ from tests.daemons import RunningDaemon, is_alive, until
 
 LAUNCH = """
 import os, sys
-from lmaps.core.daemon import backoff, start
+from lmaps.supervisor import backoff, start
 def sqlite_alone(event, args):
     if event == "open" and str(args[0]).endswith(("lmaps.db", "lmaps.db-wal", "lmaps.db-shm")):
         print("cannot go on: our own code has opened", args[0], file=sys.stderr, flush=True)

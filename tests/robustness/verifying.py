@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmaps.store.keeping import verify
+from lmaps.store.backup import verify
 from tests.history_model import Model, Refused, Row
 from tests.robustness.load import Entry
 

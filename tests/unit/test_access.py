@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmaps.core import strict_yaml
-from lmaps.core.access import EVERY, GROUP_RIGHTS, RIGHTS, Policy, itself, load_policy, parse_policy
 from lmaps.errors import ConfigError, NotFound
+from lmaps.model.policy import EVERY, GROUP_RIGHTS, RIGHTS, Policy, itself, load_policy, parse_policy
+from lmaps.util import yamlio
 
 STRANGER = 4_000_000_001
 """A number that no user and no group has."""
@@ -174,7 +174,7 @@ LINES = st.lists(
 
 
 @settings(max_examples=60)
-@given(st.text() | st.binary() | LINES.map(strict_yaml.dump))
+@given(st.text() | st.binary() | LINES.map(yamlio.dump))
 def test_whatever_stands_in_a_policy_is_read_or_refused(text):
     with contextlib.suppress(ConfigError):
         for line in parse_policy(text, "policy.yaml"):

@@ -10,13 +10,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core import strict_yaml
-from lmaps.core.handlers import State
-from lmaps.core.units import Unit, parse_unit, short_id
 from lmaps.errors import HandlerFailed
-from lmaps.plugins.ansible_playbook import AnsiblePlaybook
-from lmaps.plugins.ansible_playbook.names import RESERVED, is_usable
-from lmaps.plugins.ansible_playbook.variables import variables_file
+from lmaps.handlers.ansible import AnsiblePlaybook
+from lmaps.handlers.ansible.names import RESERVED, is_usable
+from lmaps.handlers.ansible.variables import variables_file
+from lmaps.handlers.base import State
+from lmaps.model.units import Unit, parse_unit, short_id
+from lmaps.util import yamlio
 
 BAD_NAMES = ["ansible_python_interpreter", "ansible_connection", "hostvars", "lookup", "a-b", "vars", "x y", ""]
 ANY_NAME = {"patternProperties": {"": {"type": "string"}}}
@@ -70,7 +70,7 @@ def unit(params: Any, **meta: Any) -> Unit:
         "handler": {"type": "ansible_playbook", "args": {"playbook": "site.yml"}},
         "params": params,
     }
-    return parse_unit(strict_yaml.load(json.dumps(definition), file="/units/site.yaml")[0])
+    return parse_unit(yamlio.load(json.dumps(definition), file="/units/site.yaml")[0])
 
 
 def state(site: Unit, *documents: dict[str, Any]) -> State:

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from lmaps.core import shell, strict_yaml
-from lmaps.core.commands import output
-from lmaps.core.commands.inputs import read_documents, set_properties
-from lmaps.core.commands.session import Session
-from lmaps.core.messages import Reply
+from lmaps.cli import app, render
+from lmaps.cli.documents import read_documents, set_properties
+from lmaps.cli.session import Session
 from lmaps.errors import Finding, UsageError, ValidationFailed
+from lmaps.protocol import Reply
+from lmaps.util import yamlio
 
 JOB = {
     "job": 1, "unit": "web", "kind": "apply", "revision": 4, "state": "succeeded", "rc": 0,
@@ -96,7 +96,7 @@ def lmaps(daemon):
         out, err = io.StringIO(), io.StringIO()
         out.isatty = lambda: terminal
         with pytest.raises(SystemExit) as ended:
-            shell.start(list(args), Session(client=daemon, stdout=out, stderr=err))
+            app.start(list(args), Session(client=daemon, stdout=out, stderr=err))
         return SimpleNamespace(code=ended.value.code, out=out.getvalue(), err=err.getvalue())
 
     return run
@@ -211,7 +211,7 @@ def test_offline_commands_ask_nobody(lmaps, daemon, tmp_path):
     assert daemon.asked == []
 
 
-@pytest.mark.parametrize(("form", "read"), [("--yaml", strict_yaml.load), ("--json", json.loads)])
+@pytest.mark.parametrize(("form", "read"), [("--yaml", yamlio.load), ("--json", json.loads)])
 def test_pages_of_an_export_are_written_as_one(lmaps, daemon, form, read):
     def row(unit, *documents):
         return {"unit": unit, "type": "YamlList", "store_key": "root", "instances": list(documents)}
@@ -287,9 +287,9 @@ def test_an_error_of_our_own_is_told_without_a_traceback(lmaps, daemon, own_home
     assert "Traceback" in (own_home / ".local/state/lmaps/lmaps-crash.log").read_text()
 
 
-@pytest.mark.parametrize("command", [*shell.COMMANDS, *shell.ALIASES])
+@pytest.mark.parametrize("command", [*app.COMMANDS, *app.ALIASES])
 def test_every_command_has_help_with_an_example(command, capsys):
-    group = shell.get_parser()
+    group = app.get_parser()
     with pytest.raises(SystemExit) as ended:
         group.main([command, "--help"], prog_name="lmaps")
     assert ended.value.code == 0
@@ -319,9 +319,9 @@ def test_help_imports_little_beside_click():
 
 
 def test_no_command_imports_the_store_or_jsonschema():
-    code = "import sys, importlib\nfrom lmaps.core import shell\nimport lmaps.core.client, lmaps.core.strict_yaml\n"
+    code = "import sys, importlib\nfrom lmaps.core import shell\nimport lmaps.client, lmaps.util.yamlio\n"
     code += "for name in shell.COMMANDS: shell.LazyGroup().get_command(None, name)\n"
-    code += "print([name for name in ('sqlalchemy', 'alembic', 'jsonschema', 'lmaps.store', 'lmaps.plugins') if name in sys.modules])"
+    code += "print([name for name in ('sqlalchemy', 'alembic', 'jsonschema', 'lmaps.store', 'lmaps.handlers') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -350,15 +350,15 @@ def test_documents_from_files_directories_and_lists(tmp_path):
 
 def test_a_terminal_is_not_commanded():
     hostile = "a\x1b[31m\x07\u202e"
-    text = output.table_text(output.Table(("ID",), [(hostile,)]), terminal=True)
+    text = render.table_text(render.Table(("ID",), [(hostile,)]), terminal=True)
     assert "\\x1b[31m\\x07\\u202e" in text
-    assert hostile in output.table_text(output.Table(("ID",), [(hostile,)]), terminal=False)
+    assert hostile in render.table_text(render.Table(("ID",), [(hostile,)]), terminal=False)
 
 
 def test_print_response(capsys):
-    shell.print_response({"a": None})
-    shell.print_response({"a": None}, "json")
-    shell.print_response({"a": None}, format="yaml")
+    app.print_response({"a": None})
+    app.print_response({"a": None}, "json")
+    app.print_response({"a": None}, format="yaml")
     assert capsys.readouterr().out == "{'a': None}\n{\"a\": null}\na: null\n"
 
 

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from lmaps.core.commands.files import write_whole
+from lmaps.cli.files import write_whole
 from lmaps.errors import UsageError
 
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from lmaps.core import shell
-from lmaps.core.commands.inputs import expand, read_documents, read_text, set_properties
-from lmaps.core.commands.session import Session
+from lmaps.cli import app
+from lmaps.cli.documents import expand, read_documents, read_text, set_properties
+from lmaps.cli.session import Session
 from lmaps.errors import UsageError
 from tests.unit.test_commands import StandIn
 
@@ -17,7 +17,7 @@ def run(*args, client=None, **settings):
     """Exit code and words of ``lmaps ARGS``."""
     stderr = io.StringIO()
     with pytest.raises(SystemExit) as ended:
-        shell.start(list(args), Session(client=client, stdout=io.StringIO(), stderr=stderr, **settings))
+        app.start(list(args), Session(client=client, stdout=io.StringIO(), stderr=stderr, **settings))
     return ended.value.code, stderr.getvalue()
 
 

@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from lmaps.core import shell
-from lmaps.core.commands import watching
-from lmaps.core.commands.session import Session
-from lmaps.core.messages import Reply
+from lmaps.cli import app, watch
+from lmaps.cli.session import Session
+from lmaps.protocol import Reply
 from tests.unit.test_commands import JOB, StandIn
 
 
@@ -38,7 +37,7 @@ def run(daemon, *args):
     """Exit code, stdout and stderr of ``lmaps ARGS``."""
     session = Session(client=daemon, stdout=io.StringIO(), stderr=io.StringIO())
     with pytest.raises(SystemExit) as ended:
-        shell.start(list(args), session)
+        app.start(list(args), session)
     return ended.value.code, session.stdout.getvalue(), session.stderr.getvalue()
 
 
@@ -131,7 +130,7 @@ def test_on_a_terminal_a_line_says_how_far_it_is():
             return Reply("", extra={"lines": lines, "job": job, "more": False})
 
     session = Session(client=Playing(), stdout=io.StringIO(), stderr=Terminal())
-    progress = watching.watch(session, 1)
+    progress = watch.watch(session, 1)
     said = session.stderr.getvalue()
     assert progress["state"] == "succeeded"
     assert "\r\x1b[2K      task 1 of 2, 1 host, " in said

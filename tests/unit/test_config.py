@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
-from lmaps.core import config
-from lmaps.core.config import values
+from lmaps import config
+from lmaps.config import values
 from lmaps.errors import ConfigError
 
 ORIGINAL = """\

@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from lmaps.core.daemon.children import Child
-from lmaps.core.lifeline import a_line, heard
+from lmaps.supervisor.children import Child
+from lmaps.util.heartbeat import a_line, heard
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import sqlite3
 
 import pytest
 
-from lmaps.core.daemon import command
-from lmaps.core.daemon.locks import locked
+from lmaps.cli import lmapsd
+from lmaps.supervisor.locks import locked
 
 UNIT = "meta: {name: web}\nparams: {type: object, properties: {host: {type: string}}}\n"
 
@@ -19,7 +19,7 @@ def run(tmp_path, monkeypatch, capfd, restored_logging):
     (tmp_path / "units.d" / "web.yaml").write_text(UNIT)
 
     def run(*arguments):
-        code = command.start(["--config", str(tmp_path / "lmaps.yaml"), *arguments])
+        code = lmapsd.start(["--config", str(tmp_path / "lmaps.yaml"), *arguments])
         told = capfd.readouterr()
         return code, told.out, told.err
 
@@ -129,10 +129,10 @@ def test_options_stand_above_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(command, "Daemon", Recorder)
+    monkeypatch.setattr(lmapsd, "Daemon", Recorder)
     arguments = ["--workers", "7", "--db", "x.db", "--bind", "ipc://a.sock", "--bind", "ipc:///b.sock", "--units", "u"]
     (tmp_path / "c.yaml").write_text("workers: 3\n")
-    assert command.start([*arguments, "--config", "c.yaml", "--stop-grace", "2m", "--log-level", "error"]) == 0
+    assert lmapsd.start([*arguments, "--config", "c.yaml", "--stop-grace", "2m", "--log-level", "error"]) == 0
     config = Recorder.config
     assert (config["workers"], config["db"], Recorder.grace) == (7, str(tmp_path / "x.db"), 120.0)
     assert config["rpc"]["manager_bind"] == [f"ipc://{tmp_path}/a.sock", "ipc:///b.sock"]

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.daemon.leftovers import sweep_slot, sweep_slots
-from lmaps.core.execute import JOB_TAG
+from lmaps.process import JOB_TAG
+from lmaps.supervisor.leftovers import sweep_slot, sweep_slots
 
 
 def detached(folder: Path) -> "subprocess.Popen[bytes]":

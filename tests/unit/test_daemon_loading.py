@@ -4,12 +4,12 @@ import subprocess
 import sys
 from importlib import import_module
 
-from lmaps.core.daemon import loading
+from lmaps.supervisor import loading
 
 ASKING = """
 import sys
-from lmaps.core.daemon.loading import loaded
-loaded("lmaps.core.daemon.command")
+from lmaps.supervisor.loading import loaded
+loaded("lmaps.cli.lmapsd")
 """
 
 
@@ -28,14 +28,14 @@ def test_a_daemon_is_loaded_without_what_it_never_uses():
         "sqlalchemy.orm",
         "jsonschema",
         "attr",
-        "lmaps.core.client",
+        "lmaps.client",
     ]
     assert run(f"print(*[name for name in {heavy} if name in sys.modules])") == []
 
 
 def test_plain_units_and_documents_do_without_jsonschema():
     code = """
-from lmaps.core.units import load_units_from
+from lmaps.model.units import load_units_from
 text = "meta: {name: web}\\nparams: {properties: {port: {type: integer, default: 80}, key: {x-lmaps-secret: true}}}"
 web = load_units_from([("web.yaml", text)]).units["web"]
 print(web.complete({"key": "a"}), web.secrets.masked({"key": "a"}), "jsonschema" in sys.modules)
@@ -70,7 +70,7 @@ def test_a_python_without_digests_of_its_own_keeps_openssl():
 
 
 def test_what_is_there_already_stays():
-    loading.loaded("lmaps.core.daemon.command")
+    loading.loaded("lmaps.cli.lmapsd")
     assert sys.modules["asyncio"] is asyncio
     assert sys.modules["importlib.metadata"] is importlib.metadata
     assert import_module("asyncio").run is asyncio.run

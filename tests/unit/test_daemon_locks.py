@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.daemon.locks import locked, make_directory
 from lmaps.errors import AnotherDaemon, ConfigError
+from lmaps.supervisor.locks import locked, make_directory
 
 
 def test_the_pid_stands_in_the_lock_file(tmp_path):

@@ -1,5 +1,5 @@
-from lmaps.core.daemon.report import describe, tell
 from lmaps.errors import ConfigError, Finding
+from lmaps.supervisor.report import describe, tell
 
 
 def test_an_error_is_told_with_its_findings_and_the_next_step(capsys):

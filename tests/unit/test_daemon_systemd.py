@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lmaps.core.daemon.systemd import Watchdog, notify, tell_reloading
+from lmaps.supervisor.systemd import Watchdog, notify, tell_reloading
 
 
 @pytest.mark.parametrize("abstract", [True, False])

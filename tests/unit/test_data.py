@@ -3,8 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.data import DATA_TYPES, DataStore, YamlFile, YamlKeyDict, YamlKeyList, YamlList, get_data_type_by_name
 from lmaps.errors import NotFound, StoreError
+from lmaps.model.data_types import (
+    DATA_TYPES,
+    DataStore,
+    YamlFile,
+    YamlKeyDict,
+    YamlKeyList,
+    YamlList,
+    get_data_type_by_name,
+)
 
 ROWS = [{"id": "a", "x": 1}, {"id": "b", "y": 2}, {"id": "a", "x": 3}]
 

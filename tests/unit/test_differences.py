@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core.differences import (
+from lmaps.model.diff import (
     MISSING,
     Clash,
     Difference,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.execute import Line, Outcome, Process, Program, descendants, set_subreaper, sweep_tag
-from lmaps.core.execute.output import HEAD, LONGEST, TAIL, LineReader, Output
 from lmaps.errors import HandlerFailed
+from lmaps.process import Line, Outcome, Process, Program, descendants, set_subreaper, sweep_tag
+from lmaps.process.output import HEAD, LONGEST, TAIL, LineReader, Output
 from tests.daemons import is_alive, until
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.execute.limits import OOM_SCORE, ordinary_limits
+from lmaps.process.limits import OOM_SCORE, ordinary_limits
 
 LOOK = "cat /proc/self/oom_score_adj; ulimit -Sc; ulimit -Sn; cut -d' ' -f19 /proc/self/stat"
 

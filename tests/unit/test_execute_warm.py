@@ -11,19 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core.execute import (
-    Line,
-    Outcome,
-    Process,
-    Program,
-    Warm,
-    WarmStarts,
-    descendants,
-    set_subreaper,
-    sweep_tag,
-    warm,
-)
-from lmaps.core.execute.warm import Forked
+from lmaps.process import Line, Outcome, Process, Program, Warm, WarmStarts, descendants, set_subreaper, sweep_tag, warm
+from lmaps.process.warm import Forked
 from tests.daemons import is_alive, until
 
 TELL = """\

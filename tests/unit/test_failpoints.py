@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import lmaps
-from lmaps.core.failpoints import POINTS, Action, failpoint, parse, set_up_failpoints
 from lmaps.errors import UsageError
+from lmaps.util.failpoints import POINTS, Action, failpoint, parse, set_up_failpoints
 
 ROOT = Path(lmaps.__file__).parents[1]
 
@@ -78,7 +78,7 @@ def test_forked_processes_count_together(number):
     action = {signal.SIGKILL: "kill", signal.SIGSEGV: "segv"}[number]
     code = f"""
 import os
-from lmaps.core.failpoints import failpoint, set_up_failpoints
+from lmaps.util.failpoints import failpoint, set_up_failpoints
 set_up_failpoints({{"LMAPS_FAILPOINTS": "worker.got=2*{action}"}})
 for _ in range(3):
     child = os.fork()

@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.core import strict_yaml
-from lmaps.core.execute import Outcome, Program
-from lmaps.core.handlers import Handler, ManagerHandler, State, UnitHandler
-from lmaps.core.units import parse_unit
 from lmaps.errors import MessageRefused, NotFound
+from lmaps.handlers.base import Handler, ManagerHandler, State, UnitHandler
+from lmaps.model.units import parse_unit
+from lmaps.process import Outcome, Program
+from lmaps.util import yamlio
 
 
 def unit(text="meta: {name: web, data_type: YamlKeyList, store_key: vhosts}"):
-    return parse_unit(strict_yaml.load(text)[0])
+    return parse_unit(yamlio.load(text)[0])
 
 
 def test_a_handler_is_set_up_in_its_context():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from lmaps.core.lifeline import LONGEST, Lifeline, a_line
+from lmaps.util.heartbeat import LONGEST, Lifeline, a_line
 
 
 def test_a_child_beats_once_a_second_and_tells_its_news():

@@ -1,7 +1,6 @@
 import pytest
 
-from lmaps.core import limits
-from lmaps.core.config import load_config
+from lmaps.config import limits, load_config
 from lmaps.errors import ConfigError, MessageRefused, TooLarge
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lmaps.core.logs import LONGEST, JsonLines, StandardError, TextLines, about, set_up_logging
+from lmaps.util.logs import LONGEST, JsonLines, StandardError, TextLines, about, set_up_logging
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:

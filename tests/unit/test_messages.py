@@ -1,10 +1,10 @@
 import pytest
 
-from lmaps.core import strict_json
-from lmaps.core.messages import Reply, Request, read_object, work
-from lmaps.core.messages.work import Ack, Done, Hello, Lines, Result, Run
-from lmaps.core.strict_json import Encoded
 from lmaps.errors import Finding, MessageRefused, NotFound, TooLarge, ValidationFailed
+from lmaps.protocol import Reply, Request, read_object, work
+from lmaps.protocol.work import Ack, Done, Hello, Lines, Result, Run
+from lmaps.util import jsonio
+from lmaps.util.jsonio import Encoded
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_documents_that_are_json_already_stand_in_a_run_as_they_are():
 
 
 def test_a_state_is_handed_over_however_large_it_is():
-    body = work.encode(Run("t", "apply", kwargs={"given": [0] * (strict_json.NODES + 1)}))
-    assert len(work.decode(body, nodes=len(body)).kwargs["given"]) == strict_json.NODES + 1
+    body = work.encode(Run("t", "apply", kwargs={"given": [0] * (jsonio.NODES + 1)}))
+    assert len(work.decode(body, nodes=len(body)).kwargs["given"]) == jsonio.NODES + 1
     with pytest.raises(TooLarge):
         work.decode(body)

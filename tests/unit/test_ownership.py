@@ -2,14 +2,14 @@ import os
 
 import pytest
 
-from lmaps.core import ownership
-from lmaps.core.access import load_policy
-from lmaps.core.config import load_config
-from lmaps.core.ownership import check_owned, foreign_hand
-from lmaps.core.transport import read_authorized_keys, read_server_keys
-from lmaps.core.units import load_units
+from lmaps.config import load_config
 from lmaps.errors import ConfigError
-from lmaps.plugins import find_handlers
+from lmaps.handlers import find_handlers
+from lmaps.model.policy import load_policy
+from lmaps.model.units import load_units
+from lmaps.transport import read_authorized_keys, read_server_keys
+from lmaps.util import ownership
+from lmaps.util.ownership import check_owned, foreign_hand
 from tests.remote import Remote
 
 ME = os.getuid()

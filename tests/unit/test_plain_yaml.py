@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lmaps.core import plain_yaml, strict_yaml
+from lmaps.util import fast_yaml, yamlio
 
 TEXTS = st.text(st.characters(codec="utf-8")) | st.text("abyesnoNULLtrue/:._-+=,@ #'\"0123456789\n", max_size=120)
 VALUES = st.recursive(
@@ -25,16 +25,16 @@ VALUES = st.recursive(
 @example([{"at": "2026-11-23T10:00:02.5Z", "l": ["9999-99-99T99:99:99Z"], "2026-11-23T10:00:02Z": 1}])
 @example(["a=b", "a,", "a:", "a :b", "a #b", "-", "a-", "a.", "=", "<<", "0o7", "1_000", "1e3", ".5", "~", ""])
 def test_items_are_what_pyyaml_writes(values):
-    assert plain_yaml.items(values) == strict_yaml.dump(values)
+    assert fast_yaml.items(values) == yamlio.dump(values)
 
 
 @given(st.dictionaries(TEXTS, VALUES, min_size=1))
 def test_a_document_is_what_pyyaml_writes(value):
-    assert plain_yaml.dump(value) == strict_yaml.dump(value)
+    assert fast_yaml.dump(value) == yamlio.dump(value)
 
 
 @pytest.mark.parametrize(("text", "loaded"), [("www.example.org", False), ("it's", True)])
 def test_pyyaml_is_loaded_only_for_what_is_not_plain(text, loaded):
-    code = f"import sys; from lmaps.core import plain_yaml; plain_yaml.items([{text!r}]); print('yaml' in sys.modules)"
+    code = f"import sys; from lmaps.core import plain_yaml; fast_yaml.items([{text!r}]); print('yaml' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(found.stdout.lower()) is loaded

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lmaps.core import plain_yaml, strict_yaml
 from lmaps.errors import DocumentRefused
+from lmaps.util import fast_yaml, yamlio
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["a", "ipc://m.sock", "tcp://10.0.0.1:7733", ".demo/m", "~/x", "x@y", "30s", "5*60", "0777", "12:30", "7", "-7", "+7",
@@ -58,7 +58,7 @@ def texts(draw):
 def strictly(text):
     """The one mapping that the strict reader finds, else None."""
     try:
-        documents = strict_yaml.load(text)
+        documents = yamlio.load(text)
     except DocumentRefused:
         return None
     return documents[0].value if len(documents) == 1 else None
@@ -68,7 +68,7 @@ def strictly(text):
 def parser(request):
     with pytest.MonkeyPatch.context() as patched:
         if request.param == "Python":
-            patched.setattr(strict_yaml, "_Loader", yaml.SafeLoader)
+            patched.setattr(yamlio, "_Loader", yaml.SafeLoader)
         yield
 
 
@@ -88,7 +88,7 @@ def parser(request):
 @example("a: b # \x0b\n")
 @example("a: [b,c]\n--- \n")
 def test_what_is_read_is_what_is_there(parser, text):
-    found = plain_yaml.read(text.encode())
+    found = fast_yaml.read(text.encode())
     assert found is None or repr(found) == repr(strictly(text.encode()))
 
 
@@ -101,7 +101,7 @@ def test_what_is_read_is_what_is_there(parser, text):
     ],
 )
 def test_what_people_write_is_read_here(text):
-    assert plain_yaml.read(text.encode()) == strictly(text)
+    assert fast_yaml.read(text.encode()) == strictly(text)
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_what_people_write_is_read_here(text):
      "a: 9223372036854775808\n", "a: x\n" * 3000, "".join(f"{' ' * pad}a:\n" for pad in range(70))],
 )  # fmt: skip
 def test_all_else_is_left_to_the_strict_reader(text):
-    assert plain_yaml.read(text.encode()) is None
+    assert fast_yaml.read(text.encode()) is None

@@ -12,22 +12,22 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core import strict_yaml
-from lmaps.core.handlers import State
-from lmaps.core.units import parse_unit
 from lmaps.errors import UnitUnusable
-from lmaps.plugins import find_handlers
-from lmaps.plugins.ansible_playbook.names import RESERVED, is_usable
-from lmaps.plugins.ansible_playbook.variables import ClientText, _block, mark, variables_file
-from lmaps.plugins.installed import entry_points
+from lmaps.handlers import find_handlers
+from lmaps.handlers.ansible.names import RESERVED, is_usable
+from lmaps.handlers.ansible.variables import ClientText, _block, mark, variables_file
+from lmaps.handlers.base import State
+from lmaps.handlers.installed import entry_points
+from lmaps.model.units import parse_unit
 from lmaps.testing import check_contract
+from lmaps.util import yamlio
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HANDLERS = find_handlers([str(EXAMPLES / "handlers")])
 
 
 def unit(text, file="/units/web.yaml"):
-    return parse_unit(strict_yaml.load(text, file=file)[0])
+    return parse_unit(yamlio.load(text, file=file)[0])
 
 
 def state(unit, given):
@@ -51,10 +51,10 @@ def test_a_broken_plugin_spares_the_others(tmp_path):
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "syntax.py").write_text("def")
     (tmp_path / "nameless.py").write_text(
-        "from lmaps.core.handlers import UnitHandler\nclass Nameless(UnitHandler):\n    'Nameless.'\n"
+        "from lmaps.handlers.base import UnitHandler\nclass Nameless(UnitHandler):\n    'Nameless.'\n"
     )
     (tmp_path / "good.py").write_text(
-        "from lmaps.core.handlers import UnitHandler\nclass Good(UnitHandler):\n    'Good.'\n    type = 'good'\n"
+        "from lmaps.handlers.base import UnitHandler\nclass Good(UnitHandler):\n    'Good.'\n    type = 'good'\n"
     )
     found = find_handlers([str(tmp_path)])
     assert found.get("good").describe()["doc"] == "Good."
@@ -72,14 +72,14 @@ def test_a_broken_plugin_spares_the_others(tmp_path):
 
 def test_a_handler_of_another_package_is_found_by_its_entry_point(tmp_path):
     (tmp_path / "theirs.py").write_text(
-        "from lmaps.core.handlers import UnitHandler\nclass Theirs(UnitHandler):\n    'Theirs.'\n    type = 'theirs'\n"
+        "from lmaps.handlers.base import UnitHandler\nclass Theirs(UnitHandler):\n    'Theirs.'\n    type = 'theirs'\n"
     )
     (tmp_path / "theirs-1.dist-info").mkdir()
     (tmp_path / "theirs-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
     (tmp_path / "theirs-1.dist-info/entry_points.txt").write_text(
         "[lmaps.handlers]\ntheirs = theirs:Theirs\ngone = theirs:Gone\n"
     )
-    code = "import json; from lmaps.plugins import find_handlers; print(json.dumps(find_handlers().describe()))"
+    code = "import json; from lmaps.handlers import find_handlers; print(json.dumps(find_handlers().describe()))"
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)

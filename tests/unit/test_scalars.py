@@ -1,6 +1,6 @@
 import pytest
 
-from lmaps.core.scalars import scalar
+from lmaps.util.scalars import scalar
 
 
 @pytest.mark.parametrize(

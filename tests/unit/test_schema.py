@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core.schema import Schema, lint, slow_patterns, unknown_keywords
 from lmaps.errors import ValidationFailed
+from lmaps.model.schema import Schema, lint, slow_patterns, unknown_keywords
 
 ANY = {"type": "object", "properties": {"a": {"default": 1}}}
 

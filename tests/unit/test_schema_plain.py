@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmaps.core.schema import drafts, faults, lint, validators
-from lmaps.core.schema.defaults import Filler
-from lmaps.core.schema.plain import plain_check, plain_filler
+from lmaps.model.schema import backend, drafts, faults, lint
+from lmaps.model.schema.compiled import plain_check, plain_filler
+from lmaps.model.schema.defaults import Filler
 
 NAMES = st.sampled_from(["a", "b", "c", "host"])
 TEXTS = st.sampled_from(["", "a", "ab\n", "abc", "www.example.org", "-x", "2026-11-23", "low"]) | st.text(max_size=4)
@@ -54,7 +54,7 @@ SCHEMAS = st.recursive(
 
 
 def verdict(schema: Any, value: Any) -> bool:
-    return bool(validators.validator(schema).is_valid(value))
+    return bool(backend.validator(schema).is_valid(value))
 
 
 @settings(max_examples=600)
@@ -83,7 +83,7 @@ WORDS = TYPES | TEXTS | st.sampled_from(["[", "a b", "#a", "http://example.org/x
 def test_what_is_plain_is_a_schema_of_its_draft(part: dict[str, Any], draft: str, below: bool) -> None:
     schema = {"$schema": draft, **({"properties": {"a": part}} if below else part)}
     if plain_check(schema) is not None:
-        assert [error.message for error in validators.metaschema_errors(schema)] == []
+        assert [error.message for error in backend.metaschema_errors(schema)] == []
         assert faults.faults(schema) == lint(schema)
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_plain_is_left_to_jsonschema(part: dict[str, Any]) -> None:
 def test_fills_as_the_filler_for_all_schemas(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
     quick, before = plain_filler(schema), repr(values)
-    whole = Filler(schema, validators.validator(schema))
+    whole = Filler(schema, backend.validator(schema))
     assert quick is not None
     assert [repr(quick(value)) for value in values] == [repr(whole.fill(value)) for value in values]
     assert repr(values) == before

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core.differences import differences
-from lmaps.core.schema import Secrets, scrubber
-from lmaps.core.schema.secrets import CHANGED, MASK
+from lmaps.model.diff import differences
+from lmaps.model.schema import Secrets, scrubber
+from lmaps.model.schema.secrets import CHANGED, MASK
 
 SECRET = {"type": "string", "writeOnly": True}
 SCHEMA = {

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from lmaps.core import shell
-from lmaps.core.commands.session import Session, complete_units
-from lmaps.core.messages import Reply
+from lmaps.cli import app
+from lmaps.cli.session import Session, complete_units
 from lmaps.errors import Finding, NotFound, NotReached, ValidationFailed
+from lmaps.protocol import Reply
 from tests.unit.test_commands import StandIn
 
 
@@ -34,7 +34,7 @@ def session():
 def run(session, line):
     """The exit code of ``lmaps LINE``."""
     with pytest.raises(SystemExit) as ended:
-        shell.start(line.split(), session)
+        app.start(line.split(), session)
     return ended.value.code
 
 
@@ -176,13 +176,13 @@ def test_a_group_without_its_command_is_one_sentence(session):
 
 @pytest.mark.parametrize("incomplete", ["", "w", "x"])
 def test_units_are_completed(session, incomplete):
-    with shell.get_parser().make_context("lmaps", ["units"], obj=session) as ctx:
+    with app.get_parser().make_context("lmaps", ["units"], obj=session) as ctx:
         assert complete_units(ctx, None, incomplete) == [name for name in ["web"] if name.startswith(incomplete)]
 
 
 def test_completion_says_nothing_when_the_daemon_does_not(session):
     session.client.answers["units"] = Reply.refusal(NotReached())
-    with shell.get_parser().make_context("lmaps", ["units"], obj=session) as ctx:
+    with app.get_parser().make_context("lmaps", ["units"], obj=session) as ctx:
         assert complete_units(ctx, None, "") == []
     assert session.timeout == "0.3s"
     assert session.stderr.getvalue() == ""
@@ -250,7 +250,7 @@ def test_the_originals_rollback_says_when_there_is_nothing(session):
 
 
 def test_the_originals_flags_are_not_in_the_help():
-    with shell.get_parser().make_context("lmaps", ["units"]) as ctx:
+    with app.get_parser().make_context("lmaps", ["units"]) as ctx:
         text = ctx.get_help()
     assert not [flag for flag in ("--create", "--rollback", "--list-units", "--unit", "--file") if flag in text]
 
@@ -262,6 +262,6 @@ def test_ctrl_c_while_the_connection_is_closed_is_no_traceback():
 
     session = Session(client=Interrupted())
     with pytest.raises(SystemExit) as ended:
-        shell.start(["--help"], session)
+        app.start(["--help"], session)
     assert ended.value.code == 0
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN

@@ -2,7 +2,7 @@ import os
 import select
 import signal
 
-from lmaps.core.signals import held_back, queued_signals
+from lmaps.util.signals import held_back, queued_signals
 
 QUEUED = (signal.SIGTERM, signal.SIGHUP)
 

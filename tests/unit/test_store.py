@@ -258,7 +258,7 @@ def test_an_answer_is_kept_under_its_key(store):
 
 def test_old_answers_are_forgotten_by_age_and_by_number(store, monkeypatch):
     for number in range(6):
-        monkeypatch.setattr("lmaps.core.times.now", lambda day=number + 1: f"2026-01-0{day}T00:00:00.000000Z")
+        monkeypatch.setattr("lmaps.util.times.now", lambda day=number + 1: f"2026-01-0{day}T00:00:00.000000Z")
         with store.transaction() as state:
             state.add_request(f"k{number}", "d", "create", "web", "{}", number)
     with store.transaction() as state:
@@ -339,7 +339,7 @@ def test_a_damaged_or_foreign_database_is_refused(tmp_path, damage):
 SHORT_OF_MEMORY = """
 import os, sys
 from lmaps.errors import StoreError
-from lmaps.store.engine import look_over, make_engine, plain_errors
+from lmaps.store.dialects.sqlite import look_over, make_engine, plain_errors
 
 connection = make_engine(sys.argv[1]).connect()
 connection.exec_driver_sql(f"PRAGMA hard_heap_limit={sys.argv[2]}")

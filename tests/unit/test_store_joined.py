@@ -6,7 +6,7 @@ import random
 import pytest
 
 from lmaps.errors import StateDamaged
-from lmaps.store import Document, Edit, Sealer, Why, joined, open_store
+from lmaps.store import Document, Edit, Sealer, Why, open_store, snapshots
 
 WHY = Why("me")
 ODD = ["it's", 'say "so"', "back\\slash", "nul\0", "é\u2028\x7f", ","]
@@ -14,7 +14,7 @@ ODD = ["it's", 'say "so"', "back\\slash", "nul\0", "é\u2028\x7f", ","]
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(joined, "BLOCK", 4)
+    monkeypatch.setattr(snapshots, "BLOCK", 4)
     with open_store(str(tmp_path / "lmaps.db")) as opened:
         yield opened
 

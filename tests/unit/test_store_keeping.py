@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Document, Edit, Why, keeping, open_store
+from lmaps.store import Document, Edit, Why, backup, open_store
 from tests.databases import rewrite
 
 WHY = Why("me")
@@ -41,7 +41,7 @@ def test_a_good_one_is_verified_and_stays_as_it_is(tmp_path):
     create(tmp_path / "l.db", "a", "b")
     copy = back_up(tmp_path / "l.db", tmp_path / "b.db")
     before = copy.read_bytes(), copy.stat().st_mtime_ns
-    assert keeping.verify(str(copy)) == 2
+    assert backup.verify(str(copy)) == 2
     assert (copy.read_bytes(), copy.stat().st_mtime_ns) == before
     assert copy.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.db", "l.db", "l.db.lineage"]
@@ -55,7 +55,7 @@ def test_a_state_that_a_crash_has_left_is_verified_with_its_log(tmp_path):
         (tmp_path / "crash").mkdir()
         for name in ("l.db", "l.db-wal"):
             (tmp_path / "crash" / name).write_bytes((tmp_path / name).read_bytes())
-    assert keeping.verify(str(tmp_path / "crash" / "l.db")) == 2
+    assert backup.verify(str(tmp_path / "crash" / "l.db")) == 2
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_what_contradicts_itself_is_told(tmp_path, statement, words):
     create(tmp_path / "l.db", "a", "b")
     sql(tmp_path / "l.db", statement)
     with pytest.raises(StateUnusable, match=words):
-        keeping.verify(str(tmp_path / "l.db"))
+        backup.verify(str(tmp_path / "l.db"))
 
 
 def test_damage_is_told(tmp_path):
     create(tmp_path / "l.db", *(f"{number:04}" for number in range(200)))
     copy = back_up(tmp_path / "l.db", tmp_path / "b.db")
     with pytest.raises(StateUnusable, match="there is no such file"):
-        keeping.verify(str(tmp_path / "none"))
+        backup.verify(str(tmp_path / "none"))
     whole = copy.read_bytes()
     for text in (
         b"",
@@ -94,7 +94,7 @@ def test_damage_is_told(tmp_path):
     ):
         copy.write_bytes(text)
         with pytest.raises(StateUnusable):
-            keeping.verify(str(copy))
+            backup.verify(str(copy))
 
 
 def test_a_checksum_that_lies_beside_it_counts(tmp_path):
@@ -102,10 +102,10 @@ def test_a_checksum_that_lies_beside_it_counts(tmp_path):
     copy = back_up(tmp_path / "l.db", tmp_path / "b.db")
     beside = tmp_path / "b.db.sha256"
     beside.write_text(f"{hashlib.sha256(copy.read_bytes()).hexdigest()}  b.db\n")
-    assert keeping.verify(str(copy)) == 1
+    assert backup.verify(str(copy)) == 1
     beside.write_text("0" * 64 + "  b.db\n")
     with pytest.raises(StateUnusable, match=r"its checksum is not the one in b.db.sha256"):
-        keeping.verify(str(copy))
+        backup.verify(str(copy))
 
 
 def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
@@ -115,7 +115,7 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
     create(live, "c", "d", "e")
     with open_store(str(live)) as store, store.transaction() as state:
         assert state.add_job("web", "apply", 5, "d", WHY).id == 1
-    restored = keeping.restore(str(copy), str(live), "root")
+    restored = backup.restore(str(copy), str(live), "root")
     assert restored.revision == 6
     assert told(live) == ("ab", [(1, "create"), (2, "create"), (6, "restore")])
     assert told(restored.kept)[0] == "abcde"
@@ -127,7 +127,7 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
         assert state.add_job("web", "apply", 7, "d", WHY).id == 2
     create(live, "z")
     assert told(live)[0] == "az"
-    assert keeping.verify(str(live)) == 5
+    assert backup.verify(str(live)) == 5
 
 
 def test_a_restored_state_is_pending_until_it_is_applied(tmp_path):
@@ -137,7 +137,7 @@ def test_a_restored_state_is_pending_until_it_is_applied(tmp_path):
         state.update_job(state.add_job("web", "apply", 1, "d", WHY).id, state="succeeded")
         assert not state.is_pending("web")
     copy = back_up(live, tmp_path / "b.db")
-    keeping.restore(str(copy), str(live), "root")
+    backup.restore(str(copy), str(live), "root")
     with open_store(str(live)) as store, store.transaction() as state:
         assert state.is_pending("web")
         state.update_job(state.add_job("web", "apply", 2, "d", WHY).id, state="succeeded")
@@ -147,7 +147,7 @@ def test_a_restored_state_is_pending_until_it_is_applied(tmp_path):
 def test_a_restore_where_nothing_is(tmp_path):
     create(tmp_path / "l.db", "a")
     copy = back_up(tmp_path / "l.db", tmp_path / "b.db")
-    restored = keeping.restore(str(copy), str(tmp_path / "new.db"), "root")
+    restored = backup.restore(str(copy), str(tmp_path / "new.db"), "root")
     assert (restored.kept, told(tmp_path / "new.db")[0]) == (None, "a")
 
 
@@ -156,7 +156,7 @@ def test_a_restore_in_the_place_of_what_is_damaged(tmp_path):
     create(live, "a")
     copy = back_up(live, tmp_path / "b.db")
     live.write_bytes(b"not a database at all, but long enough" * 100)
-    restored = keeping.restore(str(copy), str(live), "root")
+    restored = backup.restore(str(copy), str(live), "root")
     assert told(live)[0] == "a"
     assert Path(restored.kept).read_bytes().startswith(b"not a")
 
@@ -168,7 +168,7 @@ def test_a_backup_that_cannot_be_relied_on_changes_nothing(tmp_path):
     sql(copy, "DELETE FROM instance")
     before = live.read_bytes()
     with pytest.raises(StateUnusable):
-        keeping.restore(str(copy), str(live), "root")
+        backup.restore(str(copy), str(live), "root")
     assert live.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.db", "l.db", "l.db.lineage"]
 
@@ -179,7 +179,7 @@ def test_a_restore_that_was_cut_off_is_begun_anew(tmp_path):
     copy = back_up(live, tmp_path / "b.db")
     (tmp_path / "l.db.restoring").write_text("half")
     (tmp_path / "l.db.restoring-wal").write_text("half")
-    keeping.restore(str(copy), str(live), "root")
+    backup.restore(str(copy), str(live), "root")
     assert told(live)[0] == "a"
     assert not list(tmp_path.glob("*.restoring*"))
 
@@ -200,7 +200,7 @@ def test_an_older_backup_is_brought_to_this_version(tmp_path):
         connection.commit()
     engine.dispose()
     before = old.read_bytes()
-    assert keeping.verify(str(old)) == 0
+    assert backup.verify(str(old)) == 0
     assert old.read_bytes() == before
-    keeping.restore(str(old), str(tmp_path / "l.db"), "root")
+    backup.restore(str(old), str(tmp_path / "l.db"), "root")
     assert told(tmp_path / "l.db") == ("", [])

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from lmaps.store import Document, Edit, Why, open_store
-from lmaps.store.tables import Known
+from lmaps.store.base import Known
 
 WHY = Why("me")
 UNITS = ("web", "db")

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from lmaps.errors import ConfigError, StateUnusable
-from lmaps.store import Document, Edit, Sealer, Why, keeping, open_store, read_key
+from lmaps.store import Document, Edit, Sealer, Why, backup, open_store, read_key
 from tests.databases import rewrite
 
 WHY = Why("me")
@@ -43,8 +43,8 @@ def test_nothing_of_a_secret_is_in_the_files(tmp_path):
         files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert CANARY.encode() not in files
     assert [key for key, given, _ in told(path, Sealer(KEY)) if CANARY in given] == ["a", "b"]
-    assert keeping.verify(str(tmp_path / "copy.db")) == 4
-    keeping.restore(str(tmp_path / "copy.db"), str(path), "root")
+    assert backup.verify(str(tmp_path / "copy.db")) == 4
+    backup.restore(str(tmp_path / "copy.db"), str(path), "root")
     assert len(told(path, Sealer(KEY))) == 2
 
 

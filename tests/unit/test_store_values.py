@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core.differences import look_up, same
 from lmaps.errors import StateDamaged
-from lmaps.store import Document, Edit, Store, Transaction, Why, instances, open_store, values
+from lmaps.model.diff import look_up, same
+from lmaps.store import Document, Edit, Store, Transaction, Why, instances, open_store, unique_index
 from tests.databases import rewrite
 
 WHY = Why("me")
@@ -34,7 +34,7 @@ class Taken(Exception):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, open_store(str(tmp_path_factory.mktemp("values") / "l.db")) as opened:
-        patch.setattr(values, "PART", 2)
+        patch.setattr(unique_index, "PART", 2)
         patch.setattr(instances, "MUCH", 2**62)
         yield opened
 

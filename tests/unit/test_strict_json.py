@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core import strict_json
-from lmaps.core.strict_json import Encoded, encode_object, plain
 from lmaps.errors import MessageRefused
+from lmaps.util import jsonio
+from lmaps.util.jsonio import Encoded, encode_object, plain
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -16,13 +16,13 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_what_is_encoded_is_decoded(value):
-    assert strict_json.canonical(strict_json.decode(strict_json.encode(value).encode())) == strict_json.canonical(value)
+    assert jsonio.canonical(jsonio.decode(jsonio.encode(value).encode())) == jsonio.canonical(value)
 
 
 @given(st.binary())
 def test_any_bytes_are_a_value_or_refused(data):
     try:
-        strict_json.encode(strict_json.decode(data)).encode()
+        jsonio.encode(jsonio.decode(data)).encode()
     except MessageRefused as refused:
         assert refused.message.startswith("cannot read the message: ")
 
@@ -50,12 +50,12 @@ def test_any_bytes_are_a_value_or_refused(data):
 )
 def test_refused(body, reason):
     with pytest.raises(MessageRefused, match=reason):
-        strict_json.decode(body)
+        jsonio.decode(body)
 
 
 def test_the_canonical_text_tells_one_from_true():
-    assert len({strict_json.canonical(value) for value in (1, 1.0, True)}) == 3
-    assert strict_json.canonical({"b": 1, "a": 2}) == strict_json.canonical({"a": 2, "b": 1})
+    assert len({jsonio.canonical(value) for value in (1, 1.0, True)}) == 3
+    assert jsonio.canonical({"b": 1, "a": 2}) == jsonio.canonical({"a": 2, "b": 1})
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_canonical_text_tells_one_from_true():
     [({}, "object"), ([], "array"), ("", "string"), (1, "integer"), (1.5, "number"), (True, "boolean"), (None, "null")],
 )
 def test_names_of_types(value, name):
-    assert strict_json.type_name(value) == name
+    assert jsonio.type_name(value) == name
 
 
 def test_what_is_json_already_stands_in_an_object_as_it_is():

@@ -3,8 +3,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmaps.core import strict_yaml
 from lmaps.errors import DocumentRefused, Finding
+from lmaps.util import yamlio
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"))
 VALUES = st.recursive(
@@ -20,22 +20,22 @@ HOSTILE = [
 
 @given(VALUES)
 def test_what_is_dumped_is_loaded(value):
-    text = strict_yaml.dump(value)
-    loaded = strict_yaml.load(text)
+    text = yamlio.dump(value)
+    loaded = yamlio.load(text)
     assert [document.value for document in loaded] == ([] if value is None else [value])
     assert repr(yaml.safe_load(text)) == repr(value)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_strings_stay_strings(text):
-    dumped = strict_yaml.dump({text: [text]})
-    assert strict_yaml.load(dumped)[0].value == {text: [text]}
+    dumped = yamlio.dump({text: [text]})
+    assert yamlio.load(dumped)[0].value == {text: [text]}
     assert yaml.safe_load(dumped) == {text: [text]}
 
 
 def test_plain_words_are_not_guessed():
     text = "{a: no, b: 0777, c: 2026-11-23, d: 12:30, e: 1e3, f: null, g: true, h: -7, i: 1.5, j: ~, k: '7'}"
-    assert strict_yaml.load(text)[0].value == {
+    assert yamlio.load(text)[0].value == {
         "a": "no", "b": "0777", "c": "2026-11-23", "d": "12:30", "e": "1e3",
         "f": None, "g": True, "h": -7, "i": 1.5, "j": None, "k": "7",
     }  # fmt: skip
@@ -64,7 +64,7 @@ def test_plain_words_are_not_guessed():
 )
 def test_refused_with_its_place(text, place, reason):
     with pytest.raises(DocumentRefused, match="f.yaml") as refused:
-        strict_yaml.load(text, file="f.yaml")
+        yamlio.load(text, file="f.yaml")
     [finding] = refused.value.errors
     assert finding.place == f"f.yaml:{place}"
     assert __import__("re").search(reason, finding.message)
@@ -74,22 +74,22 @@ def test_an_alias_bomb_is_refused_where_aliases_are_allowed():
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)]
     with pytest.raises(DocumentRefused, match="too large"):
-        strict_yaml.load("\n".join(lines), aliases=True)
+        yamlio.load("\n".join(lines), aliases=True)
 
 
 def test_an_alias_is_a_copy():
-    value = strict_yaml.load("a: &x {b: [1]}\nc: *x", aliases=True)[0].value
+    value = yamlio.load("a: &x {b: [1]}\nc: *x", aliases=True)[0].value
     value["a"]["b"].append(2)
     assert value["c"] == {"b": [1]}
 
 
 def test_too_many_events_are_refused():
     with pytest.raises(DocumentRefused, match="more than 10 parts"):
-        strict_yaml.load("[1,2,3,4,5,6,7,8,9,10]", events=10)
+        yamlio.load("[1,2,3,4,5,6,7,8,9,10]", events=10)
 
 
 def test_places_of_values_and_keys():
-    documents = strict_yaml.load("a: 1\n---\nhost: x\nlist:\n  - b: 2\n")
+    documents = yamlio.load("a: 1\n---\nhost: x\nlist:\n  - b: 2\n")
     second = documents[1]
     assert second.place(("host",)) == (3, 7)
     assert second.place(("host",), on_key=True) == (3, 1)
@@ -100,16 +100,16 @@ def test_places_of_values_and_keys():
 
 
 def test_empty_documents_are_passed_over():
-    assert strict_yaml.load("---\n---\na: 1\n---\n# nothing\n") != []
-    assert [document.value for document in strict_yaml.load("---\n---\na: 1\n---\n")] == [{"a": 1}]
-    assert strict_yaml.load("") == []
+    assert yamlio.load("---\n---\na: 1\n---\n# nothing\n") != []
+    assert [document.value for document in yamlio.load("---\n---\na: 1\n---\n")] == [{"a": 1}]
+    assert yamlio.load("") == []
 
 
 def test_shared_values_are_written_out():
     shared = {"x": 1}
-    assert "&" not in strict_yaml.dump([shared, shared])
+    assert "&" not in yamlio.dump([shared, shared])
 
 
 def test_a_stream_of_documents():
-    text = strict_yaml.dump_all([{"a": 1}, {"b": 2}])
+    text = yamlio.dump_all([{"a": 1}, {"b": 2}])
     assert text == "---\na: 1\n---\nb: 2\n"

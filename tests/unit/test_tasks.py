@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from lmaps.core import tasks
-from lmaps.core.config import load_config
-from lmaps.core.units import load_units
+from lmaps.config import load_config
 from lmaps.errors import HandlerFailed, UnitUnusable, ValidationFailed
-from lmaps.plugins import find_handlers
+from lmaps.handlers import find_handlers
+from lmaps.model.units import load_units
+from lmaps.worker import tasks
 from tests.daemons import WEB
 
 

@@ -1,4 +1,4 @@
-from lmaps.core.threads import OpenThread, Threader
+from lmaps.util.threads import OpenThread, Threader
 from tests.daemons import until
 
 

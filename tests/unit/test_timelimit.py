@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from lmaps.core.schema import Schema, path_of
-from lmaps.core.timelimit import TimeLimit, frames
 from lmaps.errors import TookTooLong
+from lmaps.model.schema import Schema, path_of
+from lmaps.util.timelimit import TimeLimit, frames
 
 
 def fit(pattern="^(a+)+$", text="a" * 40 + "!"):

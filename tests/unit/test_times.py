@@ -1,7 +1,7 @@
 import pytest
 
-from lmaps.core import times
 from lmaps.errors import UsageError
+from lmaps.util import times
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("7d", 604_800), ("1.5m", 90)])

@@ -8,9 +8,10 @@ import time
 import pytest
 import zmq
 
-from lmaps.core import transport
-from lmaps.core.messages.work import Ack, Hello
-from lmaps.core.transport import (
+from lmaps import transport
+from lmaps.errors import AnotherDaemon, ConfigError, MessageRefused
+from lmaps.protocol.work import Ack, Hello
+from lmaps.transport import (
     CLIENTS,
     WORKERS,
     Gate,
@@ -27,7 +28,6 @@ from lmaps.core.transport import (
     remove_stale,
     tcp_address,
 )
-from lmaps.errors import AnotherDaemon, ConfigError, MessageRefused
 from tests.daemons import until
 
 

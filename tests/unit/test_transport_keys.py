@@ -7,8 +7,9 @@ import time
 import pytest
 import zmq
 
-from lmaps.core import transport
-from lmaps.core.transport import (
+from lmaps import transport
+from lmaps.errors import Busy, ConfigError, NotAllowed
+from lmaps.transport import (
     CLIENTS,
     ClientKeys,
     Gate,
@@ -27,7 +28,6 @@ from lmaps.core.transport import (
     read_public_key,
     read_server_keys,
 )
-from lmaps.errors import Busy, ConfigError, NotAllowed
 from tests.daemons import until
 from tests.remote import Remote
 

@@ -9,10 +9,10 @@ import pytest
 import zmq
 
 from lmaps import Client
-from lmaps.core.transport import CLIENTS, Gate, Listener, LocalLink, bind, listening
-from lmaps.core.transport.gate import Refused
-from lmaps.core.transport.local import COMMAND, GREETING, MORE
 from lmaps.errors import Busy, NotAllowed, OutcomeUnknown
+from lmaps.transport import CLIENTS, Gate, Listener, LocalLink, bind, listening
+from lmaps.transport.zap import Refused
+from lmaps.transport.zmtp import COMMAND, GREETING, MORE
 from tests.daemons import until
 
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"

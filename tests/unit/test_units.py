@@ -1,8 +1,8 @@
 import pytest
 
-from lmaps.core import strict_yaml
-from lmaps.core.config import load_config
-from lmaps.core.units import (
+from lmaps.config import load_config
+from lmaps.errors import NotFound, UnitRefused, ValidationFailed
+from lmaps.model.units import (
     Unit,
     get_unit_by_name,
     load_units,
@@ -13,7 +13,7 @@ from lmaps.core.units import (
     unit_from_definition,
     validate_unit_instance,
 )
-from lmaps.errors import NotFound, UnitRefused, ValidationFailed
+from lmaps.util import yamlio
 
 WEB = """\
 meta: {name: web, data_type: YamlKeyList, store_key: vhosts, primary_key: host, strict: true}
@@ -33,7 +33,7 @@ params:
 
 
 def unit(text) -> Unit:
-    return parse_unit(strict_yaml.load(text, file="web.yaml", aliases=True)[0])
+    return parse_unit(yamlio.load(text, file="web.yaml", aliases=True)[0])
 
 
 def test_a_unit():

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from lmaps.core.units import Stored, impact, unit_from_definition
+from lmaps.model.units import Stored, impact, unit_from_definition
 
 OLD = {
     "meta": {"name": "web", "primary_key": "host"},

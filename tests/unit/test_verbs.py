@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from lmaps.core.schema import drafts
-from lmaps.core.verbs import VERBS
+from lmaps.api.registry import VERBS
+from lmaps.model.schema import drafts
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,6 +1,6 @@
 import pytest
 
-from lmaps.core.words import nearest, plural
+from lmaps.util.text import nearest, plural
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lmaps.core.execute import Program
-from lmaps.core.handlers import State, UnitHandler
+from lmaps.handlers.base import State, UnitHandler
+from lmaps.process import Program
 
 SCRIPT = """\
 echo "first step of $1"

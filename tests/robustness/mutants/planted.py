@@ -50,8 +50,8 @@ MUTANTS = [
         "tests/robustness/test_power_cuts.py::test_power_cuts_under_eight_clients",
         "AssertionError",
         (
-            Patch("lmaps/store/engine.py", '"synchronous=FULL",', '"synchronous=NORMAL",'),
-            Patch("lmaps/store/engine.py", '!= (2, "wal")', '!= (1, "wal")'),
+            Patch("lmaps/store/dialects/sqlite.py", '"synchronous=FULL",', '"synchronous=NORMAL",'),
+            Patch("lmaps/store/dialects/sqlite.py", '!= (2, "wal")', '!= (1, "wal")'),
         ),
     ),
     Mutant(
@@ -60,11 +60,11 @@ MUTANTS = [
         "AssertionError: ",
         (
             Patch(
-                "lmaps/core/manager/group.py",
+                "lmaps/manager/group_commit.py",
                 '            work.run(state)\n        failpoint("batch.before_commit")',
                 '            work.run(state)\n        _settle(works)\n        failpoint("batch.before_commit")',
             ),
-            Patch("lmaps/core/manager/group.py", "        return\n    _settle(works)\n", "        return\n"),
+            Patch("lmaps/manager/group_commit.py", "        return\n    _settle(works)\n", "        return\n"),
         ),
     ),
     Mutant(
@@ -73,7 +73,7 @@ MUTANTS = [
         "changesets without their changes",
         (
             Patch(
-                "lmaps/store/changing.py",
+                "lmaps/store/changesets.py",
                 '        failpoint("change.mid")\n',
                 "        driver = self.connection.connection.driver_connection\n"
                 '        driver.execute("COMMIT")\n'
@@ -88,12 +88,12 @@ MUTANTS = [
         "assert [",
         (
             Patch(
-                "lmaps/core/execute/process.py",
+                "lmaps/process/process.py",
                 "            self._kill_at = self.deadline = None\n            sweep_descendants(spare=self._spared)\n",
                 "            self._kill_at = self.deadline = None\n            os.killpg(self.child.pid, 9)\n",
             ),
             Patch(
-                "lmaps/core/execute/process.py",
+                "lmaps/process/process.py",
                 "        if self._stopped or self.child.returncode != 0:\n            sweep_descendants(spare=self._spared)\n",
                 "",
             ),
@@ -105,14 +105,14 @@ MUTANTS = [
         "has run twice",
         (
             Patch(
-                "lmaps/core/manager/dispatch.py",
+                "lmaps/manager/dispatcher.py",
                 "                started = list(self._begin(state, idle))\n",
                 "                started = list(self._begin(state, idle))\n"
                 "                for slot, run, _ in started:\n"
                 "                    self.say(slot.identity, run)\n",
             ),
             Patch(
-                "lmaps/core/manager/dispatch.py",
+                "lmaps/manager/dispatcher.py",
                 "        self.say(slot.identity, run)\n        if job is not None:\n",
                 "        if job is None:\n            self.say(slot.identity, run)\n        else:\n",
             ),
@@ -144,7 +144,7 @@ MUTANTS = [
         "lmaps.db",
         (
             Patch(
-                "lmaps/store/engine.py",
+                "lmaps/store/dialects/sqlite.py",
                 '        driver.execute("VACUUM INTO ?", (str(aside),))',
                 '        __import__("shutil").copyfile(connection.engine.url.database, aside)',
             ),
@@ -156,7 +156,7 @@ MUTANTS = [
         "AssertionError",
         (
             Patch(
-                "lmaps/plugins/ansible_playbook/variables.py",
+                "lmaps/handlers/ansible/variables.py",
                 "    return ClientText(completed) if isinstance(completed, str) and given is not _OWN else completed\n",
                 "    return completed\n",
             ),
@@ -167,23 +167,23 @@ MUTANTS = [
         "tests/robustness/test_power_cuts.py::test_a_power_cut_right_after_a_file_was_written",
         "AssertionError",
         (
-            Patch("lmaps/core/commands/files.py", "    aside = _name_aside(path)\n", "    _name_aside(path)\n"),
+            Patch("lmaps/cli/files.py", "    aside = _name_aside(path)\n", "    _name_aside(path)\n"),
             Patch(
-                "lmaps/core/commands/files.py",
+                "lmaps/cli/files.py",
                 "os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL",
                 "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
             ),
-            Patch("lmaps/core/commands/files.py", "            os.fsync(file.fileno())\n", ""),
-            Patch("lmaps/core/commands/files.py", "        aside.rename(path)\n", ""),
-            Patch("lmaps/core/commands/files.py", "        _sync_directory(path.parent)\n", ""),
-            Patch("lmaps/core/commands/files.py", "            aside.unlink()\n", "            pass\n"),
+            Patch("lmaps/cli/files.py", "            os.fsync(file.fileno())\n", ""),
+            Patch("lmaps/cli/files.py", "        aside.rename(path)\n", ""),
+            Patch("lmaps/cli/files.py", "        _sync_directory(path.parent)\n", ""),
+            Patch("lmaps/cli/files.py", "            aside.unlink()\n", "            pass\n"),
         ),
     ),
     Mutant(
         "a worker makes, and empties, a folder that the manager names",
         "tests/unit/test_tasks.py::test_a_job_names_no_folder",
         "DID NOT RAISE",
-        (Patch("lmaps/core/tasks.py", "        if type(self.job) is not int:\n", "        if False:\n"),),
+        (Patch("lmaps/worker/tasks.py", "        if type(self.job) is not int:\n", "        if False:\n"),),
     ),
     Mutant(
         # there are no savepoints here that could be released: a group of which one failed is run again one by one
@@ -192,7 +192,7 @@ MUTANTS = [
         "AssertionError",
         (
             Patch(
-                "lmaps/core/manager/desk.py",
+                "lmaps/manager/client_requests.py",
                 "if state.wrote or isinstance(error, StoreError):",
                 "if isinstance(error, StoreError):",
             ),
@@ -204,16 +204,16 @@ MUTANTS = [
         "AssertionError",
         (
             Patch(
-                "lmaps/core/manager/group.py",
+                "lmaps/manager/group_commit.py",
                 "            work.run(state)\n",
                 "            try:\n"
                 "                work.run(state)\n"
                 "            except Exception:\n"
                 '                work.settle = lambda work=work: work.fail(NoSpace("the disk is full"))\n',
             ),
-            Patch("lmaps/core/manager/group.py", "import Degraded, ", "import NoSpace, Degraded, "),
+            Patch("lmaps/manager/group_commit.py", "import Degraded, ", "import NoSpace, Degraded, "),
             Patch(
-                "lmaps/store/engine.py",
+                "lmaps/store/dialects/sqlite.py",
                 "    if not driver.in_transaction:\n        raise",
                 "    if False:\n        raise",
             ),
@@ -225,17 +225,17 @@ MUTANTS = [
         "what was waited for has not come",
         (
             Patch(
-                "lmaps/core/verbs/confirm.py",
+                "lmaps/api/endpoints/confirm.py",
                 "    within = job.confirm_within or 0\n",
                 "    within = job.confirm_within or 0\n    _DEADLINES[job.id] = time.monotonic() + within\n",
             ),
             Patch(
-                "lmaps/core/verbs/confirm.py",
+                "lmaps/api/endpoints/confirm.py",
                 "    if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:\n",
                 '    return _DEADLINES.get(job.id, float("inf")) - time.monotonic()\n'
                 "    if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:\n",
             ),
-            Patch("lmaps/core/verbs/confirm.py", "TRIES = 3\n", "_DEADLINES: dict = {}\nTRIES = 3\n"),
+            Patch("lmaps/api/endpoints/confirm.py", "TRIES = 3\n", "_DEADLINES: dict = {}\nTRIES = 3\n"),
         ),
     ),
     Mutant(
@@ -244,7 +244,7 @@ MUTANTS = [
         "AssertionError",
         (
             Patch(
-                "lmaps/store/changing.py",
+                "lmaps/store/changesets.py",
                 "line_end=revision, line_previous=head.line_end if head else None)",
                 "line_end=revision, line_previous=head.line_end if head else None, redo_end=head.redo_end if head else None)",
             ),

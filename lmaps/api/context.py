@@ -1,0 +1,208 @@
+"""What a verb is given, and how it says "not yet"."""
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, BinaryIO, NamedTuple
+
+from lmaps.api.audit_throttle import Denials
+from lmaps.api.conformance import Fitting
+from lmaps.config import Config
+from lmaps.config.limits import Section
+from lmaps.errors import Finding, NotFound, UnitUnusable
+from lmaps.model.policy import EVERY, Policy, Right, Subject
+from lmaps.model.units import Unit, UnitSet, unit_from_definition
+from lmaps.protocol import Reply
+from lmaps.store import Audited, Store, Transaction, Why
+from lmaps.util import jsonio
+from lmaps.util.text import nearest
+from lmaps.util.timelimit import TimeLimit
+
+
+@dataclass(slots=True)
+class Slot:
+    """One worker as the manager knows it: where to reach it and what it runs.
+
+    ``due`` (monotonic) is when it is to have told of the end. One that is ``gone`` has died, and is not replaced yet.
+    """
+
+    number: int
+    identity: bytes
+    pid: int
+    token: str | None = None
+    job: int | None = None
+    due: float = math.inf
+    gone: bool = False
+
+    @property
+    def state(self) -> str:
+        """``idle``, ``busy`` or ``gone``."""
+        if self.gone:
+            return "gone"
+        return "idle" if self.token is None else "busy"
+
+
+@dataclass(slots=True)
+class Service:
+    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units and the policy.
+
+    ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
+    at, ``beat`` tells the supervisor that work goes on. ``counters`` count what happened since the manager's start (and
+    restarts since the daemon's), ``denials`` are those of each subject, ``fitting`` tells what no longer fits its unit.
+    """
+
+    config: Config
+    units: UnitSet
+    boot_id: str
+    policy: Policy = field(default_factory=Policy)
+    supervisor: int | None = None
+    handlers: dict[str, Any] = field(default_factory=dict)
+    faults: dict[str, list[Finding]] = field(default_factory=dict)
+    slots: dict[int, Slot] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    reload: Callable[[], None] = lambda: None
+    beat: Callable[[], None] = lambda: None
+    stop_job: Callable[[int], None] = lambda _job: None
+    job_moved: Callable[[int], None] = lambda _job: None
+    job_queued: Callable[[], None] = lambda: None
+    copies: dict[str, BinaryIO] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
+    denials: dict[str, Denials] = field(default_factory=dict)
+    fitting: Fitting = field(default_factory=Fitting)
+
+    def bounds(self, uid: int | None) -> bool:
+        """Whether a user may take only so much of the daemon: not root, nor the user that it runs for."""
+        return uid not in (0, self.config["uid"], os.getuid())
+
+    def section(self, subject: Subject) -> Section:
+        """Which limits hold for the requests of ``subject``."""
+        return "import" if self.policy.grants_somewhere(subject, "import") else "message"
+
+
+@dataclass(eq=False)
+class Visit:
+    """One request's way in: who asks, through which door, and what the verbs may use while they answer.
+
+    ``subject`` is who the socket proved, ``arrived`` the monotonic time of arrival; ``audited`` is what was kept in the
+    audit meanwhile.
+    """
+
+    service: Service
+    state: Transaction
+    subject: Subject
+    door: str = "api"
+    arrived: float = field(default_factory=time.monotonic)
+    audited: list[Audited] = field(default_factory=list)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the subject may take only so much of the daemon."""
+        kind, _, number = self.subject.id.partition(":")
+        return kind == "key" or (kind == "uid" and self.service.bounds(int(number)))
+
+    def may(self, unit: str, *rights: Right) -> bool:
+        """Whether the subject has all these rights on ``unit``."""
+        return all(self.service.policy.decide(self.subject, right, unit).allowed for right in rights)
+
+
+@dataclass(eq=False)
+class Call(Visit):
+    """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in.
+
+    Whatever depends on documents and schemas alone is computed within the ``limit``.
+    """
+
+    verb: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    limit: TimeLimit = field(default_factory=TimeLimit)
+
+    @property
+    def why(self) -> Why:
+        """Who asks and for what reason, as it is kept with each change."""
+        return Why(
+            author=self.subject.name,
+            on_behalf_of=self.args.get("on_behalf_of"),
+            door=self.door,
+            message=self.args.get("message"),
+            ticket=self.args.get("ticket"),
+            request_key=self.key,
+        )
+
+    @property
+    def unit(self) -> Unit:
+        """The unit that the request names, as it is loaded now; `NotFound` with the nearest name."""
+        name = self.args["unit"]
+        try:
+            return self.service.units.units[name]
+        except KeyError:
+            raise self._no_unit(name) from None
+
+    @cached_property
+    def kept_unit(self) -> Unit:
+        """The unit that the request names; if its file is gone, as the newest change knew it."""
+        name = self.args["unit"]
+        definition = None if name in self.service.units.units else self.state.definition_text(name)
+        return self.unit if definition is None else unit_from_definition(jsonio.decode(definition))
+
+    @property
+    def usable_unit(self) -> Unit:
+        """The unit, if it can take changes and applies; `UnitUnusable` says why not."""
+        name = self.args["unit"]
+        if name not in self.service.units.units and self.state.head(name) is not None:
+            raise UnitUnusable(f"cannot {self.verb} in {name}: its unit file is gone; show, export and rollback work")
+        unit = self.unit
+        faults = self.service.faults.get(name)
+        if faults:
+            raise UnitUnusable(f"cannot {self.verb} in {name}: its handler is broken", errors=faults)
+        return unit
+
+    def units_with(self, right: Right) -> list[str] | None:
+        """The units on which the subject has ``right``; None if that is all there could be."""
+        if self.may(EVERY, right):
+            return None
+        return [name for name in {*self.service.units.units, *self.state.units()} if self.may(name, right)]
+
+    def for_unit(self, name: str) -> "Call":
+        """The same request, about the unit ``name``."""
+        return replace(self, args={**self.args, "unit": name})
+
+    def expired(self, until: float) -> bool:
+        """Whether a wait that ends at ``until`` (monotonic) is over."""
+        return time.monotonic() >= until
+
+    def _no_unit(self, name: str) -> NotFound:
+        refused = [error for error in self.service.units.errors if error.extra.get("unit") == name]
+        if refused:
+            return NotFound(f"cannot {self.verb}: unit {name} was refused", errors=refused[0].errors)
+        known = nearest(name, [unit for unit in self.service.units.units if self.may(unit, "list")])
+        return NotFound(
+            f"cannot {self.verb}: there is no unit {name!r}" + (f"; did you mean {known}?" if known else ""),
+            hint="lmaps units lists them",
+        )
+
+
+class Later(NamedTuple):
+    """Not yet: ``then`` is asked about ``call`` again when ``job`` has moved, or at ``until`` (monotonic)."""
+
+    call: Call
+    job: int
+    until: float
+    then: Callable[[Call], "Reply | Later"]
+
+    def resume(self, state: Transaction) -> "Reply | Later":
+        """Ask again."""
+        return self.then(replace(self.call, state=state))
+
+
+class Afterwards(NamedTuple):
+    """Not within a transaction: ``then`` makes the answer when the group has been committed."""
+
+    then: Callable[[Store], Reply]
+
+
+Answer = Reply | Later | Afterwards

@@ -1,0 +1,122 @@
+"""Confirmation: a job that is kept when somebody, or its probe, says so in time, and undone otherwise.
+
+The deadline is a column of the job, committed before its handler starts: it outlives every process.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lmaps.api.context import Call, Service
+from lmaps.api.endpoints import history, jobs
+from lmaps.errors import Conflict
+from lmaps.protocol import Reply
+from lmaps.store import Job, Transaction, Why
+from lmaps.util import times
+from lmaps.util.failpoints import failpoint
+
+TRIES = 3
+"""How often an undo is begun when it is interrupted."""
+
+
+def confirm(call: Call) -> Reply:
+    """Keep what waits for confirmation, or undo it now."""
+    name = call.kept_unit.name
+    found = [job for job in call.state.unconfirmed(name) if job.confirmation == "waiting"]
+    if not found:
+        raise Conflict(f"cannot confirm {name}: nothing of it waits for confirmation", hint=f"lmaps jobs {name}")
+    job = found[0]
+    if job.state not in jobs.ENDED:
+        raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
+    if call.args["rollback"]:
+        undo(call.service, call.state, job, call.why)
+        message = f"{name} goes back to r{job.previous_revision}"
+    else:
+        keep(call.service, call.state, job)
+        message = f"{name} r{job.revision} is confirmed"
+    told = jobs.told(call, call.state.job(job.id) or job)
+    return Reply(message, extra={"job": told}, revision=call.state.revision_of(name))
+
+
+def arm(state: Transaction, job: Job) -> dict[str, Any]:
+    """The columns of a job that starts and is to be confirmed; one that waited until now hands over its way back."""
+    waiting = [each for each in state.unconfirmed(job.unit) if each.confirmation == "waiting" and each.id != job.id]
+    for each in waiting:
+        state.update_job(each.id, confirmation="rearmed")
+    failpoint("confirm.armed")
+    within = job.confirm_within or 0
+    return {
+        "confirmation": "waiting",
+        "previous_revision": waiting[-1].previous_revision if waiting else state.applied_revision(job.unit),
+        "confirm_deadline": times.format_time(datetime.now(UTC) + timedelta(seconds=within)),
+        "confirm_boot_deadline": int((time.clock_gettime(time.CLOCK_BOOTTIME) + within) * 1000),
+        "host_boot": host_boot(),
+    }
+
+
+def host_boot() -> str:
+    """What names this start of the host."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def left(job: Job) -> float:
+    """Seconds until a job's deadline; the clock of the wall counts only after the host was started anew."""
+    if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:
+        return job.confirm_boot_deadline / 1000 - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return times.seconds_between(times.now(), job.confirm_deadline or times.now())
+
+
+def keep(service: Service, state: Transaction, job: Job) -> None:
+    """It is confirmed."""
+    state.update_job(job.id, confirmation="confirmed", confirm_deadline=None)
+    service.job_moved(job.id)
+
+
+def undo(service: Service, state: Transaction, job: Job, why: Why) -> None:
+    """Bring the previous state back, and have it applied."""
+    for each in state.queued():
+        if each.unit == job.unit:
+            for moved in state.withdraw_job(each.id):
+                service.job_moved(moved)
+    before = job.previous_revision or 0
+    edits = history.back_to(state, job.unit, before)
+    if edits:
+        state.change(job.unit, "rollback", why, edits, before)
+    state.update_job(job.id, confirmation="undoing", confirm_deadline=None)
+    _apply_again(service, state, job, why)
+
+
+def _apply_again(service: Service, state: Transaction, job: Job, why: Why) -> None:
+    revision = state.revision_of(job.unit) or 0
+    state.add_job(job.unit, "apply", revision, job.digest, why, undoes=job.id)
+    service.job_moved(job.id)
+    service.job_queued()
+
+
+def ended(service: Service, state: Transaction, number: int) -> None:
+    """A job has ended: if it was to be confirmed and failed, or took another one back, the rest follows."""
+    job = state.job(number)
+    if job is None:
+        return
+    if job.confirmation == "waiting" and job.state != "succeeded":
+        undo(service, state, job, timer(job, f"job {job.id} {job.state}"))
+    if job.undoes is not None:
+        _undo_ended(service, state, job, job.undoes)
+
+
+def _undo_ended(service: Service, state: Transaction, job: Job, undone: int) -> None:
+    original = state.job(undone)
+    if original is None:
+        return
+    if job.state == "interrupted" and len(state.undoing(job.unit, undone)) < TRIES:
+        _apply_again(service, state, original, timer(original, f"again: job {job.id} was interrupted"))
+        return
+    state.update_job(undone, confirmation="undone" if job.state == "succeeded" else "undo_failed")
+    failpoint("confirm.undone")
+    service.job_moved(undone)
+
+
+def timer(job: Job, message: str) -> Why:
+    """Why the daemon itself changes something: for whom, and what has happened."""
+    return Why(job.author, job.on_behalf_of, "timer", message, job.ticket)

@@ -1,0 +1,199 @@
+"""Whole histories of units, out and in: what `export` writes with ``--history``, and `import_history` takes over."""
+
+import json
+import re
+from hashlib import sha256
+from typing import Any
+
+from lmaps.api.context import Call
+from lmaps.api.endpoint import NUMBER
+from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
+from lmaps.model.units import unit_from_definition
+from lmaps.protocol import Reply
+from lmaps.store import Change, Changeset, Document, replay
+from lmaps.util import jsonio
+from lmaps.util.text import plural
+from lmaps.version import __version__
+
+_NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
+_TEXT = {"type": ["string", "null"]}
+_REVISION = NUMBER | {"minimum": 1, "maximum": 10**18 - 1}
+"""What a revision or a number can be that the next ones are to follow: 18 digits, as in `_NUMBER`."""
+_LINK = _REVISION | {"type": ["integer", "null"]}
+_DOCUMENT = {
+    "type": "object",
+    "properties": {
+        "key": {"type": "string"},
+        "given": {"type": "object"},
+        "completed": {"type": "object"},
+        "definition": _REVISION,
+    },
+    "required": ["key", "given", "completed", "definition"],
+    "additionalProperties": False,
+}
+_CHANGE = {
+    "type": "object",
+    "properties": {"instance": _REVISION, "first_revision": _REVISION, "before": _DOCUMENT, "after": _DOCUMENT},
+    "required": ["instance", "first_revision"],
+    "additionalProperties": False,
+}
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "revision": _REVISION,
+    "kind": {"enum": ["create", "set", "delete", "rollback", "redo", "revert", "import", "restore"]},
+    "author": {"type": "string"},
+    "on_behalf_of": _TEXT,
+    "door": {"type": "string"},
+    "message": _TEXT,
+    "ticket": _TEXT,
+    "at": {"type": "string"},
+    "request_key": _TEXT,
+    "target": _LINK | {"minimum": 0},
+    "line_end": _LINK,
+    "line_previous": _LINK,
+    "redo_end": _LINK,
+}
+"""What a changeset says of itself, but for its unit."""
+_LATER = Changeset._field_defaults
+"""Columns that were added later have a default: they are left out where they have it, as in every older export."""
+_CHANGESET = {
+    "type": "object",
+    "properties": {**_COLUMNS, "changes": {"type": "array", "items": _CHANGE}},
+    "required": [*(name for name in _COLUMNS if name not in _LATER), "changes"],
+}
+"""`_check_columns` refuses what else is there, with words of its own."""
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "unit": {"type": "string", "minLength": 1, "maxLength": 64},
+        "definitions": {"type": "object", "additionalProperties": {"type": "object"}},
+        "history": {"type": "array", "items": _CHANGESET},
+    },
+    "required": ["unit", "history", "definitions"],
+}
+"""A unit with its history, as `export` writes it; what else stands there follows from it."""
+
+
+def told(call: Call, unit: str) -> dict[str, Any]:
+    """All that is kept of a unit: the texts it had, and its changesets, oldest first."""
+    if call.for_unit(unit).kept_unit.secrets.any and not call.args["reveal"]:
+        raise Conflict(f"cannot export the history of {unit}: it has secrets", hint="if that is meant: --reveal")
+    if call.state.horizon(unit):
+        raise Conflict(
+            f"cannot export the history of {unit}: it is kept from r{call.state.horizon(unit)} on alone",
+            hint="lmaps backup FILE keeps all that there is",
+        )
+    return {
+        "definitions": {str(number): json.loads(text) for number, text in call.state.definitions(unit).items()},
+        "history": [
+            _columns(each) | {"changes": [_told(change) for change in call.state.changes(each.revision)]}
+            for each in reversed(call.state.changesets(unit))
+        ],
+    }
+
+
+def _columns(changeset: Changeset) -> dict[str, Any]:
+    said = {name: getattr(changeset, name) for name in _COLUMNS}
+    return {name: value for name, value in said.items() if name not in _LATER or value != _LATER[name]}
+
+
+def _told(change: Change) -> dict[str, Any]:
+    documents = {"before": change.before, "after": change.after}
+    return {"instance": change.instance_id, "first_revision": change.first_revision} | {
+        name: {
+            "key": one.key,
+            "given": json.loads(one.given),
+            "completed": json.loads(one.completed),
+            "definition": one.definition,
+        }
+        for name, one in documents.items()
+        if one is not None
+    }
+
+
+def import_history(call: Call) -> Reply:
+    """Take over units with all their changesets, as they are, into a state that has none."""
+    if call.state.revision():
+        raise Conflict(
+            f"cannot import a history: the state has one already (r{call.state.revision()})",
+            hint="take it in with a new daemon, or import what lmaps export writes without --history",
+        )
+    try:
+        _take_over(call)
+        count = replay(call.state)
+    except StateUnusable as error:
+        text = error.message.removeprefix("cannot rely on the database: ")
+        raise ValidationFailed(f"cannot import the history: it contradicts itself, {text}") from error
+    units = [each["unit"] for each in call.args["units"]]
+    return Reply(
+        f"imported {plural(count, 'changeset')} of {plural(len(units), 'unit')}, at r{call.state.revision()}",
+        extra={"units": units, "changesets": count},
+        revision=call.state.revision(),
+    )
+
+
+def _take_over(call: Call) -> None:
+    changesets: list[tuple[Changeset, list[Change]]] = []
+    for unit in call.args["units"]:
+        for number, definition in unit["definitions"].items():
+            _check_definition(unit["unit"], number, definition)
+            digest = sha256(jsonio.canonical(definition).encode()).hexdigest()
+            call.state.restore_definition(unit["unit"], int(number), digest, jsonio.encode(definition))
+        secret = any(unit_from_definition(each).secrets.any for each in unit["definitions"].values())
+        changesets += [_changeset(unit["unit"], each, secret=secret) for each in unit["history"]]
+    changesets.sort(key=lambda pair: pair[0].revision)
+    revisions = [made.revision for made, _ in changesets]
+    if len(set(revisions)) != len(revisions):
+        raise StateUnusable("a revision stands twice")
+    call.state.restore_history(changesets)
+
+
+def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> None:
+    if not _NUMBER.fullmatch(number):
+        finding = Finding(f"a text of {unit} has no number", got=number)
+        raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
+    try:
+        name = unit_from_definition(definition).name
+    except LmapsError as error:
+        raise ValidationFailed(f"cannot import the history of {unit}: {error.message}", errors=error.errors) from error
+    if name != unit:
+        finding = Finding(f"a text of {unit} is one of {name}", got=name)
+        raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
+
+
+def _changeset(unit: str, each: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
+    _check_columns(unit, each)
+    made = Changeset(unit=unit, **{name: each[name] for name in _COLUMNS if name in each})
+    changes = [
+        Change(
+            made.revision,
+            change["instance"],
+            change["first_revision"],
+            _document(change.get("before"), secret=secret),
+            _document(change.get("after"), secret=secret),
+        )
+        for change in each["changes"]
+    ]
+    return made, changes
+
+
+def _check_columns(unit: str, changeset: dict[str, Any]) -> None:
+    unknown = [name for name in changeset if name not in _COLUMNS and name != "changes"]
+    if unknown:
+        finding = Finding(f"r{changeset['revision']} says {unknown[0]}, which lMaPS {__version__} does not know")
+        raise ValidationFailed(
+            f"cannot import the history of {unit}: {finding.message}",
+            errors=[finding],
+            hint="a newer lMaPS has written it: take it in with that version, or a later one",
+        )
+
+
+def _document(one: dict[str, Any] | None, *, secret: bool) -> Document | None:
+    if one is None:
+        return None
+    return Document(
+        one["key"],
+        jsonio.encode(one["given"]),
+        jsonio.encode(one["completed"]),
+        one["definition"],
+        secret=secret,
+    )

@@ -1,0 +1,115 @@
+"""Verbs on the daemon itself: status, handlers, discover."""
+
+import os
+import platform
+import time
+from typing import Any
+
+from lmaps.api import legacy
+from lmaps.api.context import Call
+from lmaps.api.endpoint import Verb
+from lmaps.api.endpoints.units import condition, refused_files
+from lmaps.config import Config, default_policy
+from lmaps.model.units import Unit
+from lmaps.protocol import VERSION, Reply
+from lmaps.store import sqlite_version
+from lmaps.transport import library_version
+from lmaps.util.text import plural
+from lmaps.version import __version__
+
+COUNTED = (
+    "requests",
+    "refused",
+    "busy",
+    "dropped",
+    "groups",
+    "group_largest",
+    "denied",
+    "audit_suppressed",
+    "connections_refused",
+    "restarts",
+)
+"""What `status` counts."""
+
+
+def status(call: Call) -> Reply:
+    """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
+    service, disk = call.service, call.state.disk
+    newest = call.state.newest()
+    extra: dict[str, Any] = {
+        "version": __version__,
+        "versions": versions(),
+        "pid": os.getpid(),
+        "supervisor": service.supervisor,
+        "uptime": round(time.monotonic() - service.started, 3),
+        "db": service.config["db"],
+        "revision": call.state.revision(),
+        "changed_at": newest.at if newest else None,
+        "commit_seconds": round(disk.commit_seconds, 4),
+        "degraded": disk.refusal.message if disk.refusal else None,
+        "endpoints": service.config["rpc"]["manager_bind"],
+        "settings": settings(service.config),
+        "workers": [
+            {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
+            for _, slot in sorted(service.slots.items())
+        ],
+        "queue": len(call.state.queued()),
+        "counters": {name: service.counters[name] for name in COUNTED},
+        "units": [_stands(call, unit) for name, unit in service.units.units.items() if call.may(name, "list")],
+        "errors": refused_files(call),
+    }
+    return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
+
+
+def _stands(call: Call, unit: Unit) -> dict[str, Any]:
+    return {
+        "unit": unit.name,
+        "handler": unit.handler,
+        "secrets": unit.secrets.any,
+        "revision": call.state.revision_of(unit.name),
+        "applied": call.state.applied_revision(unit.name),
+        "condition": condition(call, unit.name),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What this process is made of beside lMaPS."""
+    return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": library_version()}
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Where the daemon of ``config`` keeps what, and whose it is."""
+    return {
+        "uid": config["uid"],
+        "manager_uid": os.getuid(),
+        "user": config["user"],
+        "file": config["file"],
+        "db": config["db"],
+        "endpoints": config["rpc"]["manager_bind"],
+        "worker_endpoint": config["rpc"]["worker_bind"],
+        "policy": config["policy"] or default_policy(config["uid"]),
+        "state_key": config["state_key"],
+        "server_key": config["rpc"]["server_key"],
+        "authorized_keys": config["rpc"]["authorized_keys"],
+        "unit_dirs": config["unit_dirs"],
+        "plugin_dirs": config["plugin_dirs"],
+    }
+
+
+def handlers(call: Call) -> Reply:
+    """The handlers that units may name, with the reason where one cannot be loaded."""
+    rows = [{"type": name} | told for name, told in call.service.handlers.items()]
+    return Reply(plural(len(rows), "handler"), extra={"handlers": rows})
+
+
+def discover(verbs: dict[str, Verb]) -> Verb:
+    """The verb that tells the request schema of every verb of the table."""
+
+    def tell(call: Call) -> Reply:
+        told = {
+            name: {"right": verb.right, "also": verb.further_rights, "schema": verb.definition}
+            for name, verb in verbs.items()
+        }
+        return Reply("schema", extra={"version": VERSION, "verbs": told, "legacy": legacy.SCHEMA})
+
+    return Verb(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}}, scope="some")

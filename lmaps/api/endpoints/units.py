@@ -1,0 +1,162 @@
+"""Verbs on units: units, explain, unit_check; and the condition a unit is in."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from lmaps.api.context import Call, Service
+from lmaps.errors import Finding
+from lmaps.model.policy import EVERY
+from lmaps.model.schema import Schema
+from lmaps.model.units import Impact, Stored, Unit, impact, load_units_from, property_rows, unit_from_definition
+from lmaps.protocol import Reply
+from lmaps.store import Instance
+from lmaps.util import jsonio
+from lmaps.util.text import plural
+
+UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
+"""Outcomes of a job that leave the host in doubt."""
+
+
+def units(call: Call) -> Reply:
+    """Every unit with its type, handler, number of instances, newest and applied revision, and condition."""
+    loaded = call.service.units.units
+    orphans = [name for name in call.state.units() if name not in loaded and call.state.count(name)]
+    rows = [_row(call, name, loaded.get(name)) for name in [*loaded, *orphans] if call.may(name, "list")]
+    return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": refused_files(call)})
+
+
+def refused_files(call: Call) -> list[dict[str, Any]]:
+    """What is wrong with unit files; where it is not known of which unit, for who may list every unit."""
+    told = [error for error in call.service.units.errors if call.may(error.extra.get("unit") or EVERY, "list")]
+    return [finding.to_json() for error in told for finding in error.errors]
+
+
+def _row(call: Call, name: str, unit: Unit | None) -> dict[str, Any]:
+    return {
+        "unit": name,
+        "type": unit.data_type if unit else None,
+        "handler": unit.handler if unit else None,
+        "instances": call.state.count(name),
+        "revision": call.state.revision_of(name),
+        "applied": call.state.applied_revision(name),
+        "condition": condition(call, name),
+    }
+
+
+def condition(call: Call, name: str) -> str:
+    """In one word how it stands with a unit; the most pressing one where several are true."""
+    unit = call.service.units.units.get(name)
+    if unit is None:
+        return "orphaned"
+    if call.service.faults.get(name):
+        return "broken"
+    last = call.state.last_job(name)
+    if last is not None and last.state == "running":
+        return "running"
+    if call.state.unconfirmed(name):
+        return "confirming"
+    if call.service.fitting.wrong(call.state, unit, call.limit):
+        return "invalid"
+    if last is not None and last.state in UNSETTLED:
+        return "dirty"
+    waiting = call.state.pending(name)
+    return f"pending {waiting}" if waiting else "in sync"
+
+
+def explain(call: Call) -> Reply:
+    """A unit's properties with type, default, limits and text; or one property and what lies below it."""
+    unit = call.kept_unit
+    wanted = call.args.get("property")
+    rows = property_rows(unit, wanted)
+    return Reply(
+        f"{unit.name} has {plural(len(rows), 'property', 'properties')}",
+        extra={
+            "unit": unit.name,
+            "description": unit.params.get("description"),
+            "type": unit.data_type,
+            "handler": unit.handler,
+            "properties": rows,
+            "schema": unit.params,
+        },
+    )
+
+
+def unit_check(call: Call) -> Reply:
+    """Lint the texts of unit files: what would be refused, what is odd, and what they would do to what is stored.
+
+    Nothing is loaded. Level 1 if anything would be refused, or would touch stored instances.
+    """
+    texts = [(file["name"], file["text"]) for file in call.args["files"]]
+    found = call.limit.run("check the units", load_units_from, texts)
+    errors = [finding for error in found.errors for finding in error.errors]
+    warnings = list(found.warnings)
+    rows: list[dict[str, Any]] = []
+    impacts: list[dict[str, Any]] = []
+    for unit in found.units.values():
+        wrong = handler_faults(call.service, unit)
+        errors += wrong
+        rows.append({"unit": unit.name, "file": unit.file, "ok": not wrong})
+        if not call.may(unit.name, "show"):
+            text = f"what is stored of {unit.name} was not looked at: {call.subject.name} has no right show there"
+            warnings.append(unit.locate(Finding(text, ("meta", "name"))))
+            continue
+        if call.state.is_outdated(unit.name, unit.digest):
+            found_there = _impact(call, unit, call.state.instances(unit.name))
+            impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in found_there]
+    return Reply(
+        f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}, {plural(len(impacts), 'impact')}",
+        level=1 if errors or impacts else 0,
+        extra={"units": rows, "warnings": [finding.to_json() for finding in warnings], "impacts": impacts},
+        errors=tuple(errors),
+    )
+
+
+def _impact(call: Call, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
+    before = call.state.definition_text(unit.name)
+    stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
+    older = unit_from_definition(jsonio.decode(before)) if before else None
+    return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
+
+
+def misfits(call: Call, unit: Unit) -> list[Finding]:
+    """Where stored instances do not fit the unit as it is now, as far as known, for who may see them."""
+    if not call.may(unit.name, "show"):
+        return []
+    wrong = sorted(call.service.fitting.wrong(call.state, unit, call.limit))
+    found = _impact(call, unit, call.state.numbered(unit.name, wrong).values())
+    return [Finding(each.to_json()["message"], each.finding.at) for each in found if each.kind == "breaks"]
+
+
+def handler_faults(service: Service, unit: Unit) -> list[Finding]:
+    """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
+    if not service.handlers:
+        return []
+    handler = service.handlers.get(unit.handler)
+    if handler is None:
+        known = ", ".join(service.handlers)
+        return [unit.locate(Finding(f"no handler {unit.handler!r}; there are {known}", at=("handler", "type")))]
+    if "error" in handler:
+        text = f"handler {unit.handler} cannot be loaded: {handler['error']}"
+        return [unit.locate(Finding(text, at=("handler", "type")))]
+    findings = Schema(handler["args_schema"]).findings(unit.args)
+    return [unit.locate(_below_args(finding)) for finding in findings]
+
+
+def _below_args(finding: Finding) -> Finding:
+    return Finding(
+        finding.message, ("handler", "args", *finding.at), finding.on_key, finding.got, finding.allowed, finding.hint
+    )
+
+
+def reload(call: Call) -> Reply:
+    """Load unit files, policy and keys anew: all of it, or nothing if there is an error."""
+    before = call.service.units.units
+    call.service.reload()
+    names = list(call.service.units.units)
+    changed = [
+        name for name in names if name not in before or before[name].digest != call.service.units.units[name].digest
+    ]
+    return Reply(
+        f"reloaded {plural(len(names), 'unit')}, {len(changed)} changed", extra={"units": names, "changed": changed}
+    )

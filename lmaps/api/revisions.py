@@ -1,0 +1,57 @@
+"""How a revision is named: ``r41``, ``41``, ``@``, ``@~2``, ``applied``, or a time."""
+
+import re
+
+from lmaps.api.context import Call
+from lmaps.errors import NotFound, UsageError
+from lmaps.util import times
+
+_NUMBER = re.compile(r"r?(\d{1,18})\Z")
+_BACK = re.compile(r"@~(\d{1,9})\Z")
+
+
+def resolve(call: Call, unit: str, text: str) -> int:
+    """The revision that ``text`` names for ``unit``; 0 is before its first change.
+
+    A revision of another unit means this unit as it was then. `NotFound` for one that is not there, or not kept.
+    """
+    if found := _NUMBER.match(text):
+        revision = int(found[1])
+        if revision > call.state.revision():
+            raise NotFound(f"cannot {call.verb}: there is no r{revision}, the newest is r{call.state.revision()}")
+    elif text == "@":
+        revision = call.state.revision_of(unit) or 0
+    elif found := _BACK.match(text):
+        revision = _back(call, unit, int(found[1]))
+    elif text == "applied":
+        revision = call.state.applied_revision(unit) or 0
+        if not revision:
+            raise NotFound(f"cannot {call.verb}: {unit} was never applied", hint=f"lmaps apply {unit}")
+    else:
+        revision = _at(call, unit, text)
+    horizon = call.state.horizon(unit)
+    if revision < horizon:
+        raise NotFound(f"cannot {call.verb}: the history of {unit} is kept from r{horizon} on, r{revision} is older")
+    return revision
+
+
+def _back(call: Call, unit: str, steps: int) -> int:
+    """So many changes back on the unit's line."""
+    head = call.state.head(unit)
+    line = call.state.line(head.line_end if head else None, limit=steps + 1)
+    if len(line) > steps:
+        return line[steps]
+    if len(line) == steps and not call.state.horizon(unit):
+        return 0
+    raise NotFound(f"cannot {call.verb}: {unit} has no @~{steps}, its line has {len(line)} changes")
+
+
+def _at(call: Call, unit: str, text: str) -> int:
+    try:
+        moment = times.format_time(times.read_time(text))
+    except UsageError:
+        raise UsageError(
+            f"cannot {call.verb}: {text!r} is no revision; expected r41, @, @~2, applied or a time (10:00, -2h)"
+        ) from None
+    before = call.state.changesets(unit, until=moment, limit=1)
+    return before[0].revision if before else 0

@@ -1,0 +1,178 @@
+"""`AnsiblePlaybook`: what to run for a playbook."""
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lmaps.errors import Finding, HandlerFailed
+from lmaps.handlers.ansible.names import NO_VARIABLE, is_usable
+from lmaps.handlers.ansible.variables import variables_file
+from lmaps.handlers.base import State, UnitHandler
+from lmaps.handlers.files import file_faults
+from lmaps.model.units import Unit
+from lmaps.process import JOB_TAG, Outcome, Program, Warm
+
+HERE = Path(__file__).parent
+WARM = Warm(
+    HERE / "warm" / "preparation.py",
+    varies=frozenset(
+        {
+            "ANSIBLE_COLLECTIONS_PATH",
+            "ANSIBLE_LOCAL_TEMP",
+            "ANSIBLE_PIPELINING",
+            "ANSIBLE_PYTHON_INTERPRETER",
+            "ANSIBLE_ROLES_PATH",
+            "ANSIBLE_TRANSPORT",
+            JOB_TAG,
+        }
+    ),
+)
+"""None of what varies is kept by Ansible when it is loaded, but as a setting."""
+_WORDS = {"type": "array", "items": {"type": "string"}, "default": []}
+
+
+class AnsiblePlaybook(UnitHandler):
+    """Runs an Ansible playbook with the state as variables."""
+
+    type = "ansible_playbook"
+    preview = "partial"
+    args_schema = {  # noqa: RUF012 (a constant of the contract)
+        "type": "object",
+        "required": ["playbook"],
+        "additionalProperties": False,
+        "properties": {
+            "playbook": {"type": "string", "description": "The playbook; counts from the unit file."},
+            "inventory": {
+                "type": "string",
+                "description": "Inventory file (counts from the unit file), or hosts with commas; else this host.",
+            },
+            "limit": {"type": "string", "description": "Only these hosts."},
+            "tags": _WORDS | {"description": "Only tasks with these tags."},
+            "become": {"type": "boolean", "default": False, "description": "Run tasks as root."},
+            "check": {"type": "boolean", "default": False, "description": "Change nothing, only show."},
+            "extra_args": _WORDS | {"description": "More arguments of ansible-playbook."},
+            "program": {"type": "string", "description": "Path of ansible-playbook."},
+            "warm": {
+                "type": "boolean",
+                "default": True,
+                "description": "Fork runs off an Ansible that is loaded already.",
+            },
+            "interpreter": {"type": "string", "description": "Python on the hosts; else the one of lMaPS."},
+        },
+    }
+
+    def program(self, state: State, folder: Path) -> Program:
+        """``ansible-playbook`` with a configuration, a variables file and an event pipe of ours.
+
+        Raises `HandlerFailed`, before anything is written, for a variable that must not be given to Ansible.
+        """
+        files = {"vars.yaml": variables_file(state)}
+        (folder / "tmp").mkdir(mode=0o700)
+        return Program(
+            (_ansible_playbook(self.unit), *self._options(folder), "--", str(self._path("playbook"))),
+            files=files,
+            environment=self._environment(folder),
+            events=True,
+            warm=WARM if self.unit.args.get("warm", True) else None,
+        )
+
+    def plan(self, state: State, folder: Path) -> Program:
+        """The same in Ansible's check mode, with differences."""
+        program = self.program(state, folder)
+        command, *options = program.argv
+        return replace(program, argv=(command, "--check", "--diff", *options))
+
+    def _path(self, name: str) -> Path:
+        return self.unit.directory / str(self.unit.args[name])
+
+    def _options(self, folder: Path) -> list[str]:
+        args = self.unit.args
+        options = ["--inventory", self._inventory(), "--extra-vars", f"@{folder / 'vars.yaml'}"]
+        options += ["--limit", args["limit"]] if "limit" in args else []
+        options += ["--tags", ",".join(args["tags"])] if args.get("tags") else []
+        options += ["--become"] if args.get("become") else []
+        options += ["--check"] if args.get("check") else []
+        return [*options, *args.get("extra_args", [])]
+
+    def _inventory(self) -> str:
+        told = self.unit.args.get("inventory")
+        if told is None:
+            return "localhost,"
+        return told if "," in told else str(self._path("inventory"))
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        beside = self._path("playbook").parent
+        environment = {
+            "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_NO_TARGET_SYSLOG": "1",
+            "ANSIBLE_RETRY_FILES_ENABLED": "0",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
+            "ANSIBLE_STDOUT_CALLBACK": "lmaps_events",
+            "ANSIBLE_ROLES_PATH": str(beside / "roles"),
+            "ANSIBLE_COLLECTIONS_PATH": str(beside / "collections"),
+            "ANSIBLE_PYTHON_INTERPRETER": self.unit.args.get("interpreter", sys.executable),
+        }
+        if "inventory" in self.unit.args:
+            return environment
+        # A module gets what it is given by a pipe: a file would stay if the run is killed.
+        return environment | {"ANSIBLE_TRANSPORT": "local", "ANSIBLE_PIPELINING": "1"}
+
+    def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
+        """Counted over all hosts, from Ansible's own statistics."""
+        counts = {"ok": 0, "changed": 0, "failed": 0, "unknown": 0}
+        for event in events:
+            if event.get("event") == "playbook_on_stats":
+                for host in event.get("hosts", {}).values():
+                    counts["ok"] += host["ok"]
+                    counts["changed"] += host["changed"]
+                    counts["failed"] += host["failures"] + host["unreachable"]
+            counts["unknown"] += int(event.get("unknown") is True)
+        return counts
+
+    @classmethod
+    def check(cls, unit: Unit) -> list[Finding]:
+        """The playbook has to be there, and every variable has to have a name that Ansible leaves free."""
+        playbook = unit.directory / str(unit.args.get("playbook", ""))
+        found = file_faults(playbook, "playbook", ("handler", "args", "playbook"))
+        if unit.data_type != "YamlFile" and not is_usable(unit.store_key):
+            found.append(
+                Finding(
+                    f"{unit.store_key} {NO_VARIABLE}",
+                    ("meta", "store_key") if "store_key" in unit.definition["meta"] else ("meta",),
+                )
+            )
+        if unit.data_type == "YamlFile":
+            found += _top_level_faults(unit)
+        return [unit.locate(finding) for finding in found]
+
+
+def _top_level_faults(unit: Unit) -> list[Finding]:
+    """A YamlFile's properties are variables themselves: they have to be known from the schema, and usable."""
+    properties = unit.params.get("properties", {}) if isinstance(unit.params, dict) else {}
+    found = [
+        Finding(f"{name} {NO_VARIABLE}", (*unit.params_at, "properties", name), on_key=True)
+        for name in properties
+        if not is_usable(name)
+    ]
+    closed = unit.strict or (isinstance(unit.params, dict) and unit.params.get("additionalProperties") is False)
+    if not closed:
+        text = "a YamlFile for Ansible has to be closed: set meta.strict, or clients could name variables"
+        found.append(Finding(text, ("meta",)))
+    return found
+
+
+def _ansible_playbook(unit: Unit) -> str:
+    """The program: the unit's own, the one beside this Python, else the one in PATH."""
+    if "program" in unit.args:
+        return str(unit.directory / unit.args["program"])
+    beside = Path(sys.executable).parent / "ansible-playbook"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
+    if found is None:
+        raise HandlerFailed("cannot find ansible-playbook: install it beside lMaPS, pip install 'lmaps[ansible]'")
+    return found

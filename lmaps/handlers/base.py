@@ -1,0 +1,180 @@
+"""Handlers: the contract of what carries a unit's state to the host, and the manager's way from request to verb."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from lmaps.errors import Finding, NotFound
+from lmaps.model.data_types import get_data_type_by_name
+from lmaps.model.units import Unit
+from lmaps.process import Outcome, Program
+from lmaps.protocol import Request
+from lmaps.util.text import nearest
+
+
+class Handler:
+    """Base of everything that handles something: ``context`` is what it works in, `setup` prepares it."""
+
+    context: Any = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.context = kwargs.get("context")
+        self.setup()
+
+    def setup(self) -> None:
+        """Prepare; called once, when the handler is made."""
+
+
+class RequestVerb(Protocol):
+    """A row of the manager's table, as far as the way to it needs to know."""
+
+    def answer(self, visit: Any, request: Request) -> Any:
+        """Run the verb."""
+
+
+class ManagerHandler(Handler):
+    """Leads one client's request to the verb that it names.
+
+    ``context`` is the visit that verbs work in, ``verbs`` the table, ``translate`` turns the original's flags into a
+    request and a way to finish its answer.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.verbs: Mapping[str, RequestVerb] = kwargs["verbs"]
+        self.translate: Callable[[dict[str, Any]], Any] = kwargs["translate"]
+        super().__init__(**kwargs)
+
+    def client_request(self, request: dict[str, Any]) -> Any:
+        """The answer to a request, of today's form or of the original's; raises what the client is to be told."""
+        if "v" not in request:
+            return self.create_or_apply(request)
+        told = Request.decode(request)
+        if told.door == "cli":
+            self.context.door = "cli"
+        return self._run(told)
+
+    def create_or_apply(self, request: dict[str, Any]) -> Any:
+        """The answer to a request in the original's flags: create, apply, and the others that it knew."""
+        translated = self.translate(request)
+        self.context.door = "legacy"
+        return translated.finish(self.context, self._run(translated.request))
+
+    def _run(self, request: Request) -> Any:
+        verb = self.verbs.get(request.verb)
+        if verb is None:
+            near = nearest(request.verb, self.verbs)
+            raise NotFound(
+                f"cannot do {request.verb[:64]!r}: there is no such verb" + (f"; did you mean {near}?" if near else ""),
+            )
+        return verb.answer(self.context, request)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a handler is to carry to the host: all instances of a unit at one revision, oldest first.
+
+    ``given`` is what clients sent, ``completed`` the same with defaults mixed in: a value that is only in the latter
+    is the unit author's. What takes long has to call ``beat`` now and then: a worker that is silent is taken for hung.
+    """
+
+    unit: Unit
+    revision: int
+    given: list[dict[str, Any]]
+    completed: list[dict[str, Any]]
+    beat: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+
+    def each(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Each instance, given and completed, with a `beat`."""
+        for pair in zip(self.given, self.completed, strict=True):
+            self.beat()
+            yield pair
+
+    @property
+    def document(self) -> Any:
+        """The state in the form of the unit's data type."""
+        return self._shaped(self.completed)
+
+    @property
+    def masked(self) -> Any:
+        """The same with its secrets masked."""
+        return self._shaped([self.unit.secrets.masked(document) for document in self.completed])
+
+    def _shaped(self, rows: list[dict[str, Any]]) -> Any:
+        data_type = get_data_type_by_name(self.unit.data_type)
+        return data_type(rows=rows, store_key=self.unit.store_key, primary_key=self.unit.primary_key).state()
+
+
+class UnitHandler(Handler):
+    """The contract of a handler: one class, found by its ``type``.
+
+    Most handlers say what to run (`program`), and lMaPS runs it: output, time limits, stopping and sweeping are the
+    same for all. A handler that is pure Python overrides `apply`, and lMaPS runs it as a program of its own; it then
+    prints what is to be seen and raises to fail.
+
+    ``context`` is the `Unit`. Values in a state come from clients: never use them as code, shell word or path.
+    """
+
+    type: ClassVar[str]
+    """The name by which unit files call the handler."""
+    args_schema: ClassVar[dict[str, Any]] = {"type": "object", "additionalProperties": False}
+    """JSON Schema of ``handler.args`` in a unit file, checked when the unit is loaded."""
+    preview: ClassVar[str] = "none"
+    """What a plan on the host is worth: ``none``, ``partial`` (some changes are unknown) or ``full``."""
+
+    @property
+    def unit(self) -> Unit:
+        """The unit that is handled."""
+        unit: Unit = self.context
+        return unit
+
+    def program(self, state: State, folder: Path) -> Program:
+        """What to run to bring the host to ``state``. ``folder`` is the job's own, mode 0700, removed after it."""
+        raise NotImplementedError(f"{type(self).__name__} says neither what to run nor how to apply")
+
+    def apply(self, state: State, folder: Path) -> bool | None:
+        """Bring the host to ``state``, in a process of its own. Overridden by handlers that are pure Python.
+
+        Returns whether it changed something, None if that is not known.
+        """
+        raise NotImplementedError
+
+    def show(self, state: State, folder: Path) -> bool:
+        """Print what `apply` would do, and do nothing; whether it would change something.
+
+        Overridden by handlers that are pure Python and whose ``preview`` is not ``none``.
+        """
+        raise NotImplementedError
+
+    def plan(self, state: State, folder: Path) -> Program:
+        """What to run to see what `program` would do, and to change nothing.
+
+        Overridden by handlers that say what to run, and whose ``preview`` is not ``none``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no check mode")
+
+    def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
+        """How many steps were ok, changed, failed, unknown. Without events a program is one step."""
+        failed = outcome.rc not in program.success
+        return {
+            "ok": int(not failed),
+            "changed": int(outcome.rc in program.changed),
+            "failed": int(failed),
+            "unknown": 0,
+        }
+
+    @classmethod
+    def check(cls, unit: Unit) -> list[Finding]:
+        """What is wrong with a unit beyond its form and its args; places count from the unit's top."""
+        return []
+
+    @classmethod
+    def describe(cls) -> dict[str, Any]:
+        """The handler as `lmaps handlers` shows it."""
+        doc = (cls.__doc__ or "").strip().partition("\n")[0]
+        return {"type": cls.type, "doc": doc, "preview": cls.preview, "args_schema": cls.args_schema}
+
+    @classmethod
+    def is_pure_python(cls) -> bool:
+        """Whether the handler applies by itself and names no program."""
+        return cls.apply is not UnitHandler.apply

@@ -1,0 +1,51 @@
+"""The program that a pure-Python handler is run as: ``python -m lmaps.handlers.python_runner``, orders on stdin."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lmaps.errors import LmapsError
+from lmaps.handlers.base import State
+from lmaps.handlers.registry import find_handlers
+from lmaps.model.units import Unit, unit_from_definition
+from lmaps.process import Program
+from lmaps.util import jsonio
+
+CHANGED = 10
+"""Exit code of a handler that has changed something, or would."""
+
+
+def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str], action: str) -> Program:
+    """How to run ``action`` (``apply`` or ``show``) of the unit's pure-Python handler."""
+    order = {
+        "action": action,
+        "definition": unit.definition,
+        "directory": str(unit.directory),
+        "revision": state.revision,
+        "given": state.given,
+        "completed": state.completed,
+        "folder": str(folder),
+        "plugin_dirs": plugin_dirs,
+    }
+    argv = (sys.executable, "-P", "-u", "-m", "lmaps.handlers.python_runner")
+    codes = frozenset({0, CHANGED})
+    return Program(argv, stdin=jsonio.encode(order).encode(), success=codes, changed=codes - {0})
+
+
+def main() -> None:
+    """Do what is ordered; exit code 1 and one sentence if it cannot be done."""
+    order: dict[str, Any] = json.load(sys.stdin)
+    unit = unit_from_definition(order["definition"], Path(order["directory"]))
+    state = State(unit, order["revision"], order["given"], order["completed"])
+    try:
+        handler = find_handlers(order["plugin_dirs"]).get(unit.handler)
+        action = {"apply": handler.apply, "show": handler.show}[order["action"]]
+        changed = action(handler(context=unit), state, Path(order["folder"]))
+    except LmapsError as error:
+        sys.exit(error.message)
+    sys.exit(CHANGED if changed else 0)
+
+
+if __name__ == "__main__":
+    main()

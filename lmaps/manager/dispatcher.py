@@ -1,0 +1,353 @@
+"""Dispatch: which worker runs what. Jobs of the queue, and tasks that the manager itself needs.
+
+A job is marked running, with slot, token and the daemon's boot id, before its worker hears of it; what a worker says
+counts only under the token that its slot holds. So a job runs at most once, whoever dies.
+"""
+
+import logging
+import math
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from lmaps.api.endpoints import confirm
+from lmaps.api.registry import Service, Slot
+from lmaps.errors import LmapsError, MessageRefused
+from lmaps.process import GRACE
+from lmaps.protocol.work import (
+    Ack,
+    Done,
+    Hello,
+    Lines,
+    ManagerMessage,
+    More,
+    Part,
+    Result,
+    Run,
+    Stop,
+    encode,
+)
+from lmaps.store import Job, Page, Store, Transaction, Why
+from lmaps.transport import Listener
+from lmaps.util import times
+from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import Encoded
+from lmaps.util.logs import about
+
+log = logging.getLogger(__name__)
+
+RETRY = 1.0
+"""Seconds after which what the disk refused is tried again."""
+
+LOST = "the process that ran it is gone: it may have run in part"
+AT_ONCE = 10_000
+"""Instances that one message hands over, at most."""
+TASK_WITHIN = 60.0
+"""Seconds that a task of the manager's may take."""
+SPARE = 2.0
+"""Seconds that a worker has to tell of an end, after its tool has had `GRACE`."""
+
+
+class Task(NamedTuple):
+    """A task that the manager itself wants run: what to run and whom to tell."""
+
+    run: Run
+    then: Callable[[Result], None]
+
+
+class Dispatcher:
+    """Knows the workers and gives them work."""
+
+    def __init__(self, service: Service, workers: Listener, on_hello: Callable[[], None]) -> None:
+        self.service = service
+        self.moved: set[int] = set()
+        self.draining = False
+        self._workers = workers
+        self._on_hello = on_hello
+        self._waiting: deque[Task] = deque()
+        self._running: dict[str, Task] = {}
+        self._awaited: set[int] = set()
+        self._to_stop: set[int] = set()
+        self._overdue: set[int] = set()
+        self._look = True
+        self._not_before = 0.0
+
+    def recover(self, state: Transaction) -> None:
+        """At the manager's start: what ran under an earlier daemon is `interrupted`; else its worker will tell."""
+        for job in state.jobs(states=["running"]):
+            if job.boot_id != self.service.boot_id:
+                self._interrupt(state, job)
+            else:
+                self._awaited.add(job.id)
+
+    def call(self, task: str, args: list[Any], kwargs: dict[str, Any], then: Callable[[Result], None]) -> None:
+        """Have ``task`` run by the next idle worker, before any job."""
+        self._waiting.append(Task(Run(secrets.token_hex(8), task, args, kwargs), then))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no worker runs anything, as far as all have said how it stands."""
+        return not self._awaited and all(slot.token is None for slot in self.service.slots.values())
+
+    def take_moved(self) -> set[int]:
+        """The jobs that have moved since the last call."""
+        moved, self.moved = self.moved, set()
+        return moved
+
+    def job_moved(self, job: int) -> None:
+        """Somebody else than a worker has moved a job."""
+        self.moved.add(job)
+
+    def look(self) -> None:
+        """There may be a job to start."""
+        self._look = True
+
+    @property
+    def next_due(self) -> float:
+        """When jobs are tried to be started again, or a worker is overdue (monotonic), infinity if there is neither."""
+        again = self._not_before if self._not_before > time.monotonic() else math.inf
+        return min([again, *(slot.due for slot in self.service.slots.values())])
+
+    def overdue(self) -> Iterator[int]:
+        """The slots whose worker should have told of an end by now: it hangs. Each is named once."""
+        for slot in self.service.slots.values():
+            if slot.due <= time.monotonic():
+                slot.due = math.inf
+                self._overdue.update([] if slot.job is None else [slot.job])
+                yield slot.number
+
+    def lose(self, pid: int) -> None:
+        """A worker has died: its slot is given nothing until another one says hello."""
+        for slot in self.service.slots.values():
+            if slot.pid == pid:
+                slot.gone, slot.due = True, math.inf
+
+    def fill(self, store: Store) -> None:
+        """Give idle workers what waits: tasks first, then the oldest jobs whose unit is free."""
+        if time.monotonic() < self._not_before:
+            return
+        idle = deque(slot for _, slot in sorted(self.service.slots.items()) if slot.state == "idle")
+        while idle and self._waiting:
+            task = self._waiting.popleft()
+            self._running[task.run.token] = task
+            self._start(idle.popleft(), task.run, None, TASK_WITHIN)
+        if not self._look or not idle or self.draining:
+            return
+        try:
+            with store.transaction() as state:
+                started = list(self._begin(state, idle))
+                if started:
+                    failpoint("dispatch.before")
+        except LmapsError as error:
+            log.error("no job can be started: %s", error)
+            self._not_before = time.monotonic() + RETRY
+            return
+        self._look = False
+        for slot, run, job in started:
+            self._start(slot, run, job.id, self._longest(job))
+
+    def _begin(self, state: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, Job]]:
+        """Mark as running as many queued jobs as there are idle workers and free units."""
+        taken = {name for job in state.jobs(states=["running"]) for name in self._needs(job)}
+        for job in state.queued():
+            if not idle:
+                return
+            if taken & self._needs(job):
+                continue
+            taken |= self._needs(job)
+            slot = idle.popleft()
+            yield slot, self._mark_running(state, job, slot), job
+
+    def _needs(self, job: Job) -> set[tuple[str, str]]:
+        """What no two running jobs may share: the unit, and the locks that it names."""
+        unit = self.service.units.units.get(job.unit)
+        return {("unit", job.unit), *(("lock", name) for name in (unit.locks if unit else ()))}
+
+    def _mark_running(self, state: Transaction, job: Job, slot: Slot) -> Run:
+        token = secrets.token_hex(8)
+        unit = self.service.units.units.get(job.unit)
+        revision = state.revision_of(job.unit) or 0
+        page = state.page(job.unit, revision, 0, AT_ONCE)
+        digest = unit.digest if unit else job.digest
+        state.update_job(
+            job.id,
+            state="running",
+            revision=revision,
+            digest=digest,
+            boot_id=self.service.boot_id,
+            slot=slot.number,
+            pid=slot.pid,
+            token=token,
+            started_at=times.now(),
+            **(confirm.arm(state, job) if job.confirm_within is not None else {}),
+        )
+        return Run(
+            token,
+            job.kind,
+            kwargs={
+                "unit": job.unit,
+                "digest": digest,
+                "revision": revision,
+                "job": job.id,
+                "timeout": job.timeout,
+                **_rows(page),
+            },
+            last=page.last,
+        )
+
+    def _longest(self, job: Job) -> float:
+        """Seconds that a job may run, infinity if there is no limit."""
+        unit = self.service.units.units.get(job.unit)
+        limit = job.timeout if job.timeout is not None or unit is None else unit.timeout
+        return math.inf if limit is None else limit
+
+    def _start(self, slot: Slot, run: Run, job: int | None, longest: float) -> None:
+        slot.token, slot.job = run.token, job
+        slot.due = time.monotonic() + longest + GRACE + SPARE
+        if job is not None:
+            self.moved.add(job)
+            failpoint("dispatch.after")
+            with about(job=job, unit=run.kwargs["unit"], revision=run.kwargs["revision"], slot=slot.number):
+                log.info("job started")
+        self.say(slot.identity, run)
+        if job is not None:
+            failpoint("dispatch.sent")
+
+    def say(self, identity: bytes, message: ManagerMessage) -> None:
+        """Send ``message`` to the worker behind ``identity``; one that is gone is replaced, and says hello."""
+        self._workers.send(identity, encode(message))
+
+    def stop(self, job: int) -> None:
+        """End a job that runs, as soon as its worker can be told."""
+        self._to_stop.add(job)
+        for slot in self.service.slots.values():
+            if slot.job == job and slot.token is not None:
+                slot.due = min(slot.due, time.monotonic() + GRACE + SPARE)
+                self.say(slot.identity, Stop(slot.token))
+
+    def _interrupt(self, state: Transaction, job: Job) -> None:
+        """Its process is gone. If the unit says so it is run once more, else people decide.
+
+        A job that was to be confirmed, or that took one back, is seen to by its confirmation alone.
+        """
+        outcome = self._outcome(job)
+        self.moved.update(state.end_job(job.id, state=outcome, error=LOST))
+        self._to_stop.discard(job.id)
+        self._overdue.discard(job.id)
+        _log_end(job, outcome, None)
+        confirm.ended(self.service, state, job.id)
+        unit = self.service.units.units.get(job.unit)
+        plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
+        if unit is not None and unit.reruns and plain and outcome == "interrupted":
+            why = Why(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
+            state.add_job(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
+            self._look = True
+
+    def _outcome(self, job: Job) -> str:
+        """What a job whose process is gone has come to."""
+        if job.id not in self._overdue:
+            return "interrupted"
+        return "cancelled" if job.id in self._to_stop else "timed_out"
+
+    def hello(self, state: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
+        """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
+        slot = Slot(hello.slot, identity, hello.pid)
+        for job in state.jobs(states=["running"]):
+            if job.slot != hello.slot:
+                continue
+            self._awaited.discard(job.id)
+            if job.token == hello.token:
+                failpoint("adopt")
+                slot.token, slot.job = job.token, job.id
+                slot.due = time.monotonic() + self._longest(job) + GRACE + SPARE
+            else:
+                self._interrupt(state, job)
+        known = slot.token is not None or hello.token in self._running
+
+        def settle() -> None:
+            self._forget(self.service.slots.get(hello.slot), hello.token)
+            self.service.slots[hello.slot] = slot
+            self.service.handlers = hello.handlers
+            if hello.token is not None and not known:
+                self.say(identity, Done(hello.token))
+            elif slot.token is not None and slot.job in self._to_stop:
+                self.say(identity, Stop(slot.token))
+            self._look = True
+            self._on_hello()
+
+        return settle
+
+    def _forget(self, old: Slot | None, token: str | None) -> None:
+        """Tell whoever waits for a task that died with its worker."""
+        if old is not None and old.token is not None and old.token != token and old.token in self._running:
+            self._running.pop(old.token).then(Result(old.token, "interrupted", error=LOST))
+
+    def more(self, state: Transaction, identity: bytes, more: More) -> Callable[[], None]:
+        """Hand over more of the state that a job runs with. Its time begins when it has all."""
+        slot = self._slot(identity, more.token)
+        job = state.job(slot.job) if slot is not None and slot.job is not None else None
+        if slot is None or job is None:
+            return lambda: None
+        page = state.page(job.unit, job.revision, more.after, AT_ONCE)
+        slot.due = time.monotonic() + self._longest(job) + GRACE + SPARE
+        return lambda: self.say(identity, Part(more.token, more.after, _rows(page), page.last))
+
+    def lines(self, state: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
+        """Keep the lines that are new; those that came before are sent again after a reconnect."""
+        slot = self._slot(identity, lines.token)
+        if slot is not None and slot.job is not None:
+            new = max(lines.first, state.line_count(slot.job) + 1)
+            state.add_lines(slot.job, new, lines.lines[new - lines.first :])
+            self.moved.add(slot.job)
+        return lambda: self.acknowledge(identity, lines)
+
+    def acknowledge(self, identity: bytes, lines: Lines) -> None:
+        """Tell the worker that it may forget these lines."""
+        self.say(identity, Ack(lines.token, lines.first + len(lines.lines) - 1))
+
+    def result(self, state: Transaction, identity: bytes, result: Result) -> Callable[[], None]:
+        """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
+        failpoint("result.recv")
+        slot = self._slot(identity, result.token)
+        job = state.job(slot.job) if slot is not None and slot.job is not None else None
+        if slot is not None and slot.job is not None:
+            ended = state.end_job(
+                slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error
+            )
+            self.moved.update(ended)
+            confirm.ended(self.service, state, slot.job)
+            self._to_stop.discard(slot.job)
+            failpoint("result.before_commit")
+
+        def settle() -> None:
+            failpoint("result.after_commit")
+            self.say(identity, Done(result.token))
+            if job is not None:
+                _log_end(job, result.state, result.rc)
+            if slot is not None:
+                slot.token, slot.job, slot.due = None, None, math.inf
+            self._look = True
+            task = self._running.pop(result.token, None)
+            if task is not None:
+                task.then(result)
+
+        return settle
+
+    def _slot(self, identity: bytes, token: str) -> Slot | None:
+        """The slot that speaks under the token it was given; None for a voice from the past."""
+        slot = next((slot for slot in self.service.slots.values() if slot.identity == identity), None)
+        if slot is None:
+            raise MessageRefused("cannot hear a worker that has not said hello")
+        return slot if slot.token == token else None
+
+
+def _rows(page: Page) -> dict[str, Any]:
+    """Instances as the tasks take them."""
+    return {"given": Encoded.array(page.given), "completed": Encoded.array(page.completed)}
+
+
+def _log_end(job: Job, state: str, rc: int | None) -> None:
+    with about(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
+        log.info("job ended")

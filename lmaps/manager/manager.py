@@ -1,0 +1,316 @@
+"""The manager's loop: hear clients, workers and the supervisor, commit, answer, give out work."""
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
+
+from lmaps.api.endpoints.units import handler_faults
+from lmaps.api.registry import Service, Visit
+from lmaps.config import Config, default_policy
+from lmaps.errors import ConfigError, Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
+from lmaps.manager.background import Looking
+from lmaps.manager.client_requests import Desk, handle
+from lmaps.manager.confirmations import Confirmations
+from lmaps.manager.dispatcher import Dispatcher
+from lmaps.manager.group_commit import commit
+from lmaps.manager.retention import Housekeeping
+from lmaps.manager.worker_messages import Hearing
+from lmaps.model.policy import Policy, itself, load_policy
+from lmaps.model.units import load_units
+from lmaps.protocol import VERSION, Reply
+from lmaps.protocol.work import Result
+from lmaps.store import Sealer, Store, open_store, read_key
+from lmaps.transport import (
+    CLIENTS,
+    NO_SECRET,
+    WORKERS,
+    Bound,
+    Gate,
+    Listener,
+    Poller,
+    ServerKeys,
+    bind,
+    is_tcp,
+    listening,
+    read_authorized_keys,
+    read_server_keys,
+)
+from lmaps.util.failpoints import failpoint
+from lmaps.util.heartbeat import Lifeline
+from lmaps.util.ownership import check_owned
+from lmaps.util.signals import SignalQueue, queued_signals
+from lmaps.util.text import plural
+from lmaps.worker import tasks
+
+log = logging.getLogger(__name__)
+
+
+def told(refused: ValidationFailed) -> str:
+    """An error and all its findings in one line of the log."""
+    return "; ".join([refused.message, *(f"{finding.place} {finding.message}" for finding in refused.errors)])
+
+
+class Doors(NamedTuple):
+    """Where others come in, and what this process had to have all its rights for.
+
+    Workers have to know the ``secret``; the ``keys`` are for what is bound at tcp; ``sealer`` is for the state.
+    """
+
+    clients: list[Bound]
+    workers: list[Bound]
+    secret: str = NO_SECRET
+    keys: ServerKeys | None = None
+    sealer: Sealer | None = None
+
+
+def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECRET, group: int | None = None) -> Doors:
+    """The sockets of a manager, bound; nobody is served yet. The clients' ones are for ``group`` too.
+
+    Raises what `bind`, `read_server_keys` and `read_key` do.
+    """
+    rpc = config["rpc"]
+    keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"], config["uid"]) if _is_remote(config) else None
+    if config["state_key"]:
+        check_owned(config["state_key"], config["uid"], "the state_key")
+    sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
+    return Doors(bind(rpc["manager_bind"], group), bind([worker_connection_uri]), secret, keys, sealer)
+
+
+def _is_remote(config: Config) -> bool:
+    """Whether clients are served at tcp."""
+    return any(map(is_tcp, config["rpc"]["manager_bind"]))
+
+
+class Manager:
+    """Listens to clients, keeps the state, and has workers run what takes time.
+
+    ``worker_connection_uri`` is where it serves its workers; ``args`` are the configuration, the boot id of the daemon
+    and, under a supervisor, the line to it, the `Doors`, and whether the state is known. It is to be made and started
+    in one process.
+    """
+
+    socket_type = "ROUTER"
+    manager_socket_type = "ROUTER"
+
+    def __init__(self, worker_connection_uri: str, *args: Any) -> None:
+        self.worker_connection_uri = worker_connection_uri
+        self.running = False
+        self.setup_args(args)
+
+    def setup_args(self, args: tuple[Any, ...]) -> None:
+        """Take the configuration, the boot id, the line to the supervisor, the doors, whether the state is known."""
+        config: Config = args[0]
+        self._owner = config["uid"]
+        self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
+        self._doors: Doors | None = args[3] if len(args) > 3 else None
+        self._known: bool = args[4] if len(args) > 4 else False
+        self.service = Service(
+            config=config,
+            units=load_units(config),
+            boot_id=args[1],
+            policy=load_policy(config["policy"], self._owner),
+            supervisor=os.getppid() if self._lifeline.fds() else None,
+            reload=self._reload,
+            beat=self._lifeline.beat,
+        )
+        for refused in self.service.units.errors:
+            log.error("%s", told(refused))
+        self._signals: SignalQueue | None = None
+        self._checked = False
+        self._found_by_handlers: dict[str, list[Finding]] = {}
+
+    def start(self) -> None:
+        """Open the state, listen, and serve until SIGTERM or until the supervisor is gone."""
+        with self.serving(), queued_signals([signal.SIGTERM]) as self._signals:
+            self._poller.watch(self._signals.fd)
+            while self.running:
+                self.turn()
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[Self]:
+        """Within the block the state is open and clients can connect; they are served by `turn` and `run_task`."""
+        self._open()
+        try:
+            with listening(self._clients, self._workers):
+                yield self
+        finally:
+            self._store.close()
+            self._gate.close()
+
+    def _open(self) -> None:
+        """Make everything that this process owns; nobody is served yet."""
+        config = self.service.config
+        doors = self._doors or open_doors(config, self.worker_connection_uri)
+        self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
+        self._clients = Listener(self._gate, CLIENTS, doors.clients)
+        self._workers = Listener(self._gate, WORKERS, doors.workers)
+        self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._known)
+        self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
+        self._hearing = Hearing(self._workers, self._dispatcher)
+        self._housekeeping = Housekeeping()
+        self._looking = Looking(self.service)
+        self._confirmations = Confirmations(self.service, self._dispatcher.call)
+        self.service.stop_job = self._dispatcher.stop
+        self.service.job_moved = self._dispatcher.job_moved
+        self.service.job_queued = self._dispatcher.look
+        self._desk = Desk(self.service, self._store, self._clients, self._dispatcher.look)
+        self._poller = Poller()
+        for source in (self._clients, self._workers):
+            self._poller.watch(source)
+        for fd in self._lifeline.fds():
+            self._poller.watch(fd)
+        with self._store.transaction() as state:
+            self._dispatcher.recover(state)
+            self._confirmations.look(state)
+        failpoint("start")
+        self.running = True
+
+    def turn(self) -> None:
+        """One turn of the loop: wait, commit what has come, answer, give out work."""
+        due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
+        due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
+        due = min(due, self._hearing.next_due, self._looking.next_due)
+        ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
+        if self._signals is not None and signal.SIGTERM in self._signals.take():
+            self.running = False
+        if ready.intersection(self._lifeline.fds()):
+            self._hear_supervisor()
+        self._lifeline.beat()
+        told = self._hearing.collect(heard=self._workers in ready)
+        asked = self._desk.collect() if self._clients in ready else []
+        commit(self._store, [*told, *asked])
+        self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
+        commit(self._store, self._desk.due(self._dispatcher.take_moved()))
+        self._dispatcher.fill(self._store)
+        self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
+        commit(self._store, self._desk.due(self._dispatcher.take_moved()))
+        self._housekeeping.turn(self._store)
+        self._looking.turn(self._store)
+        self._store.turn()
+        for slot in self._dispatcher.overdue():
+            self._lifeline.tell({"replace": slot})
+        if self._dispatcher.draining and self._dispatcher.idle:
+            self._lifeline.tell({"drained": True})
+
+    def _hear_supervisor(self) -> None:
+        order = self._lifeline.hear()
+        if order is None:
+            log.warning("the supervisor is gone")
+            self.running = False
+            return
+        if "lost" in order:
+            self._dispatcher.lose(order["lost"])
+        if "restarts" in order:
+            self.service.counters["restarts"] = order["restarts"]
+        if order.get("drain"):
+            self._dispatcher.draining = True
+        if order.get("reload"):
+            try:
+                self._reload()
+            except ValidationFailed as refused:
+                log.error("%s", told(refused))
+
+    def _heard(self) -> None:
+        """A worker said hello: with what it knows of handlers, look at the units."""
+        self._find_faults()
+        if not self._checked:
+            self._checked = True
+            self._check_units(self._tell_ready)
+
+    def _tell_ready(self) -> None:
+        with self._store.transaction() as state:
+            revision = state.revision()
+        news = {"units": len(self.service.units.units), "revision": revision, "endpoints": list(self._clients.uris)}
+        self._lifeline.tell({"ready": news})
+
+    def _reload(self) -> None:
+        """Load unit files, policy and keys anew; `ValidationFailed` lists every error, and what was in use stays."""
+        self._lifeline.tell({"reloading": True})
+        try:
+            self._swap()
+        finally:
+            self._lifeline.tell({"reloading": False})
+
+    def _swap(self) -> None:
+        loaded = load_units(self.service.config)
+        findings = [finding for error in loaded.errors for finding in error.errors]
+        policy, authorized = self._load_policy(findings), self._load_keys(findings)
+        findings += [fault for unit in loaded.units.values() for fault in handler_faults(self.service, unit)]
+        if findings:
+            raise ValidationFailed("cannot reload: units, policy and keys in use stay as they are", errors=findings)
+        failpoint("reload.before_swap")
+        self.service.units, self.service.policy, self._gate.authorized = loaded, policy, authorized
+        failpoint("reload.after_swap")
+        self._found_by_handlers = {}
+        self._find_faults()
+        self._check_units(lambda: None)
+        log.info("reloaded %s", plural(len(loaded.units), "unit"))
+
+    def _load_policy(self, findings: list[Finding]) -> Policy:
+        """The policy as it stands now; the one in use if it has faults, which join the ``findings``."""
+        file = self.service.config["policy"] or default_policy(self._owner)
+        try:
+            return load_policy(file, self._owner)
+        except ConfigError as refused:
+            findings += refused.errors or [Finding(refused.message, file=file)]
+            return self.service.policy
+
+    def _load_keys(self, findings: list[Finding]) -> frozenset[str]:
+        """The clients' keys as they stand now; those in use if there are faults, which join the ``findings``."""
+        directory = self.service.config["rpc"]["authorized_keys"]
+        try:
+            return read_authorized_keys(directory, self._owner) if _is_remote(self.service.config) else frozenset()
+        except ConfigError as refused:
+            findings += refused.errors or [Finding(refused.message, file=directory)]
+            return self._gate.authorized
+
+    def _find_faults(self) -> None:
+        found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}
+        known = {name: findings for name, findings in found.items() if findings}
+        self.service.faults = self._found_by_handlers | known
+
+    def _check_units(self, then: Callable[[], None]) -> None:
+        """Let a worker have each handler look at its units: the manager loads no plugin."""
+
+        def keep(result: Result) -> None:
+            if result.value is not None:
+                found = result.value.items()
+                self._found_by_handlers = {name: [Finding.from_json(each) for each in told] for name, told in found}
+                self._find_faults()
+            then()
+
+        self._dispatcher.call("check_units", [], {}, keep)
+
+    def run_task(self, runnable: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Have a registered task run, by its name or as the function itself, and return its result.
+
+        The loop goes on turning meanwhile. Tasks that need the state are answered here, the others on a worker.
+        Raises `NotFound` for what is no registered task, `HandlerFailed` with its words if it failed.
+        """
+        name = runnable if isinstance(runnable, str) else runnable.__name__
+        if name not in tasks.TASKS:
+            raise NotFound(f"cannot run {name!r}: it is no task; there are {', '.join(tasks.TASKS)}")
+        if name in tasks.ON_MANAGER:
+            return tasks.TASKS[name](self, *args, **kwargs)
+        results: list[Result] = []
+        self._dispatcher.call(name, list(args), kwargs, results.append)
+        self._dispatcher.fill(self._store)
+        while not results:
+            self.turn()
+        if results[0].state != "succeeded":
+            raise HandlerFailed(f"cannot run {name}: {results[0].error}")
+        return results[0].value
+
+    def answer(self, verb: str, **args: Any) -> Reply:
+        """What a client would be answered; raises what a client would be told."""
+        with self._store.transaction() as state:
+            visit = Visit(self.service, state, itself(str(os.getuid())))
+            reply = handle(visit, {"v": VERSION, "verb": verb, "args": args})
+        if not isinstance(reply, Reply):
+            raise LmapsError(f"cannot wait in {verb}")
+        return reply

@@ -1,0 +1,1 @@
+"""What things are: units, schemas, differences, data types, the policy."""

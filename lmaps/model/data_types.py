@@ -1,0 +1,212 @@
+"""Data types: how a unit's instances are shown to its handler.
+
+    YamlFile     one mapping, all instances merged
+    YamlList     a list
+    YamlKeyList  {store_key: [...]}
+    YamlKeyDict  {store_key: {...}}, merged; with a primary key a dict of dicts keyed by it
+
+Merges are by top-level key, the newest wins; reversed the newest comes first and the oldest wins. Made with ``rows``
+a data type shapes them. Made with a ``store_root`` it works on the original's tree of YAML files there: ``current/``
+holds a file per instance, ``rollback/`` those that were rolled back, named by time.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lmaps.errors import NotFound, StoreError
+from lmaps.util import jsonio, yamlio
+from lmaps.util.text import nearest
+
+Row = dict[str, Any]
+
+
+class DataStore:
+    """What all data types share: where rows come from, and what is asked of them.
+
+    Keywords: ``rows`` (documents, oldest first), or ``store_root`` (a directory); ``store_key``, ``primary_key``.
+    """
+
+    store_key = "root"
+    store_root: str | None = None
+    current_dir: ClassVar[str] = "current"
+    rollback_dir: ClassVar[str] = "rollback"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.store_key = kwargs.get("store_key") or self.store_key
+        self.store_root = kwargs.get("store_root")
+        self.primary_key: str | None = kwargs.get("primary_key")
+        self._rows: list[Row] = list(kwargs.get("rows", ()))
+        self.setup()
+
+    def setup(self) -> None:
+        """Prepare the instance; called once, when it is made."""
+
+    def rows(self) -> list[Row]:
+        """The documents, oldest first."""
+        if self.store_root is None:
+            return list(self._rows)
+        return [row for path in self.store_files() for row in _read(path)]
+
+    def store_files(self) -> list[str]:
+        """The files of the ``current`` tree, oldest first."""
+        return files_by_time(self.get_current_store_dir())
+
+    def get_current_store_dir(self) -> str:
+        """The directory of the instances that are in effect."""
+        return str(self._root() / self.current_dir)
+
+    def get_rollback_store_dir(self) -> str:
+        """The directory of the instances that were rolled back."""
+        return str(self._root() / self.rollback_dir)
+
+    def _root(self) -> Path:
+        if self.store_root is None:
+            raise StoreError("cannot use a tree of files: the data type was made without a store_root")
+        return Path(self.store_root)
+
+    def new_store(self, data: Row) -> str:
+        """Keep ``data`` as the newest instance; the file it is in, empty where rows are only shaped."""
+        if self.store_root is None:
+            self._rows.append(data)
+            return ""
+        return _write(Path(self.get_current_store_dir()), data)
+
+    def rollback(self) -> Row:
+        """Take the newest instance back and return it, an empty mapping if there is none."""
+        if self.store_root is None:
+            return self._rows.pop() if self._rows else {}
+        files = self.store_files()
+        if not files:
+            return {}
+        newest = Path(files[-1])
+        taken = _read(str(newest))
+        newest.rename(Path(self.get_rollback_store_dir()) / newest.name)
+        return taken[0] if taken else {}
+
+    def exists(self, data: Row) -> bool:
+        """Whether an equal instance is there."""
+        wanted = jsonio.canonical(data)
+        return any(jsonio.canonical(row) == wanted for row in self.rows())
+
+    def state(self, reverse: bool = False) -> Any:
+        """All instances in the form of the data type."""
+        raise NotImplementedError
+
+
+class YamlFile(DataStore):
+    """One mapping: all instances merged."""
+
+    def setup(self) -> None:
+        """Make the tree, where there is to be one."""
+        if self.store_root is not None:
+            for directory in (self.get_current_store_dir(), self.get_rollback_store_dir()):
+                Path(directory).mkdir(parents=True, exist_ok=True)
+
+    def exists(self, data: Row) -> bool:
+        """Whether everything in ``data`` is part of the merged state already."""
+        merged = _merged(self.rows())
+        return all(key in merged and _same(merged[key], value) for key, value in data.items())
+
+    def state(self, reverse: bool = False) -> Any:
+        """The merged mapping."""
+        return _merged(_ordered(self.rows(), reverse))
+
+
+class YamlList(YamlFile):
+    """A list of the instances."""
+
+    def exists(self, data: Row) -> bool:
+        """Whether an equal instance is in the list."""
+        return DataStore.exists(self, data)
+
+    def state(self, reverse: bool = False) -> Any:
+        """The list, newest first if reversed."""
+        return _ordered(self.rows(), reverse)
+
+
+class YamlKeyList(YamlList):
+    """A list of the instances, under one key."""
+
+    def state(self, reverse: bool = False) -> Any:
+        """``{store_key: [...]}``."""
+        return {self.store_key: _ordered(self.rows(), reverse)}
+
+
+class YamlKeyDict(YamlKeyList):
+    """One mapping under one key: the instances merged, or by their primary key."""
+
+    def state(self, reverse: bool = False) -> Any:
+        """``{store_key: {...}}``."""
+        rows = _ordered(self.rows(), reverse)
+        if self.primary_key is None:
+            return {self.store_key: _merged(rows)}
+        return {self.store_key: {str(row[self.primary_key]): row for row in rows}}
+
+
+DATA_TYPES: dict[str, type[DataStore]] = {
+    "YamlFile": YamlFile,
+    "YamlList": YamlList,
+    "YamlKeyList": YamlKeyList,
+    "YamlKeyDict": YamlKeyDict,
+}
+
+
+def get_data_type_by_name(name: str) -> type[DataStore]:
+    """The data type of this name; `NotFound` with the nearest one."""
+    if name not in DATA_TYPES:
+        near = nearest(name, DATA_TYPES)
+        raise NotFound(f"cannot find the data type {name!r}" + (f"; did you mean {near}?" if near else ""))
+    return DATA_TYPES[name]
+
+
+def _ordered(rows: list[Row], reverse: bool) -> list[Row]:
+    return rows[::-1] if reverse else rows
+
+
+def _merged(rows: Iterable[Row]) -> Row:
+    merged: Row = {}
+    for row in rows:
+        merged |= row
+    return merged
+
+
+def _same(one: Any, other: Any) -> bool:
+    return jsonio.canonical(one) == jsonio.canonical(other)
+
+
+def files_by_time(directory: str) -> list[str]:
+    """By the time in their names: the original's are ``1546300800.12``, with fewer digits where it ended in zeros."""
+    found = [path for path in Path(directory).iterdir() if path.is_file() and not path.name.startswith(".")]
+    return [str(path) for path in sorted(found, key=lambda path: (_moment(path.name), path.name))]
+
+
+def _moment(name: str) -> float:
+    stem = name.removesuffix(".yaml")
+    try:
+        return float(stem)
+    except ValueError:
+        return float("inf")
+
+
+def _read(path: str) -> list[Row]:
+    return [document.value for document in yamlio.load(Path(path).read_bytes(), file=path)]
+
+
+def _write(directory: Path, data: Row) -> str:
+    """Write ``data`` aside and move it into place under a name that sorts after all others."""
+    newest = max((_moment(path.name) for path in directory.iterdir()), default=0.0)
+    moment = max(time.time(), (newest if newest != float("inf") else 0.0) + 0.000001)
+    path = directory / f"{moment:.6f}.yaml"
+    aside = directory / f".{path.name}"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(yamlio.dump(data))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    return str(path)

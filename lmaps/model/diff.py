@@ -1,0 +1,154 @@
+"""What differs between two documents, path by path; and three-way merging by path.
+
+Objects are compared property by property, arrays of equal length item by item; everything else as a whole. Paths are
+written as JSON pointers (RFC 6901), lists of differences as JSON patches (RFC 6902).
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lmaps.util.jsonio import canonical
+
+Path = tuple[str | int, ...]
+
+
+class Missing:
+    """What stands for a value where there is none: JSON's null is a value."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+
+
+class Difference(NamedTuple):
+    """One place where two documents differ; `MISSING` where one of them has nothing."""
+
+    path: Path
+    before: Any
+    after: Any
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"path": "/tls", "before": false, "after": true}``; what is missing is left out."""
+        told = {"path": pointer(self.path), "before": self.before, "after": self.after}
+        return {name: value for name, value in told.items() if value is not MISSING}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Difference":
+        """The difference that `to_json` told."""
+        return cls(parse_pointer(told["path"]), told.get("before", MISSING), told.get("after", MISSING))
+
+    def to_patch(self, *above: str) -> dict[str, Any]:
+        """The operation of a JSON patch that makes the one document the other, which lies below ``above``."""
+        path = pointer((*above, *self.path))
+        if self.after is MISSING:
+            return {"op": "remove", "path": path}
+        return {"op": "add" if self.before is MISSING else "replace", "path": path, "value": self.after}
+
+
+class Clash(Exception):
+    """A path that a merge cannot take back: ``expected`` was to be there, ``got`` is."""
+
+    def __init__(self, path: Path, expected: Any, got: Any) -> None:
+        super().__init__(pointer(path))
+        self.path, self.expected, self.got = path, expected, got
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same to JSON: 1, 1.0 and true all differ."""
+    if one is MISSING or other is MISSING:
+        return one is other
+    return canonical(one) == canonical(other)
+
+
+def differences(before: Any, after: Any, at: Path = ()) -> Iterator[Difference]:
+    """Where ``before`` and ``after`` differ, in the order of ``before``, then of what is new in ``after``."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*before, *after]):
+            yield from differences(before.get(key, MISSING), after.get(key, MISSING), (*at, key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from differences(one, other, (*at, index))
+    elif not same(before, after):
+        yield Difference(at, before, after)
+
+
+def leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every value in a document that holds no other, with its path; arrays that hold no objects are such values."""
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from leaves(below, (*at, key))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, below in enumerate(value):
+            yield from leaves(below, (*at, index))
+    else:
+        yield at, value
+
+
+def look_up(value: Any, path: Sequence[str | int]) -> Any:
+    """What stands at ``path``, `MISSING` if nothing does."""
+    for key in path:
+        if isinstance(value, dict):
+            value = value.get(str(key), MISSING)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return MISSING
+    return value
+
+
+def changed(document: Any, changes: Sequence[Difference]) -> Any:
+    """A copy of ``document`` in which each path has its value ``after``; objects on the way are made.
+
+    Raises `Clash` where the way leads through something that holds no values.
+    """
+    made = copy.deepcopy(document)
+    for each in changes:
+        _put(made, each)
+    return made
+
+
+def merged(document: Any, changes: Sequence[Difference]) -> Any:
+    """A copy of ``document`` with ``changes`` carried out, each on what it says was there before; else `Clash`."""
+    for each in changes:
+        got = look_up(document, each.path)
+        if not same(got, each.before) and not same(got, each.after):
+            raise Clash(each.path, each.before, got)
+    return changed(document, changes)
+
+
+def _put(document: Any, change: Difference) -> None:
+    *above, last = change.path
+    target = document
+    for depth, key in enumerate(above):
+        if isinstance(target, dict) and str(key) not in target:
+            if change.after is MISSING:
+                return
+            target[str(key)] = {}
+        target = look_up(target, (key,))
+        if not isinstance(target, dict | list):
+            raise Clash(tuple(above[: depth + 1]), MISSING, target)
+    if isinstance(target, dict):
+        if change.after is MISSING:
+            target.pop(str(last), None)
+        else:
+            target[str(last)] = change.after
+    elif change.after is MISSING or look_up(target, (last,)) is MISSING:
+        raise Clash(change.path, change.before, look_up(target, (last,)))
+    else:
+        target[int(last)] = change.after
+
+
+def pointer(path: Sequence[str | int]) -> str:
+    """A path as a JSON pointer: ``/vhosts/0/port``."""
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)
+
+
+def parse_pointer(text: str) -> Path:
+    """The path that a JSON pointer names; digits alone count items. ValueError if it does not begin with a slash."""
+    if text and not text.startswith("/"):
+        raise ValueError(f"{text!r} is no path: expected /PROPERTY")
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
+    return tuple(int(part) if part.isdecimal() else part for part in parts)

@@ -1,0 +1,130 @@
+"""All units of a configuration: those in the file itself, then the files of the unit directories."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmaps.config import Config, load_config
+from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
+from lmaps.model.schema import slow_patterns, unknown_keywords
+from lmaps.model.units.parse import parse_unit, unit_from_definition
+from lmaps.model.units.unit import Unit
+from lmaps.util import yamlio
+from lmaps.util.ownership import foreign_hand
+from lmaps.util.text import nearest
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class UnitSet:
+    """The units that serve, in the order they were found, and those that were refused."""
+
+    units: dict[str, Unit] = field(default_factory=dict)
+    errors: tuple[UnitRefused, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def load_units(config: Config) -> UnitSet:
+    """Every unit of the configuration; a bad one is refused alone, and so is the second of two with one name.
+
+    So is a file that somebody else than root and the daemon's user may write: it says what they do.
+    """
+    return _collect(_parsed(config))
+
+
+def load_units_from(texts: Iterable[tuple[str, str | bytes]]) -> UnitSet:
+    """The units in texts of unit files, each with the name of its file."""
+    return _collect(each for file, text in texts for each in _in_text(file, text))
+
+
+def _parsed(config: Config) -> Iterator[Unit | UnitRefused]:
+    document = config["document"]
+    if document is not None:
+        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(config["units"]))])
+    for path in _unit_files(config):
+        if isinstance(path, UnitRefused):
+            yield path
+            continue
+        fault = foreign_hand(path, config["uid"])
+        if fault is not None:
+            yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
+            continue
+        try:
+            yield from _in_text(str(path), path.read_bytes())
+        except OSError as error:
+            finding = Finding(f"cannot be read: {error.strerror}", file=str(path))
+            yield UnitRefused(f"cannot use {path}", errors=[finding])
+
+
+def _in_text(file: str, text: str | bytes) -> Iterator[Unit | UnitRefused]:
+    try:
+        documents = yamlio.load(text, file=file, events=yamlio.UNIT_EVENTS, aliases=True)
+    except DocumentRefused as refused:
+        yield UnitRefused(f"cannot use {file}", errors=refused.errors)
+    else:
+        yield from _each(parse_unit, [(document,) for document in documents])
+
+
+def _each(parse: Any, calls: Iterable[tuple[Any, ...]]) -> Iterator[Unit | UnitRefused]:
+    for args in calls:
+        try:
+            yield parse(*args)
+        except UnitRefused as refused:
+            yield refused
+
+
+def _unit_files(config: Config) -> Iterator[Path | UnitRefused]:
+    """The unit files of each directory, sorted by name."""
+    for directory in config["unit_dirs"]:
+        try:
+            found = sorted(path for path in Path(directory).iterdir() if path.suffix in SUFFIXES and path.is_file())
+        except OSError as error:
+            finding = Finding(f"cannot be read: {error.strerror}", file=directory)
+            yield UnitRefused(f"cannot use the unit directory {directory}", errors=[finding])
+            continue
+        yield from found
+
+
+def _collect(parsed: Iterable[Unit | UnitRefused]) -> UnitSet:
+    units: dict[str, Unit] = {}
+    errors: list[UnitRefused] = []
+    for each in parsed:
+        if isinstance(each, UnitRefused):
+            errors.append(each)
+        elif each.name in units:
+            errors.append(_twice(each, units[each.name]))
+        else:
+            units[each.name] = each
+    warnings = tuple(finding for unit in units.values() for finding in _warnings(unit))
+    return UnitSet(units, tuple(errors), warnings)
+
+
+def _twice(unit: Unit, first: Unit) -> UnitRefused:
+    place = first.locate(Finding("", ("meta", "name"))).place
+    finding = unit.locate(Finding(f"the unit {unit.name} stands twice; first at {place}", ("meta", "name")))
+    return UnitRefused(f"cannot use the unit {unit.name} in {unit.file}", errors=[finding], extra={"unit": None})
+
+
+def _warnings(unit: Unit) -> Iterator[Finding]:
+    for finding in (*unknown_keywords(unit.params), *slow_patterns(unit.params)):
+        yield unit.locate(finding._replace(at=unit.params_at + finding.at))
+
+
+def get_unit_by_name(name: str, config: Config | None = None) -> Unit:
+    """The unit of this name in the configuration (the one that holds here if none is given); `NotFound` otherwise."""
+    units = load_units(load_config() if config is None else config).units
+    if name not in units:
+        near = nearest(name, units)
+        raise NotFound(f"cannot find the unit {name!r}" + (f"; did you mean {near}?" if near else ""))
+    return units[name]
+
+
+def validate_unit_instance(instance: dict[str, Any], unit: Unit | Mapping[str, Any]) -> dict[str, Any]:
+    """``instance`` with the unit's defaults mixed in, valid; else `ValidationFailed` says what is not, and why.
+
+    The unit may be a `Unit` or the mapping that a unit file holds.
+    """
+    known = unit if isinstance(unit, Unit) else unit_from_definition(dict(unit))
+    return known.complete(instance)

@@ -1,0 +1,194 @@
+"""What a unit file may look like, and how one becomes a `Unit`."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lmaps.errors import Finding, UnitRefused, ValidationFailed
+from lmaps.model.diff import parse_pointer
+from lmaps.model.schema import Schema, lint
+from lmaps.model.units.unit import Unit
+from lmaps.util import yamlio
+from lmaps.util.times import parse_duration
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+DATA_TYPES = ("YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict")
+
+_POINTERS: dict[str, Any] = {"type": "array", "items": {"type": "string", "pattern": r"^(/[^/\"]+)+$"}}
+_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
+_DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "description": description}
+
+
+FORM = Schema(
+    {
+        "type": "object",
+        "required": ["meta"],
+        "additionalProperties": False,
+        "properties": {
+            "meta": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": False,
+                "description": "What the unit is.",
+                "properties": {
+                    "name": _text("The unit's name: 1 to 64 letters, digits, dots, hyphens, underscores."),
+                    "data_type": {
+                        "enum": list(DATA_TYPES),
+                        "default": "YamlList",
+                        "description": "How instances are shown to the handler.",
+                    },
+                    "store_key": _text("The key below which they are shown.") | {"default": "root"},
+                    "store_root": _text("The original's directory; accepted and not used."),
+                    "primary_key": _text("The property whose value names an instance; else its content does."),
+                    "strict": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Refuse properties that the schema does not know.",
+                    },
+                    "require": {
+                        "type": "array",
+                        "items": {"enum": ["message", "ticket"]},
+                        "default": [],
+                        "description": "What each change has to say.",
+                    },
+                    "unique": _POINTERS
+                    | {"default": [], "description": "Paths, such as /port, whose values no two instances may share."},
+                    "max_instances": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "How many instances there may be.",
+                    },
+                    "keep": {
+                        "type": "object",
+                        "default": {},
+                        "additionalProperties": False,
+                        "description": "How much of its history is kept, by either limit; all of it if there is none.",
+                        "properties": {
+                            "count": {"type": "integer", "minimum": 1, "description": "The newest so many changesets."},
+                            "age": _DURATION | {"description": "Changesets that are not older."},
+                        },
+                    },
+                },
+            },
+            "handler": {
+                "type": "object",
+                "default": {},
+                "additionalProperties": False,
+                "description": "What carries the state to the host.",
+                "properties": {
+                    "type": _text("The handler: lmaps handlers lists them.") | {"default": "noop"},
+                    "args": {"type": "object", "default": {}, "description": "Its arguments."},
+                    "name": {"type": "string", "description": "A label for people."},
+                    "params": {"type": ["object", "boolean"], "description": "The schema, where the original had it."},
+                    "lock": _TEXTS
+                    | {"default": [], "description": "Names; jobs of units that share one run one after the other."},
+                    "timeout": _DURATION | {"description": "How long a job may run; it is `timed_out` then."},
+                    "idle_timeout": _DURATION | {"description": "How long a job may say nothing."},
+                    "probe": _TEXTS
+                    | {"minItems": 1, "description": "A program that confirms: 3 passes in a row, one every 5 s."},
+                    "on_interrupt": {
+                        "enum": ["rerun"],
+                        "description": "Run a job once more if it was interrupted; else people decide.",
+                    },
+                },
+            },
+            "params": {"type": ["object", "boolean"], "description": "The JSON Schema of an instance."},
+        },
+    }
+)
+"""The form of a unit file; keys that later versions act on are accepted already."""
+
+
+def parse_unit(document: yamlio.Document, at: tuple[str | int, ...] = ()) -> Unit:
+    """The unit at ``at`` in ``document``; `UnitRefused` with every finding and its place."""
+    told = document.value
+    for key in at:
+        told = told[key]
+    try:
+        unit = replace(_made(FORM.complete(told), told, document.file), document=document, at=at)
+    except ValidationFailed as refused:
+        raise _refusal(document, at, told, list(refused.errors)) from refused
+    findings = list(_faults(unit, told))
+    if findings:
+        raise _refusal(document, at, told, findings)
+    return unit
+
+
+def unit_from_definition(definition: dict[str, Any], directory: Path | None = None) -> Unit:
+    """The unit that a stored definition describes: its file may be gone. Its paths count from ``directory``."""
+    unit = _made(FORM.complete(definition), definition, None)
+    return replace(unit, directory=directory) if directory else unit
+
+
+def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Unit:
+    meta, handler = filled["meta"], filled["handler"]
+    return Unit(
+        name=meta["name"],
+        data_type=meta["data_type"],
+        store_key=meta["store_key"],
+        primary_key=meta.get("primary_key"),
+        strict=meta["strict"],
+        handler=handler["type"],
+        args=handler["args"],
+        label=handler.get("name"),
+        params=filled.get("params", handler.get("params", {})),
+        require=tuple(meta["require"]),
+        unique=tuple(map(parse_pointer, meta["unique"])),
+        max_instances=meta.get("max_instances"),
+        keep_count=meta["keep"].get("count"),
+        keep_age=parse_duration(meta["keep"]["age"]) if "age" in meta["keep"] else None,
+        locks=tuple(handler["lock"]),
+        timeout=parse_duration(handler["timeout"]) if "timeout" in handler else None,
+        idle_timeout=parse_duration(handler["idle_timeout"]) if "idle_timeout" in handler else None,
+        probe=tuple(handler.get("probe", ())),
+        reruns=handler.get("on_interrupt") == "rerun",
+        definition=told,
+        directory=Path(file).absolute().parent if file else Path.cwd(),
+        file=file,
+    )
+
+
+def _refusal(document: yamlio.Document, at: tuple[str | int, ...], told: Any, findings: list[Finding]) -> UnitRefused:
+    name = told.get("meta", {}).get("name") if isinstance(told, dict) and isinstance(told.get("meta"), dict) else None
+    places = document.locate_all(finding._replace(at=at + finding.at) for finding in findings)
+    located = [place._replace(at=finding.at) for place, finding in zip(places, findings, strict=True)]
+    return UnitRefused(
+        f"cannot use the unit {name or ''} in {document.file}".replace("  ", " "), errors=located, extra={"unit": name}
+    )
+
+
+def _faults(unit: Unit, told: dict[str, Any]) -> Iterator[Finding]:
+    """What the form cannot say: names, the schema itself, and the primary key."""
+    if not NAME.match(unit.name):
+        text = f"{unit.name!r} is no name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"
+        yield Finding(text, ("meta", "name"), got=unit.name)
+    if "params" in told and "params" in (told.get("handler") or {}):
+        yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True)
+    broken = lint(unit.params)
+    yield from (finding._replace(at=unit.params_at + finding.at) for finding in broken)
+    if not broken and unit.primary_key is not None:
+        yield from _primary_key_faults(unit)
+    known = unit.params.get("properties") if isinstance(unit.params, dict) else None
+    for place, path in enumerate(unit.unique):
+        if known is not None and path[0] not in known:
+            yield Finding(f"{path[0]} is no property of params", ("meta", "unique", place), got=path[0])
+
+
+def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
+    key = unit.primary_key
+    at = ("meta", "primary_key")
+    schema = unit.params.get("properties", {}).get(key) if isinstance(unit.params, dict) else None
+    if schema is None:
+        yield Finding(f"the primary key {key} is no property of params", at, got=key)
+        return
+    kinds = schema.get("type") if isinstance(schema, dict) else None
+    if kinds not in ("string", "integer"):
+        yield Finding(f"the primary key {key} has to be of type string or integer", at, got=key)
+    elif key not in unit.params.get("required", []) and "default" not in schema:
+        yield Finding(f"the primary key {key} has to be required, or to have a default", at, got=key)

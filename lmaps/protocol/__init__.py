@@ -1,0 +1,11 @@
+"""The messages of lMaPS: frozen values, JSON on every wire, one codec.
+
+requests   what client and manager exchange
+work       what manager and worker exchange; whoever needs it imports it from there, clients do not
+fields     the codec of both
+"""
+
+from lmaps.protocol.codec import read_object
+from lmaps.protocol.requests import MAX_BYTES, VERSION, Reply, Request, read_answer
+
+__all__ = ["MAX_BYTES", "VERSION", "Reply", "Request", "read_answer", "read_object"]

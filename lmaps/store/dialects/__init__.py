@@ -1,0 +1,1 @@
+"""What belongs to one database engine alone."""

@@ -1,0 +1,49 @@
+"""What the children are: each is composed in one function, after the fork.
+
+Their modules are imported before it: so a replacement is there within milliseconds, and is of the same code.
+"""
+
+import gc
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lmaps.config import Config
+from lmaps.manager import Manager, open_doors
+from lmaps.supervisor.privileges import give_up_rights, socket_group
+from lmaps.transport import ipc_path, prove_peers
+from lmaps.util.heartbeat import Lifeline
+from lmaps.worker.worker import Worker
+
+
+class Boot(NamedTuple):
+    """What the children of one daemon know of it: ``secret`` proves a worker to the manager.
+
+    The state is ``known`` once a manager of this daemon has opened it.
+    """
+
+    id: str
+    secret: str
+    known: bool = False
+
+
+def be_manager(config: Config, boot: Boot, line: socket.socket) -> None:
+    """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
+    uri = config["rpc"]["worker_bind"]
+    doors = open_doors(config, uri, boot.secret, socket_group(config))
+    prove_peers(ipc_path(uri))
+    give_up_rights(config, known=boot.known)
+    gc.set_threshold(20_000, 20, 50)  # a large request makes objects by the hundred thousand, and hardly one in a cycle
+    Manager(uri, config, boot.id, Lifeline(line), doors, boot.known).start()
+
+
+def be_worker(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
+    """Run jobs in ``slot`` until told to end, or until ``line`` ends because the supervisor is gone."""
+    Worker(config["rpc"]["worker_bind"], config, slot, Lifeline(line), boot.secret).start()
+
+
+class Roles(NamedTuple):
+    """The two roles that the supervisor has children for."""
+
+    manager: Callable[[Config, Boot, socket.socket], None] = be_manager
+    worker: Callable[[Config, Boot, int, socket.socket], None] = be_worker

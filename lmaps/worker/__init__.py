@@ -1,0 +1,1 @@
+"""The worker: runs one task at a time."""

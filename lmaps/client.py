@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lmaps.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
-from lmaps.config.values import expanded
+from lmaps.config.paths import expanded
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
 from lmaps.protocol import MAX_BYTES, VERSION, Reply, Request, read_answer
 from lmaps.transport import LocalLink, is_tcp

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
+from lmaps.api import job_queue
 from lmaps.api.context import Call
-from lmaps.api.endpoints import jobs
 from lmaps.errors import NotAllowed, NotFound
 from lmaps.model.policy import EVERY, Right, Subject
 from lmaps.store import StoredRequest
@@ -64,9 +64,9 @@ def _named(call: Call, rights: Sequence[Right]) -> list[str]:
 
 
 def _unit_of_job(call: Call, rights: Sequence[Right]) -> str:
-    unit = jobs.find(call).unit
+    unit = job_queue.find(call).unit
     if not call.may(unit, "list") and not call.may(unit, *rights):
-        raise jobs.not_there(call)
+        raise job_queue.not_there(call)
     return unit
 
 

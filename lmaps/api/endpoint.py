@@ -7,9 +7,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from lmaps.api import audit, authorize, changes
+from lmaps.api import audit, authorize, changes, job_queue
 from lmaps.api.context import Answer, Call, Visit
-from lmaps.api.endpoints import jobs
 from lmaps.config.limits import Section
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
 from lmaps.model.policy import RIGHTS, Right
@@ -142,8 +141,8 @@ class Verb:
         reply = changes.run(call, self.function)
         told = call.args.get("apply")
         if told is not None and not call.args["dry_run"]:
-            job = jobs.queue(replace(call, args={**call.args, **told}), call.usable_unit)
-            reply = replace(reply, extra=reply.extra | {"job": jobs.told(call, job)}, job=job.id)
+            job = job_queue.queue(replace(call, args={**call.args, **told}), call.usable_unit)
+            reply = replace(reply, extra=reply.extra | {"job": job_queue.told(call, job)}, job=job.id)
         self._audit(call, reply)
         return reply
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmaps.api.context import Call, Later, Visit
-from lmaps.api.endpoints.jobs import ENDED, told
+from lmaps.api.job_queue import ENDED, told
 from lmaps.errors import HandlerFailed, MessageRefused
 from lmaps.model.schema import Schema
 from lmaps.protocol import Reply, Request

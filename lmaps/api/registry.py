@@ -13,19 +13,16 @@ from lmaps.api.endpoints import (
     backup,
     blame,
     confirm,
-    exporting,
     history,
     history_transfer,
     instances,
     jobs,
-    may,
     plan,
     requests,
     show,
     system,
     transfer,
     units,
-    wait,
 )
 from lmaps.model.policy import Right
 
@@ -158,7 +155,7 @@ VERBS: dict[str, Verb] = {
     "diff": Verb(history.diff, "show", {"unit": _UNIT, "from": _TEXT, "to": _TEXT | {"default": "@"}}, ("unit",)),
     "blame": Verb(blame.blame, "show", {"unit": _UNIT, "ids": _IDS | {"default": []}, "path": _POINTER}, ("unit",)),
     "export": Verb(
-        exporting.export,
+        transfer.export,
         "export",
         {
             "units": {"type": "array", "items": _UNIT, "default": []},
@@ -232,7 +229,7 @@ VERBS: dict[str, Verb] = {
     ),
     "job": Verb(jobs.job, "show", {"job": NUMBER, "wait_ms": _WAIT}, ("job",)),
     "wait": Verb(
-        wait.wait,
+        jobs.wait,
         "show",
         {"unit": _UNIT, "for": {"type": "string", "pattern": "^(applied|confirmed|rev=.+)$"}, "wait_ms": _WAIT},
         ("unit", "for"),
@@ -258,6 +255,6 @@ VERBS: dict[str, Verb] = {
     ),
 }
 VERBS["discover"] = system.discover(VERBS)
-VERBS["may"] = may.may(VERBS)
+VERBS["may"] = system.may(VERBS)
 
 __all__ = ["VERBS", "Afterwards", "Answer", "Call", "Later", "Service", "Slot", "Verb", "Visit"]

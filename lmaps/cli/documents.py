@@ -9,6 +9,12 @@ from lmaps.util import jsonio
 
 if TYPE_CHECKING:
     from lmaps.util import yamlio
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lmaps.util.failpoints import failpoint
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE = 64 * 1024 * 1024
@@ -144,3 +150,43 @@ def _value(name: str, text: str) -> Any:
     except LmapsError as error:
         raise UsageError(f"cannot read --set {name}={text}: {error.message}") from error
     return documents[0].value if documents else None
+
+
+def write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    """Write ``path`` aside, make it durable, and move it into place; `UsageError` if that cannot be done.
+
+    What is no file (a directory, a device, a pipe) is never replaced.
+    """
+    aside = _name_aside(path)
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        failpoint("export.before_rename")
+        aside.rename(path)
+        failpoint("export.after_rename")
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def _name_aside(path: Path) -> Path:
+    try:
+        special = path.exists() and not path.is_file()
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    if special:
+        raise UsageError(f"cannot write {path}: it is no file; without --output data goes to stdout")
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

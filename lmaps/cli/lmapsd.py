@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lmaps.config import Config, default_paths, load_config
-from lmaps.config.values import absolute, absolute_uri, directory
+from lmaps.config.paths import absolute, absolute_uri, directory
 from lmaps.diagnostics.check import check
 from lmaps.errors import AnotherDaemon, LmapsError, UsageError
 from lmaps.store.backup import restore as restore_backup
@@ -19,9 +19,8 @@ from lmaps.supervisor.supervisor import Daemon
 from lmaps.transport import ipc_path, is_tcp
 from lmaps.util.failpoints import set_up_failpoints
 from lmaps.util.logs import set_up_logging
-from lmaps.util.ownership import check_owned
+from lmaps.util.ownership import check_owned, login_name
 from lmaps.util.times import parse_duration
-from lmaps.util.users import login_name
 from lmaps.version import __version__
 
 HELP = """Run the lMaPS daemon, in the foreground: one manager and the workers.

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from lmaps.config.paths import read
-from lmaps.config.values import absolute, absolute_uri, directory
+from lmaps.config.paths import absolute, absolute_uri, directory, read
 from lmaps.errors import UsageError
 from lmaps.util import fast_yaml
 from lmaps.util.times import seconds

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from lmaps.config import limits
 from lmaps.config.document import parse, refusal
-from lmaps.config.paths import default_paths, default_policy, find_config_file, read
+from lmaps.config.paths import absolute, absolute_uri, default_paths, default_policy, directory, find_config_file, read
 from lmaps.config.schema import SCHEMA
-from lmaps.config.values import absolute, absolute_uri, directory
 from lmaps.errors import ValidationFailed
 from lmaps.model.schema import Schema
 from lmaps.util.times import seconds

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from lmaps.api.endpoints.may import answer
+from lmaps.api.endpoints.system import answer
 from lmaps.api.registry import VERBS
 from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError

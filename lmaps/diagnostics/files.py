@@ -10,9 +10,8 @@ from lmaps.errors import ConfigError
 from lmaps.model.policy import load_policy
 from lmaps.store import read_key
 from lmaps.transport import is_tcp, read_server_keys
-from lmaps.util.ownership import foreign_hand
+from lmaps.util.ownership import foreign_hand, login_name
 from lmaps.util.text import plural
-from lmaps.util.users import login_name
 
 SHOWN = 3
 """So many offenders are named."""

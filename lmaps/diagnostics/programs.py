@@ -9,9 +9,9 @@ from pathlib import Path
 from lmaps.diagnostics.look import Found, Look
 from lmaps.supervisor.locks import holder_of
 from lmaps.transport import OLDEST, library_version
+from lmaps.util.ownership import login_name
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration
-from lmaps.util.users import login_name
 from lmaps.version import __version__
 
 OLDEST_PYTHON = (3, 11)

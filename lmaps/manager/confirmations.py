@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from lmaps.api.endpoints.confirm import keep, left, timer, undo
-from lmaps.api.endpoints.jobs import ENDED
+from lmaps.api.job_queue import ENDED
 from lmaps.api.registry import Service
 from lmaps.errors import LmapsError
 from lmaps.protocol.work import Result

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
-from lmaps.api.endpoints.units import handler_faults
 from lmaps.api.registry import Service, Visit
+from lmaps.api.unit_status import handler_faults
 from lmaps.config import Config, default_policy
 from lmaps.errors import ConfigError, Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
 from lmaps.manager.background import Looking

@@ -17,8 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from lmaps.errors import ConfigError, DocumentRefused, Finding, NotFound
 from lmaps.model.schema import Schema
 from lmaps.util import yamlio
-from lmaps.util.ownership import check_owned
-from lmaps.util.users import login_name
+from lmaps.util.ownership import check_owned, login_name
 
 Right = Literal["list", "show", "reveal", "create", "apply", "rollback", "export", "import", "cancel", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)

@@ -21,14 +21,12 @@ from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
 from lmaps.handlers import preload
 from lmaps.process import Outcome, reap_orphans, set_subreaper
-from lmaps.supervisor.backoff import EARLY
 from lmaps.supervisor.children import Child
-from lmaps.supervisor.leftovers import sweep_slot, sweep_slots
 from lmaps.supervisor.locks import locked
 from lmaps.supervisor.privileges import hand_over, private_files
 from lmaps.supervisor.report import say
 from lmaps.supervisor.roles import Boot, Roles
-from lmaps.supervisor.slots import Slot
+from lmaps.supervisor.slots import EARLY, Slot, sweep_slot, sweep_slots
 from lmaps.supervisor.systemd import Watchdog, notify, tell_reloading
 from lmaps.transport import ipc_path, is_tcp, remove_stale
 from lmaps.util.failpoints import failpoint

@@ -78,7 +78,7 @@ __all__ = [
     "tcp_address",
 ]
 
-_FILES = ("addresses", "local", "links", "keys", "binding", "gate", "listener", "proof")
+_FILES = ("addresses", "zmtp", "zmq_client", "curve", "bind", "zap", "server", "selfcheck")
 """Those that a client needs come first."""
 
 

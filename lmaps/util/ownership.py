@@ -5,10 +5,10 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from lmaps.errors import ConfigError
-from lmaps.util.users import login_name
 
 LINKS = 40
 """A path that leads over more links than this leads nowhere."""
@@ -77,3 +77,14 @@ def _is_private(status: os.stat_result) -> bool:
     except KeyError:
         return False
     return group.gr_name == user.pw_name and user.pw_gid == group.gr_gid and set(group.gr_mem) <= {user.pw_name}
+
+
+@lru_cache(maxsize=256)
+def login_name(uid: int | None) -> str:
+    """A user's login name, else the number; ``unknown`` where none is told."""
+    if uid is None:
+        return "unknown"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

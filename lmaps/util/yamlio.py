@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from lmaps.errors import DocumentRefused, Finding
-from lmaps.util.scalars import scalar
+from lmaps.util.text import scalar
 
 UNIT_EVENTS, INSTANCE_EVENTS = 50_000, 1_000_000
 """Events (a scalar is one, a mapping two) that a unit file, and a file of instances, may have."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaps import Client
-from lmaps.cli.files import write_whole
+from lmaps.cli.documents import write_whole
 from lmaps.errors import OutcomeUnknown
 from lmaps.store.migrate import known_revisions
 from tests.daemons import is_alive, until

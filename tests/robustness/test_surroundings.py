@@ -25,7 +25,7 @@ class Shifted(datetime.datetime):
     def now(cls, tz=None):
         with open(os.environ["CLOCK"]) as file:
             return datetime.datetime.now(tz) + datetime.timedelta(days=float(file.read() or 0))
-from lmaps.core import times
+from lmaps.util import times
 from lmaps.manager import housekeeping
 times.datetime = housekeeping.datetime = Shifted
 from lmaps.supervisor import start

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from lmaps.cli.files import write_whole
+from lmaps.cli.documents import write_whole
 from lmaps.errors import UsageError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from lmaps.supervisor.backoff import HEALTHY, LONGEST, Backoff
+from lmaps.supervisor.slots import HEALTHY, LONGEST, Backoff
 
 
 def test_the_first_death_is_followed_at_once():

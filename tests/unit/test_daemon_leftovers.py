@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lmaps.process import JOB_TAG
-from lmaps.supervisor.leftovers import sweep_slot, sweep_slots
+from lmaps.supervisor.slots import sweep_slot, sweep_slots
 
 
 def detached(folder: Path) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,6 @@
 import pytest
 
-from lmaps.util.scalars import scalar
+from lmaps.util.text import scalar
 
 
 @pytest.mark.parametrize(

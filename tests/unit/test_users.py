@@ -1,7 +1,7 @@
 import os
 import pwd
 
-from lmaps.util.users import login_name
+from lmaps.util.ownership import login_name
 
 
 def test_a_user_is_told_by_name_by_number_or_as_unknown():

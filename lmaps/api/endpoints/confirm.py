@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from lmaps.api import job_queue
 from lmaps.api.context import Call, Service
-from lmaps.api.endpoints import history, jobs
+from lmaps.api.endpoints import history
 from lmaps.errors import Conflict
 from lmaps.protocol import Reply
 from lmaps.store import Job, Transaction, Why
@@ -27,7 +28,7 @@ def confirm(call: Call) -> Reply:
     if not found:
         raise Conflict(f"cannot confirm {name}: nothing of it waits for confirmation", hint=f"lmaps jobs {name}")
     job = found[0]
-    if job.state not in jobs.ENDED:
+    if job.state not in job_queue.ENDED:
         raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
     if call.args["rollback"]:
         undo(call.service, call.state, job, call.why)
@@ -35,7 +36,7 @@ def confirm(call: Call) -> Reply:
     else:
         keep(call.service, call.state, job)
         message = f"{name} r{job.revision} is confirmed"
-    told = jobs.told(call, call.state.job(job.id) or job)
+    told = job_queue.told(call, call.state.job(job.id) or job)
     return Reply(message, extra={"job": told}, revision=call.state.revision_of(name))
 
 

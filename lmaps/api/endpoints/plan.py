@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lmaps.api import changes
+from lmaps.api import changes, job_queue
 from lmaps.api.context import Call
-from lmaps.api.endpoints import instances, jobs
+from lmaps.api.endpoints import instances
 from lmaps.errors import UnitUnusable
 from lmaps.protocol import Reply
 
@@ -44,5 +44,5 @@ def plan_check(call: Call) -> Reply:
             f"cannot plan {unit.name} on the host: its handler {unit.handler} has no check mode",
             hint=f"lmaps plan {unit.name} shows what would be handed over",
         )
-    job = jobs.queue(call, unit, "plan")
-    return Reply(f"job {job.id}", extra={"job": jobs.told(call, job)}, revision=job.revision or None, job=job.id)
+    job = job_queue.queue(call, unit, "plan")
+    return Reply(f"job {job.id}", extra={"job": job_queue.told(call, job)}, revision=job.revision or None, job=job.id)

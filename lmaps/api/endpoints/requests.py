@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from lmaps.api import job_queue
 from lmaps.api.context import Call
-from lmaps.api.endpoints import jobs
 from lmaps.errors import NotFound
 from lmaps.protocol import Reply
 
@@ -19,7 +19,7 @@ def request(call: Call) -> Reply:
         )
     answer: dict[str, Any] = json.loads(kept.answer)
     job = call.state.job(answer["job"]) if answer.get("job") else None
-    state = "done" if job is None or jobs.is_over(job) else "running"
+    state = "done" if job is None or job_queue.is_over(job) else "running"
     extra: dict[str, Any] = {
         "state": state,
         "key": kept.key,
@@ -27,7 +27,7 @@ def request(call: Call) -> Reply:
         "unit": kept.unit,
         "at": kept.at,
         "answer": answer,
-        "job": jobs.told(call, job) if job else None,
+        "job": job_queue.told(call, job) if job else None,
     }
     return Reply(f"{state}: {_words(answer)}", extra=extra, revision=kept.revision, job=answer.get("job"))
 

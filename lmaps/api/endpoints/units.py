@@ -1,21 +1,14 @@
 """Verbs on units: units, explain, unit_check; and the condition a unit is in."""
 
-import json
-from collections.abc import Iterable
 from typing import Any
 
-from lmaps.api.context import Call, Service
+from lmaps.api.context import Call
+from lmaps.api.unit_status import condition, handler_faults, impact_on_stored
 from lmaps.errors import Finding
 from lmaps.model.policy import EVERY
-from lmaps.model.schema import Schema
-from lmaps.model.units import Impact, Stored, Unit, impact, load_units_from, property_rows, unit_from_definition
+from lmaps.model.units import Unit, load_units_from, property_rows
 from lmaps.protocol import Reply
-from lmaps.store import Instance
-from lmaps.util import jsonio
 from lmaps.util.text import plural
-
-UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
-"""Outcomes of a job that leave the host in doubt."""
 
 
 def units(call: Call) -> Reply:
@@ -42,26 +35,6 @@ def _row(call: Call, name: str, unit: Unit | None) -> dict[str, Any]:
         "applied": call.state.applied_revision(name),
         "condition": condition(call, name),
     }
-
-
-def condition(call: Call, name: str) -> str:
-    """In one word how it stands with a unit; the most pressing one where several are true."""
-    unit = call.service.units.units.get(name)
-    if unit is None:
-        return "orphaned"
-    if call.service.faults.get(name):
-        return "broken"
-    last = call.state.last_job(name)
-    if last is not None and last.state == "running":
-        return "running"
-    if call.state.unconfirmed(name):
-        return "confirming"
-    if call.service.fitting.wrong(call.state, unit, call.limit):
-        return "invalid"
-    if last is not None and last.state in UNSETTLED:
-        return "dirty"
-    waiting = call.state.pending(name)
-    return f"pending {waiting}" if waiting else "in sync"
 
 
 def explain(call: Call) -> Reply:
@@ -102,50 +75,13 @@ def unit_check(call: Call) -> Reply:
             warnings.append(unit.locate(Finding(text, ("meta", "name"))))
             continue
         if call.state.is_outdated(unit.name, unit.digest):
-            found_there = _impact(call, unit, call.state.instances(unit.name))
+            found_there = impact_on_stored(call, unit, call.state.instances(unit.name))
             impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in found_there]
     return Reply(
         f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}, {plural(len(impacts), 'impact')}",
         level=1 if errors or impacts else 0,
         extra={"units": rows, "warnings": [finding.to_json() for finding in warnings], "impacts": impacts},
         errors=tuple(errors),
-    )
-
-
-def _impact(call: Call, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
-    before = call.state.definition_text(unit.name)
-    stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
-    older = unit_from_definition(jsonio.decode(before)) if before else None
-    return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
-
-
-def misfits(call: Call, unit: Unit) -> list[Finding]:
-    """Where stored instances do not fit the unit as it is now, as far as known, for who may see them."""
-    if not call.may(unit.name, "show"):
-        return []
-    wrong = sorted(call.service.fitting.wrong(call.state, unit, call.limit))
-    found = _impact(call, unit, call.state.numbered(unit.name, wrong).values())
-    return [Finding(each.to_json()["message"], each.finding.at) for each in found if each.kind == "breaks"]
-
-
-def handler_faults(service: Service, unit: Unit) -> list[Finding]:
-    """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
-    if not service.handlers:
-        return []
-    handler = service.handlers.get(unit.handler)
-    if handler is None:
-        known = ", ".join(service.handlers)
-        return [unit.locate(Finding(f"no handler {unit.handler!r}; there are {known}", at=("handler", "type")))]
-    if "error" in handler:
-        text = f"handler {unit.handler} cannot be loaded: {handler['error']}"
-        return [unit.locate(Finding(text, at=("handler", "type")))]
-    findings = Schema(handler["args_schema"]).findings(unit.args)
-    return [unit.locate(_below_args(finding)) for finding in findings]
-
-
-def _below_args(finding: Finding) -> Finding:
-    return Finding(
-        finding.message, ("handler", "args", *finding.at), finding.on_key, finding.got, finding.allowed, finding.hint
     )
 
 

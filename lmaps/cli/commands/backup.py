@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lmaps.cli.files import write_whole
+from lmaps.cli.documents import write_whole
 from lmaps.cli.session import Session, command
 from lmaps.errors import LmapsError, UsageError
 

@@ -8,7 +8,7 @@ import click
 from lmaps.cli.session import Session, command
 from lmaps.config import CLIENT_KEY, SERVER_PUBLIC_KEY
 from lmaps.errors import AlreadyExists, LmapsError
-from lmaps.util.users import login_name
+from lmaps.util.ownership import login_name
 
 SERVER_KEY = "/etc/lmaps/server.key"
 

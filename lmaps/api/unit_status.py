@@ -1,0 +1,72 @@
+"""How a unit stands: its condition, its handler's faults, and stored instances that no longer fit it."""
+
+import json
+from collections.abc import Iterable
+
+from lmaps.api.context import Call, Service
+from lmaps.errors import Finding
+from lmaps.model.schema import Schema
+from lmaps.model.units import Impact, Stored, Unit, impact, unit_from_definition
+from lmaps.store import Instance
+from lmaps.util import jsonio
+
+UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
+"""Outcomes of a job that leave the host in doubt."""
+
+
+def condition(call: Call, name: str) -> str:
+    """In one word how it stands with a unit; the most pressing one where several are true."""
+    unit = call.service.units.units.get(name)
+    if unit is None:
+        return "orphaned"
+    if call.service.faults.get(name):
+        return "broken"
+    last = call.state.last_job(name)
+    if last is not None and last.state == "running":
+        return "running"
+    if call.state.unconfirmed(name):
+        return "confirming"
+    if call.service.fitting.wrong(call.state, unit, call.limit):
+        return "invalid"
+    if last is not None and last.state in UNSETTLED:
+        return "dirty"
+    waiting = call.state.pending(name)
+    return f"pending {waiting}" if waiting else "in sync"
+
+
+def impact_on_stored(call: Call, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
+    """Return what the text of ``unit`` would do to these stored ``instances``."""
+    before = call.state.definition_text(unit.name)
+    stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
+    older = unit_from_definition(jsonio.decode(before)) if before else None
+    return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
+
+
+def misfits(call: Call, unit: Unit) -> list[Finding]:
+    """Where stored instances do not fit the unit as it is now, as far as known, for who may see them."""
+    if not call.may(unit.name, "show"):
+        return []
+    wrong = sorted(call.service.fitting.wrong(call.state, unit, call.limit))
+    found = impact_on_stored(call, unit, call.state.numbered(unit.name, wrong).values())
+    return [Finding(each.to_json()["message"], each.finding.at) for each in found if each.kind == "breaks"]
+
+
+def handler_faults(service: Service, unit: Unit) -> list[Finding]:
+    """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
+    if not service.handlers:
+        return []
+    handler = service.handlers.get(unit.handler)
+    if handler is None:
+        known = ", ".join(service.handlers)
+        return [unit.locate(Finding(f"no handler {unit.handler!r}; there are {known}", at=("handler", "type")))]
+    if "error" in handler:
+        text = f"handler {unit.handler} cannot be loaded: {handler['error']}"
+        return [unit.locate(Finding(text, at=("handler", "type")))]
+    findings = Schema(handler["args_schema"]).findings(unit.args)
+    return [unit.locate(_below_args(finding)) for finding in findings]
+
+
+def _below_args(finding: Finding) -> Finding:
+    return Finding(
+        finding.message, ("handler", "args", *finding.at), finding.on_key, finding.got, finding.allowed, finding.hint
+    )

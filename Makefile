@@ -25,7 +25,7 @@ robustness: setup ## the full tier of tests/robustness, or of ONLY="FILE ..."; w
 	$(BIN)/python scripts/robustness.py $(ONLY)
 
 test-tools: setup ## the example handlers with the real Salt (SALT_CALL=...) and Puppet, where they are installed
-	$(BIN)/pytest -q -m tools tests/integration/test_tools.py
+	$(BIN)/pytest -q -m tools tests/integration/handlers/test_tools.py
 
 unit-others: setup ## the unit floor and Ansible on the other Pythons that are found
 	scripts/unit-others $(OTHER_PYTHONS)

@@ -16,7 +16,7 @@ from lmaps.protocol.work import Hello, Lines, Result
 from lmaps.transport import NO_SECRET, WorkerLink
 from lmaps.util.heartbeat import Lifeline, a_line
 from tests.daemons import until
-from tests.integration.test_manager import work
+from tests.integration.manager.test_manager import work
 
 UNIT = """\
 meta: {name: web}

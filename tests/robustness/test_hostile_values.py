@@ -14,7 +14,7 @@ from lmaps.util import yamlio
 from lmaps.util.jsonio import canonical
 from tests.daemons import BIN, RunningDaemon
 from tests.in_process import InProcess
-from tests.integration.test_ansible import hostile
+from tests.integration.handlers.test_ansible import hostile
 
 Start = Callable[..., RunningDaemon]
 Figure = Callable[[str, str], None]

@@ -84,7 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "a stop kills the tool's process group, and does not look for more",
-        "tests/unit/test_execute.py::test_stop_ends_everything_whatever_it_did_to_detach",
+        "tests/unit/process/test_process.py::test_stop_ends_everything_whatever_it_did_to_detach",
         "assert [",
         (
             Patch(
@@ -140,7 +140,7 @@ MUTANTS = [
     ),
     Mutant(
         "a backup opens the database's file, and drops SQLite's locks when it closes it",
-        "tests/unit/test_store.py::test_files_are_private_and_nobody_opens_them_but_sqlite",
+        "tests/unit/store/test_store.py::test_files_are_private_and_nobody_opens_them_but_sqlite",
         "lmaps.db",
         (
             Patch(
@@ -152,7 +152,7 @@ MUTANTS = [
     ),
     Mutant(
         "what a client sent is a template to Ansible",
-        "tests/integration/test_ansible.py::test_hostile_text_arrives_exact_and_inert",
+        "tests/integration/handlers/test_ansible.py::test_hostile_text_arrives_exact_and_inert",
         "AssertionError",
         (
             Patch(
@@ -181,7 +181,7 @@ MUTANTS = [
     ),
     Mutant(
         "a worker makes, and empties, a folder that the manager names",
-        "tests/unit/test_tasks.py::test_a_job_names_no_folder",
+        "tests/unit/worker/test_tasks.py::test_a_job_names_no_folder",
         "DID NOT RAISE",
         (Patch("lmaps/worker/tasks.py", "        if type(self.job) is not int:\n", "        if False:\n"),),
     ),
@@ -240,7 +240,7 @@ MUTANTS = [
     ),
     Mutant(
         "a new change leaves the redo list as it is",
-        "tests/unit/test_store.py::test_rollback_as_a_table",
+        "tests/unit/store/test_store.py::test_rollback_as_a_table",
         "AssertionError",
         (
             Patch(

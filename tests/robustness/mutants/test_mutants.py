@@ -12,7 +12,7 @@ import pytest
 from tests.robustness.conftest import FULL, cannot
 from tests.robustness.mutants.planted import MUTANTS, Mutant
 
-QUICK = [mutant for mutant in MUTANTS if mutant.test.startswith("tests/unit/test_store.py")]
+QUICK = [mutant for mutant in MUTANTS if mutant.test.startswith("tests/unit/store/test_store.py")]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.bug)

@@ -55,14 +55,14 @@ def test_the_name_is_there_and_says_what_it_does(module, name):
 
 @pytest.mark.parametrize(("module", "name"), FOUND)
 def test_the_name_is_documented(module, name):
-    page = (Path(__file__).parents[2] / "docs/reference/lmaps-core.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/reference/lmaps-core.md").read_text()
     assert f"`{name}" in page or f".{name}" in page
     for member in NAMES[module][name]:
         assert member in page
 
 
 def test_utils_is_a_door_that_nobody_inside_uses():
-    package = Path(__file__).parents[2] / "lmaps"
+    package = Path(__file__).parents[3] / "lmaps"
     assert not [path for path in package.rglob("*.py") if "core.utils" in path.read_text() and path.name != "utils.py"]
 
 
@@ -75,7 +75,7 @@ def test_the_envelope():
 
 
 def test_every_module_is_imported_without_effect():
-    package = Path(__file__).parents[2] / "lmaps"
+    package = Path(__file__).parents[3] / "lmaps"
     for path in package.rglob("*.py"):
         name = ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
         if "callback" not in name and not name.endswith("__main__"):
@@ -83,7 +83,7 @@ def test_every_module_is_imported_without_effect():
 
 
 def test_every_room_has_its_tests():
-    tests = "".join(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
-    core = Path(__file__).parents[2] / "lmaps" / "core"
+    tests = "".join(path.name for path in Path(__file__).parents[2].rglob("test_*.py"))
+    core = Path(__file__).parents[3] / "lmaps" / "core"
     rooms = {path.stem for path in core.iterdir() if path.stem not in ("__init__", "__pycache__", "utils", "shell")}
     assert not [room for room in rooms if f"test_{room}" not in tests]

@@ -12,7 +12,7 @@ from lmaps.cli import app
 from lmaps.cli.session import Session, complete_units
 from lmaps.errors import Finding, NotFound, NotReached, ValidationFailed
 from lmaps.protocol import Reply
-from tests.unit.test_commands import StandIn
+from tests.unit.cli.test_commands import StandIn
 
 
 class Refusing(io.StringIO):

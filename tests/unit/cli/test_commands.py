@@ -305,7 +305,7 @@ def ask(command):
     except SystemExit: pass
 ask(click.Group("hello"))
 before = set(sys.modules)
-from lmaps.core import shell
+from lmaps.cli import app as shell
 ask(shell.start)
 print(*sorted(set(sys.modules) - before))
 """
@@ -319,7 +319,7 @@ def test_help_imports_little_beside_click():
 
 
 def test_no_command_imports_the_store_or_jsonschema():
-    code = "import sys, importlib\nfrom lmaps.core import shell\nimport lmaps.client, lmaps.util.yamlio\n"
+    code = "import sys, importlib\nfrom lmaps.cli import app as shell\nimport lmaps.client, lmaps.util.yamlio\n"
     code += "for name in shell.COMMANDS: shell.LazyGroup().get_command(None, name)\n"
     code += "print([name for name in ('sqlalchemy', 'alembic', 'jsonschema', 'lmaps.store', 'lmaps.handlers') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -35,6 +35,6 @@ def test_a_document_is_what_pyyaml_writes(value):
 
 @pytest.mark.parametrize(("text", "loaded"), [("www.example.org", False), ("it's", True)])
 def test_pyyaml_is_loaded_only_for_what_is_not_plain(text, loaded):
-    code = f"import sys; from lmaps.core import plain_yaml; fast_yaml.items([{text!r}]); print('yaml' in sys.modules)"
+    code = f"import sys; from lmaps.util import fast_yaml; fast_yaml.items([{text!r}]); print('yaml' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(found.stdout.lower()) is loaded

@@ -95,7 +95,7 @@ def test_a_command_imports_only_what_it_needs(start_daemon: Start, tmp_path: Pat
     daemon = start_daemon(WEB)
     with Client(daemon.endpoint) as client:
         client.call("create", unit="web", instances=[{"host": "a"}])
-    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); from lmaps.core import shell"
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); from lmaps.cli import app as shell"
     argv = [sys.executable, "-c", f"{code}; shell.start(['--endpoint', {daemon.endpoint!r}, 'show', 'web', 'a'])"]
     (tmp_path / "lmaps.yaml").write_text("rpc:\n  manager_bind: [ipc://m.sock] # here\n  timeout: 10s\nworkers: 2\n")
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -10,7 +10,7 @@ from lmaps.cli import app
 from lmaps.cli.documents import expand, read_documents, read_text, set_properties
 from lmaps.cli.session import Session
 from lmaps.errors import UsageError
-from tests.unit.test_commands import StandIn
+from tests.unit.cli.test_commands import StandIn
 
 
 def run(*args, client=None, **settings):

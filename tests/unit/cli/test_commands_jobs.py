@@ -8,7 +8,7 @@ import pytest
 from lmaps.cli import app, watch
 from lmaps.cli.session import Session
 from lmaps.protocol import Reply
-from tests.unit.test_commands import JOB, StandIn
+from tests.unit.cli.test_commands import JOB, StandIn
 
 
 class Talking(StandIn):

@@ -22,7 +22,7 @@ from lmaps.model.units import parse_unit
 from lmaps.testing import check_contract
 from lmaps.util import yamlio
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 HANDLERS = find_handlers([str(EXAMPLES / "handlers")])
 
 

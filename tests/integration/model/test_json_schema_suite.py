@@ -11,7 +11,7 @@ import pytest
 from lmaps.errors import ValidationFailed
 from lmaps.model.schema import Schema, lint
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUITE = Path(os.environ.get("JSON_SCHEMA_TEST_SUITE", ROOT.parent / "shared/data/json-schema-test-suite")) / "tests"
 DRAFTS = {
     "draft4": "http://json-schema.org/draft-04/schema#",

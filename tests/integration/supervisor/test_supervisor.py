@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("tiny_daemon.py")
+PROGRAM = Path(__file__).parents[1] / "tiny_daemon.py"
 READY = "lmapsd: ready, 1 unit, 2 workers, revision 0, ipc:///m.sock\n"
 
 

@@ -10,7 +10,7 @@ from lmaps.util.logs import LONGEST, JsonLines, StandardError, TextLines, about,
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
-    made = logging.LogRecord("lmaps.core.x", logging.WARNING, __file__, 1, message, args, exc_info)  # type: ignore[arg-type]
+    made = logging.LogRecord("lmaps.x", logging.WARNING, __file__, 1, message, args, exc_info)  # type: ignore[arg-type]
     made.created = 1795000000.25
     return made
 
@@ -33,7 +33,7 @@ def test_json_is_an_object_a_line():
         "at": "2026-11-18T11:06:40.250000Z",
         "level": "warning",
         "process": "manager",
-        "logger": "lmaps.core.x",
+        "logger": "lmaps.x",
         "message": "two\nlines é",
     }
 
@@ -52,8 +52,8 @@ def test_exceptions_are_logged_with_their_traceback(style):
 def test_setting_up_again_replaces_what_was(capfd):
     set_up_logging("supervisor", "debug")
     set_up_logging("worker 1", "info", "json")
-    logging.getLogger("lmaps.core.x").info("once")
-    logging.getLogger("lmaps.core.x").debug("too fine")
+    logging.getLogger("lmaps.x").info("once")
+    logging.getLogger("lmaps.x").debug("too fine")
     logging.getLogger("library").info("chatter")
     assert [json.loads(line)["message"] for line in capfd.readouterr().err.splitlines()] == ["once"]
 

@@ -10,7 +10,7 @@ import pytest
 from lmaps.handlers import find_handlers
 from lmaps.testing import Ran, make_unit, run
 
-EXAMPLES = Path(__file__).parents[2] / "examples/handlers"
+EXAMPLES = Path(__file__).parents[3] / "examples/handlers"
 HANDLERS = find_handlers([str(EXAMPLES)])
 SALT = os.environ.get("SALT_CALL") or shutil.which("salt-call")
 PUPPET = shutil.which("puppet", path=f"{os.environ['PATH']}:/opt/puppetlabs/bin")

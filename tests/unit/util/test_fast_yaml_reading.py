@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lmaps.errors import DocumentRefused
 from lmaps.util import fast_yaml, yamlio
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORDS = ["a", "ipc://m.sock", "tcp://10.0.0.1:7733", ".demo/m", "~/x", "x@y", "30s", "5*60", "0777", "12:30", "7", "-7", "+7",
          "1.5", "1e3", "~", "null", "true", "No", "2026-11-23", "99999999999999999999", "1" * 400 + ".0", "a b", "a:b",
          "[]", "[a, b]", "[a,1]", "'x: #y'", '"x, y"', "''"]  # fmt: skip

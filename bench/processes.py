@@ -66,6 +66,18 @@ class Tree:
 
         return of_all
 
+    def memory_by_role(self) -> dict[str, float]:
+        """Return the proportional memory of an idle daemon by the role of its processes [MiB]."""
+        with self._fresh() as client:
+            status = client.call("status").extra
+            pids = {
+                "supervisor": [status["supervisor"]],
+                "manager": [status["pid"]],
+                "4 workers": [worker["pid"] for worker in status["workers"]],
+                "all": [status["supervisor"], *children(status["supervisor"])],
+            }
+            return {role: sum(map(proportional, pids[role])) for role in pids}
+
     def start(self) -> Measure:
         """Measures the start of a daemon whose state is there, to its first answer [ms]."""
         directory = self._folder()

@@ -76,8 +76,8 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
 
 READY = """
 import json, sys
-from lmaps.transport import CLIENTS, Gate, Listener, Poller, bind, listening
-listener, poller = Listener(Gate(), CLIENTS, bind([sys.argv[1]])), Poller()
+from lmaps.transport import CLIENTS, Gate, Listener, Poller, bind_sockets, listening
+listener, poller = Listener(Gate(), CLIENTS, bind_sockets([sys.argv[1]])), Poller()
 poller.watch(listener)
 answer = sys.argv[2].removesuffix("}")
 with listening(listener):

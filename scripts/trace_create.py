@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import lmaps
 from bench.ours import UNIT
 from lmaps import Client
-from lmaps.core.config import load_config
-from lmaps.core.manager import Manager
+from lmaps.config import load_config
+from lmaps.manager import Manager
 
 PACKAGE = str(Path(lmaps.__file__).parent) + "/"
 IDLE_AFTER_S = 0.3

@@ -34,7 +34,7 @@ from lmaps.transport import (
     Listener,
     Poller,
     ServerKeys,
-    bind,
+    bind_sockets,
     is_tcp,
     listening,
     read_authorized_keys,
@@ -78,7 +78,7 @@ def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECR
     if config["state_key"]:
         check_owned(config["state_key"], config["uid"], "the state_key")
     sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
-    return Doors(bind(rpc["manager_bind"], group), bind([worker_connection_uri]), secret, keys, sealer)
+    return Doors(bind_sockets(rpc["manager_bind"], group), bind_sockets([worker_connection_uri]), secret, keys, sealer)
 
 
 def _is_remote(config: Config) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lmaps.transport.addresses import check_endpoint, ipc_path, is_tcp, tcp_address
-    from lmaps.transport.bind import Bound, bind, remove_stale
+    from lmaps.transport.bind import Bound, bind_sockets, remove_stale
     from lmaps.transport.curve import (
         ClientKeys,
         KeyPair,
@@ -58,7 +58,7 @@ __all__ = [
     "RemoteLink",
     "ServerKeys",
     "WorkerLink",
-    "bind",
+    "bind_sockets",
     "check_endpoint",
     "fingerprint",
     "ipc_path",

@@ -23,7 +23,7 @@ class Bound(NamedTuple):
     socket: socket.socket
 
 
-def bind(uris: Sequence[str], group: int | None = None) -> list[Bound]:
+def bind_sockets(uris: Sequence[str], group: int | None = None) -> list[Bound]:
     """A socket for each of ``uris``. The files are of mode 0600; with a ``group`` (gid) 0660 and that group's.
 
     Raises `ConfigError` for what cannot be used, `AnotherDaemon` if somebody listens there.

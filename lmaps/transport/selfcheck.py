@@ -7,7 +7,7 @@ from pathlib import Path
 import zmq
 
 from lmaps.errors import ConfigError
-from lmaps.transport.bind import bind
+from lmaps.transport.bind import bind_sockets
 from lmaps.transport.server import Listener, Poller, listening
 from lmaps.transport.zap import CLIENTS, Gate, Peer
 from lmaps.transport.zmtp import LocalLink
@@ -37,7 +37,7 @@ def prove_peers(beside: Path) -> None:
 def _peer_of_ourselves(uri: str) -> Peer:
     gate = Gate()
     poller = Poller()
-    listener = Listener(gate, CLIENTS, bind([uri]))
+    listener = Listener(gate, CLIENTS, bind_sockets([uri]))
     link = LocalLink(uri)
     try:
         with listening(listener):

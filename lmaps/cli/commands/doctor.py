@@ -14,7 +14,7 @@ from lmaps.errors import NotReached
 
 if TYPE_CHECKING:
     from lmaps.config import Config
-    from lmaps.diagnostics import Found, Look
+    from lmaps.diagnostics.look import Found, Look
     from lmaps.protocol import Reply
 
 AUDIT_ROWS = 10_000
@@ -40,7 +40,7 @@ def doctor(ctx: click.Context, session: Session, may: tuple[str, str, str] | Non
 
 def _examine(session: Session) -> int:
     """Tell what each check finds; the exit code."""
-    from lmaps.diagnostics import examine  # noqa: PLC0415 (it has all that the daemon has, which others do without)
+    from lmaps.diagnostics.doctor import examine  # noqa: PLC0415 (it has all that the daemon has, which others do without)
 
     found = examine(_look(session))
     rows = [{"check": name} | asdict(each) for name, each in found.items()]
@@ -52,7 +52,7 @@ def _examine(session: Session) -> int:
 
 def _look(session: Session) -> "Look":
     """What there is to be looked at; errors of a daemon that answers are told as they are."""
-    from lmaps.diagnostics import Look, without_daemon  # noqa: PLC0415
+    from lmaps.diagnostics.look import Look, without_daemon  # noqa: PLC0415
 
     endpoint = session.connect().endpoint
     try:

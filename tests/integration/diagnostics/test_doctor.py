@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lmaps.api.endpoints.system import COUNTED
-from lmaps.diagnostics import CHECKS
+from lmaps.diagnostics.doctor import CHECKS
 from lmaps.diagnostics.programs import has_wal_reset_bug
 from tests.daemons import BIN, WEB, RunningDaemon, until
 

@@ -27,7 +27,7 @@ from lmaps.protocol.work import (
     decode,
     encode,
 )
-from lmaps.transport import WORKERS, Gate, Listener, bind
+from lmaps.transport import WORKERS, Gate, Listener, bind_sockets
 from lmaps.util.heartbeat import LONGEST, a_line
 from tests.daemons import is_alive, until
 
@@ -96,7 +96,7 @@ class AsManager:
         self.uri = self.config["rpc"]["worker_bind"]
         self.directory = directory
         self.gate = Gate()
-        self.listener = Listener(self.gate, WORKERS, bind([self.uri]))
+        self.listener = Listener(self.gate, WORKERS, bind_sockets([self.uri]))
         self.listener.listen()
         self.identity = b""
         self.line, theirs = a_line()
@@ -124,7 +124,7 @@ class AsManager:
     def restart(self) -> None:
         """As a killed manager that is replaced: the connection is lost, and made anew."""
         self.listener.close()
-        self.listener = Listener(self.gate, WORKERS, bind([self.uri]))
+        self.listener = Listener(self.gate, WORKERS, bind_sockets([self.uri]))
         self.listener.listen()
 
     def apply(self, name: str = "talk", last: int | None = None) -> None:

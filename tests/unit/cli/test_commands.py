@@ -313,7 +313,7 @@ print(*sorted(set(sys.modules) - before))
 
 def test_help_imports_little_beside_click():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
-    rooms = ("core", "core.commands", "core.commands.output", "core.commands.session", "core.shell", "errors")
+    rooms = ("cli", "cli.app", "cli.render", "cli.session", "errors")
     assert done.stdout.splitlines()[-1].split() == ["lmaps", *(f"lmaps.{room}" for room in rooms)]
     assert "rollback" in done.stdout
 

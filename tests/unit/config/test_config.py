@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
 from lmaps import config
-from lmaps.config import values
+from lmaps.config import paths
 from lmaps.errors import ConfigError
 
 ORIGINAL = """\
@@ -228,7 +228,7 @@ def test_paths_are_as_pathlib_writes_them(name, base):
         wanted = str(base / Path(name).expanduser())
     except RuntimeError:
         with pytest.raises(ConfigError, match="there is no such home directory"):
-            values.absolute(name, base)
+            paths.absolute(name, base)
     else:
-        assert values.absolute(name, base) == wanted
-        assert values.directory(name or None) == str(Path(name).absolute().parent if name else Path.cwd())
+        assert paths.absolute(name, base) == wanted
+        assert paths.directory(name or None) == str(Path(name).absolute().parent if name else Path.cwd())

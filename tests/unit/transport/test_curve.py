@@ -17,7 +17,6 @@ from lmaps.transport import (
     LocalLink,
     Peer,
     RemoteLink,
-    bind,
     fingerprint,
     listening,
     make_key_pair,
@@ -124,7 +123,7 @@ def test_what_is_missing_is_named_with_its_cure(remote):
 def listener(remote):
     remote.make_client("known")
     gate = Gate(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
-    made = Listener(gate, CLIENTS, bind([remote.endpoint]))
+    made = Listener(gate, CLIENTS, bind_sockets([remote.endpoint]))
     with listening(made):
         yield made
     gate.close()
@@ -139,7 +138,7 @@ def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
     pair = remote.make_client("known")
     gate = Gate(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
     local = f"ipc://{remote.directory}/m.sock"
-    made = Listener(gate, CLIENTS, bind([local, remote.endpoint]))
+    made = Listener(gate, CLIENTS, bind_sockets([local, remote.endpoint]))
     far = RemoteLink(remote.endpoint, ClientKeys(pair, remote.server.public))
     with listening(made), contextlib.closing(far), contextlib.closing(LocalLink(local)) as near:
         send(made, far, b"far")
@@ -199,7 +198,7 @@ def test_who_has_no_key_stays_out(remote, listener, mechanism):
 
 def test_nothing_listens_at_tcp_without_a_key(remote):
     gate = Gate()
-    made = Listener(gate, CLIENTS, bind([remote.endpoint]))
+    made = Listener(gate, CLIENTS, bind_sockets([remote.endpoint]))
     with pytest.raises(ConfigError, match="there is no server key"), listening(made):
         pass
     gate.close()

@@ -20,7 +20,7 @@ from lmaps.transport import (
     Peer,
     Poller,
     WorkerLink,
-    bind,
+    bind_sockets,
     ipc_path,
     is_tcp,
     listening,
@@ -45,7 +45,7 @@ def uri(short_path):
 
 @pytest.fixture
 def listener(gate, uri):
-    made = Listener(gate, CLIENTS, bind([uri]))
+    made = Listener(gate, CLIENTS, bind_sockets([uri]))
     with listening(made):
         yield made
 
@@ -103,7 +103,7 @@ def test_the_library_tells_who_we_are(short_path, monkeypatch):
 
 @pytest.mark.parametrize("secret", ["none", "theirs", "our", "oursx"])
 def test_a_worker_that_does_not_know_the_secret_stays_out(gate, uri, secret, caplog):
-    made = Listener(gate, WORKERS, bind([uri]))
+    made = Listener(gate, WORKERS, bind_sockets([uri]))
     with listening(made), contextlib.closing(WorkerLink(uri, secret)) as link, caplog.at_level(logging.WARNING):
         until(lambda: gate.answer() or gate.refused)
         assert not link.send(Hello(1, 2, {}))
@@ -112,7 +112,7 @@ def test_a_worker_that_does_not_know_the_secret_stays_out(gate, uri, secret, cap
 
 
 def test_who_has_no_secret_to_tell_is_no_worker(gate, uri, client):
-    with listening(Listener(gate, WORKERS, bind([uri]))):
+    with listening(Listener(gate, WORKERS, bind_sockets([uri]))):
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline:
             gate.answer()
@@ -122,7 +122,7 @@ def test_who_has_no_secret_to_tell_is_no_worker(gate, uri, client):
 def test_a_worker_of_another_user_stays_out(uri, caplog):
     gate = Gate(owner=os.getuid() + 1, secret="ours")
     link = WorkerLink(uri, "ours")
-    with listening(Listener(gate, WORKERS, bind([uri]))):
+    with listening(Listener(gate, WORKERS, bind_sockets([uri]))):
         until(lambda: gate.answer() or gate.refused)
     assert "not of the daemon's user" in caplog.text
     link.close()
@@ -130,19 +130,19 @@ def test_a_worker_of_another_user_stays_out(uri, caplog):
 
 
 def test_the_socket_is_private_and_gone_afterwards(gate, uri):
-    with listening(Listener(gate, CLIENTS, bind([uri]))):
+    with listening(Listener(gate, CLIENTS, bind_sockets([uri]))):
         assert stat.S_IMODE(ipc_path(uri).stat().st_mode) == 0o600
     assert not ipc_path(uri).exists()
 
 
 def test_a_socket_for_a_group(uri):
-    bound = bind([uri], os.getgid())
+    bound = bind_sockets([uri], os.getgid())
     assert stat.S_IMODE(ipc_path(uri).stat().st_mode) == 0o660
     bound[0].socket.close()
 
 
 def test_nobody_is_served_before_it_listens(gate, uri, client):
-    made = Listener(gate, CLIENTS, bind([uri]))
+    made = Listener(gate, CLIENTS, bind_sockets([uri]))
     assert not client.send(b"early", time.monotonic() + 0.05)
     with listening(made):
         send(made, client, b"now")
@@ -168,7 +168,7 @@ def test_an_answer_to_somebody_who_is_gone_is_counted(listener):
 def test_a_stale_socket_is_replaced(gate, uri):
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(ipc_path(uri)))
-    with listening(Listener(gate, CLIENTS, bind([uri]))):
+    with listening(Listener(gate, CLIENTS, bind_sockets([uri]))):
         remove_stale([uri])
         assert ipc_path(uri).exists()
 
@@ -184,7 +184,7 @@ def test_only_a_stale_socket_is_removed_at_the_end(uri, short_path):
 
 def test_a_socket_that_is_served_is_not_taken(listener, uri):
     with pytest.raises(AnotherDaemon):
-        bind([uri])
+        bind_sockets([uri])
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
@@ -197,7 +197,7 @@ def test_anything_else_at_the_path_is_left_alone(uri, short_path, kind):
     else:
         path.symlink_to(short_path / "target")
     with pytest.raises(ConfigError, match="it is no socket"):
-        bind([f"ipc://{short_path}/other.sock", uri])
+        bind_sockets([f"ipc://{short_path}/other.sock", uri])
     assert path.lstat()
 
 
@@ -221,7 +221,7 @@ def test_endpoints_that_cannot_be_used(uri, words):
 
 
 def test_a_lost_connection_is_told(gate, uri, client):
-    with listening(made := Listener(gate, CLIENTS, bind([uri]))):
+    with listening(made := Listener(gate, CLIENTS, bind_sockets([uri]))):
         send(made, client, b"x")
 
     def wait():
@@ -235,7 +235,7 @@ def test_a_lost_connection_is_told(gate, uri, client):
 def test_a_worker_is_connected_again_after_the_manager_came_back(gate, uri):
     link = WorkerLink(uri, "ours")
     for _ in range(2):
-        made = Listener(gate, WORKERS, bind([uri]))
+        made = Listener(gate, WORKERS, bind_sockets([uri]))
         with listening(made):
             until(lambda: gate.answer() or (link.poll([], 0.01) is not None and link.connected()))
             assert not link.connected()

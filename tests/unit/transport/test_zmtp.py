@@ -10,7 +10,7 @@ import zmq
 
 from lmaps import Client
 from lmaps.errors import Busy, NotAllowed, OutcomeUnknown
-from lmaps.transport import CLIENTS, Gate, Listener, LocalLink, bind, listening
+from lmaps.transport import CLIENTS, Gate, Listener, LocalLink, bind_sockets, listening
 from lmaps.transport.zap import Refused
 from lmaps.transport.zmtp import COMMAND, GREETING, MORE
 from tests.daemons import until
@@ -172,7 +172,7 @@ def test_who_is_refused_the_second_time_knows_that_the_first_was_sent(manager, s
 def test_a_large_answer_of_the_library(short_path):
     uri = f"ipc://{short_path}/s.sock"
     gate = Gate()
-    made = Listener(gate, CLIENTS, bind([uri]))
+    made = Listener(gate, CLIENTS, bind_sockets([uri]))
     with listening(made), contextlib.closing(LocalLink(uri)) as link:
         until(lambda: gate.answer() or link.send(bytes(LARGE), now()))
         until(lambda: link.receive(now()) is None and made.socket.poll(10))
@@ -195,7 +195,7 @@ def test_who_is_refused_by_the_library_is_told_why(short_path, monkeypatch, stat
         raise Refused(status, "no")
 
     monkeypatch.setattr(gate, "_look_at", refuse)
-    made = Listener(gate, CLIENTS, bind([uri]))
+    made = Listener(gate, CLIENTS, bind_sockets([uri]))
     with listening(made), contextlib.closing(LocalLink(uri)) as link, pytest.raises(error, match=words):
         until(lambda: gate.answer() or link.send(b"x", now()))
     gate.close()

@@ -152,7 +152,7 @@ def test_relative_paths_count_from_the_file(tmp_path):
 
 
 def test_roots_policy_is_found_where_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(config.places, "SYSTEM_POLICY", str(tmp_path / "policy.yaml"))
+    monkeypatch.setattr(config.paths, "SYSTEM_POLICY", str(tmp_path / "policy.yaml"))
     assert config.default_policy(0) is None
     (tmp_path / "policy.yaml").touch()
     assert config.default_policy(0) == f"{tmp_path}/policy.yaml"

@@ -17,6 +17,7 @@ from lmaps.transport import (
     LocalLink,
     Peer,
     RemoteLink,
+    bind_sockets,
     fingerprint,
     listening,
     make_key_pair,

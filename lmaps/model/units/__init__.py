@@ -9,13 +9,7 @@ explain   a unit's properties as rows for people
 
 from lmaps.model.units.explain import property_rows
 from lmaps.model.units.impact import Impact, Stored, impact
-from lmaps.model.units.load import (
-    UnitSet,
-    get_unit_by_name,
-    load_units,
-    load_units_from,
-    validate_unit_instance,
-)
+from lmaps.model.units.load import UnitSet, UnitSettings, get_unit_by_name, load_units, load_units_from
 from lmaps.model.units.parse import parse_unit, unit_from_definition
 from lmaps.model.units.unit import Unit, short_id
 
@@ -24,6 +18,7 @@ __all__ = [
     "Stored",
     "Unit",
     "UnitSet",
+    "UnitSettings",
     "get_unit_by_name",
     "impact",
     "load_units",
@@ -32,5 +27,4 @@ __all__ = [
     "property_rows",
     "short_id",
     "unit_from_definition",
-    "validate_unit_instance",
 ]

@@ -1,20 +1,32 @@
 """All units of a configuration: those in the file itself, then the files of the unit directories."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from lmaps.config import Config, load_config
 from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
 from lmaps.model.schema import slow_patterns, unknown_keywords
-from lmaps.model.units.parse import parse_unit, unit_from_definition
+from lmaps.model.units.parse import parse_unit
 from lmaps.model.units.unit import Unit
 from lmaps.util import yamlio
 from lmaps.util.ownership import foreign_hand
 from lmaps.util.text import nearest
 
 SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class UnitSettings(TypedDict):
+    """The keys of a configuration that say where units are.
+
+    ``document`` is its text, in which ``units`` stand; ``unit_dirs`` are directories of unit files. Besides root only
+    the user ``uid`` may be able to write those.
+    """
+
+    document: yamlio.Document | None
+    units: list[dict[str, Any]]
+    unit_dirs: list[str]
+    uid: int
 
 
 @dataclass(frozen=True)
@@ -26,12 +38,12 @@ class UnitSet:
     warnings: tuple[Finding, ...] = ()
 
 
-def load_units(config: Config) -> UnitSet:
-    """Every unit of the configuration; a bad one is refused alone, and so is the second of two with one name.
+def load_units(settings: UnitSettings) -> UnitSet:
+    """Return every unit of a configuration; a bad one is refused alone, and so is the second of two with one name.
 
-    So is a file that somebody else than root and the daemon's user may write: it says what they do.
+    A file that somebody else than root and the daemon's user may write is refused too: it says what they do.
     """
-    return _collect(_parsed(config))
+    return _collect(_parsed(settings))
 
 
 def load_units_from(texts: Iterable[tuple[str, str | bytes]]) -> UnitSet:
@@ -39,15 +51,15 @@ def load_units_from(texts: Iterable[tuple[str, str | bytes]]) -> UnitSet:
     return _collect(each for file, text in texts for each in _in_text(file, text))
 
 
-def _parsed(config: Config) -> Iterator[Unit | UnitRefused]:
-    document = config["document"]
+def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
+    document = settings["document"]
     if document is not None:
-        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(config["units"]))])
-    for path in _unit_files(config):
+        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(settings["units"]))])
+    for path in _unit_files(settings["unit_dirs"]):
         if isinstance(path, UnitRefused):
             yield path
             continue
-        fault = foreign_hand(path, config["uid"])
+        fault = foreign_hand(path, settings["uid"])
         if fault is not None:
             yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
             continue
@@ -75,9 +87,9 @@ def _each(parse: Any, calls: Iterable[tuple[Any, ...]]) -> Iterator[Unit | UnitR
             yield refused
 
 
-def _unit_files(config: Config) -> Iterator[Path | UnitRefused]:
+def _unit_files(directories: Iterable[str]) -> Iterator[Path | UnitRefused]:
     """The unit files of each directory, sorted by name."""
-    for directory in config["unit_dirs"]:
+    for directory in directories:
         try:
             found = sorted(path for path in Path(directory).iterdir() if path.suffix in SUFFIXES and path.is_file())
         except OSError as error:
@@ -112,19 +124,10 @@ def _warnings(unit: Unit) -> Iterator[Finding]:
         yield unit.locate(finding._replace(at=unit.params_at + finding.at))
 
 
-def get_unit_by_name(name: str, config: Config | None = None) -> Unit:
-    """The unit of this name in the configuration (the one that holds here if none is given); `NotFound` otherwise."""
-    units = load_units(load_config() if config is None else config).units
+def get_unit_by_name(name: str, settings: UnitSettings) -> Unit:
+    """Return the unit of this name; raise `NotFound` with the nearest name if there is none."""
+    units = load_units(settings).units
     if name not in units:
         near = nearest(name, units)
         raise NotFound(f"cannot find the unit {name!r}" + (f"; did you mean {near}?" if near else ""))
     return units[name]
-
-
-def validate_unit_instance(instance: dict[str, Any], unit: Unit | Mapping[str, Any]) -> dict[str, Any]:
-    """``instance`` with the unit's defaults mixed in, valid; else `ValidationFailed` says what is not, and why.
-
-    The unit may be a `Unit` or the mapping that a unit file holds.
-    """
-    known = unit if isinstance(unit, Unit) else unit_from_definition(dict(unit))
-    return known.complete(instance)

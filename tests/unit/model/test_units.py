@@ -11,7 +11,6 @@ from lmaps.model.units import (
     property_rows,
     short_id,
     unit_from_definition,
-    validate_unit_instance,
 )
 from lmaps.util import yamlio
 
@@ -166,10 +165,10 @@ def test_rows_of_properties():
         property_rows(unit(WEB), "prot")
 
 
-def test_the_documented_functions(tmp_path):
+def test_a_unit_by_its_name(tmp_path):
     (tmp_path / "lmaps.yaml").write_text("units:\n- meta: {name: own}\n  params: {properties: {x: {default: 1}}}\n")
     loaded = load_config(str(tmp_path / "lmaps.yaml"))
     own = get_unit_by_name("own", loaded)
-    assert validate_unit_instance({}, own) == validate_unit_instance({}, own.definition) == {"x": 1}
+    assert own.complete({}) == unit_from_definition(own.definition).complete({}) == {"x": 1}
     with pytest.raises(NotFound, match="did you mean own?"):
         get_unit_by_name("owm", loaded)

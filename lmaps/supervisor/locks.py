@@ -12,10 +12,19 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError
+from lmaps.transport import ipc_path, is_tcp
 
 NAMED_WITHIN = 1.0
 """Seconds within which a daemon that has just taken a lock has written its pid."""
+
+
+def held_paths(config: Config, worker_endpoint: str) -> Iterator[Path]:
+    """Yield what no other daemon may use: the state, the clients' sockets, the folder of the jobs that run."""
+    yield Path(config["db"])
+    yield from (ipc_path(uri) for uri in config["rpc"]["manager_bind"] if not is_tcp(uri))
+    yield ipc_path(worker_endpoint).parent / "jobs"
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import lmaps
 from lmaps.config import Config
 from lmaps.errors import ConfigError
 from lmaps.store import load_migrations
@@ -102,7 +101,7 @@ def give_up_rights(config: Config, *, known: bool) -> None:
     os.setresuid(account.uid, account.uid, account.uid)
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     end_with(supervisor)
-    state, code = Path(config["db"]).parent, Path(lmaps.__file__).parent
+    state, code = Path(config["db"]).parent, Path(__file__).parents[1]
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
         hint = f"it takes a directory of its own, which can be reached: chown {account.name}: {state}; or user: root"
         raise ConfigError(f"cannot keep the state in {state} as {account.name}", hint=hint)

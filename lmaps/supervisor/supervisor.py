@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing.context import ForkProcess
-from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
@@ -22,13 +21,13 @@ from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
 from lmaps.handlers import preload
 from lmaps.process import Outcome, reap_orphans, set_subreaper
 from lmaps.supervisor.children import Child
-from lmaps.supervisor.locks import locked
+from lmaps.supervisor.locks import held_paths, locked
 from lmaps.supervisor.privileges import hand_over, private_files
 from lmaps.supervisor.report import say
 from lmaps.supervisor.roles import Boot, Roles
 from lmaps.supervisor.slots import EARLY, Slot, sweep_slot, sweep_slots
 from lmaps.supervisor.systemd import Watchdog, notify, tell_reloading
-from lmaps.transport import ipc_path, is_tcp, remove_stale
+from lmaps.transport import ipc_path, remove_stale
 from lmaps.util.failpoints import failpoint
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.text import plural
@@ -101,7 +100,11 @@ class Daemon:
         SIGTERM lets running jobs end (`stop_grace`), a second one does not, nor does SIGINT; SIGHUP has the unit files
         loaded anew. Raises `AnotherDaemon` if the state or a socket is in use, before anything is touched.
         """
-        with private_files(), locked(self._held_paths()), queued_signals(SIGNALS) as self._signals:
+        with (
+            private_files(),
+            locked(held_paths(self.config, self.config["rpc"]["worker_bind"])),
+            queued_signals(SIGNALS) as self._signals,
+        ):
             hand_over(self.config)
             set_subreaper()
             preload()
@@ -139,12 +142,6 @@ class Daemon:
         self._watchdog.turn()
         self._go_on()
         self.start_workers()
-
-    def _held_paths(self) -> Iterator[Path]:
-        """What no other daemon may use: the state, the clients' sockets, the folder of the jobs that run."""
-        yield Path(self.config["db"])
-        yield from (ipc_path(uri) for uri in self.config["rpc"]["manager_bind"] if not is_tcp(uri))
-        yield self._jobs
 
     def _slots(self) -> list[Slot]:
         return [self.manager, *self.workers]

@@ -5,18 +5,18 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmaps.api import legacy
-from lmaps.api.registry import VERBS, Afterwards, Answer, Later, Service, Visit
+from lmaps.api.registry import VERBS, Afterwards, Answer, Later, Service, Verb, Visit
 from lmaps.config.limits import Section, fits, read
-from lmaps.errors import Busy, LmapsError, MessageRefused, StoreError, TookTooLong, TooLarge
-from lmaps.handlers.base import ManagerHandler
-from lmaps.protocol import Reply
+from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
+from lmaps.protocol import Reply, Request
 from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
 from lmaps.transport import Incoming, Listener, Peer
 from lmaps.util.failpoints import failpoint
 from lmaps.util.logs import about
+from lmaps.util.text import nearest
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +27,42 @@ RETRY_AFTER_MS = 100
 """When a subject that has too many requests in flight is to ask again."""
 
 
-def handle(visit: Visit, request: dict[str, Any]) -> Answer:
-    """The answer to a decoded request; raises what the client is to be told."""
+class Route(NamedTuple):
+    """The endpoint that a request names, and the request as the endpoint reads it.
+
+    ``finish`` turns the reply into the original's form; None for a request of today's form.
+    """
+
+    endpoint: Verb
+    request: Request
+    finish: legacy.Finish | None = None
+
+    def finished(self, visit: Visit, answer: Answer) -> Answer:
+        """Return the endpoint's answer in the form of the request."""
+        return answer if self.finish is None or not isinstance(answer, Reply) else self.finish(visit, answer)
+
+
+def find_route(visit: Visit, payload: dict[str, Any]) -> Route:
+    """Return the route of a decoded request, of today's form or the original's, and note its door in ``visit``.
+
+    Raises `MessageRefused` for a request of neither form, `NotFound` for a name that is not in the table.
+    """
     visit.service.beat()
-    answer: Answer
-    answer = ManagerHandler(context=visit, verbs=VERBS, translate=legacy.translate).client_request(request)
-    return answer
+    if "v" in payload:
+        request, finish = Request.decode(payload), None
+        if request.door == "cli":
+            visit.door = "cli"
+    else:
+        translated = legacy.translate(payload)
+        request, finish = translated.request, translated.finish
+        visit.door = "legacy"
+    endpoint = VERBS.get(request.verb)
+    if endpoint is None:
+        near = nearest(request.verb, VERBS)
+        raise NotFound(
+            f"cannot do {request.verb[:64]!r}: there is no such verb" + (f"; did you mean {near}?" if near else ""),
+        )
+    return Route(endpoint, request, finish)
 
 
 class Desk:
@@ -184,15 +214,19 @@ class ClientRequest:
 
         So do those of the database: what they mean depends on whether it can be opened again.
         """
-        peer, service = self._incoming.peer, self._desk.service
-        subject = service.policy.subject(peer.uid, peer.gid, peer.key)
-        if not self._desk.knows(peer):
-            subject = subject._replace(proofs=frozenset())
-        self._visit = Visit(service, state, subject, arrived=self._arrived)
-        with about(request=self._id, subject=subject.name):
+        peer = self._incoming.peer
+        self._visit = self._new_visit(state)
+        with about(request=self._id, subject=self._visit.subject.name):
             begin = time.monotonic()
             try:
-                self._answer = self._ask(state)
+                if self._overdue is not None:  # it would take as long again
+                    raise self._overdue
+                if self._waiting is not None:
+                    self._answer = self._waiting.resume(state)
+                else:
+                    self._desk.expect_quick(peer)
+                    route = find_route(self._visit, self._told)
+                    self._answer = route.finished(self._visit, route.endpoint.answer(self._visit, route.request))
                 if isinstance(self._answer, Reply):
                     self._body = self._desk.encode(self._answer, self._id)
             except LmapsError as error:
@@ -209,13 +243,13 @@ class ClientRequest:
                 log.exception("request failed")
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
-    def _ask(self, state: Transaction) -> Answer:
-        if self._overdue is not None:  # it would take as long again
-            raise self._overdue
-        if self._waiting is not None:
-            return self._waiting.resume(state)
-        self._desk.expect_quick(self._incoming.peer)
-        return handle(self._visit, self._told)
+    def _new_visit(self, state: Transaction) -> Visit:
+        """Return the visit of the subject that the socket has proved; a key that no longer counts proves nothing."""
+        peer, service = self._incoming.peer, self._desk.service
+        subject = service.policy.subject(peer.uid, peer.gid, peer.key)
+        if not self._desk.knows(peer):
+            subject = subject._replace(proofs=frozenset())
+        return Visit(service, state, subject, arrived=self._arrived)
 
     def settle(self) -> None:
         """Send the answer, or wait for it; then log what was audited."""

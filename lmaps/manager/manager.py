@@ -9,20 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
-from lmaps.api.registry import Service, Visit
+from lmaps.api.registry import Afterwards, Later, Service, Visit
 from lmaps.api.unit_status import handler_faults
 from lmaps.config import Config, default_policy
-from lmaps.errors import ConfigError, Finding, HandlerFailed, LmapsError, NotFound, ValidationFailed
+from lmaps.errors import ConfigError, Finding, HandlerFailed, NotFound, ValidationFailed
 from lmaps.manager.background import Looking
-from lmaps.manager.client_requests import Desk, handle
+from lmaps.manager.client_requests import Desk, find_route
 from lmaps.manager.confirmations import Confirmations
 from lmaps.manager.dispatcher import Dispatcher
 from lmaps.manager.group_commit import commit
 from lmaps.manager.retention import Housekeeping
+from lmaps.manager.tasks import TASKS
 from lmaps.manager.worker_messages import Hearing
 from lmaps.model.policy import Policy, itself, load_policy
 from lmaps.model.units import load_units
-from lmaps.protocol import VERSION, Reply
+from lmaps.protocol import VERSION, Reply, work
 from lmaps.protocol.work import Result
 from lmaps.store import Sealer, Store, open_store, read_key
 from lmaps.transport import (
@@ -45,7 +46,6 @@ from lmaps.util.heartbeat import Lifeline
 from lmaps.util.ownership import check_owned
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.text import plural
-from lmaps.worker import tasks
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Doors(NamedTuple):
     sealer: Sealer | None = None
 
 
-def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECRET, group: int | None = None) -> Doors:
+def open_doors(config: Config, worker_endpoint: str, secret: str = NO_SECRET, group: int | None = None) -> Doors:
     """The sockets of a manager, bound; nobody is served yet. The clients' ones are for ``group`` too.
 
     Raises what `bind`, `read_server_keys` and `read_key` do.
@@ -78,7 +78,7 @@ def open_doors(config: Config, worker_connection_uri: str, secret: str = NO_SECR
     if config["state_key"]:
         check_owned(config["state_key"], config["uid"], "the state_key")
     sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
-    return Doors(bind_sockets(rpc["manager_bind"], group), bind_sockets([worker_connection_uri]), secret, keys, sealer)
+    return Doors(bind_sockets(rpc["manager_bind"], group), bind_sockets([worker_endpoint]), secret, keys, sealer)
 
 
 def _is_remote(config: Config) -> bool:
@@ -89,30 +89,34 @@ def _is_remote(config: Config) -> bool:
 class Manager:
     """Listens to clients, keeps the state, and has workers run what takes time.
 
-    ``worker_connection_uri`` is where it serves its workers; ``args`` are the configuration, the boot id of the daemon
-    and, under a supervisor, the line to it, the `Doors`, and whether the state is known. It is to be made and started
-    in one process.
+    It is to be made and started in one process.
     """
 
-    socket_type = "ROUTER"
-    manager_socket_type = "ROUTER"
+    def __init__(
+        self,
+        worker_endpoint: str,
+        config: Config,
+        boot_id: str,
+        lifeline: Lifeline | None = None,
+        doors: Doors | None = None,
+        *,
+        state_opened: bool = False,
+    ) -> None:
+        """``worker_endpoint`` is the URI that workers connect to, ``boot_id`` names the daemon that has started this.
 
-    def __init__(self, worker_connection_uri: str, *args: Any) -> None:
-        self.worker_connection_uri = worker_connection_uri
+        ``lifeline`` and ``doors`` come from a supervisor; without doors the manager binds its sockets itself. The
+        state is not checked again if a manager of the same daemon has opened it before (``state_opened``).
+        """
         self.running = False
-        self.setup_args(args)
-
-    def setup_args(self, args: tuple[Any, ...]) -> None:
-        """Take the configuration, the boot id, the line to the supervisor, the doors, whether the state is known."""
-        config: Config = args[0]
+        self._worker_endpoint = worker_endpoint
         self._owner = config["uid"]
-        self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
-        self._doors: Doors | None = args[3] if len(args) > 3 else None
-        self._known: bool = args[4] if len(args) > 4 else False
+        self._lifeline = lifeline or Lifeline()
+        self._doors = doors
+        self._state_opened = state_opened
         self.service = Service(
             config=config,
             units=load_units(config),
-            boot_id=args[1],
+            boot_id=boot_id,
             policy=load_policy(config["policy"], self._owner),
             supervisor=os.getppid() if self._lifeline.fds() else None,
             reload=self._reload,
@@ -139,17 +143,18 @@ class Manager:
             with listening(self._clients, self._workers):
                 yield self
         finally:
+            self.running = False
             self._store.close()
             self._gate.close()
 
     def _open(self) -> None:
         """Make everything that this process owns; nobody is served yet."""
         config = self.service.config
-        doors = self._doors or open_doors(config, self.worker_connection_uri)
+        doors = self._doors or open_doors(config, self._worker_endpoint)
         self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
         self._clients = Listener(self._gate, CLIENTS, doors.clients)
         self._workers = Listener(self._gate, WORKERS, doors.workers)
-        self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._known)
+        self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._state_opened)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._hearing = Hearing(self._workers, self._dispatcher)
         self._housekeeping = Housekeeping()
@@ -170,11 +175,11 @@ class Manager:
         failpoint("start")
         self.running = True
 
-    def turn(self) -> None:
-        """One turn of the loop: wait, commit what has come, answer, give out work."""
+    def turn(self, until: float = math.inf) -> None:
+        """Wait, until ``until`` (monotonic) at most; commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
         due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
-        due = min(due, self._hearing.next_due, self._looking.next_due)
+        due = min(due, self._hearing.next_due, self._looking.next_due, until)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and signal.SIGTERM in self._signals.take():
             self.running = False
@@ -286,17 +291,16 @@ class Manager:
 
         self._dispatcher.call("check_units", [], {}, keep)
 
-    def run_task(self, runnable: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Have a registered task run, by its name or as the function itself, and return its result.
+    def run_task(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Have the task ``name`` run and return its result; others are served meanwhile.
 
-        The loop goes on turning meanwhile. Tasks that need the state are answered here, the others on a worker.
-        Raises `NotFound` for what is no registered task, `HandlerFailed` with its words if it failed.
+        The manager answers the tasks that need the state, a worker runs the others. Raises `NotFound` if there is no
+        task of this name, `HandlerFailed` with the worker's words if it failed.
         """
-        name = runnable if isinstance(runnable, str) else runnable.__name__
-        if name not in tasks.TASKS:
-            raise NotFound(f"cannot run {name!r}: it is no task; there are {', '.join(tasks.TASKS)}")
-        if name in tasks.ON_MANAGER:
-            return tasks.TASKS[name](self, *args, **kwargs)
+        if name in TASKS:
+            return TASKS[name](self, *args, **kwargs)
+        if name not in work.TASKS:
+            raise NotFound(f"cannot run {name!r}: it is no task; there are {', '.join([*work.TASKS, *TASKS])}")
         results: list[Result] = []
         self._dispatcher.call(name, list(args), kwargs, results.append)
         self._dispatcher.fill(self._store)
@@ -307,10 +311,21 @@ class Manager:
         return results[0].value
 
     def answer(self, verb: str, **args: Any) -> Reply:
-        """What a client would be answered; raises what a client would be told."""
+        """Answer a request of this process itself; raise what a client would be told."""
+        return self.respond({"v": VERSION, "verb": verb, "args": args})
+
+    def respond(self, payload: dict[str, Any]) -> Reply:
+        """Answer a decoded request, of today's form or the original's; raise what a client would be told.
+
+        Others are served while it waits for a job.
+        """
         with self._store.transaction() as state:
             visit = Visit(self.service, state, itself(str(os.getuid())))
-            reply = handle(visit, {"v": VERSION, "verb": verb, "args": args})
-        if not isinstance(reply, Reply):
-            raise LmapsError(f"cannot wait in {verb}")
-        return reply
+            route = find_route(visit, payload)
+            answer = route.finished(visit, route.endpoint.answer(visit, route.request))
+        while isinstance(answer, Later):
+            self._dispatcher.look()
+            self.turn(answer.until)
+            with self._store.transaction() as state:
+                answer = answer.resume(state)
+        return answer.then(self._store) if isinstance(answer, Afterwards) else answer

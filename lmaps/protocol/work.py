@@ -18,6 +18,20 @@ from lmaps.errors import MessageRefused
 from lmaps.protocol.codec import checked, known, read_object
 from lmaps.util import jsonio
 
+TASKS = (
+    "no_work",
+    "error_message",
+    "stop_worker_thread",
+    "get_worker_config",
+    "get_worker_units",
+    "validate_instance",
+    "check_units",
+    "apply",
+    "plan",
+    "probe",
+)
+"""The names of the tasks that a worker runs; the worker has a function for each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:

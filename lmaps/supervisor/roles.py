@@ -34,7 +34,7 @@ def be_manager(config: Config, boot: Boot, line: socket.socket) -> None:
     prove_peers(ipc_path(uri))
     give_up_rights(config, known=boot.known)
     gc.set_threshold(20_000, 20, 50)  # a large request makes objects by the hundred thousand, and hardly one in a cycle
-    Manager(uri, config, boot.id, Lifeline(line), doors, boot.known).start()
+    Manager(uri, config, boot.id, Lifeline(line), doors, state_opened=boot.known).start()
 
 
 def be_worker(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:

@@ -61,7 +61,7 @@ def state(manager: Manager, job: int) -> str:
 
 def connected(manager: Manager) -> WorkerLink:
     """A connection of a worker that has not said anything yet."""
-    link = WorkerLink(manager.worker_connection_uri, NO_SECRET)
+    link = WorkerLink(manager.service.config["rpc"]["worker_bind"], NO_SECRET)
     until(lambda: manager.turn() or (link.poll([], 0.1) is not None and link.connected()))
     return link
 

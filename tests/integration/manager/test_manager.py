@@ -17,10 +17,11 @@ import pytest
 from lmaps.api import conformance
 from lmaps.config import load_config
 from lmaps.errors import HandlerFailed, NotFound
-from lmaps.manager import Manager, dispatcher
+from lmaps.manager import Manager, dispatcher, tasks
+from lmaps.protocol.work import TASKS
 from lmaps.store import unique_index
 from lmaps.util.heartbeat import LONGEST, Lifeline, a_line
-from lmaps.worker import tasks
+from lmaps.worker import tasks as worker_tasks
 from lmaps.worker.worker import Worker
 from tests.daemons import WEB, is_alive, until
 
@@ -68,19 +69,18 @@ def manager(short_path: Path, line: tuple[socket.socket, socket.socket]) -> Iter
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_every_task_is_run_by_its_name(manager: Manager) -> None:
     assert manager.run_task("no_work") == {}
-    assert manager.run_task(tasks.no_work) == {}
-    assert manager.run_task(tasks.error_message, "said by a test") is None
-    assert manager.run_task(tasks.get_worker_config)["db"].endswith("lmaps.db")
-    assert [unit["meta"]["name"] for unit in manager.run_task(tasks.get_worker_units)] == ["web"]
+    assert manager.run_task("error_message", "said by a test") is None
+    assert manager.run_task("get_worker_config")["db"].endswith("lmaps.db")
+    assert [unit["meta"]["name"] for unit in manager.run_task("get_worker_units")] == ["web"]
     completed = {"host": "a", "port": 80, "tls": False}
-    assert manager.run_task(tasks.validate_instance, "web", {"host": "a"}) == completed
-    assert manager.run_task(tasks.check_units) == {}
+    assert manager.run_task("validate_instance", "web", {"host": "a"}) == completed
+    assert manager.run_task("check_units") == {}
     manager.answer("create", unit="web", instances=[{"host": "a"}])
-    assert manager.run_task(tasks.get_worker_units_instances, "web") == {"vhosts": [completed]}
-    undone = manager.run_task(tasks.rollback_worker_units_instances, name="web")
+    assert manager.run_task("get_worker_units_instances", "web") == {"vhosts": [completed]}
+    undone = manager.run_task("rollback_worker_units_instances", name="web")
     assert (undone["removing"], undone["after"]) == ([{"host": "a"}], {"vhosts": []})
     worker = manager.service.slots[1].pid
-    assert manager.run_task(tasks.stop_worker_thread) == {}
+    assert manager.run_task("stop_worker_thread") == {}
     until(lambda: not is_alive(worker))  # it leaves by itself, and is not to be told so once more on its way
 
 
@@ -94,7 +94,8 @@ def test_a_task_that_fails_raises_its_words(manager: Manager) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_no_other_name_is_a_task(manager: Manager) -> None:
-    for name in {*dir(tasks), *dir(object), "os.system", "__import__", "tasks.apply", ""} - tasks.TASKS.keys():
+    names = {*dir(worker_tasks), *dir(tasks), *dir(object), "os.system", "__import__", "tasks.apply", ""}
+    for name in names - {*TASKS, *tasks.TASKS}:
         with pytest.raises(NotFound, match="it is no task"):
             manager.run_task(name)
 

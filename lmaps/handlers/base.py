@@ -1,73 +1,16 @@
-"""Handlers: the contract of what carries a unit's state to the host, and the manager's way from request to verb."""
+"""The contract of a handler: `UnitHandler` carries the `State` of a unit to the host."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-from lmaps.errors import Finding, NotFound
+from lmaps.errors import Finding
 from lmaps.model.data_types import get_data_type_by_name
 from lmaps.model.units import Unit
 from lmaps.process import Outcome, Program
-from lmaps.protocol import Request
-from lmaps.util.text import nearest
-
-
-class Handler:
-    """Base of everything that handles something: ``context`` is what it works in, `setup` prepares it."""
-
-    context: Any = None
-
-    def __init__(self, **kwargs: Any) -> None:
-        self.context = kwargs.get("context")
-        self.setup()
-
-    def setup(self) -> None:
-        """Prepare; called once, when the handler is made."""
-
-
-class RequestVerb(Protocol):
-    """A row of the manager's table, as far as the way to it needs to know."""
-
-    def answer(self, visit: Any, request: Request) -> Any:
-        """Run the verb."""
-
-
-class ManagerHandler(Handler):
-    """Leads one client's request to the verb that it names.
-
-    ``context`` is the visit that verbs work in, ``verbs`` the table, ``translate`` turns the original's flags into a
-    request and a way to finish its answer.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        self.verbs: Mapping[str, RequestVerb] = kwargs["verbs"]
-        self.translate: Callable[[dict[str, Any]], Any] = kwargs["translate"]
-        super().__init__(**kwargs)
-
-    def client_request(self, request: dict[str, Any]) -> Any:
-        """The answer to a request, of today's form or of the original's; raises what the client is to be told."""
-        if "v" not in request:
-            return self.create_or_apply(request)
-        told = Request.decode(request)
-        if told.door == "cli":
-            self.context.door = "cli"
-        return self._run(told)
-
-    def create_or_apply(self, request: dict[str, Any]) -> Any:
-        """The answer to a request in the original's flags: create, apply, and the others that it knew."""
-        translated = self.translate(request)
-        self.context.door = "legacy"
-        return translated.finish(self.context, self._run(translated.request))
-
-    def _run(self, request: Request) -> Any:
-        verb = self.verbs.get(request.verb)
-        if verb is None:
-            near = nearest(request.verb, self.verbs)
-            raise NotFound(
-                f"cannot do {request.verb[:64]!r}: there is no such verb" + (f"; did you mean {near}?" if near else ""),
-            )
-        return verb.answer(self.context, request)
+from lmaps.util.ownership import foreign_hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +48,18 @@ class State:
         return data_type(rows=rows, store_key=self.unit.store_key, primary_key=self.unit.primary_key).state()
 
 
-class UnitHandler(Handler):
+class UnitHandler:
     """The contract of a handler: one class, found by its ``type``.
 
     Most handlers say what to run (`program`), and lMaPS runs it: output, time limits, stopping and sweeping are the
     same for all. A handler that is pure Python overrides `apply`, and lMaPS runs it as a program of its own; it then
     prints what is to be seen and raises to fail.
 
-    ``context`` is the `Unit`. Values in a state come from clients: never use them as code, shell word or path.
+    ``context`` is the `Unit`, and `setup` prepares the handler. Values in a state come from clients: never use them as
+    code, shell word or path.
     """
+
+    context: Any = None
 
     type: ClassVar[str]
     """The name by which unit files call the handler."""
@@ -121,6 +67,13 @@ class UnitHandler(Handler):
     """JSON Schema of ``handler.args`` in a unit file, checked when the unit is loaded."""
     preview: ClassVar[str] = "none"
     """What a plan on the host is worth: ``none``, ``partial`` (some changes are unknown) or ``full``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.context = kwargs.get("context")
+        self.setup()
+
+    def setup(self) -> None:
+        """Prepare; called once, when the handler is made."""
 
     @property
     def unit(self) -> Unit:
@@ -178,3 +131,9 @@ class UnitHandler(Handler):
     def is_pure_python(cls) -> bool:
         """Whether the handler applies by itself and names no program."""
         return cls.apply is not UnitHandler.apply
+
+
+def file_faults(path: Path, what: str, at: tuple[str | int, ...]) -> list[Finding]:
+    """Return what is wrong with a file that a unit names ``at`` a place: it is missing, or others may write it."""
+    fault = foreign_hand(path, os.getuid()) if path.is_file() else f"there is no {what} {path}"
+    return [Finding(fault, at)] if fault else []

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.errors import Finding
-from lmaps.handlers.base import State, UnitHandler
-from lmaps.handlers.files import file_faults
+from lmaps.handlers.base import State, UnitHandler, file_faults
 from lmaps.model.units import Unit
 from lmaps.process import Program
 from lmaps.util import jsonio

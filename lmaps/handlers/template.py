@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lmaps.errors import Finding, HandlerFailed
-from lmaps.handlers.base import State, UnitHandler
-from lmaps.handlers.files import file_faults
+from lmaps.handlers.base import State, UnitHandler, file_faults
 from lmaps.model.units import Unit
 from lmaps.process import call
 

@@ -10,8 +10,7 @@ from typing import Any
 from lmaps.errors import Finding, HandlerFailed
 from lmaps.handlers.ansible.names import NO_VARIABLE, is_usable
 from lmaps.handlers.ansible.variables import variables_file
-from lmaps.handlers.base import State, UnitHandler
-from lmaps.handlers.files import file_faults
+from lmaps.handlers.base import State, UnitHandler, file_faults
 from lmaps.model.units import Unit
 from lmaps.process import JOB_TAG, Outcome, Program, Warm
 

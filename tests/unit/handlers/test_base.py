@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.errors import MessageRefused, NotFound
-from lmaps.handlers.base import Handler, ManagerHandler, State, UnitHandler
+from lmaps.handlers.base import State, UnitHandler
 from lmaps.model.units import parse_unit
 from lmaps.process import Outcome, Program
 from lmaps.util import yamlio
@@ -14,12 +13,12 @@ def unit(text="meta: {name: web, data_type: YamlKeyList, store_key: vhosts}"):
 
 
 def test_a_handler_is_set_up_in_its_context():
-    class Own(Handler):
+    class Own(UnitHandler):
         def setup(self):
             self.seen = self.context
 
     assert Own(context="here").seen == "here"
-    assert Handler().context is None
+    assert UnitHandler().context is None
 
 
 def test_a_state_is_shown_in_the_form_of_its_data_type():
@@ -62,28 +61,3 @@ def test_a_handler_says_what_to_run_or_applies_by_itself():
 def test_a_program_is_one_step(rc, summary):
     program = Program(("x",), success=frozenset({0, 10}), changed=frozenset({10}))
     assert UnitHandler(context=unit()).summary(Outcome(rc), [], program) == summary
-
-
-class Echo:
-    """A verb that answers with what it was asked."""
-
-    def answer(self, visit, request):
-        return (visit, request.verb, request.args)
-
-
-def test_the_manager_handler_leads_a_request_to_its_verb():
-    handler = ManagerHandler(context="visit", verbs={"echo": Echo()}, translate=None)
-    assert handler.client_request({"v": 1, "verb": "echo", "args": {"a": 1}}) == ("visit", "echo", {"a": 1})
-    with pytest.raises(NotFound, match="did you mean echo?"):
-        handler.client_request({"v": 1, "verb": "ecoh"})
-    with pytest.raises(MessageRefused):
-        handler.client_request({"v": 9, "verb": "echo"})
-
-
-@pytest.mark.parametrize(
-    "name", [*dir(object), *dir(ManagerHandler), "verbs.echo", "echo.answer", "__class__.__init__", "", "os.system"]
-)
-def test_no_other_name_does_anything(name):
-    handler = ManagerHandler(context=None, verbs={"echo": Echo()}, translate=None)
-    with pytest.raises(NotFound):
-        handler.client_request({"v": 1, "verb": name})

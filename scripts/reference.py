@@ -15,10 +15,11 @@ from lmaps.cli.lmapsd import command as lmapsd
 from lmaps.cli.session import global_options
 from lmaps.errors import error_tree
 from lmaps.handlers import find_handlers
+from lmaps.manager import tasks as manager_tasks
 from lmaps.model.policy import FORM as POLICY
 from lmaps.model.units.parse import FORM
 from lmaps.util.times import DURATION
-from lmaps.worker.tasks import ON_MANAGER, TASKS
+from lmaps.worker import tasks as worker_tasks
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "reference"
 HEAD = "<!-- Written by scripts/reference.py from the code. -->\n\n"
@@ -91,8 +92,8 @@ def verbs() -> Iterator[str]:
     yield "\n## Tasks\n"
     yield "Run by name through `Manager.run_task`.\n"
     yield "| task | runs on | what it does |\n|---|---|---|"
-    for name, task in TASKS.items():
-        yield f"| `{name}` | {'the manager' if name in ON_MANAGER else 'a worker'} | {first_line(task)} |"
+    for place, tasks in (("a worker", worker_tasks.TASKS), ("the manager", manager_tasks.TASKS)):
+        yield from (f"| `{name}` | {place} | {first_line(task)} |" for name, task in tasks.items())
     yield ""
 
 

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from lmaps.config import Config
 from lmaps.errors import LmapsError
@@ -19,7 +18,8 @@ from lmaps.transport import NO_SECRET, WorkerLink, ipc_path
 from lmaps.util.failpoints import failpoint
 from lmaps.util.heartbeat import Lifeline
 from lmaps.util.signals import queued_signals
-from lmaps.worker.tasks import TASKS, Execution
+from lmaps.worker.execution import Execution
+from lmaps.worker.tasks import TASKS
 
 STORED_WITHIN = 2.0
 """Seconds that a stopping worker waits for the manager to store its last result."""
@@ -30,28 +30,32 @@ UNACKNOWLEDGED = 20_000
 
 
 class Worker:
-    """A generic worker. ``args`` are the configuration, the slot it fills, the line to the supervisor, and the secret
-    that the manager's workers know.
+    """Runs tasks of the manager, one at a time.
 
     It connects to the manager and stays through the manager's restarts: what is not acknowledged is said again.
     """
 
-    socket_type = "DEALER"
+    def __init__(
+        self,
+        manager_endpoint: str,
+        config: Config,
+        slot: int = 1,
+        lifeline: Lifeline | None = None,
+        secret: str = NO_SECRET,
+    ) -> None:
+        """``manager_endpoint`` is the URI at which the manager serves its workers; ``slot`` is this worker's number.
 
-    def __init__(self, worker_connection_uri: str, *args: Any) -> None:
-        self.worker_connection_uri = worker_connection_uri
+        The ``lifeline`` comes from a supervisor, and so does the ``secret`` that proves the worker to the manager.
+        """
         self.running = True
+        self.config = config
+        self.slot = slot
         self.log = logging.getLogger(__name__)
-        self.setup_args(args)
-
-    def setup_args(self, args: tuple[Any, ...]) -> None:
-        """Take the configuration, the slot, the lifeline, and the secret."""
-        self.config: Config = args[0]
-        self.slot: int = args[1] if len(args) > 1 else 1
-        self._lifeline: Lifeline = args[2] if len(args) > 2 else Lifeline()
-        self._secret: str = args[3] if len(args) > 3 else NO_SECRET
-        self.handlers = find_handlers(self.config["plugin_dirs"], self._lifeline.beat)
-        self.jobs_folder = ipc_path(self.worker_connection_uri).parent / "jobs" / str(self.slot)
+        self._manager_endpoint = manager_endpoint
+        self._lifeline = lifeline or Lifeline()
+        self._secret = secret
+        self.handlers = find_handlers(config["plugin_dirs"], self._lifeline.beat)
+        self.jobs_folder = ipc_path(manager_endpoint).parent / "jobs" / str(slot)
         self.warm_starts = WarmStarts()
         self._token: str | None = None
         self._partial: Run | None = None
@@ -65,7 +69,7 @@ class Worker:
     def start(self) -> None:
         """Connect and work until stopped: by `stop`, by SIGTERM, or because the supervisor is gone."""
         set_subreaper()
-        self._link = WorkerLink(self.worker_connection_uri, self._secret)
+        self._link = WorkerLink(self._manager_endpoint, self._secret)
         try:
             with queued_signals([signal.SIGTERM]) as self._signals:
                 while self.running or not self._may_leave():

@@ -183,7 +183,7 @@ MUTANTS = [
         "a worker makes, and empties, a folder that the manager names",
         "tests/unit/worker/test_tasks.py::test_a_job_names_no_folder",
         "DID NOT RAISE",
-        (Patch("lmaps/worker/tasks.py", "        if type(self.job) is not int:\n", "        if False:\n"),),
+        (Patch("lmaps/worker/execution.py", "        if type(self.job) is not int:\n", "        if False:\n"),),
     ),
     Mutant(
         # there are no savepoints here that could be released: a group of which one failed is run again one by one

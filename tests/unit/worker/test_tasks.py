@@ -9,6 +9,7 @@ from lmaps.config import load_config
 from lmaps.errors import HandlerFailed, UnitUnusable, ValidationFailed
 from lmaps.handlers import find_handlers
 from lmaps.model.units import load_units
+from lmaps.protocol import work
 from lmaps.worker import tasks
 from tests.daemons import WEB
 
@@ -39,10 +40,10 @@ def digest(worker):
 def test_the_documented_tasks_are_in_the_table():
     assert set(tasks.TASKS) >= {
         "no_work", "error_message", "stop_worker_thread", "get_worker_config", "get_worker_units",
-        "get_worker_units_instances", "rollback_worker_units_instances", "validate_instance",
+        "validate_instance",
     }  # fmt: skip
     assert all(task.__doc__ for task in tasks.TASKS.values())
-    assert set(tasks.TASKS) >= tasks.ON_MANAGER
+    assert tuple(tasks.TASKS) == work.TASKS, "the manager knows the tasks by these names"
 
 
 def test_error_message_logs(worker, caplog):

@@ -29,6 +29,8 @@ class DataStore:
     Keywords: ``rows`` (documents, oldest first), or ``store_root`` (a directory); ``store_key``, ``primary_key``.
     """
 
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}  # noqa: RUF012 (documented, and never changed: each instance has its own)
     store_key = "root"
     store_root: str | None = None
     current_dir: ClassVar[str] = "current"

@@ -4,6 +4,7 @@ with Threader(keep_connected) as keeper:
     ...
 """
 
+import contextlib
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
@@ -17,42 +18,36 @@ STOP_WITHIN = 1.0
 class Threader:
     """Runs ``method(*args)`` in a daemon thread for the length of a ``with`` block, and ends it after it."""
 
+    method: Callable[..., Any] | None = None
+    args: Sequence[Any] | None = None
+    thread: threading.Thread | None = None
+    """The thread; None before the first `start`."""
+
     def __init__(self, method: Callable[..., Any], args: Sequence[Any] | None = None) -> None:
         self.method = method
-        self.args = tuple(args or ())
-        self.thread = self._new_thread()
-
-    def _new_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            self.method(*self.args)
-        except SystemExit:
-            return
+        self.args = args
 
     def start(self) -> bool:
-        """Start the thread, anew if it has ended; whether it is alive."""
-        if not self.thread.is_alive():
-            if self.thread.ident is not None:
-                self.thread = self._new_thread()
+        """Start the thread, anew if it has ended; return whether it is alive."""
+        if self.method is not None and not self.isAlive():
+            self.thread = threading.Thread(target=_run, args=(self.method, self.args or ()), daemon=True)
             self.thread.start()
         return self.isAlive()
 
     def stop(self) -> bool:
-        """Raise SystemExit in the thread, and wait for it; whether it has ended.
+        """Raise SystemExit in the thread, and wait for it; return whether it has ended.
 
         Python delivers it between two steps of Python code: a thread that is blocked in a call goes on until that
         call returns, and a lock that it is just taking may stay taken.
         """
-        if self.thread.ident is not None and self.isAlive():
+        if self.thread is not None and self.thread.ident is not None and self.isAlive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(SystemExit))
             self.thread.join(STOP_WITHIN)
         return not self.isAlive()
 
     def isAlive(self) -> bool:  # noqa: N802 (the documented name)
-        """Whether the thread is alive."""
-        return self.thread.is_alive()
+        """Return whether the thread is alive."""
+        return self.thread is not None and self.thread.is_alive()
 
     def __enter__(self) -> Self:
         self.start()
@@ -62,6 +57,11 @@ class Threader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _run(method: Callable[..., Any], args: Sequence[Any]) -> None:
+    with contextlib.suppress(SystemExit):
+        method(*args)
 
 
 class OpenThread(Threader):

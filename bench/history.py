@@ -15,7 +15,7 @@ from typing import Any
 from bench.ours import UNIT, daemon
 from lmaps import Client
 from lmaps.model.units import unit_from_definition
-from lmaps.store import Document, Edit, Why, open_store
+from lmaps.store import Document, Edit, Origin, open_store
 from lmaps.util import jsonio
 
 LENGTHS = (1_000, 10_000, 100_000)
@@ -46,7 +46,7 @@ def fill(path: Path, changesets: int) -> None:
                     document = Document(key, json.dumps(given), json.dumps(unit.complete(given)), number)
                     there = state.find("web", [key]).get(key)
                     edit = Edit.of(there, document) if there else Edit(None, document)
-                    state.change("web", "set" if there else "create", Why("me", message="why"), [edit])
+                    state.change("web", "set" if there else "create", Origin("me", message="why"), [edit])
 
 
 def measure(client: Client, changesets: int) -> dict[str, float]:

@@ -17,11 +17,11 @@ from lmaps.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
 from lmaps.config.paths import expanded
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
 from lmaps.protocol import MAX_BYTES, VERSION, Reply, Request, read_answer
-from lmaps.transport import LocalLink, is_tcp
+from lmaps.transport import LocalConnection, is_tcp
 from lmaps.util import jsonio
 
 if TYPE_CHECKING:
-    from lmaps.transport import RemoteLink
+    from lmaps.transport import RemoteConnection
 
 REACH_WITHIN = 3.0
 """Seconds given to a daemon that is not there, unless a client says otherwise: longer than its recovery takes."""
@@ -53,7 +53,7 @@ class Client:
         self.reach_within = REACH_WITHIN
         self._on_wait = on_wait
         self._key_files = (expanded(client_key), expanded(server_public_key))
-        self._link: LocalLink | RemoteLink | None = None
+        self._link: LocalConnection | RemoteConnection | None = None
 
     def call(self, verb: str, **args: Any) -> Reply:
         """Ask for ``verb``; the reply, or the error that a refusal stands for.
@@ -143,15 +143,15 @@ class Client:
                 self.close()
                 raise _unknown(key)
 
-    def _connection(self) -> "LocalLink | RemoteLink":
+    def _connection(self) -> "LocalConnection | RemoteConnection":
         if self._link is None:
-            self._link = self._remote() if is_tcp(self.endpoint) else LocalLink(self.endpoint)
+            self._link = self._remote() if is_tcp(self.endpoint) else LocalConnection(self.endpoint)
         return self._link
 
-    def _remote(self) -> "RemoteLink":
-        from lmaps.transport import RemoteLink, read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
+    def _remote(self) -> "RemoteConnection":
+        from lmaps.transport import RemoteConnection, read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
 
-        return RemoteLink(self.endpoint, read_client_keys(*self._key_files))
+        return RemoteConnection(self.endpoint, read_client_keys(*self._key_files))
 
     def _cure(self) -> str:
         """A server with another key than the one that is expected is as silent as one that is not there."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lmaps import config
-from lmaps.api.registry import VERBS
+from lmaps.api.registry import ENDPOINTS
 from lmaps.cli import app
 from lmaps.cli.lmapsd import command as lmapsd
 from lmaps.cli.session import global_options
@@ -81,7 +81,7 @@ def verbs() -> Iterator[str]:
     yield 'A request: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ..., "door": ...}`.'
     yield "The answer is `{message, level, extra, id, code, errors, revision, job}`; `level` is the exit code.\n"
     yield "| verb | right | arguments | what it does |\n|---|---|---|---|"
-    for name, verb in VERBS.items():
+    for name, verb in ENDPOINTS.items():
         args = ", ".join(f"`{arg}`" + ("" if arg in verb.required else "?") for arg in verb.properties)
         further = "".join(f", {right} for `{arg}`" for arg, right in verb.further_rights.items())
         yield f"| `{name}` | {verb.right}{further} | {args} | {first_line(verb.function)} |"

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lmaps.api.context import Afterwards, Later
-from lmaps.api.registry import VERBS, Service, Visit
+from lmaps.api.context import AfterCommit, Deferred
+from lmaps.api.registry import ENDPOINTS, ManagerState, RequestContext
 from lmaps.config import load_config
 from lmaps.model.policy import itself
 from lmaps.model.units import load_units_from
@@ -37,7 +37,7 @@ class InProcess:
         if not (directory / "lmaps.db").exists():
             shutil.copy(Path(_empty().name) / "lmaps.db", directory)
         self.store = open_store(str(directory / "lmaps.db"))
-        self.service = Service(load_config(str(file)), load_units_from([]), "boot")
+        self.service = ManagerState(load_config(str(file)), load_units_from([]), "boot")
         self.load(units)
 
     def load(self, units: str) -> None:
@@ -50,9 +50,9 @@ class InProcess:
         """The reply; raises what the daemon refuses with."""
         request = Request(verb, json.loads(json.dumps(args)), key=key)
         with self.store.transaction() as state:
-            answer = VERBS[verb].answer(Visit(self.service, state, self.subject), request)
-        assert not isinstance(answer, Later)
-        reply = answer.then(self.store) if isinstance(answer, Afterwards) else answer
+            answer = ENDPOINTS[verb].answer(RequestContext(self.service, state, self.subject), request)
+        assert not isinstance(answer, Deferred)
+        reply = answer.then(self.store) if isinstance(answer, AfterCommit) else answer
         return Reply.from_json(json.loads(reply.encode()))
 
     def replayed(self) -> int:
@@ -62,10 +62,10 @@ class InProcess:
 
     def applied(self, unit: str, revision: int) -> None:
         """As if the unit's handler had run with this revision."""
-        from lmaps.store import Why
+        from lmaps.store import Origin
 
         with self.store.transaction() as state:
-            job = state.add_job(unit, "apply", revision, "digest", Why("me"))
+            job = state.add_job(unit, "apply", revision, "digest", Origin("me"))
             state.update_job(job.id, state="succeeded")
 
     def __enter__(self) -> Self:

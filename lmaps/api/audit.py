@@ -6,8 +6,8 @@ Rows are written in the request's own transaction, so an answer leaves only when
 from collections.abc import Iterator
 from typing import Any
 
-from lmaps.api.audit_throttle import Denials
-from lmaps.api.context import Answer, Call, Visit
+from lmaps.api.audit_throttle import TokenBucket
+from lmaps.api.context import Answer, Invocation, RequestContext
 from lmaps.errors import NotAllowed
 from lmaps.protocol import Reply, Request
 from lmaps.store import Audited
@@ -15,7 +15,7 @@ from lmaps.util import times
 from lmaps.util.text import plural
 
 
-def keep(call: Call, answer: Answer) -> None:
+def keep(call: Invocation, answer: Answer) -> None:
     """Keep that the request was answered; one that names several units has a row for each."""
     args = call.args
     revision, job = (answer.revision, answer.job) if isinstance(answer, Reply) else (None, None)
@@ -33,11 +33,11 @@ def keep(call: Call, answer: Answer) -> None:
         _keep(call, entry)
 
 
-def keep_denial(visit: Visit, request: Request, refused: NotAllowed) -> None:
+def keep_denial(visit: RequestContext, request: Request, refused: NotAllowed) -> None:
     """Keep that the request was denied, unless its subject was denied too often lately."""
     service = visit.service
     service.counters["denied"] += 1
-    suppressed = service.denials.setdefault(visit.subject.id, Denials()).take()
+    suppressed = service.denials.setdefault(visit.subject.id, TokenBucket()).take()
     if suppressed is None:
         service.counters["audit_suppressed"] += 1
         return
@@ -56,7 +56,7 @@ def keep_denial(visit: Visit, request: Request, refused: NotAllowed) -> None:
     _keep(visit, entry)
 
 
-def _keep(visit: Visit, entry: Audited) -> None:
+def _keep(visit: RequestContext, entry: Audited) -> None:
     visit.state.audit(entry)
     visit.audited.append(entry)
 
@@ -67,7 +67,7 @@ def _units(args: Any) -> Iterator[str | None]:
         yield each["unit"] if isinstance(each, dict) else each
 
 
-def audit(call: Call) -> Reply:
+def audit(call: Invocation) -> Reply:
     """Who asked for what, newest first: changes, what was revealed, and what was denied."""
     since = call.args.get("since")
     found = call.state.audited(

@@ -9,7 +9,7 @@ EVERY = 6.0
 
 
 @dataclass(slots=True)
-class Denials:
+class TokenBucket:
     """The denials of one subject: how many more may be kept, and how many were not since the last one that was."""
 
     left: float = AT_ONCE

@@ -1,4 +1,4 @@
-"""Admission: whether the subject of a request may ask for what it asks. Every request passes `admit`, in `Verb.answer`.
+"""Whether the subject of a request may ask for what it asks. Every request passes `admit`, in `Endpoint.answer`.
 
 Names are judged before anything is looked up: the refusal is the same whether a unit of that name is there or not. A
 job of a unit that the subject may not even list is a job that is not there.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lmaps.api import job_queue
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.errors import NotAllowed, NotFound
 from lmaps.model.policy import EVERY, Right, Subject
 from lmaps.store import StoredRequest
@@ -25,7 +25,7 @@ NAMING = frozenset({"unit", "units", "job", "key"})
 """The arguments that name units, or lead to them."""
 
 
-def admit(call: Call, rights: Sequence[Right], scope: Scope) -> None:
+def admit(call: Invocation, rights: Sequence[Right], scope: Scope) -> None:
     """Let the request pass; `NotAllowed` says which right is missing, and where."""
     if not call.subject.proofs:
         raise NotAllowed(f"cannot {call.verb}: {_unproven(call.subject)}")
@@ -44,7 +44,7 @@ def _unproven(subject: Subject) -> str:
     return "the socket does not prove who asks"
 
 
-def is_oneself(call: Call, who: str) -> bool:
+def is_oneself(call: Invocation, who: str) -> bool:
     """Whether ``who`` is the subject that asks."""
     try:
         return bool(call.subject.proofs) and call.service.policy.named(who).id == call.subject.id
@@ -52,7 +52,7 @@ def is_oneself(call: Call, who: str) -> bool:
         return False
 
 
-def _named(call: Call, rights: Sequence[Right]) -> list[str]:
+def _named(call: Invocation, rights: Sequence[Right]) -> list[str]:
     """The units that the request names, or whose job or key it names."""
     if "job" in call.args:
         return [_unit_of_job(call, rights)]
@@ -63,14 +63,14 @@ def _named(call: Call, rights: Sequence[Right]) -> list[str]:
     return [each if isinstance(each, str) else each["unit"] for each in call.args.get("units", ())]
 
 
-def _unit_of_job(call: Call, rights: Sequence[Right]) -> str:
+def _unit_of_job(call: Invocation, rights: Sequence[Right]) -> str:
     unit = job_queue.find(call).unit
     if not call.may(unit, "list") and not call.may(unit, *rights):
         raise job_queue.not_there(call)
     return unit
 
 
-def _units_of_key(call: Call, rights: Sequence[Right]) -> list[str]:
+def _units_of_key(call: Invocation, rights: Sequence[Right]) -> list[str]:
     """The units of what was done under the key. A refusal names none of them."""
     kept = call.state.request(call.args["key"])
     units = _units_of(kept) if kept else []
@@ -90,7 +90,7 @@ def _units_of(kept: StoredRequest) -> list[str]:
     return [*extra.get("units", ()), *(row["unit"] for row in extra.get("instances", ()))]
 
 
-def _refusal(call: Call, right: Right, unit: str | None) -> NotAllowed:
+def _refusal(call: Invocation, right: Right, unit: str | None) -> NotAllowed:
     where = "on any unit" if unit is None else "on all units" if unit == EVERY else f"on {unit}"
     return NotAllowed(
         f"cannot {call.verb}: {call.subject.name} has no right {right} {where}",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lmaps.api.context import Answer, Call
+from lmaps.api.context import Answer, Invocation
 from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
 from lmaps.model.diff import MISSING, Path, differences, look_up, pointer, same
 from lmaps.model.units import Unit, short_id
@@ -16,7 +16,7 @@ from lmaps.util import jsonio, times
 from lmaps.util.text import plural
 
 
-def run(call: Call, function: Callable[[Call], Answer]) -> Reply:
+def run(call: Invocation, function: Callable[[Invocation], Answer]) -> Reply:
     """The answer of a verb that writes; of a dry run what it would change, and nothing is kept."""
     _expect_revision(call)
     if not call.args["dry_run"]:
@@ -43,11 +43,11 @@ def _reply(answer: Answer) -> Reply:
     return answer
 
 
-def _units(call: Call) -> list[str]:
+def _units(call: Invocation) -> list[str]:
     return [call.args["unit"]] if "unit" in call.args else [each["unit"] for each in call.args["units"]]
 
 
-def _expect_confirmed(call: Call) -> None:
+def _expect_confirmed(call: Invocation) -> None:
     """Nothing of the unit waits for confirmation; the request may be the confirmation itself, or ask for another."""
     if call.verb in ("confirm", "plan_check") or (call.verb == "apply" and call.args.get("confirm")):
         return
@@ -61,7 +61,7 @@ def _expect_confirmed(call: Call) -> None:
             )
 
 
-def _expect_revision(call: Call) -> None:
+def _expect_revision(call: Invocation) -> None:
     """What the request was made for is still there: ``if_rev`` is the unit's newest revision."""
     if call.args.get("if_rev") is None:
         return
@@ -84,14 +84,14 @@ def _expect_revision(call: Call) -> None:
     )
 
 
-def document(call: Call, unit: Unit, key: str, given: Any, completed: Any) -> Document:
+def document(call: Invocation, unit: Unit, key: str, given: Any, completed: Any) -> Document:
     """What is stored of an accepted document."""
     number = call.state.definition(unit.name, unit.digest, unit.text)
     return Document(key, jsonio.encode(given), jsonio.encode(completed), number, secret=unit.secrets.any)
 
 
 def record(
-    call: Call, unit: Unit, kind: str, edits: Sequence[Edit], target: int | None = None, *, ruled: bool = True
+    call: Invocation, unit: Unit, kind: str, edits: Sequence[Edit], target: int | None = None, *, ruled: bool = True
 ) -> Changeset | None:
     """Keep ``edits`` as one change of the unit, if there are any, when they keep to the unit's rules.
 
@@ -109,7 +109,7 @@ def record(
     return made
 
 
-def require_why(call: Call, unit: Unit) -> None:
+def require_why(call: Invocation, unit: Unit) -> None:
     """What the unit wants each change to say was said."""
     missing = [name for name in unit.require if not (call.args.get(name) or "").strip()]
     if missing:
@@ -120,7 +120,7 @@ def require_why(call: Call, unit: Unit) -> None:
         )
 
 
-def _retain(call: Call, unit: Unit) -> None:
+def _retain(call: Invocation, unit: Unit) -> None:
     """Drop what the unit does not want kept of its history."""
     if unit.keep_count is None and unit.keep_age is None:
         return
@@ -132,7 +132,7 @@ def _retain(call: Call, unit: Unit) -> None:
     call.state.retain(unit.name, unit.keep_count, since)
 
 
-def _check_number(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
+def _check_number(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
     if unit.max_instances is None:
         return
     more = sum((edit.before is None) - (edit.after is None) for edit in edits)
@@ -146,7 +146,7 @@ def _check_number(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
         )
 
 
-def _check_unique(call: Call, unit: Unit, path: Path, edits: Sequence[Edit]) -> None:
+def _check_unique(call: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]) -> None:
     """No two instances have the same value at ``path``; an instance without one does not count."""
     mine = {edit.after.key: look_up(json.loads(edit.after.completed), path) for edit in edits if edit.after}
     mine = {key: value for key, value in mine.items() if value is not MISSING and value is not None}
@@ -176,7 +176,7 @@ def _quoted(unit: Unit, path: Path, value: Any) -> str:
     return "the same secret" if unit.secrets.paths(document) else jsonio.encode(value)
 
 
-def diff_of(call: Call, unit: str, older: int, newer: int) -> list[dict[str, Any]]:
+def diff_of(call: Invocation, unit: str, older: int, newer: int) -> list[dict[str, Any]]:
     """How a unit's instances differ between two revisions, in either order; 0 is before all changes."""
     if older > newer:
         back = (each.with_ends(each.after, each.before) for each in _between(call, unit, newer, older))
@@ -184,14 +184,14 @@ def diff_of(call: Call, unit: str, older: int, newer: int) -> list[dict[str, Any
     return diff_rows(call, unit, _between(call, unit, older, newer))
 
 
-def _between(call: Call, unit: str, older: int, newer: int) -> Iterable[Change]:
+def _between(call: Invocation, unit: str, older: int, newer: int) -> Iterable[Change]:
     if older == 0:
         there = call.state.state_at(unit, newer) if newer else []
         return (Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
     return call.state.between(unit, older, newer)
 
 
-def diff_rows(call: Call, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
+def diff_rows(call: Invocation, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
     """Changes as rows: ``sign`` (``+`` comes, ``-`` goes, ``~`` changes), ``id``, and every path that differs.
 
     ``named_by`` is the property that has the ID, null where content is the ID.

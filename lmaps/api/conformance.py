@@ -26,7 +26,7 @@ class Seen:
     wrong: set[int] = field(default_factory=set)
 
 
-class Fitting:
+class Conformance:
     """What is known of all units. ``unfinished`` are those that fit as far as they were looked at, which is in part."""
 
     def __init__(self) -> None:

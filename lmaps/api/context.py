@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, BinaryIO, NamedTuple
 
-from lmaps.api.audit_throttle import Denials
-from lmaps.api.conformance import Fitting
+from lmaps.api.audit_throttle import TokenBucket
+from lmaps.api.conformance import Conformance
 from lmaps.config import Config
 from lmaps.config.limits import Section
 from lmaps.errors import Finding, NotFound, UnitUnusable
 from lmaps.model.policy import EVERY, Policy, Right, Subject
 from lmaps.model.units import Unit, UnitSet, unit_from_definition
 from lmaps.protocol import Reply
-from lmaps.store import Audited, Store, Transaction, Why
+from lmaps.store import Audited, Origin, Store, Transaction
 from lmaps.util import jsonio
 from lmaps.util.text import nearest
 from lmaps.util.timelimit import TimeLimit
@@ -47,7 +47,7 @@ class Slot:
 
 
 @dataclass(slots=True)
-class Service:
+class ManagerState:
     """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units and the policy.
 
     ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
@@ -71,8 +71,8 @@ class Service:
     job_queued: Callable[[], None] = lambda: None
     copies: dict[str, BinaryIO] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
-    denials: dict[str, Denials] = field(default_factory=dict)
-    fitting: Fitting = field(default_factory=Fitting)
+    denials: dict[str, TokenBucket] = field(default_factory=dict)
+    fitting: Conformance = field(default_factory=Conformance)
 
     def bounds(self, uid: int | None) -> bool:
         """Whether a user may take only so much of the daemon: not root, nor the user that it runs for."""
@@ -84,14 +84,14 @@ class Service:
 
 
 @dataclass(eq=False)
-class Visit:
+class RequestContext:
     """One request's way in: who asks, through which door, and what the verbs may use while they answer.
 
     ``subject`` is who the socket proved, ``arrived`` the monotonic time of arrival; ``audited`` is what was kept in the
     audit meanwhile.
     """
 
-    service: Service
+    service: ManagerState
     state: Transaction
     subject: Subject
     door: str = "api"
@@ -110,7 +110,7 @@ class Visit:
 
 
 @dataclass(eq=False)
-class Call(Visit):
+class Invocation(RequestContext):
     """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in.
 
     Whatever depends on documents and schemas alone is computed within the ``limit``.
@@ -122,9 +122,9 @@ class Call(Visit):
     limit: TimeLimit = field(default_factory=TimeLimit)
 
     @property
-    def why(self) -> Why:
+    def why(self) -> Origin:
         """Who asks and for what reason, as it is kept with each change."""
-        return Why(
+        return Origin(
             author=self.subject.name,
             on_behalf_of=self.args.get("on_behalf_of"),
             door=self.door,
@@ -167,7 +167,7 @@ class Call(Visit):
             return None
         return [name for name in {*self.service.units.units, *self.state.units()} if self.may(name, right)]
 
-    def for_unit(self, name: str) -> "Call":
+    def for_unit(self, name: str) -> "Invocation":
         """The same request, about the unit ``name``."""
         return replace(self, args={**self.args, "unit": name})
 
@@ -186,23 +186,23 @@ class Call(Visit):
         )
 
 
-class Later(NamedTuple):
+class Deferred(NamedTuple):
     """Not yet: ``then`` is asked about ``call`` again when ``job`` has moved, or at ``until`` (monotonic)."""
 
-    call: Call
+    call: Invocation
     job: int
     until: float
-    then: Callable[[Call], "Reply | Later"]
+    then: Callable[[Invocation], "Reply | Deferred"]
 
-    def resume(self, state: Transaction) -> "Reply | Later":
+    def resume(self, state: Transaction) -> "Reply | Deferred":
         """Ask again."""
         return self.then(replace(self.call, state=state))
 
 
-class Afterwards(NamedTuple):
+class AfterCommit(NamedTuple):
     """Not within a transaction: ``then`` makes the answer when the group has been committed."""
 
     then: Callable[[Store], Reply]
 
 
-Answer = Reply | Later | Afterwards
+Answer = Reply | Deferred | AfterCommit

@@ -1,4 +1,4 @@
-"""`Verb`: one row of the manager's table."""
+"""`Endpoint`: one row of the manager's table."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from lmaps.api import audit, authorize, changes, job_queue
-from lmaps.api.context import Answer, Call, Visit
+from lmaps.api.context import Answer, Invocation, RequestContext
 from lmaps.config.limits import Section
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
 from lmaps.model.policy import RIGHTS, Right
@@ -37,7 +37,7 @@ _DOCUMENTS = ("instances", "current", "undone")
 
 
 @dataclass(frozen=True)
-class Verb:
+class Endpoint:
     """One row of the manager's table: what a request must look like, which right it takes, what it does.
 
     ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. ``right`` has to be held
@@ -47,7 +47,7 @@ class Verb:
     has a row for each request that changed something, each that ``reveal``s, and each of a verb that is ``audited``.
     """
 
-    function: Callable[[Call], Answer]
+    function: Callable[[Invocation], Answer]
     right: Right
     properties: Mapping[str, Any] = field(default_factory=dict)
     required: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class Verb:
         """The arguments that are integers: JSON Schema takes 2.0 for one."""
         return [name for name, part in self.definition["properties"].items() if "integer" in part.get("type", ())]
 
-    def answer(self, visit: Visit, request: Request) -> Answer:
+    def answer(self, visit: RequestContext, request: Request) -> Answer:
         """Run the verb; a writing request whose key is known gets the answer that it got before."""
         try:
             return self._answer(visit, request)
@@ -101,10 +101,10 @@ class Verb:
             audit.keep_denial(visit, request, refused)
             raise
 
-    def _answer(self, visit: Visit, request: Request) -> Answer:
+    def _answer(self, visit: RequestContext, request: Request) -> Answer:
         limit = self._limit(visit)
         args = self._arguments(request, limit)
-        call = Call(**vars(visit), verb=request.verb, args=args, key=request.key, limit=limit)
+        call = Invocation(**vars(visit), verb=request.verb, args=args, key=request.key, limit=limit)
         failpoint("valid")
         self._admit(call)
         _count_documents(call)
@@ -126,17 +126,17 @@ class Verb:
             raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
         return Reply.from_json(json.loads(kept.answer))
 
-    def _limit(self, visit: Visit) -> TimeLimit:
+    def _limit(self, visit: RequestContext) -> TimeLimit:
         section: Section = "import" if self.right == "import" else "message"
         return TimeLimit(visit.service.config["limits"][section]["validation"], f"limits.{section}.validation")
 
-    def _admit(self, call: Call) -> None:
+    def _admit(self, call: Invocation) -> None:
         if self.about_oneself is not None and authorize.is_oneself(call, call.args[self.about_oneself]):
             return
         further = [right for name, right in self.further_rights.items() if call.args.get(name) not in (None, False, [])]
         authorize.admit(call, [self.right, *further], self.scope)
 
-    def _written(self, call: Call) -> Reply:
+    def _written(self, call: Invocation) -> Reply:
         """The answer of a verb that writes, with the job that was asked for."""
         reply = changes.run(call, self.function)
         told = call.args.get("apply")
@@ -146,7 +146,7 @@ class Verb:
         self._audit(call, reply)
         return reply
 
-    def _audit(self, call: Call, answer: Answer) -> None:
+    def _audit(self, call: Invocation, answer: Answer) -> None:
         if call.state.wrote or self.audited or call.args.get("reveal"):
             audit.keep(call, answer)
 
@@ -161,7 +161,7 @@ class Verb:
         return arguments | whole if whole else arguments
 
 
-def _count_documents(call: Call) -> None:
+def _count_documents(call: Invocation) -> None:
     """Refuse a request with more documents than its subject may send at once."""
     args, limits = call.args, call.service.config["limits"]
     carrying = [args, *(each for each in args.get("units", ()) if isinstance(each, dict))]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.unit_status import condition, misfits
 from lmaps.errors import Busy, Conflict, NotFound, UnitUnusable
 from lmaps.model.units import Unit
@@ -25,7 +25,7 @@ SHOWN = (
 """The columns of a job that its readers see."""
 
 
-def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
+def queue(call: Invocation, unit: Unit, kind: str = "apply") -> Job:
     """A new job of the unit, behind those that wait; its options are the request's."""
     if condition(call, unit.name) == "invalid":
         raise UnitUnusable(
@@ -58,7 +58,7 @@ def queue(call: Call, unit: Unit, kind: str = "apply") -> Job:
     return job
 
 
-def _expect_room(call: Call, waiting: int) -> None:
+def _expect_room(call: Invocation, waiting: int) -> None:
     """There is a place in the queue, and the subject may take one more."""
     limits = call.service.config["limits"]
     words = None
@@ -70,7 +70,7 @@ def _expect_room(call: Call, waiting: int) -> None:
         raise Busy(f"cannot queue: {words}", extra={"retry_after_ms": RETRY_AFTER_MS})
 
 
-def _confirmation(call: Call, unit: Unit) -> float | None:
+def _confirmation(call: Invocation, unit: Unit) -> float | None:
     """Seconds within which the job is to be confirmed; there has to be something to go back to."""
     if not call.args.get("confirm"):
         return None
@@ -79,7 +79,7 @@ def _confirmation(call: Call, unit: Unit) -> float | None:
     return times.parse_duration(call.args["confirm"])
 
 
-def find(call: Call) -> Job:
+def find(call: Invocation) -> Job:
     """The job that the request names; `NotFound` if there is none."""
     found = call.state.job(call.args["job"])
     if found is None:
@@ -87,7 +87,7 @@ def find(call: Call) -> Job:
     return found
 
 
-def not_there(call: Call) -> NotFound:
+def not_there(call: Invocation) -> NotFound:
     """The error for a job that is not there."""
     return NotFound(f"cannot {call.verb}: there is no job {call.args['job']}", hint="lmaps jobs lists them")
 
@@ -97,7 +97,7 @@ def is_over(job: Job) -> bool:
     return job.state in ENDED and job.confirmation not in ("waiting", "undoing")
 
 
-def told(call: Call, job: Job) -> dict[str, Any]:
+def told(call: Invocation, job: Job) -> dict[str, Any]:
     """A job as its reader sees it.
 
     ``outcome`` is the state of the run itself, whichever job it was; ``over`` says that nothing more will come of it.
@@ -117,7 +117,7 @@ def told(call: Call, job: Job) -> dict[str, Any]:
     return row
 
 
-def _before(call: Call, job: Job) -> dict[str, Any] | None:
+def _before(call: Invocation, job: Job) -> dict[str, Any] | None:
     """The job of the same unit that runs now."""
     running = [each for each in call.state.jobs(job.unit, ["running"]) if each.id != job.id]
     if not running:

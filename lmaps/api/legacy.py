@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmaps.api.context import Call, Later, Visit
+from lmaps.api.context import Deferred, Invocation, RequestContext
 from lmaps.api.job_queue import ENDED, told
 from lmaps.errors import HandlerFailed, MessageRefused
 from lmaps.model.schema import Schema
@@ -35,7 +35,7 @@ SCHEMA: dict[str, Any] = {
 
 _CHECK = Schema(SCHEMA)
 
-Finish = Callable[[Visit, Reply], Reply | Later]
+Finish = Callable[[RequestContext, Reply], Reply | Deferred]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +73,20 @@ def translate(told: dict[str, Any]) -> Translated:
     }[asked]
 
 
-def _as_it_is(_visit: Visit, reply: Reply) -> Reply:
+def _as_it_is(_visit: RequestContext, reply: Reply) -> Reply:
     return reply
 
 
-def _state_alone(_visit: Visit, reply: Reply) -> Reply:
+def _state_alone(_visit: RequestContext, reply: Reply) -> Reply:
     return replace(reply, extra=plain(reply.extra["state"]))
 
 
-def _when_ended(visit: Visit, reply: Reply) -> Reply | Later:
+def _when_ended(visit: RequestContext, reply: Reply) -> Reply | Deferred:
     """The original answered an apply when its handler had run, with the handler's exit code as level."""
-    call = Call(**vars(visit))
+    call = Invocation(**vars(visit))
     job = call.state.job(reply.job or 0)
     if job is None or job.state not in ENDED:
-        return Later(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
+        return Deferred(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
     row = told(call, job)
     failed = 0 if row["outcome"] == "succeeded" else HandlerFailed.level
     level = job.rc if failed and job.rc and job.rc > 0 else failed

@@ -7,8 +7,8 @@ A name that is not a key of the table does nothing, whatever it looks like.
 from typing import Any
 
 from lmaps.api import audit
-from lmaps.api.context import Afterwards, Answer, Call, Later, Service, Slot, Visit
-from lmaps.api.endpoint import DURATION, NUMBER, RUN, Verb
+from lmaps.api.context import AfterCommit, Answer, Deferred, Invocation, ManagerState, RequestContext, Slot
+from lmaps.api.endpoint import DURATION, NUMBER, RUN, Endpoint
 from lmaps.api.endpoints import (
     backup,
     blame,
@@ -40,10 +40,10 @@ _CREATING: dict[str, Right] = {"instances": "create"}
 _LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 20}
 _PAGE: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 10_000}
 
-VERBS: dict[str, Verb] = {
-    "units": Verb(units.units, "list", scope="some"),
-    "explain": Verb(units.explain, "list", {"unit": _UNIT, "property": {"type": ["string", "null"]}}, ("unit",)),
-    "unit_check": Verb(
+ENDPOINTS: dict[str, Endpoint] = {
+    "units": Endpoint(units.units, "list", scope="some"),
+    "explain": Endpoint(units.explain, "list", {"unit": _UNIT, "property": {"type": ["string", "null"]}}, ("unit",)),
+    "unit_check": Endpoint(
         units.unit_check,
         "list",
         {
@@ -60,7 +60,7 @@ VERBS: dict[str, Verb] = {
         ("files",),
         scope="some",
     ),
-    "create": Verb(
+    "create": Endpoint(
         instances.create,
         "create",
         {"unit": _UNIT, "instances": _DOCUMENTS | {"minItems": 1}},
@@ -68,7 +68,7 @@ VERBS: dict[str, Verb] = {
         writes=True,
         applies=True,
     ),
-    "set": Verb(
+    "set": Endpoint(
         instances.set_,
         "create",
         {
@@ -91,7 +91,7 @@ VERBS: dict[str, Verb] = {
         writes=True,
         applies=True,
     ),
-    "delete": Verb(
+    "delete": Endpoint(
         instances.delete,
         "create",
         {"unit": _UNIT, "ids": _IDS | {"minItems": 1}},
@@ -99,7 +99,7 @@ VERBS: dict[str, Verb] = {
         writes=True,
         applies=True,
     ),
-    "show": Verb(
+    "show": Endpoint(
         show.show,
         "show",
         {
@@ -113,8 +113,8 @@ VERBS: dict[str, Verb] = {
         ("unit",),
         also=_REVEAL,
     ),
-    "validate": Verb(instances.validate, "show", {"unit": _UNIT, "instances": _DOCUMENTS}, ("unit", "instances")),
-    "rollback": Verb(
+    "validate": Endpoint(instances.validate, "show", {"unit": _UNIT, "instances": _DOCUMENTS}, ("unit", "instances")),
+    "rollback": Endpoint(
         history.rollback,
         "rollback",
         {
@@ -128,7 +128,7 @@ VERBS: dict[str, Verb] = {
         applies=True,
         also=_STATES,
     ),
-    "redo": Verb(
+    "redo": Endpoint(
         history.redo,
         "rollback",
         {"unit": _UNIT, "steps": _STEPS | {"default": 1}, "states": _FLAG},
@@ -137,7 +137,7 @@ VERBS: dict[str, Verb] = {
         applies=True,
         also=_STATES,
     ),
-    "revert": Verb(
+    "revert": Endpoint(
         history.revert,
         "rollback",
         {"unit": _UNIT, "revision": {"type": "string", "pattern": r"^r?\d{1,18}$"}, "states": _FLAG},
@@ -146,15 +146,15 @@ VERBS: dict[str, Verb] = {
         applies=True,
         also=_STATES,
     ),
-    "history": Verb(
+    "history": Endpoint(
         history.history,
         "show",
         {"unit": _UNIT, "limit": _LIMIT, "since": _TEXT, "author": _TEXT, "ticket": _TEXT, "diff": _FLAG},
         scope="some",
     ),
-    "diff": Verb(history.diff, "show", {"unit": _UNIT, "from": _TEXT, "to": _TEXT | {"default": "@"}}, ("unit",)),
-    "blame": Verb(blame.blame, "show", {"unit": _UNIT, "ids": _IDS | {"default": []}, "path": _POINTER}, ("unit",)),
-    "export": Verb(
+    "diff": Endpoint(history.diff, "show", {"unit": _UNIT, "from": _TEXT, "to": _TEXT | {"default": "@"}}, ("unit",)),
+    "blame": Endpoint(blame.blame, "show", {"unit": _UNIT, "ids": _IDS | {"default": []}, "path": _POINTER}, ("unit",)),
+    "export": Endpoint(
         transfer.export,
         "export",
         {
@@ -169,7 +169,7 @@ VERBS: dict[str, Verb] = {
         scope="some",
         also=_REVEAL,
     ),
-    "import": Verb(
+    "import": Endpoint(
         transfer.import_,
         "import",
         {
@@ -189,25 +189,25 @@ VERBS: dict[str, Verb] = {
         ("units",),
         writes=True,
     ),
-    "import_history": Verb(
+    "import_history": Endpoint(
         history_transfer.import_history,
         "import",
         {"units": {"type": "array", "minItems": 1, "items": history_transfer.SCHEMA}},
         ("units",),
         writes=True,
     ),
-    "migrate": Verb(
+    "migrate": Endpoint(
         transfer.migrate,
         "import",
         {"unit": _UNIT, "current": _DOCUMENTS, "undone": _DOCUMENTS | {"default": []}},
         ("unit", "current"),
         writes=True,
     ),
-    "backup": Verb(backup.backup, "admin", scope="every", audited=True),
-    "backup_read": Verb(
+    "backup": Endpoint(backup.backup, "admin", scope="every", audited=True),
+    "backup_read": Endpoint(
         backup.backup_read, "admin", {"backup": _TEXT, "offset": NUMBER}, ("backup", "offset"), scope="every"
     ),
-    "apply": Verb(
+    "apply": Endpoint(
         jobs.apply,
         "apply",
         {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}, **RUN},
@@ -215,27 +215,27 @@ VERBS: dict[str, Verb] = {
         writes=True,
         also=_CREATING,
     ),
-    "confirm": Verb(confirm.confirm, "apply", {"unit": _UNIT, "rollback": _FLAG}, ("unit",), writes=True),
-    "plan": Verb(
+    "confirm": Endpoint(confirm.confirm, "apply", {"unit": _UNIT, "rollback": _FLAG}, ("unit",), writes=True),
+    "plan": Endpoint(
         plan.plan, "apply", {"unit": _UNIT, "instances": _DOCUMENTS | {"default": []}}, ("unit",), also=_CREATING
     ),
-    "plan_check": Verb(plan.plan_check, "apply", {"unit": _UNIT, "timeout": DURATION}, ("unit",), writes=True),
-    "cancel": Verb(jobs.cancel, "cancel", {"job": NUMBER}, ("job",), audited=True),
-    "jobs": Verb(
+    "plan_check": Endpoint(plan.plan_check, "apply", {"unit": _UNIT, "timeout": DURATION}, ("unit",), writes=True),
+    "cancel": Endpoint(jobs.cancel, "cancel", {"job": NUMBER}, ("job",), audited=True),
+    "jobs": Endpoint(
         jobs.jobs,
         "show",
         {"unit": _UNIT, "state": _TEXT, "limit": _LIMIT},
         scope="some",
     ),
-    "job": Verb(jobs.job, "show", {"job": NUMBER, "wait_ms": _WAIT}, ("job",)),
-    "wait": Verb(
+    "job": Endpoint(jobs.job, "show", {"job": NUMBER, "wait_ms": _WAIT}, ("job",)),
+    "wait": Endpoint(
         jobs.wait,
         "show",
         {"unit": _UNIT, "for": {"type": "string", "pattern": "^(applied|confirmed|rev=.+)$"}, "wait_ms": _WAIT},
         ("unit", "for"),
     ),
-    "request": Verb(requests.request, "show", {"key": _TEXT}, ("key",)),
-    "lines": Verb(
+    "request": Endpoint(requests.request, "show", {"key": _TEXT}, ("key",)),
+    "lines": Endpoint(
         jobs.lines,
         "show",
         {
@@ -247,14 +247,24 @@ VERBS: dict[str, Verb] = {
         },
         ("job",),
     ),
-    "status": Verb(system.status, "list", scope="some"),
-    "handlers": Verb(system.handlers, "list", scope="some"),
-    "reload": Verb(units.reload, "admin", scope="every", audited=True),
-    "audit": Verb(
+    "status": Endpoint(system.status, "list", scope="some"),
+    "handlers": Endpoint(system.handlers, "list", scope="some"),
+    "reload": Endpoint(units.reload, "admin", scope="every", audited=True),
+    "audit": Endpoint(
         audit.audit, "admin", {"unit": _UNIT, "limit": _LIMIT, "since": _TEXT, "author": _TEXT}, scope="every"
     ),
 }
-VERBS["discover"] = system.discover(VERBS)
-VERBS["may"] = system.may(VERBS)
+ENDPOINTS["discover"] = system.discover(ENDPOINTS)
+ENDPOINTS["may"] = system.may(ENDPOINTS)
 
-__all__ = ["VERBS", "Afterwards", "Answer", "Call", "Later", "Service", "Slot", "Verb", "Visit"]
+__all__ = [
+    "ENDPOINTS",
+    "AfterCommit",
+    "Answer",
+    "Deferred",
+    "Endpoint",
+    "Invocation",
+    "ManagerState",
+    "RequestContext",
+    "Slot",
+]

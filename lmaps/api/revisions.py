@@ -2,7 +2,7 @@
 
 import re
 
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.errors import NotFound, UsageError
 from lmaps.util import times
 
@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"r?(\d{1,18})\Z")
 _BACK = re.compile(r"@~(\d{1,9})\Z")
 
 
-def resolve(call: Call, unit: str, text: str) -> int:
+def resolve(call: Invocation, unit: str, text: str) -> int:
     """The revision that ``text`` names for ``unit``; 0 is before its first change.
 
     A revision of another unit means this unit as it was then. `NotFound` for one that is not there, or not kept.
@@ -35,7 +35,7 @@ def resolve(call: Call, unit: str, text: str) -> int:
     return revision
 
 
-def _back(call: Call, unit: str, steps: int) -> int:
+def _back(call: Invocation, unit: str, steps: int) -> int:
     """So many changes back on the unit's line."""
     head = call.state.head(unit)
     line = call.state.line(head.line_end if head else None, limit=steps + 1)
@@ -46,7 +46,7 @@ def _back(call: Call, unit: str, steps: int) -> int:
     raise NotFound(f"cannot {call.verb}: {unit} has no @~{steps}, its line has {len(line)} changes")
 
 
-def _at(call: Call, unit: str, text: str) -> int:
+def _at(call: Invocation, unit: str, text: str) -> int:
     try:
         moment = times.format_time(times.read_time(text))
     except UsageError:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from lmaps.api.context import Call, Service
+from lmaps.api.context import Invocation, ManagerState
 from lmaps.errors import Finding
 from lmaps.model.schema import Schema
 from lmaps.model.units import Impact, Stored, Unit, impact, unit_from_definition
@@ -14,7 +14,7 @@ UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
 """Outcomes of a job that leave the host in doubt."""
 
 
-def condition(call: Call, name: str) -> str:
+def condition(call: Invocation, name: str) -> str:
     """In one word how it stands with a unit; the most pressing one where several are true."""
     unit = call.service.units.units.get(name)
     if unit is None:
@@ -34,7 +34,7 @@ def condition(call: Call, name: str) -> str:
     return f"pending {waiting}" if waiting else "in sync"
 
 
-def impact_on_stored(call: Call, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
+def impact_on_stored(call: Invocation, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
     """Return what the text of ``unit`` would do to these stored ``instances``."""
     before = call.state.definition_text(unit.name)
     stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
@@ -42,7 +42,7 @@ def impact_on_stored(call: Call, unit: Unit, instances: Iterable[Instance]) -> l
     return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
 
 
-def misfits(call: Call, unit: Unit) -> list[Finding]:
+def misfits(call: Invocation, unit: Unit) -> list[Finding]:
     """Where stored instances do not fit the unit as it is now, as far as known, for who may see them."""
     if not call.may(unit.name, "show"):
         return []
@@ -51,7 +51,7 @@ def misfits(call: Call, unit: Unit) -> list[Finding]:
     return [Finding(each.to_json()["message"], each.finding.at) for each in found if each.kind == "breaks"]
 
 
-def handler_faults(service: Service, unit: Unit) -> list[Finding]:
+def handler_faults(service: ManagerState, unit: Unit) -> list[Finding]:
     """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
     if not service.handlers:
         return []

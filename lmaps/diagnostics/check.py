@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from lmaps.api.endpoints.system import answer
-from lmaps.api.registry import VERBS
+from lmaps.api.registry import ENDPOINTS
 from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError
 from lmaps.model.policy import load_policy
@@ -74,7 +74,7 @@ def _check_state_key(config: Config) -> int:
 
 def may(config: Config, who: str, verb: str, unit: str) -> Reply:
     """What the policy in ``config`` says, as the verb may tells it; its owner is who asks."""
-    return answer(VERBS, load_policy(config["policy"], os.getuid()), who, verb, unit)
+    return answer(ENDPOINTS, load_policy(config["policy"], os.getuid()), who, verb, unit)
 
 
 def _check_policy(config: Config) -> int:

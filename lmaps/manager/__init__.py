@@ -11,6 +11,6 @@ retention        what goes by itself when it is old
 background       what is found out when there is time
 """
 
-from lmaps.manager.manager import Doors, Manager, open_doors
+from lmaps.manager.manager import Manager, ManagerSockets, bind_manager_sockets
 
-__all__ = ["Doors", "Manager", "open_doors"]
+__all__ = ["Manager", "ManagerSockets", "bind_manager_sockets"]

@@ -3,7 +3,7 @@
 import logging
 import math
 
-from lmaps.api.registry import Service
+from lmaps.api.registry import ManagerState
 from lmaps.errors import LmapsError
 from lmaps.model.diff import Path
 from lmaps.model.units import UnitSet
@@ -13,10 +13,10 @@ from lmaps.util.timelimit import TimeLimit
 log = logging.getLogger(__name__)
 
 
-class Looking:
+class BackgroundChecks:
     """Looks for the values that no two instances may share, and for instances that no longer fit their unit."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ManagerState) -> None:
         self._service = service
         self._units: UnitSet | None = None
         self._unknown: list[tuple[str, Path]] = []

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from lmaps.api import legacy
-from lmaps.api.registry import VERBS, Afterwards, Answer, Later, Service, Verb, Visit
+from lmaps.api.registry import ENDPOINTS, AfterCommit, Answer, Deferred, Endpoint, ManagerState, RequestContext
 from lmaps.config.limits import Section, fits, read
 from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
 from lmaps.protocol import Reply, Request
 from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
 from lmaps.transport import Incoming, Listener, Peer
 from lmaps.util.failpoints import failpoint
-from lmaps.util.logs import about
+from lmaps.util.logs import log_context
 from lmaps.util.text import nearest
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,16 @@ class Route(NamedTuple):
     ``finish`` turns the reply into the original's form; None for a request of today's form.
     """
 
-    endpoint: Verb
+    endpoint: Endpoint
     request: Request
     finish: legacy.Finish | None = None
 
-    def finished(self, visit: Visit, answer: Answer) -> Answer:
+    def finished(self, visit: RequestContext, answer: Answer) -> Answer:
         """Return the endpoint's answer in the form of the request."""
         return answer if self.finish is None or not isinstance(answer, Reply) else self.finish(visit, answer)
 
 
-def find_route(visit: Visit, payload: dict[str, Any]) -> Route:
+def find_route(visit: RequestContext, payload: dict[str, Any]) -> Route:
     """Return the route of a decoded request, of today's form or the original's, and note its door in ``visit``.
 
     Raises `MessageRefused` for a request of neither form, `NotFound` for a name that is not in the table.
@@ -56,24 +56,24 @@ def find_route(visit: Visit, payload: dict[str, Any]) -> Route:
         translated = legacy.translate(payload)
         request, finish = translated.request, translated.finish
         visit.door = "legacy"
-    endpoint = VERBS.get(request.verb)
+    endpoint = ENDPOINTS.get(request.verb)
     if endpoint is None:
-        near = nearest(request.verb, VERBS)
+        near = nearest(request.verb, ENDPOINTS)
         raise NotFound(
             f"cannot do {request.verb[:64]!r}: there is no such verb" + (f"; did you mean {near}?" if near else ""),
         )
     return Route(endpoint, request, finish)
 
 
-class Desk:
+class ClientRequests:
     """Takes what clients ask for and gives back what they are to know."""
 
-    def __init__(self, service: Service, store: Store, clients: Listener, on_job: Callable[[], None]) -> None:
+    def __init__(self, service: ManagerState, store: Store, clients: Listener, on_job: Callable[[], None]) -> None:
         self.service = service
         self._store = store
         self.on_job = on_job
         self._clients = clients
-        self._parked: list[tuple[Later, ClientRequest]] = []
+        self._parked: list[tuple[Deferred, ClientRequest]] = []
         self._in_flight: Counter[int | str | None] = Counter()
         self._slow: dict[int | str | None, float] = {}
 
@@ -170,14 +170,14 @@ class Desk:
         """Whether what ``peer`` has proved in its handshake still counts."""
         return self._clients.gate.knows(peer)
 
-    def after(self, answer: Afterwards) -> Reply:
+    def after(self, answer: AfterCommit) -> Reply:
         """The answer that is made outside every transaction."""
         try:
             return answer.then(self._store)
         except LmapsError as error:
             return Reply.refusal(error)
 
-    def park(self, later: Later, request: "ClientRequest") -> None:
+    def park(self, later: Deferred, request: "ClientRequest") -> None:
         """Keep a request whose answer is not there yet."""
         self._parked.append((later, request))
 
@@ -197,14 +197,14 @@ class Desk:
 class ClientRequest:
     """One client's request as a piece of work."""
 
-    def __init__(self, desk: Desk, incoming: Incoming) -> None:
+    def __init__(self, desk: ClientRequests, incoming: Incoming) -> None:
         self._desk = desk
         self._incoming = incoming
         self._told = read(incoming.body, desk.service.config["limits"], desk.section(incoming))
         told_id = self._told.get("id")
         self._id = told_id if isinstance(told_id, str) else None
         self._arrived = time.monotonic()
-        self._waiting: Later | None = None
+        self._waiting: Deferred | None = None
         self._overdue: TookTooLong | None = None
         self._answer: Answer = Reply("")
         self._body = b""
@@ -216,7 +216,7 @@ class ClientRequest:
         """
         peer = self._incoming.peer
         self._visit = self._new_visit(state)
-        with about(request=self._id, subject=self._visit.subject.name):
+        with log_context(request=self._id, subject=self._visit.subject.name):
             begin = time.monotonic()
             try:
                 if self._overdue is not None:  # it would take as long again
@@ -243,28 +243,28 @@ class ClientRequest:
                 log.exception("request failed")
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
-    def _new_visit(self, state: Transaction) -> Visit:
+    def _new_visit(self, state: Transaction) -> RequestContext:
         """Return the visit of the subject that the socket has proved; a key that no longer counts proves nothing."""
         peer, service = self._incoming.peer, self._desk.service
         subject = service.policy.subject(peer.uid, peer.gid, peer.key)
         if not self._desk.knows(peer):
             subject = subject._replace(proofs=frozenset())
-        return Visit(service, state, subject, arrived=self._arrived)
+        return RequestContext(service, state, subject, arrived=self._arrived)
 
     def settle(self) -> None:
         """Send the answer, or wait for it; then log what was audited."""
         self._settle()
         for entry in self._visit.audited:
-            with about(request=self._id, **_fields(entry)):
+            with log_context(request=self._id, **_fields(entry)):
                 log.info("request done" if entry.outcome == "ok" else "request denied")
 
     def _settle(self) -> None:
-        if isinstance(self._answer, Afterwards):
+        if isinstance(self._answer, AfterCommit):
             self._say(self._desk.after(self._answer))
             return
-        if isinstance(self._answer, Later) or self._answer.job is not None:
+        if isinstance(self._answer, Deferred) or self._answer.job is not None:
             self._desk.on_job()
-        if isinstance(self._answer, Later):
+        if isinstance(self._answer, Deferred):
             self._waiting = self._answer
             self._desk.park(self._answer, self)
         else:

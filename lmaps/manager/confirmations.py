@@ -13,7 +13,7 @@ from typing import Any
 
 from lmaps.api.endpoints.confirm import keep, left, timer, undo
 from lmaps.api.job_queue import ENDED
-from lmaps.api.registry import Service
+from lmaps.api.registry import ManagerState
 from lmaps.errors import LmapsError
 from lmaps.protocol.work import Result
 from lmaps.store import Job, Store, Transaction
@@ -49,7 +49,7 @@ class Waiting:
 class Confirmations:
     """Looks after the jobs that wait for confirmation. ``run_task`` has a worker run a task."""
 
-    def __init__(self, service: Service, run_task: RunTask) -> None:
+    def __init__(self, service: ManagerState, run_task: RunTask) -> None:
         self.service = service
         self._run_task = run_task
         self._waiting: dict[int, Waiting] = {}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from lmaps.api.endpoints import confirm
-from lmaps.api.registry import Service, Slot
+from lmaps.api.registry import ManagerState, Slot
 from lmaps.errors import LmapsError, MessageRefused
 from lmaps.process import GRACE
 from lmaps.protocol.work import (
@@ -29,12 +29,12 @@ from lmaps.protocol.work import (
     Stop,
     encode,
 )
-from lmaps.store import Job, Page, Store, Transaction, Why
+from lmaps.store import Job, Origin, Page, Store, Transaction
 from lmaps.transport import Listener
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
 from lmaps.util.jsonio import Encoded
-from lmaps.util.logs import about
+from lmaps.util.logs import log_context
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ AT_ONCE = 10_000
 """Instances that one message hands over, at most."""
 TASK_WITHIN = 60.0
 """Seconds that a task of the manager's may take."""
-SPARE = 2.0
+EXIT_GRACE_S = 2.0
 """Seconds that a worker has to tell of an end, after its tool has had `GRACE`."""
 
 
@@ -60,7 +60,7 @@ class Task(NamedTuple):
 class Dispatcher:
     """Knows the workers and gives them work."""
 
-    def __init__(self, service: Service, workers: Listener, on_hello: Callable[[], None]) -> None:
+    def __init__(self, service: ManagerState, workers: Listener, on_hello: Callable[[], None]) -> None:
         self.service = service
         self.moved: set[int] = set()
         self.draining = False
@@ -205,11 +205,11 @@ class Dispatcher:
 
     def _start(self, slot: Slot, run: Run, job: int | None, longest: float) -> None:
         slot.token, slot.job = run.token, job
-        slot.due = time.monotonic() + longest + GRACE + SPARE
+        slot.due = time.monotonic() + longest + GRACE + EXIT_GRACE_S
         if job is not None:
             self.moved.add(job)
             failpoint("dispatch.after")
-            with about(job=job, unit=run.kwargs["unit"], revision=run.kwargs["revision"], slot=slot.number):
+            with log_context(job=job, unit=run.kwargs["unit"], revision=run.kwargs["revision"], slot=slot.number):
                 log.info("job started")
         self.say(slot.identity, run)
         if job is not None:
@@ -224,7 +224,7 @@ class Dispatcher:
         self._to_stop.add(job)
         for slot in self.service.slots.values():
             if slot.job == job and slot.token is not None:
-                slot.due = min(slot.due, time.monotonic() + GRACE + SPARE)
+                slot.due = min(slot.due, time.monotonic() + GRACE + EXIT_GRACE_S)
                 self.say(slot.identity, Stop(slot.token))
 
     def _interrupt(self, state: Transaction, job: Job) -> None:
@@ -241,7 +241,7 @@ class Dispatcher:
         unit = self.service.units.units.get(job.unit)
         plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
         if unit is not None and unit.reruns and plain and outcome == "interrupted":
-            why = Why(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
+            why = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
             state.add_job(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
             self._look = True
 
@@ -261,7 +261,7 @@ class Dispatcher:
             if job.token == hello.token:
                 failpoint("adopt")
                 slot.token, slot.job = job.token, job.id
-                slot.due = time.monotonic() + self._longest(job) + GRACE + SPARE
+                slot.due = time.monotonic() + self._longest(job) + GRACE + EXIT_GRACE_S
             else:
                 self._interrupt(state, job)
         known = slot.token is not None or hello.token in self._running
@@ -291,7 +291,7 @@ class Dispatcher:
         if slot is None or job is None:
             return lambda: None
         page = state.page(job.unit, job.revision, more.after, AT_ONCE)
-        slot.due = time.monotonic() + self._longest(job) + GRACE + SPARE
+        slot.due = time.monotonic() + self._longest(job) + GRACE + EXIT_GRACE_S
         return lambda: self.say(identity, Part(more.token, more.after, _rows(page), page.last))
 
     def lines(self, state: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
@@ -349,5 +349,5 @@ def _rows(page: Page) -> dict[str, Any]:
 
 
 def _log_end(job: Job, state: str, rc: int | None) -> None:
-    with about(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
+    with log_context(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
         log.info("job ended")

@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
-from lmaps.api.registry import Afterwards, Later, Service, Visit
+from lmaps.api.registry import AfterCommit, Deferred, ManagerState, RequestContext
 from lmaps.api.unit_status import handler_faults
 from lmaps.config import Config, default_policy
 from lmaps.errors import ConfigError, Finding, HandlerFailed, NotFound, ValidationFailed
-from lmaps.manager.background import Looking
-from lmaps.manager.client_requests import Desk, find_route
+from lmaps.manager.background import BackgroundChecks
+from lmaps.manager.client_requests import ClientRequests, find_route
 from lmaps.manager.confirmations import Confirmations
 from lmaps.manager.dispatcher import Dispatcher
 from lmaps.manager.group_commit import commit
-from lmaps.manager.retention import Housekeeping
+from lmaps.manager.retention import Retention
 from lmaps.manager.tasks import TASKS
-from lmaps.manager.worker_messages import Hearing
+from lmaps.manager.worker_messages import WorkerInbox
 from lmaps.model.policy import Policy, itself, load_policy
 from lmaps.model.units import load_units
 from lmaps.protocol import VERSION, Reply, work
@@ -31,10 +31,10 @@ from lmaps.transport import (
     NO_SECRET,
     WORKERS,
     Bound,
-    Gate,
     Listener,
     Poller,
     ServerKeys,
+    ZapAuthenticator,
     bind_sockets,
     is_tcp,
     listening,
@@ -42,7 +42,7 @@ from lmaps.transport import (
     read_server_keys,
 )
 from lmaps.util.failpoints import failpoint
-from lmaps.util.heartbeat import Lifeline
+from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.util.ownership import check_owned
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.text import plural
@@ -55,7 +55,7 @@ def told(refused: ValidationFailed) -> str:
     return "; ".join([refused.message, *(f"{finding.place} {finding.message}" for finding in refused.errors)])
 
 
-class Doors(NamedTuple):
+class ManagerSockets(NamedTuple):
     """Where others come in, and what this process had to have all its rights for.
 
     Workers have to know the ``secret``; the ``keys`` are for what is bound at tcp; ``sealer`` is for the state.
@@ -68,7 +68,9 @@ class Doors(NamedTuple):
     sealer: Sealer | None = None
 
 
-def open_doors(config: Config, worker_endpoint: str, secret: str = NO_SECRET, group: int | None = None) -> Doors:
+def bind_manager_sockets(
+    config: Config, worker_endpoint: str, secret: str = NO_SECRET, group: int | None = None
+) -> ManagerSockets:
     """The sockets of a manager, bound; nobody is served yet. The clients' ones are for ``group`` too.
 
     Raises what `bind`, `read_server_keys` and `read_key` do.
@@ -78,7 +80,9 @@ def open_doors(config: Config, worker_endpoint: str, secret: str = NO_SECRET, gr
     if config["state_key"]:
         check_owned(config["state_key"], config["uid"], "the state_key")
     sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
-    return Doors(bind_sockets(rpc["manager_bind"], group), bind_sockets([worker_endpoint]), secret, keys, sealer)
+    return ManagerSockets(
+        bind_sockets(rpc["manager_bind"], group), bind_sockets([worker_endpoint]), secret, keys, sealer
+    )
 
 
 def _is_remote(config: Config) -> bool:
@@ -97,8 +101,8 @@ class Manager:
         worker_endpoint: str,
         config: Config,
         boot_id: str,
-        lifeline: Lifeline | None = None,
-        doors: Doors | None = None,
+        lifeline: SupervisorChannel | None = None,
+        doors: ManagerSockets | None = None,
         *,
         state_opened: bool = False,
     ) -> None:
@@ -110,10 +114,10 @@ class Manager:
         self.running = False
         self._worker_endpoint = worker_endpoint
         self._owner = config["uid"]
-        self._lifeline = lifeline or Lifeline()
+        self._lifeline = lifeline or SupervisorChannel()
         self._doors = doors
         self._state_opened = state_opened
-        self.service = Service(
+        self.service = ManagerState(
             config=config,
             units=load_units(config),
             boot_id=boot_id,
@@ -150,20 +154,20 @@ class Manager:
     def _open(self) -> None:
         """Make everything that this process owns; nobody is served yet."""
         config = self.service.config
-        doors = self._doors or open_doors(config, self._worker_endpoint)
-        self._gate = Gate(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
+        doors = self._doors or bind_manager_sockets(config, self._worker_endpoint)
+        self._gate = ZapAuthenticator(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
         self._clients = Listener(self._gate, CLIENTS, doors.clients)
         self._workers = Listener(self._gate, WORKERS, doors.workers)
         self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._state_opened)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
-        self._hearing = Hearing(self._workers, self._dispatcher)
-        self._housekeeping = Housekeeping()
-        self._looking = Looking(self.service)
+        self._hearing = WorkerInbox(self._workers, self._dispatcher)
+        self._housekeeping = Retention()
+        self._looking = BackgroundChecks(self.service)
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
         self.service.stop_job = self._dispatcher.stop
         self.service.job_moved = self._dispatcher.job_moved
         self.service.job_queued = self._dispatcher.look
-        self._desk = Desk(self.service, self._store, self._clients, self._dispatcher.look)
+        self._desk = ClientRequests(self.service, self._store, self._clients, self._dispatcher.look)
         self._poller = Poller()
         for source in (self._clients, self._workers):
             self._poller.watch(source)
@@ -320,12 +324,12 @@ class Manager:
         Others are served while it waits for a job.
         """
         with self._store.transaction() as state:
-            visit = Visit(self.service, state, itself(str(os.getuid())))
+            visit = RequestContext(self.service, state, itself(str(os.getuid())))
             route = find_route(visit, payload)
             answer = route.finished(visit, route.endpoint.answer(visit, route.request))
-        while isinstance(answer, Later):
+        while isinstance(answer, Deferred):
             self._dispatcher.look()
             self.turn(answer.until)
             with self._store.transaction() as state:
                 answer = answer.resume(state)
-        return answer.then(self._store) if isinstance(answer, Afterwards) else answer
+        return answer.then(self._store) if isinstance(answer, AfterCommit) else answer

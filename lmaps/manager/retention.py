@@ -25,7 +25,7 @@ AUDIT_AT_ONCE = 2000
 """Jobs whose output goes in one turn, and rows of the audit; the rest of them in the next ones."""
 
 
-class Housekeeping:
+class Retention:
     """Lets go of old output, of answers that nobody asks for again, and of old rows of the audit."""
 
     def __init__(self) -> None:

@@ -14,16 +14,16 @@ from lmaps.transport import Incoming, Listener
 log = logging.getLogger(__name__)
 
 
-class Hearing:
+class WorkerInbox:
     """Hears the workers for the dispatcher."""
 
     def __init__(self, workers: Listener, dispatcher: Dispatcher) -> None:
         self._workers = workers
         self._dispatcher = dispatcher
-        self._refused: list[FromWorker] = []
+        self._refused: list[WorkerReport] = []
         self._not_before = 0.0
 
-    def collect(self, *, heard: bool) -> Iterator["FromWorker"]:
+    def collect(self, *, heard: bool) -> Iterator["WorkerReport"]:
         """What was kept back, else what the workers say, if they were ``heard``.
 
         A hello ends it: what follows is heard when it is settled.
@@ -38,7 +38,7 @@ class Hearing:
                 log.warning("a worker's message was dropped: %s", refused)
                 continue
             if isinstance(message, WorkerMessage):
-                yield FromWorker(self._dispatcher, incoming, message, self._again)
+                yield WorkerReport(self._dispatcher, incoming, message, self._again)
             if isinstance(message, Hello):
                 return
 
@@ -47,13 +47,13 @@ class Hearing:
         """When what was refused is tried again (monotonic), infinity if nothing was."""
         return self._not_before if self._refused else math.inf
 
-    def _again(self, refused: "FromWorker") -> None:
+    def _again(self, refused: "WorkerReport") -> None:
         """Try once more in a while to keep what a worker said."""
         self._refused.append(refused)
         self._not_before = time.monotonic() + RETRY
 
 
-class FromWorker:
+class WorkerReport:
     """A worker's message as a piece of work."""
 
     def __init__(
@@ -61,7 +61,7 @@ class FromWorker:
         dispatcher: Dispatcher,
         incoming: Incoming,
         message: WorkerMessage,
-        again: Callable[["FromWorker"], None],
+        again: Callable[["WorkerReport"], None],
     ) -> None:
         self._dispatcher = dispatcher
         self._identity = incoming.identity

@@ -33,10 +33,10 @@ from lmaps.store.rows import (
     Instance,
     Job,
     JobLine,
+    Origin,
     Page,
     StoredRequest,
     Texts,
-    Why,
 )
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
@@ -51,13 +51,13 @@ __all__ = [
     "Instance",
     "Job",
     "JobLine",
+    "Origin",
     "Page",
     "Sealer",
     "Store",
     "StoredRequest",
     "Texts",
     "Transaction",
-    "Why",
     "load_migrations",
     "open_store",
     "read_key",

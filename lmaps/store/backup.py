@@ -15,13 +15,13 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateDamaged, StateUnusable, StoreError
-from lmaps.store.base import Disk, Known
+from lmaps.store.base import Cache, DiskHealth
 from lmaps.store.checksums import check_rows
 from lmaps.store.dialects.sqlite import given_numbers, look_over, plain_errors
 from lmaps.store.encryption import Opaque
 from lmaps.store.migrate import known_revisions, migrate
 from lmaps.store.replay import replay
-from lmaps.store.rows import Why
+from lmaps.store.rows import Origin
 from lmaps.store.store import open_store, sync_directory
 from lmaps.store.transaction import Counters, Transaction
 from lmaps.util import times
@@ -51,7 +51,7 @@ def verify(path: str) -> int:
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         if current == known_revisions()[-1]:
             check_rows(connection)
-            count = replay(Transaction(connection, Counters.read(connection), Opaque(), Disk(), Known()))
+            count = replay(Transaction(connection, Counters.read(connection), Opaque(), DiskHealth(), Cache()))
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise StateDamaged("cannot rely on the database: a row has lost what it refers to")
             return count
@@ -79,7 +79,7 @@ def restore(backup: str, path: str, author: str) -> Restored:
             store.count_on_from(given)
             with store.transaction() as state:
                 for unit in state.units():
-                    state.mark_restored(unit, Why(author, door="cli", message=f"restored from {Path(backup).name}"))
+                    state.mark_restored(unit, Origin(author, door="cli", message=f"restored from {Path(backup).name}"))
                 revision = state.revision()
         kept = _keep(file) if file.exists() else None
         aside.rename(file)

@@ -18,7 +18,7 @@ from lmaps.util import times
 
 
 @dataclass(slots=True)
-class Disk:
+class DiskHealth:
     """How the disk does: why nothing can be written, if so, and how many seconds the last commit took."""
 
     refusal: Degraded | None = None
@@ -26,7 +26,7 @@ class Disk:
 
 
 @dataclass(slots=True)
-class Known:
+class Cache:
     """What every change of the units needs, or every look at them, kept in memory: one process alone changes it.
 
     ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
@@ -84,7 +84,9 @@ class CountersLike(Protocol):
 class Tables:
     """A subject's tables within one transaction."""
 
-    def __init__(self, connection: Connection, counters: CountersLike, sealer: Plain, disk: Disk, known: Known) -> None:
+    def __init__(
+        self, connection: Connection, counters: CountersLike, sealer: Plain, disk: DiskHealth, known: Cache
+    ) -> None:
         self.connection = connection
         self._driver: Any = connection.connection.driver_connection
         self.counters = counters

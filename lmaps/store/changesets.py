@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
 from lmaps.store.history import HistoryTables, net
-from lmaps.store.instances import HIGHEST
+from lmaps.store.instances import MAX_ROWID
 from lmaps.store.models import change, changeset, document, horizon, instance
-from lmaps.store.rows import Change, Changeset, Document, Edit, Instance, Why
+from lmaps.store.rows import Change, Changeset, Document, Edit, Instance, Origin
 from lmaps.store.statements import Prepared
 from lmaps.util.failpoints import failpoint
 
-SHED = 1000
+PRUNE_BATCH = 1000
 """Changesets of a unit that one change drops at most, when more are kept than are to be."""
 
 _FORGET = Prepared(
@@ -31,7 +31,7 @@ _FORGET = Prepared(
 class ChangingTables(HistoryTables):
     """Changes of units. Instances are what follows from them, and nothing else changes an instance."""
 
-    def change(self, unit: str, kind: str, why: Why, edits: Sequence[Edit], target: int | None = None) -> Changeset:
+    def change(self, unit: str, kind: str, why: Origin, edits: Sequence[Edit], target: int | None = None) -> Changeset:
         """Record ``edits`` as one change at the end of the unit's line; the redo list is empty after it."""
         head = self.head(unit)
         revision = self.counters.revision + 1
@@ -39,7 +39,7 @@ class ChangingTables(HistoryTables):
         self._carry_out(made, [self._numbered(revision, edit) for edit in edits])
         return made
 
-    def rollback(self, unit: str, why: Why, steps: int = 1) -> Changeset | None:
+    def rollback(self, unit: str, why: Origin, steps: int = 1) -> Changeset | None:
         """Take the last changes off the unit's line, ``steps`` of them or as many as there are; None if there is none.
 
         The documents come back as they were, to the byte.
@@ -61,7 +61,7 @@ class ChangingTables(HistoryTables):
         self._carry_out(made, _together(made.revision, [_exchanged(each) for each in taken]))
         return made
 
-    def redo(self, unit: str, why: Why, steps: int = 1) -> Changeset | None:
+    def redo(self, unit: str, why: Origin, steps: int = 1) -> Changeset | None:
         """Put back on the line what rollback took off, ``steps`` changes or as many as there are; None for none."""
         head = self.head(unit)
         back = self.undone(unit)[:steps]
@@ -73,7 +73,7 @@ class ChangingTables(HistoryTables):
         self._carry_out(made, _together(made.revision, brought))
         return made
 
-    def mark_restored(self, unit: str, why: Why) -> Changeset:
+    def mark_restored(self, unit: str, why: Origin) -> Changeset:
         """Record that the state was put back from a backup: an empty changeset, not on the line."""
         head = self.head(unit)
         ends = {"line_end": head.line_end, "redo_end": head.redo_end} if head else {}
@@ -109,7 +109,7 @@ class ChangingTables(HistoryTables):
             select(changeset.c.revision)
             .where(changeset.c.unit == unit, changeset.c.revision < min(limits))
             .order_by(changeset.c.revision)
-            .limit(SHED)
+            .limit(PRUNE_BATCH)
         ).all()
         if dropped:
             self._drop(unit, dropped[-1])
@@ -139,9 +139,9 @@ class ChangingTables(HistoryTables):
 
     def _first_since(self, unit: str, since: str) -> int:
         kept = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
-        return self.connection.scalar(kept) or HIGHEST
+        return self.connection.scalar(kept) or MAX_ROWID
 
-    def _record(self, unit: str, kind: str, why: Why, target: int | None, **ends: int | None) -> Changeset:
+    def _record(self, unit: str, kind: str, why: Origin, target: int | None, **ends: int | None) -> Changeset:
         self.counters.revision += 1
         made = Changeset(
             revision=self.counters.revision,

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, func, select
 
 from lmaps.errors import StateDamaged
 from lmaps.store.checksums import check, checked
-from lmaps.store.instances import BATCH, DOCUMENT, HIGHEST
+from lmaps.store.instances import BATCH, DOCUMENT, MAX_ROWID
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
 from lmaps.store.rows import Change, Changeset, Document, Instance, Page
@@ -192,7 +192,7 @@ class HistoryTables(JoinedTables):
         Not all of them, if some are given as they are ``now``: these, and those that were changed since.
         """
         found = {instance.id: instance for instance in (self.instances(unit) if now is None else now)}
-        later = list(self.between(unit, revision, HIGHEST))
+        later = list(self.between(unit, revision, MAX_ROWID))
         made = self._last_changed([each.instance_id for each in later], revision)
         for each in later:
             found.pop(each.instance_id, None)
@@ -209,7 +209,7 @@ class HistoryTables(JoinedTables):
         now, until = self._following(unit, after, most)
         if revision >= (self.revision_of(unit) or 0):
             return Page(now.given, now.completed, until)
-        firsts = self._first_changes(unit, revision, after, until or HIGHEST, most)
+        firsts = self._first_changes(unit, revision, after, until or MAX_ROWID, most)
         if len(firsts) == most:
             until = max(firsts)
         found = dict(zip(now.ids, zip(now.given, now.completed, strict=True), strict=True))
@@ -218,7 +218,7 @@ class HistoryTables(JoinedTables):
             before = self._change_at(first, number).before
             if before is not None:
                 found[number] = before.given, before.completed
-        then = [found[number] for number in sorted(found) if number <= (until or HIGHEST)]
+        then = [found[number] for number in sorted(found) if number <= (until or MAX_ROWID)]
         return Page([given for given, _ in then], [completed for _, completed in then], until)
 
     def _first_changes(self, unit: str, revision: int, after: int, until: int, most: int) -> dict[int, int]:

@@ -16,9 +16,9 @@ from lmaps.store.statements import Prepared
 
 BATCH = 500
 """Keys that one statement looks up."""
-HIGHEST = 2**63 - 1
+MAX_ROWID = 2**63 - 1
 """Above every number, and every revision."""
-MUCH = 8
+SCAN_FRACTION = 8
 """A unit that has this part of all instances, or more, is read in their order: no sorting, and no looking up."""
 
 PAGE_SIZE = 4 * 1024 * 1024
@@ -60,7 +60,7 @@ _NUMBERED = Prepared(_JOINED.where(BY_ID, instance.c.id.in_(select(_NUMBERS.c.va
 _ALL = Prepared(_INSTANCES.where(OF_UNIT))
 _ALL_BY_ID = Prepared(_INSTANCES.where(BY_ID))
 _COUNT = Prepared(select(func.count()).where(OF_UNIT))
-WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last", HIGHEST))
+WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last", MAX_ROWID))
 """Those with a number above ``after``, up to ``last``."""
 _PAGE = Prepared(_INSTANCES.where(OF_UNIT, *WITHIN).limit(bindparam("most", -1)))
 _PAGE_BY_ID = Prepared(_INSTANCES.where(BY_ID, *WITHIN).limit(bindparam("most", -1)))
@@ -191,11 +191,11 @@ class InstanceTables(Tables):
     def _part(self, name: str, after: int, most: int) -> tuple[list[Row], int]:
         """The rows of a unit with a number above ``after``: ``most`` of a unit that has much, all of another one.
 
-        With them the number of the last one, `HIGHEST` if there are no more.
+        With them the number of the last one, `MAX_ROWID` if there are no more.
         """
         much = self._has_much(name)
         rows = self.rows(_PAGE_BY_ID if much else _PAGE, unit=name, after=after, most=most if much else -1)
-        return self._sound(name, rows), rows[-1][0] if much and len(rows) == most else HIGHEST
+        return self._sound(name, rows), rows[-1][0] if much and len(rows) == most else MAX_ROWID
 
     def _within(self, name: str, after: int, last: int, much: bool) -> list[Row]:
         """The rows of a unit that has ``much``, or not: those with a number above ``after``, up to ``last``."""
@@ -203,7 +203,7 @@ class InstanceTables(Tables):
 
     def _has_much(self, name: str) -> bool:
         """Whether a unit has so much of all instances that they are best read in their order."""
-        much = self.counters.instance // MUCH
+        much = self.counters.instance // SCAN_FRACTION
         known = self.known.instances.get(name)
         return (self.value(_AT_MOST, unit=name, most=much + 1) if known is None else known) > much
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, func, literal_co
 from lmaps.store.changesets import ChangingTables
 from lmaps.store.checksums import checked, signed
 from lmaps.store.models import changeset, job, job_line
-from lmaps.store.rows import Job, JobLine, Why
+from lmaps.store.rows import Job, JobLine, Origin
 from lmaps.store.statements import Prepared, insertion
 from lmaps.util import times
 
@@ -48,7 +48,7 @@ _LINES = Prepared(select(func.max(job_line.c.number)).where(job_line.c.job == bi
 class JobTables(ChangingTables):
     """Jobs, newest first unless said otherwise."""
 
-    def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Why, **columns: Any) -> Job:
+    def add_job(self, unit: str, kind: str, revision: int, digest: str, why: Origin, **columns: Any) -> Job:
         """Queue a job; ``columns`` are the others that it has from its beginning."""
         self.counters.job += 1
         row = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
-class Why(NamedTuple):
+class Origin(NamedTuple):
     """Who asks for a change, through which door, and for what reason."""
 
     author: str

@@ -11,13 +11,13 @@ from zlib import crc32
 
 from sqlalchemy import LargeBinary, bindparam, cast, func, select
 
-from lmaps.store.instances import BY_ID, HIGHEST, OF_UNIT, WITHIN, InstanceTables
+from lmaps.store.instances import BY_ID, MAX_ROWID, OF_UNIT, WITHIN, InstanceTables
 from lmaps.store.models import document, instance
 from lmaps.store.statements import Prepared
 
 BLOCK = 1000
 """Numbers of instances that a block has."""
-LOWEST = -HIGHEST - 1
+MIN_ROWID = -MAX_ROWID - 1
 """Below every number, also one that damage has made."""
 
 _TEXTS = (document.c.completed, document.c.given, instance.c.key)
@@ -41,15 +41,15 @@ class JoinedTables(InstanceTables):
     def joined(self, name: str) -> tuple[int, list[bytes]]:
         """How many instances a unit has, and their completed documents, oldest first, with commas between them."""
         much = self._has_much(name)
-        ends = self._ends() if much else [(LOWEST, HIGHEST)]
+        ends = self._ends() if much else [(MIN_ROWID, MAX_ROWID)]
         blocks = [self._block(name, after, last, much) for after, last in ends]
         return sum(count for count, _ in blocks), [text for count, text in blocks if count]
 
     def _ends(self) -> Iterator[tuple[int, int]]:
         """Where blocks begin, and their last numbers: of all blocks that have instances of any unit."""
-        after = LOWEST
+        after = MIN_ROWID
         while (number := self.value(_NEXT, after=after)) is not None:
-            last = min(number - number % BLOCK + BLOCK - 1, HIGHEST)
+            last = min(number - number % BLOCK + BLOCK - 1, MAX_ROWID)
             yield after, last
             after = last
 

@@ -14,7 +14,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import Degraded, DiskFailed, LmapsError, NoSpace, StateDamaged, StateUnusable
-from lmaps.store.base import Disk, Known
+from lmaps.store.base import Cache, DiskHealth
 from lmaps.store.dialects.sqlite import (
     check_engine,
     copy_database,
@@ -126,7 +126,7 @@ class Store:
         """``how`` it is looked over: `look_over`."""
         self.path = path
         self._progress = progress
-        self.disk = Disk()
+        self.disk = DiskHealth()
         self.next_due = math.inf
         self._damaged = False
         self._looked_at = 0.0
@@ -146,7 +146,7 @@ class Store:
         self._engine: Engine = make_engine(self.path, progress=self._progress)
         self._connection: Connection = self._engine.connect()
         check_engine(self._connection, how)
-        self._known = Known()
+        self._known = Cache()
         self._counters = Counters.read(self._connection)
         self._counters.check(self._connection)
         self._connection.rollback()

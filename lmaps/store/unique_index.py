@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from lmaps.errors import StateDamaged
 from lmaps.model.diff import MISSING, Path, look_up, pointer
 from lmaps.store.history import HistoryTables
-from lmaps.store.instances import HIGHEST
+from lmaps.store.instances import MAX_ROWID
 from lmaps.store.models import changeset, known_path, known_value
 from lmaps.store.rows import Instance
 from lmaps.store.statements import Prepared, insertion
@@ -72,11 +72,11 @@ class ValueTables(HistoryTables):
         """Know the values at ``path`` as they are now, of a large unit those of a part more; whether that is all."""
         self.follow_values(unit, path)
         number, until = self._begun(unit, path)
-        if until == HIGHEST:
+        if until == MAX_ROWID:
             return True
         last = self._read_on(unit, path, number, until)
         self.write_each(_END, [{"number": number, "newest": self.revision_of(unit) or 0, "last": last}])
-        return last == HIGHEST
+        return last == MAX_ROWID
 
     def follow_values(self, unit: str, path: Path) -> None:
         """Of the instances whose values at ``path`` are known, know them as they are now.

@@ -21,7 +21,7 @@ from lmaps.config import Log
 from lmaps.errors import LmapsError
 from lmaps.supervisor.report import tell
 from lmaps.util.failpoints import failpoint
-from lmaps.util.heartbeat import a_line, heard, say
+from lmaps.util.heartbeat import channel_pair, heard, say
 from lmaps.util.logs import set_up_logging
 from lmaps.util.signals import forget_signals, held_back
 
@@ -91,7 +91,7 @@ class Child:
             self.silent = 0
         return told
 
-    def bury(self) -> int:
+    def reap(self) -> int:
         """Reap the child, which has ended or is about to; its exit code (negative: the signal)."""
         self.process.join()
         os.close(self.pidfd)
@@ -108,8 +108,8 @@ def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
     if threads != 1:
         raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
     failpoint("supervisor.before_fork")
-    ours, theirs = a_line()
-    process = _context.Process(target=_live, args=(name, role, theirs, os.getpid(), log), name=name)
+    ours, theirs = channel_pair()
+    process = _context.Process(target=_child_main, args=(name, role, theirs, os.getpid(), log), name=name)
     gc.freeze()
     with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
         process.start()
@@ -118,7 +118,9 @@ def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
     return Child(name, process, os.pidfd_open(process.pid or 0), ours, time.monotonic())
 
 
-def _live(name: str, role: Callable[[socket.socket], None], line: socket.socket, supervisor: int, log: Log) -> None:
+def _child_main(
+    name: str, role: Callable[[socket.socket], None], line: socket.socket, supervisor: int, log: Log
+) -> None:
     forget_signals()
     close_foreign(keep=(0, 1, 2, line.fileno()))
     setproctitle(f"lmapsd: {name}")

@@ -74,7 +74,7 @@ def private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def hand_over(config: Config) -> None:
+def chown_state(config: Config) -> None:
     """Give the state to the manager's user, and the clients' sockets' directory to their group."""
     account, group = manager_account(config), socket_group(config)
     if account is not None:
@@ -85,7 +85,7 @@ def hand_over(config: Config) -> None:
         _share_sockets(config, group)
 
 
-def give_up_rights(config: Config, *, known: bool) -> None:
+def drop_privileges(config: Config, *, known: bool) -> None:
     """Become the manager's user, for good. A state that is ``known``, or is not there, needs no upgrade.
 
     Raises `ConfigError` if that user cannot do the manager's work where it is.

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lmaps.config import Config
-from lmaps.manager import Manager, open_doors
-from lmaps.supervisor.privileges import give_up_rights, socket_group
+from lmaps.manager import Manager, bind_manager_sockets
+from lmaps.supervisor.privileges import drop_privileges, socket_group
 from lmaps.transport import ipc_path, prove_peers
-from lmaps.util.heartbeat import Lifeline
+from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.worker.worker import Worker
 
 
@@ -27,23 +27,23 @@ class Boot(NamedTuple):
     known: bool = False
 
 
-def be_manager(config: Config, boot: Boot, line: socket.socket) -> None:
+def run_manager(config: Config, boot: Boot, line: socket.socket) -> None:
     """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
     uri = config["rpc"]["worker_bind"]
-    doors = open_doors(config, uri, boot.secret, socket_group(config))
+    doors = bind_manager_sockets(config, uri, boot.secret, socket_group(config))
     prove_peers(ipc_path(uri))
-    give_up_rights(config, known=boot.known)
+    drop_privileges(config, known=boot.known)
     gc.set_threshold(20_000, 20, 50)  # a large request makes objects by the hundred thousand, and hardly one in a cycle
-    Manager(uri, config, boot.id, Lifeline(line), doors, state_opened=boot.known).start()
+    Manager(uri, config, boot.id, SupervisorChannel(line), doors, state_opened=boot.known).start()
 
 
-def be_worker(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
+def run_worker(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
     """Run jobs in ``slot`` until told to end, or until ``line`` ends because the supervisor is gone."""
-    Worker(config["rpc"]["worker_bind"], config, slot, Lifeline(line), boot.secret).start()
+    Worker(config["rpc"]["worker_bind"], config, slot, SupervisorChannel(line), boot.secret).start()
 
 
 class Roles(NamedTuple):
     """The two roles that the supervisor has children for."""
 
-    manager: Callable[[Config, Boot, socket.socket], None] = be_manager
-    worker: Callable[[Config, Boot, int, socket.socket], None] = be_worker
+    manager: Callable[[Config, Boot, socket.socket], None] = run_manager
+    worker: Callable[[Config, Boot, int, socket.socket], None] = run_worker

@@ -76,7 +76,7 @@ class Slot:
 
     def clear(self, child: Child) -> int:
         """``child``, which was here, has ended: its exit code. The next one may have to wait."""
-        code = child.bury()
+        code = child.reap()
         self.child = None
         self._wait_after(time.monotonic() - child.started)
         return code

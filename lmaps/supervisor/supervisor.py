@@ -22,7 +22,7 @@ from lmaps.handlers import preload
 from lmaps.process import Outcome, reap_orphans, set_subreaper
 from lmaps.supervisor.children import Child
 from lmaps.supervisor.locks import held_paths, locked
-from lmaps.supervisor.privileges import hand_over, private_files
+from lmaps.supervisor.privileges import chown_state, private_files
 from lmaps.supervisor.report import say
 from lmaps.supervisor.roles import Boot, Roles
 from lmaps.supervisor.slots import EARLY, Slot, sweep_slot, sweep_slots
@@ -105,7 +105,7 @@ class Daemon:
             locked(held_paths(self.config, self.config["rpc"]["worker_bind"])),
             queued_signals(SIGNALS) as self._signals,
         ):
-            hand_over(self.config)
+            chown_state(self.config)
             set_subreaper()
             preload()
             setproctitle("lmapsd: supervisor")
@@ -133,10 +133,10 @@ class Daemon:
                 self._hear(child.receive() or {})
             child.send_rest()
         if self._signals is not None:
-            self._obey(self._signals.take())
+            self._on_signal(self._signals.take())
         for slot in self._slots():
             if slot.child is not None and slot.child.pidfd in ready:
-                self._mourn(slot, slot.child)
+                self._on_child_exit(slot, slot.child)
         reap_orphans(own=[child.pid for child in self._children()])
         self._count_seconds()
         self._watchdog.turn()
@@ -206,7 +206,7 @@ class Daemon:
                 log.error("%s (pid %d) does not come to an end: killed", slot.name, slot.child.pid)
                 slot.child.signal(signal.SIGKILL)
 
-    def _obey(self, numbers: list[int]) -> None:
+    def _on_signal(self, numbers: list[int]) -> None:
         """Act on the signals that have come; any number of SIGHUPs among them is one reload."""
         if signal.SIGHUP in numbers:
             self._tell_manager({"reload": True})
@@ -223,7 +223,7 @@ class Daemon:
         else:
             self._enter(Step.END_WORKERS)
 
-    def _mourn(self, slot: Slot, child: Child) -> None:
+    def _on_child_exit(self, slot: Slot, child: Child) -> None:
         """A child has ended: end what it has left, and see whether and when the next one starts."""
         code = slot.clear(child)
         failpoint("supervisor.reaped")
@@ -307,7 +307,7 @@ class Daemon:
         """Whatever happened: leave nothing running."""
         self._signal(self._slots(), signal.SIGKILL)
         for child in self._children():
-            child.bury()
+            child.reap()
         sweep_slots(self._jobs)
         reap_orphans(own=())
         remove_stale([*self.config["rpc"]["manager_bind"], self.config["rpc"]["worker_bind"]])

@@ -10,7 +10,7 @@ local      a client's end on the manager's own host
 proof      that the library tells who a peer is
 
 One shape on every socket, so that REQ and DEALER look alike: ``[identity, empty, body]``. A message of any other shape
-is dropped and counted. No object of this room survives a fork but a `Bound`: each process makes its own `Gate` or link.
+is dropped and counted. No object of this room survives a fork but a `Bound`: each process makes its own connections.
 A file is loaded when a name in it is first asked for: clients do without most of them.
 """
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     )
     from lmaps.transport.selfcheck import OLDEST, library_version, prove_peers
     from lmaps.transport.server import Incoming, Listener, Poller, listening
-    from lmaps.transport.zap import CLIENTS, REMOTE, WORKERS, Gate, Peer
-    from lmaps.transport.zmq_client import NO_SECRET, RemoteLink, WorkerLink
-    from lmaps.transport.zmtp import LocalLink
+    from lmaps.transport.zap import CLIENTS, REMOTE, WORKERS, Peer, ZapAuthenticator
+    from lmaps.transport.zmq_client import NO_SECRET, RemoteConnection, WorkerConnection
+    from lmaps.transport.zmtp import LocalConnection
 
 __all__ = [
     "CLIENTS",
@@ -48,16 +48,16 @@ __all__ = [
     "WORKERS",
     "Bound",
     "ClientKeys",
-    "Gate",
     "Incoming",
     "KeyPair",
     "Listener",
-    "LocalLink",
+    "LocalConnection",
     "Peer",
     "Poller",
-    "RemoteLink",
+    "RemoteConnection",
     "ServerKeys",
-    "WorkerLink",
+    "WorkerConnection",
+    "ZapAuthenticator",
     "bind_sockets",
     "check_endpoint",
     "fingerprint",

@@ -9,8 +9,8 @@ import zmq
 from lmaps.errors import ConfigError
 from lmaps.transport.bind import bind_sockets
 from lmaps.transport.server import Listener, Poller, listening
-from lmaps.transport.zap import CLIENTS, Gate, Peer
-from lmaps.transport.zmtp import LocalLink
+from lmaps.transport.zap import CLIENTS, Peer, ZapAuthenticator
+from lmaps.transport.zmtp import LocalConnection
 
 OLDEST = (4, 3, 4)
 """Of libzmq: older ones can be made to write where they must not, before anybody has proved who he is."""
@@ -35,10 +35,10 @@ def prove_peers(beside: Path) -> None:
 
 
 def _peer_of_ourselves(uri: str) -> Peer:
-    gate = Gate()
+    gate = ZapAuthenticator()
     poller = Poller()
     listener = Listener(gate, CLIENTS, bind_sockets([uri]))
-    link = LocalLink(uri)
+    link = LocalConnection(uri)
     try:
         with listening(listener):
             poller.watch(listener)

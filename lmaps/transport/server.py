@@ -12,7 +12,7 @@ import zmq
 from lmaps.protocol import MAX_BYTES
 from lmaps.transport.addresses import is_tcp
 from lmaps.transport.bind import Bound, remove
-from lmaps.transport.zap import REMOTE, Gate, Peer
+from lmaps.transport.zap import REMOTE, Peer, ZapAuthenticator
 from lmaps.transport.zmq_client import ALIVE_AFTER, span
 
 BACKLOG = 128
@@ -36,7 +36,7 @@ class Listener:
     The addresses are ``bound`` before; nobody is served before `listen`.
     """
 
-    def __init__(self, gate: Gate, domain: bytes, bound: Sequence[Bound]) -> None:
+    def __init__(self, gate: ZapAuthenticator, domain: bytes, bound: Sequence[Bound]) -> None:
         self.uris = tuple(each.uri for each in bound)
         self.dropped = 0
         self.gate = gate
@@ -104,7 +104,7 @@ class Poller:
 
     def __init__(self) -> None:
         self._poller = zmq.Poller()
-        self._sources: dict[object, Listener | Gate | int] = {}
+        self._sources: dict[object, Listener | ZapAuthenticator | int] = {}
         self._had_something = False
 
     def watch(self, source: Listener | int) -> None:
@@ -113,7 +113,7 @@ class Poller:
         if isinstance(source, Listener):
             self._register(source.gate.socket, source.gate)
 
-    def _register(self, pollable: "zmq.Socket[bytes] | int", source: Listener | Gate | int) -> None:
+    def _register(self, pollable: "zmq.Socket[bytes] | int", source: Listener | ZapAuthenticator | int) -> None:
         self._sources[pollable] = source
         self._poller.register(pollable, zmq.POLLIN)
 
@@ -124,7 +124,7 @@ class Poller:
         self._had_something = bool(found)
         for pollable, _ in found:
             source = self._sources[pollable]
-            if isinstance(source, Gate):
+            if isinstance(source, ZapAuthenticator):
                 source.answer()
             else:
                 ready.add(source)

@@ -1,4 +1,4 @@
-"""`Gate`: who may connect. Every listening socket asks it in the handshake (ZAP), before a byte of a message is read.
+"""`ZapAuthenticator`: who may connect. Each listening socket asks it in the handshake, before a message is read.
 
 It is a socket in the loop of the process that listens; while it does not answer, nobody gets in.
 """
@@ -80,7 +80,7 @@ class Refused(Exception):
         self.status = status
 
 
-class Gate:
+class ZapAuthenticator:
     """Answers handshakes, and holds the process's context; to be made after the fork.
 
     Clients are processes of this host, each user with at most ``connections`` (but root and the daemon's own user,

@@ -1,4 +1,4 @@
-"""`Lifeline`: a child's end of its line to the supervisor.
+"""`SupervisorChannel`: a child's end of its line to the supervisor.
 
 Over it the child beats, so that one that hangs is noticed, and learns that the supervisor is gone.
 """
@@ -16,7 +16,7 @@ LONGEST = 65536
 """Bytes that a message on a line may have."""
 
 
-def a_line() -> tuple[socket.socket, socket.socket]:
+def channel_pair() -> tuple[socket.socket, socket.socket]:
     """The ends of a new line, the supervisor's and a child's: messages come whole, and nobody waits for the other."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
@@ -46,7 +46,7 @@ def say(line: socket.socket, message: dict[str, Any]) -> bool:
     return True
 
 
-class Lifeline:
+class SupervisorChannel:
     """A child's end of its ``line``. Without one (None) there is no supervisor, and nothing is said or heard.
 
     Nothing here waits for the supervisor. ``next_due`` (monotonic) is when to beat next.

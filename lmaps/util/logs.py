@@ -49,7 +49,7 @@ def _set_level(logger: logging.Logger, level: int) -> None:
         logger.setLevel(level)
 
 
-class about:  # noqa: N801 (it reads as a word, as those of contextlib do)
+class log_context:  # noqa: N801 (it reads as a word, as those of contextlib do)
     """Give every line that is logged within the block these fields; one that is None is left out, a long one cut."""
 
     def __init__(self, **fields: Any) -> None:

@@ -14,9 +14,9 @@ from lmaps.errors import LmapsError
 from lmaps.handlers import find_handlers
 from lmaps.process import Line, WarmStarts, set_subreaper
 from lmaps.protocol.work import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
-from lmaps.transport import NO_SECRET, WorkerLink, ipc_path
+from lmaps.transport import NO_SECRET, WorkerConnection, ipc_path
 from lmaps.util.failpoints import failpoint
-from lmaps.util.heartbeat import Lifeline
+from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.util.signals import queued_signals
 from lmaps.worker.execution import Execution
 from lmaps.worker.tasks import TASKS
@@ -40,7 +40,7 @@ class Worker:
         manager_endpoint: str,
         config: Config,
         slot: int = 1,
-        lifeline: Lifeline | None = None,
+        lifeline: SupervisorChannel | None = None,
         secret: str = NO_SECRET,
     ) -> None:
         """``manager_endpoint`` is the URI at which the manager serves its workers; ``slot`` is this worker's number.
@@ -52,7 +52,7 @@ class Worker:
         self.slot = slot
         self.log = logging.getLogger(__name__)
         self._manager_endpoint = manager_endpoint
-        self._lifeline = lifeline or Lifeline()
+        self._lifeline = lifeline or SupervisorChannel()
         self._secret = secret
         self.handlers = find_handlers(config["plugin_dirs"], self._lifeline.beat)
         self.jobs_folder = ipc_path(manager_endpoint).parent / "jobs" / str(slot)
@@ -69,7 +69,7 @@ class Worker:
     def start(self) -> None:
         """Connect and work until stopped: by `stop`, by SIGTERM, or because the supervisor is gone."""
         set_subreaper()
-        self._link = WorkerLink(self._manager_endpoint, self._secret)
+        self._link = WorkerConnection(self._manager_endpoint, self._secret)
         try:
             with queued_signals([signal.SIGTERM]) as self._signals:
                 while self.running or not self._may_leave():

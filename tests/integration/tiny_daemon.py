@@ -21,7 +21,7 @@ from lmaps.process import JOB_TAG
 from lmaps.supervisor.report import tell
 from lmaps.supervisor.roles import Boot, Roles
 from lmaps.supervisor.supervisor import Daemon
-from lmaps.util.heartbeat import Lifeline
+from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.util.logs import set_up_logging
 
 FOLDER = Path(sys.argv[1])
@@ -44,7 +44,7 @@ def serve(_config: Config, boot: Boot, line: socket.socket) -> None:
     """A manager that is idle unless there is a file called busy."""
     on_term("manager")
     event(f"manager {os.getpid()} {len(boot.id)}")
-    lifeline = Lifeline(line)
+    lifeline = SupervisorChannel(line)
     lifeline.tell({"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
     draining = False
     while not (FOLDER / "manager hangs").exists():
@@ -89,7 +89,7 @@ def idle(_config: Config, _boot: Boot, slot: int, line: socket.socket) -> None:
     """A worker that leaves when it is told to, or when the supervisor is gone."""
     on_term("worker")
     event(f"worker {slot} {os.getpid()}")
-    lifeline = Lifeline(line)
+    lifeline = SupervisorChannel(line)
     while not select.select(lifeline.fds(), [], [], 0.2)[0]:
         lifeline.beat()
         if slot == 1 and (FOLDER / "worker hangs").exists():

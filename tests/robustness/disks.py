@@ -17,7 +17,7 @@ EXT4_IOC_SHUTDOWN = (2 << 30) | (4 << 16) | (ord("X") << 8) | 125
 NO_LOG_FLUSH = 2
 
 
-class Disk:
+class DiskHealth:
     """An ext4 file system in a file, mounted at ``place``, whose power can be cut."""
 
     def __init__(self, directory: Path) -> None:
@@ -62,12 +62,12 @@ def run(*command: str) -> None:
 
 
 @contextlib.contextmanager
-def disk(directory: Path) -> Iterator[Disk]:
+def disk(directory: Path) -> Iterator[DiskHealth]:
     """A disk of its own; the test is skipped where none can be made."""
     if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
         cannot("a disk that loses power needs root, a loop device and mkfs.ext4")
     try:
-        made = Disk(directory)
+        made = DiskHealth(directory)
     except OSError as error:
         cannot(f"no loop device: {error}")
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.daemons import is_alive, until
-from tests.robustness.disks import Disk, disk
+from tests.robustness.disks import DiskHealth, disk
 from tests.robustness.tree import Tree
 
 
@@ -24,7 +24,7 @@ class Cut(NamedTuple):
 class Host(Tree):
     """A daemon whose state is on a disk of its own. It starts when there is power, each time anew."""
 
-    def __init__(self, directory: Path, its: Disk, units: str, *, state: str = "state", **config: Any) -> None:
+    def __init__(self, directory: Path, its: DiskHealth, units: str, *, state: str = "state", **config: Any) -> None:
         self.disk = its
         self.database = its.place / state / "lmaps.db"
         self._power = threading.Event()

@@ -16,8 +16,8 @@ import pytest
 import lmaps.api.context
 import lmaps.api.endpoint
 from lmaps import Client, protocol, transport
-from lmaps.api.context import Afterwards
-from lmaps.api.registry import VERBS, Later, Verb, Visit
+from lmaps.api.context import AfterCommit
+from lmaps.api.registry import ENDPOINTS, Deferred, Endpoint, RequestContext
 from lmaps.errors import LmapsError, NotAllowed, NotFound
 from lmaps.manager import Manager, client_requests, dispatcher
 from lmaps.model.policy import Policy, load_policy, parse_policy
@@ -251,12 +251,12 @@ class World:
         """The answer, or what is refused; the request goes the way that every request goes."""
         service = self.lmaps.service
         with self.state.discarded():
-            visit = Visit(service, self.state, service.policy.subject(peer.uid, peer.gid, peer.key))
+            visit = RequestContext(service, self.state, service.policy.subject(peer.uid, peer.gid, peer.key))
             try:
                 answer = client_requests.handle(visit, request)
             except LmapsError as error:
                 return error
-        return Reply("") if isinstance(answer, Later | Afterwards) else answer
+        return Reply("") if isinstance(answer, Deferred | AfterCommit) else answer
 
     def verb(self, peer: Peer, verb: str, args: dict[str, Any]) -> Reply | LmapsError:
         return self.ask(peer, {"v": VERSION, "verb": verb, "args": args})
@@ -341,7 +341,7 @@ class Matrix:
 
 def test_every_verb_is_in_the_matrix() -> None:
     tried = {verb for verb, *_ in [*NAMED, *SEVERAL, *OF_JOB, *EVERYWHERE, *FILTERED, *UNFILTERED]} | {"request"}
-    assert tried == VERBS.keys()
+    assert tried == ENDPOINTS.keys()
 
 
 @pytest.mark.timeout(600)
@@ -433,7 +433,7 @@ def test_a_request_key_is_its_subjects_alone(world: World) -> None:
     policy_of(world, (["gid:62999"], ["create", "show"], ["web"]))
     request = {"v": VERSION, "verb": "create", "args": {"unit": "web", "instances": [{"host": "k"}]}, "key": "k"}
     visits = {
-        uid: Visit(world.lmaps.service, world.state, world.lmaps.service.policy.subject(uid, 62999))
+        uid: RequestContext(world.lmaps.service, world.state, world.lmaps.service.policy.subject(uid, 62999))
         for uid in (61001, 61002)
     }
     first = client_requests.handle(visits[61001], request)
@@ -459,7 +459,8 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
             subject = world.lmaps.service.policy.subject(peer.uid, peer.gid, peer.key)
             args = {"unit": "web", "instances": [{"host": "x"}], "on_behalf_of": "root"}
             client_requests.handle(
-                Visit(world.lmaps.service, world.state, subject), {"v": VERSION, "verb": "create", "args": args}
+                RequestContext(world.lmaps.service, world.state, subject),
+                {"v": VERSION, "verb": "create", "args": args},
             )
             newest = world.state.changesets("web", limit=1)[0]
             assert (newest.author, newest.on_behalf_of) == (author, "root")
@@ -468,8 +469,8 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
 # Names
 
 CLASSES = [
-    Verb, Visit, Manager, client_requests.Desk, client_requests.ClientRequest, dispatcher.Dispatcher, Store, Transaction, Client, Request, Reply,
-    Policy, dict, object, type, str, lmaps.api.context.Call, lmaps.api.context.Service, transport.Listener,
+    Endpoint, RequestContext, Manager, client_requests.ClientRequests, client_requests.ClientRequest, dispatcher.Dispatcher, Store, Transaction, Client, Request, Reply,
+    Policy, dict, object, type, str, lmaps.api.context.Invocation, lmaps.api.context.ManagerState, transport.Listener,
 ]  # fmt: skip
 MODULES = [lmaps.api.registry, lmaps.api.endpoint, lmaps.api.context, protocol, client_requests, os]
 
@@ -489,7 +490,7 @@ def names() -> list[str]:
         "__import__('os')",
         "../units",
     }
-    return sorted((found | dotted | odd) - VERBS.keys())
+    return sorted((found | dotted | odd) - ENDPOINTS.keys())
 
 
 def test_no_name_but_those_of_the_table_does_anything(world: World, figure: Figure) -> None:
@@ -508,13 +509,13 @@ def test_a_row_without_a_right_cannot_be_made() -> None:
 
     for right in (None, "", "none", "all", "everything"):
         with pytest.raises(ValueError, match="rights"):
-            Verb(function, right, {"unit": {}}, ("unit",))  # type: ignore[arg-type]
+            Endpoint(function, right, {"unit": {}}, ("unit",))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rights"):
-        Verb(function, "show", {"unit": {}}, ("unit",), also={"x": "y"})  # type: ignore[dict-item]
+        Endpoint(function, "show", {"unit": {}}, ("unit",), also={"x": "y"})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="names no unit"):
-        Verb(function, "show", {"unit": {}})
+        Endpoint(function, "show", {"unit": {}})
     with pytest.raises(TypeError):
-        Verb(function)  # type: ignore[call-arg]
+        Endpoint(function)  # type: ignore[call-arg]
 
 
 # Through real sockets

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Document, Edit, Store, Why, open_store
+from lmaps.store import Document, Edit, Origin, Store, open_store
 from lmaps.store.backup import verify
 from tests.daemons import RunningDaemon
 from tests.robustness.answers import hosts
 
-WHY = Why("me", None, "cli", "because", None, "key")
+WHY = Origin("me", None, "cli", "because", None, "key")
 PAGE = 4096
 
 

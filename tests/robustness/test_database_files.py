@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.store import Store, Why, open_store, store
+from lmaps.store import Origin, Store, open_store, store
 from tests.daemons import RunningDaemon
 from tests.databases import rewrite
 from tests.robustness.answers import Answers, hosts
@@ -120,4 +120,4 @@ def test_the_log_is_bounded(
 def write(opened: Store) -> None:
     with opened.transaction() as state:
         for _ in range(20):
-            state.add_job("web", "apply", 1, "d" * 400, Why("me"))
+            state.add_job("web", "apply", 1, "d" * 400, Origin("me"))

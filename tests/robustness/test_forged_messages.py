@@ -13,8 +13,8 @@ import pytest
 from lmaps.config import load_config
 from lmaps.manager import Manager
 from lmaps.protocol.work import Hello, Lines, Result
-from lmaps.transport import NO_SECRET, WorkerLink
-from lmaps.util.heartbeat import Lifeline, a_line
+from lmaps.transport import NO_SECRET, WorkerConnection
+from lmaps.util.heartbeat import SupervisorChannel, channel_pair
 from tests.daemons import until
 from tests.integration.manager.test_manager import work
 
@@ -35,10 +35,10 @@ def manager(short_path: Path) -> Iterator[Manager]:
     )
     config = load_config(str(short_path / "lmaps.yaml"))
     uri = config["rpc"]["worker_bind"]
-    ours, theirs = a_line()
+    ours, theirs = channel_pair()
     worker = multiprocessing.get_context("fork").Process(target=work, args=(uri, config, 1))
     worker.start()
-    made = Manager(uri, config, "boot", Lifeline(theirs))
+    made = Manager(uri, config, "boot", SupervisorChannel(theirs))
     with made.serving():
         until(lambda: made.turn() or made.service.slots)
         yield made
@@ -59,9 +59,9 @@ def state(manager: Manager, job: int) -> str:
     return str(manager.answer("job", job=job, wait_ms=0).extra["job"]["state"])
 
 
-def connected(manager: Manager) -> WorkerLink:
+def connected(manager: Manager) -> WorkerConnection:
     """A connection of a worker that has not said anything yet."""
-    link = WorkerLink(manager.service.config["rpc"]["worker_bind"], NO_SECRET)
+    link = WorkerConnection(manager.service.config["rpc"]["worker_bind"], NO_SECRET)
     until(lambda: manager.turn() or (link.poll([], 0.1) is not None and link.connected()))
     return link
 

@@ -7,7 +7,7 @@ import pytest
 
 from lmaps.errors import LmapsError
 from lmaps.manager.group_commit import commit
-from lmaps.store import Document, Edit, Transaction, Why, open_store
+from lmaps.store import Document, Edit, Origin, Transaction, open_store
 from tests.daemons import until
 from tests.robustness.batches import Batch
 from tests.robustness.disks import small_disk
@@ -109,7 +109,7 @@ class Writing:
 
     def run(self, state: Transaction) -> None:
         number = state.definition("web", "digest", "{}")
-        state.change("web", "create", Why("me"), [Edit(None, Document(self.key, "x" * self.size, "{}", number))])
+        state.change("web", "create", Origin("me"), [Edit(None, Document(self.key, "x" * self.size, "{}", number))])
 
     def settle(self) -> None:
         self.told = "done"

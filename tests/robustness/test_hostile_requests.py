@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmaps.api.registry import VERBS
+from lmaps.api.registry import ENDPOINTS
 from tests.daemons import Raw, RunningDaemon
 from tests.robustness.control import control, manager_of, settles_at, taken_by
 
@@ -96,7 +96,7 @@ def negated(chance: random.Random) -> bytes:
             case "remove" if isinstance(value, dict):
                 del value[key]
             case "rename" if isinstance(value, dict):
-                value[chance.choice([*VERBS, "", key + "s", "__init__", "x" * 300])] = value.pop(key)
+                value[chance.choice([*ENDPOINTS, "", key + "s", "__init__", "x" * 300])] = value.pop(key)
             case "swap":
                 value[key] = copied(chance.choice(GOOD)[1])
         if not told:

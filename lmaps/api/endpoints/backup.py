@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
-from lmaps.api.context import Afterwards, Call
+from lmaps.api.context import AfterCommit, Invocation
 from lmaps.errors import NotFound, StoreError
 from lmaps.protocol import Reply
 from lmaps.store import Store
@@ -20,12 +20,12 @@ AT_ONCE = 4
 """Backups that may be fetched at once."""
 
 
-def backup(call: Call) -> Afterwards:
+def backup(call: Invocation) -> AfterCommit:
     """Copy the whole state as it is now; the answer has what `backup_read` takes to fetch it, its size and SHA-256."""
     copies: dict[str, BinaryIO] = call.service.copies
     if len(copies) >= AT_ONCE:
         copies.pop(next(iter(copies))).close()
-    return Afterwards(lambda store: _copied(store, copies))
+    return AfterCommit(lambda store: _copied(store, copies))
 
 
 def _copied(store: Store, copies: dict[str, BinaryIO]) -> Reply:
@@ -46,7 +46,7 @@ def _copied(store: Store, copies: dict[str, BinaryIO]) -> Reply:
     return Reply(f"copied {size} bytes", extra={"backup": number, "size": size, "sha256": digest})
 
 
-def backup_read(call: Call) -> Reply:
+def backup_read(call: Invocation) -> Reply:
     """A part of a copy that `backup` made, in base64; the copy is gone when its end was read."""
     number = call.args["backup"]
     file = call.service.copies.get(number)

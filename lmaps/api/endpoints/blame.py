@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.endpoints.instances import picked
 from lmaps.model.diff import MISSING, Path, leaves, look_up, pointer, same
 from lmaps.model.schema.secrets import MASK
@@ -14,7 +14,7 @@ from lmaps.store import Change, Changeset, Document, Instance
 from lmaps.util.text import plural
 
 
-def blame(call: Call) -> Reply:
+def blame(call: Invocation) -> Reply:
     """For each value of an instance, or of all: which change gave it, who, when and why, and what was before.
 
     A value that undo or redo brought back is still the work of its change; ``by`` names the undo. A default is the
@@ -30,7 +30,7 @@ def blame(call: Call) -> Reply:
 
 
 def _rows(
-    call: Call,
+    call: Invocation,
     unit: Unit,
     instance: Instance,
     below: str,
@@ -79,20 +79,20 @@ def _origin(
     return made, before, moved if moved != made else None
 
 
-def _who(call: Call, revision: int | None, changesets: dict[int, Changeset | None]) -> dict[str, Any]:
+def _who(call: Invocation, revision: int | None, changesets: dict[int, Changeset | None]) -> dict[str, Any]:
     """Who made a changeset; nothing is known of one that is no longer kept."""
     each = _changeset(call, revision, changesets)
     names = ("revision", "at", "author", "on_behalf_of", "ticket", "message")
     return {name: getattr(each, name) if each else None for name in names}
 
 
-def _named(call: Call, revision: int | None, changesets: dict[int, Changeset | None]) -> str | None:
+def _named(call: Invocation, revision: int | None, changesets: dict[int, Changeset | None]) -> str | None:
     """``redo r6``."""
     each = _changeset(call, revision, changesets)
     return f"{each.kind} r{each.revision}" if each else None
 
 
-def _changeset(call: Call, revision: int | None, changesets: dict[int, Changeset | None]) -> Changeset | None:
+def _changeset(call: Invocation, revision: int | None, changesets: dict[int, Changeset | None]) -> Changeset | None:
     if revision is None:
         return None
     if revision not in changesets:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.api import job_queue
-from lmaps.api.context import Call, Service
+from lmaps.api.context import Invocation, ManagerState
 from lmaps.api.endpoints import history
 from lmaps.errors import Conflict
 from lmaps.protocol import Reply
-from lmaps.store import Job, Transaction, Why
+from lmaps.store import Job, Origin, Transaction
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
 
@@ -21,7 +21,7 @@ TRIES = 3
 """How often an undo is begun when it is interrupted."""
 
 
-def confirm(call: Call) -> Reply:
+def confirm(call: Invocation) -> Reply:
     """Keep what waits for confirmation, or undo it now."""
     name = call.kept_unit.name
     found = [job for job in call.state.unconfirmed(name) if job.confirmation == "waiting"]
@@ -68,13 +68,13 @@ def left(job: Job) -> float:
     return times.seconds_between(times.now(), job.confirm_deadline or times.now())
 
 
-def keep(service: Service, state: Transaction, job: Job) -> None:
+def keep(service: ManagerState, state: Transaction, job: Job) -> None:
     """It is confirmed."""
     state.update_job(job.id, confirmation="confirmed", confirm_deadline=None)
     service.job_moved(job.id)
 
 
-def undo(service: Service, state: Transaction, job: Job, why: Why) -> None:
+def undo(service: ManagerState, state: Transaction, job: Job, why: Origin) -> None:
     """Bring the previous state back, and have it applied."""
     for each in state.queued():
         if each.unit == job.unit:
@@ -88,14 +88,14 @@ def undo(service: Service, state: Transaction, job: Job, why: Why) -> None:
     _apply_again(service, state, job, why)
 
 
-def _apply_again(service: Service, state: Transaction, job: Job, why: Why) -> None:
+def _apply_again(service: ManagerState, state: Transaction, job: Job, why: Origin) -> None:
     revision = state.revision_of(job.unit) or 0
     state.add_job(job.unit, "apply", revision, job.digest, why, undoes=job.id)
     service.job_moved(job.id)
     service.job_queued()
 
 
-def ended(service: Service, state: Transaction, number: int) -> None:
+def ended(service: ManagerState, state: Transaction, number: int) -> None:
     """A job has ended: if it was to be confirmed and failed, or took another one back, the rest follows."""
     job = state.job(number)
     if job is None:
@@ -106,7 +106,7 @@ def ended(service: Service, state: Transaction, number: int) -> None:
         _undo_ended(service, state, job, job.undoes)
 
 
-def _undo_ended(service: Service, state: Transaction, job: Job, undone: int) -> None:
+def _undo_ended(service: ManagerState, state: Transaction, job: Job, undone: int) -> None:
     original = state.job(undone)
     if original is None:
         return
@@ -118,6 +118,6 @@ def _undo_ended(service: Service, state: Transaction, job: Job, undone: int) -> 
     service.job_moved(undone)
 
 
-def timer(job: Job, message: str) -> Why:
+def timer(job: Job, message: str) -> Origin:
     """Why the daemon itself changes something: for whom, and what has happened."""
-    return Why(job.author, job.on_behalf_of, "timer", message, job.ticket)
+    return Origin(job.author, job.on_behalf_of, "timer", message, job.ticket)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmaps.api import changes
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.endpoints import instances, show
 from lmaps.api.revisions import resolve
 from lmaps.errors import AlreadyExists, Conflict, Finding, MessageRefused, NotFound, RevertConflict
@@ -23,7 +23,7 @@ CHANGES_SHOWN = 8
 """Instances of one changeset that `history` names; of the others it tells the number."""
 
 
-def rollback(call: Call) -> Reply:
+def rollback(call: Invocation) -> Reply:
     """Undo the newest changes that are in effect, or bring the state of an older revision back. No handler runs."""
     failpoint("rollback.before")
     unit = call.kept_unit
@@ -41,7 +41,7 @@ def rollback(call: Call) -> Reply:
     return _moved(call, unit, made, "rolled back", nothing, before)
 
 
-def redo(call: Call) -> Reply:
+def redo(call: Invocation) -> Reply:
     """Bring back what was rolled back last; once more goes further forward, until a new change is made."""
     failpoint("rollback.before")
     unit = call.kept_unit
@@ -50,12 +50,12 @@ def redo(call: Call) -> Reply:
     return _moved(call, unit, made, "redone", f"nothing to redo in {unit.name}", before)
 
 
-def _state(call: Call, unit: Unit) -> Any:
+def _state(call: Invocation, unit: Unit) -> Any:
     """The whole state, if it was asked for: the original told it, and it may be large."""
     return show.state_of(call, unit, call.state.instances(unit.name)) if call.args["states"] else None
 
 
-def _moved(call: Call, unit: Unit, made: Changeset | None, done: str, nothing: str, before: Any) -> Reply:
+def _moved(call: Invocation, unit: Unit, made: Changeset | None, done: str, nothing: str, before: Any) -> Reply:
     """The answer to an undo: which changes, and what became of the instances."""
     if made is None:
         return Reply(nothing, extra={"nothing": True}, revision=call.state.revision_of(unit.name))
@@ -86,7 +86,7 @@ def back_to(state: Transaction, unit: str, revision: int) -> list[Edit]:
     ]
 
 
-def revert(call: Call) -> Reply:
+def revert(call: Invocation) -> Reply:
     """Take one older change back and keep what came later; `RevertConflict` if that has changed the same."""
     failpoint("rollback.before")
     unit = call.usable_unit
@@ -105,7 +105,7 @@ def revert(call: Call) -> Reply:
     return _moved(call, unit, made, "reverted", f"nothing to revert: nothing of r{old.revision} is left", before)
 
 
-def _on_line(call: Call, unit: Unit) -> Changeset:
+def _on_line(call: Invocation, unit: Unit) -> Changeset:
     revision = int(call.args["revision"].removeprefix("r"))
     old = call.state.changeset(revision)
     if old is None or old.unit != unit.name:
@@ -121,7 +121,7 @@ def _on_line(call: Call, unit: Unit) -> Changeset:
     return old
 
 
-def _reverted(call: Call, unit: Unit, old: Change, clashes: list[Finding]) -> Edit | None:
+def _reverted(call: Invocation, unit: Unit, old: Change, clashes: list[Finding]) -> Edit | None:
     """What takes ``old`` back, None if nothing is left of it."""
     there = call.state.numbered(unit.name, [old.instance_id]).get(old.instance_id)
     now = there.document if there else None
@@ -158,7 +158,7 @@ def _alike(one: Document | None, other: Document | None) -> bool:
     return same(json.loads(one.completed), json.loads(other.completed))
 
 
-def _taken_back(call: Call, unit: Unit, there: Instance, before: Document, after: Document) -> Edit | None:
+def _taken_back(call: Invocation, unit: Unit, there: Instance, before: Document, after: Document) -> Edit | None:
     """``there`` without what lies between ``before`` and ``after``: given documents are merged, path by path."""
     back = list(differences(json.loads(after.given), json.loads(before.given)))
     [one] = instances.accept(call, unit, [merged(json.loads(there.given), back)])
@@ -177,7 +177,7 @@ def _clash(key: str, path: Sequence[str | int], expected: Any, got: Any) -> Find
     )
 
 
-def _check_keys(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
+def _check_keys(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
     """What comes back does not take the key of another instance."""
     coming = [edit.after.key for edit in edits if edit.after]
     leaving = {edit.id for edit in edits}
@@ -189,7 +189,7 @@ def _check_keys(call: Call, unit: Unit, edits: Sequence[Edit]) -> None:
         )
 
 
-def history(call: Call) -> Reply:
+def history(call: Invocation) -> Reply:
     """The changesets of a unit, or of all, newest first: who, when, why, and which instances."""
     unit = call.args.get("unit")
     units = call.units_with("show") if unit is None else call.kept_unit.name
@@ -204,7 +204,7 @@ def history(call: Call) -> Reply:
     return Reply("", extra={"changesets": [_told(call, each) for each in found]})
 
 
-def _told(call: Call, each: Changeset) -> dict[str, Any]:
+def _told(call: Invocation, each: Changeset) -> dict[str, Any]:
     """A changeset as its reader sees it."""
     instance_changes = (
         call.state.changes(each.revision) if call.args["diff"] else call.state.changes(each.revision, CHANGES_SHOWN)
@@ -226,7 +226,7 @@ def _told(call: Call, each: Changeset) -> dict[str, Any]:
     return told | ({"diff": changes.diff_rows(call, each.unit, instance_changes)} if call.args["diff"] else {})
 
 
-def diff(call: Call) -> Reply:
+def diff(call: Invocation) -> Reply:
     """How a unit's instances differ between two revisions, by ID and path; by default the applied and the newest."""
     unit = call.kept_unit
     older, newer = call.args.get("from"), call.args["to"]

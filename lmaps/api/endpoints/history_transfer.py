@@ -5,7 +5,7 @@ import re
 from hashlib import sha256
 from typing import Any
 
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.endpoint import NUMBER
 from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
 from lmaps.model.units import unit_from_definition
@@ -73,7 +73,7 @@ SCHEMA: dict[str, Any] = {
 """A unit with its history, as `export` writes it; what else stands there follows from it."""
 
 
-def told(call: Call, unit: str) -> dict[str, Any]:
+def told(call: Invocation, unit: str) -> dict[str, Any]:
     """All that is kept of a unit: the texts it had, and its changesets, oldest first."""
     if call.for_unit(unit).kept_unit.secrets.any and not call.args["reveal"]:
         raise Conflict(f"cannot export the history of {unit}: it has secrets", hint="if that is meant: --reveal")
@@ -110,7 +110,7 @@ def _told(change: Change) -> dict[str, Any]:
     }
 
 
-def import_history(call: Call) -> Reply:
+def import_history(call: Invocation) -> Reply:
     """Take over units with all their changesets, as they are, into a state that has none."""
     if call.state.revision():
         raise Conflict(
@@ -131,7 +131,7 @@ def import_history(call: Call) -> Reply:
     )
 
 
-def _take_over(call: Call) -> None:
+def _take_over(call: Invocation) -> None:
     changesets: list[tuple[Changeset, list[Change]]] = []
     for unit in call.args["units"]:
         for number, definition in unit["definitions"].items():

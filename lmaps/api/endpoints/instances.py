@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lmaps.api import changes
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.model.schema import path_of
@@ -27,7 +27,7 @@ class Accepted(NamedTuple):
     completed: dict[str, Any]
 
 
-def create(call: Call) -> Reply:
+def create(call: Invocation) -> Reply:
     """Append instances: all of them, or none. An equal one is "unchanged", another one under the same key refused."""
     unit = call.usable_unit
     accepted = accept(call, unit, call.args["instances"])
@@ -42,12 +42,12 @@ def create(call: Call) -> Reply:
     )
 
 
-def stored(call: Call, unit: Unit, one: Accepted) -> Document:
+def stored(call: Invocation, unit: Unit, one: Accepted) -> Document:
     """What is stored of an accepted document."""
     return changes.document(call, unit, one.key, one.given, one.completed)
 
 
-def set_(call: Call) -> Reply:
+def set_(call: Invocation) -> Reply:
     """Update an instance, or insert it: a document replaces it, ``set`` and ``unset`` change properties of it."""
     unit = call.usable_unit
     wanted = call.args["id"]
@@ -62,7 +62,7 @@ def set_(call: Call) -> Reply:
     return _wrote(call, f"set {result['short']} in {unit.name}", [result])
 
 
-def _wanted(call: Call, unit: Unit, instance: Instance | None) -> Any:
+def _wanted(call: Invocation, unit: Unit, instance: Instance | None) -> Any:
     """The document as it is to be given: the one that was sent, or the one that is there, changed."""
     given = call.args.get("instance")
     properties = [Difference.from_json(each | {"after": each["value"]}) for each in call.args["set"]]
@@ -91,7 +91,7 @@ def _key_value(unit: Unit, text: str) -> Any:
     return int(text) if integer and text.removeprefix("-").isdecimal() else text
 
 
-def _check_key(call: Call, unit: Unit, instance: Instance | None, one: Accepted) -> None:
+def _check_key(call: Invocation, unit: Unit, instance: Instance | None, one: Accepted) -> None:
     wanted = instance.key if instance else call.args["id"]
     if one.key == wanted:
         return
@@ -105,7 +105,7 @@ def _check_key(call: Call, unit: Unit, instance: Instance | None, one: Accepted)
         raise AlreadyExists(f"cannot set in {unit.name}: {short_id(one.key)} has this content already")
 
 
-def delete(call: Call) -> Reply:
+def delete(call: Invocation) -> Reply:
     """Delete instances: all that are named, or none."""
     unit = call.kept_unit
     there = picked(call, unit, list(dict.fromkeys(call.args["ids"])))
@@ -116,11 +116,11 @@ def delete(call: Call) -> Reply:
     return _wrote(call, f"deleted {plural(len(rows), 'instance')} in {unit.name}", rows)
 
 
-def _wrote(call: Call, message: str, rows: list[dict[str, Any]]) -> Reply:
+def _wrote(call: Invocation, message: str, rows: list[dict[str, Any]]) -> Reply:
     return Reply(message, extra={"instances": rows}, revision=call.state.revision_of(call.args["unit"]))
 
 
-def accept(call: Call, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
+def accept(call: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
     """The documents with defaults mixed in and an ID each; `ValidationFailed` lists what is wrong in all of them."""
     try:
         accepted, findings = call.limit.run(f"{call.verb} in {unit.name}", _checked, unit, documents)
@@ -154,13 +154,15 @@ def _interrupted(over: TookTooLong) -> Finding:
     return Finding("checking it takes too long", path_of(frames(over.__traceback__)), document=numbers[0])
 
 
-def _refusal(call: Call, findings: Sequence[Finding]) -> ValidationFailed:
+def _refusal(call: Invocation, findings: Sequence[Finding]) -> ValidationFailed:
     found = plural(len(findings), "error")
     outcome = "" if call.verb == "validate" else ", nothing was changed"
     return ValidationFailed(f"cannot {call.verb} in {call.unit.name}: {found}{outcome}", errors=findings)
 
 
-def _sort_out(call: Call, unit: Unit, accepted: Sequence[Accepted]) -> tuple[dict[str, Accepted], dict[str, Instance]]:
+def _sort_out(
+    call: Invocation, unit: Unit, accepted: Sequence[Accepted]
+) -> tuple[dict[str, Accepted], dict[str, Instance]]:
     """Which documents are new (each once), and which instances are there already; `AlreadyExists` for the others."""
     known = call.state.find(unit.name, [one.key for one in accepted])
     there = {key: json.loads(instance.completed) for key, instance in known.items()}
@@ -199,7 +201,7 @@ def _told(key: str, result: str, revision: int | None) -> dict[str, Any]:
     return {"id": key, "short": short_id(key), "result": result, "revision": revision}
 
 
-def picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
+def picked(call: Invocation, unit: Unit, ids: Sequence[str]) -> list[Instance]:
     """The instances of these IDs, or of these beginnings of content IDs; `NotFound` names all that are not there."""
     exact = call.state.find(unit.name, ids)
     found = {wanted: exact.get(wanted) or find(call, unit, wanted, missing_ok=True) for wanted in ids}
@@ -209,7 +211,7 @@ def picked(call: Call, unit: Unit, ids: Sequence[str]) -> list[Instance]:
     return [instance for instance in found.values() if instance is not None]
 
 
-def find(call: Call, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
+def find(call: Invocation, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
     """The instance of this ID, or of this beginning of a content ID."""
     exact, begun = _meant(call, unit, wanted)
     found = exact.get(wanted) or _only(call, unit, wanted, begun)
@@ -218,7 +220,7 @@ def find(call: Call, unit: Unit, wanted: str, *, missing_ok: bool = False) -> In
     return found
 
 
-def _meant(call: Call, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
+def _meant(call: Invocation, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
     """The instance of this ID, and those of which it is the beginning of the content ID."""
     begun = call.state.find_begun(unit.name, wanted) if _may_begin(unit, wanted) else []
     return call.state.find(unit.name, [wanted]), begun
@@ -229,13 +231,13 @@ def _may_begin(unit: Unit, wanted: str) -> bool:
     return not unit.primary_key and len(wanted) >= PREFIX
 
 
-def _only(call: Call, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
+def _only(call: Invocation, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
     if len(begun) > 1:
         raise NotFound(f"cannot {call.verb} {wanted} in {unit.name}: {len(begun)} instances begin so; give more digits")
     return begun[0] if begun else None
 
 
-def picked_at(call: Call, unit: Unit, ids: Sequence[str], revision: int) -> list[Instance]:
+def picked_at(call: Invocation, unit: Unit, ids: Sequence[str], revision: int) -> list[Instance]:
     """The instances of these IDs at ``revision``, found among those that have them now and those changed since."""
     now: list[Instance] = []
     for wanted in ids:
@@ -245,7 +247,7 @@ def picked_at(call: Call, unit: Unit, ids: Sequence[str], revision: int) -> list
     return [_among(call, unit, then, wanted) for wanted in ids]
 
 
-def _among(call: Call, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
+def _among(call: Invocation, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
     """The instance of this ID among those that were there then, by their IDs."""
     found = then.get(wanted)
     if found is None and _may_begin(unit, wanted):
@@ -255,7 +257,7 @@ def _among(call: Call, unit: Unit, then: Mapping[str, Instance], wanted: str) ->
     return found
 
 
-def _no_instance(call: Call, unit: Unit, missing: Sequence[str]) -> NotFound:
+def _no_instance(call: Invocation, unit: Unit, missing: Sequence[str]) -> NotFound:
     named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     outcome = ", nothing was changed" if call.verb in ("delete", "set") else ""
     return NotFound(
@@ -264,7 +266,7 @@ def _no_instance(call: Call, unit: Unit, missing: Sequence[str]) -> NotFound:
     )
 
 
-def validate(call: Call) -> Reply:
+def validate(call: Invocation) -> Reply:
     """Check documents as create would, and show what they would become; nothing is kept."""
     unit = call.unit
     accepted = accept(call, unit, call.args["instances"])

@@ -2,7 +2,7 @@
 
 import math
 
-from lmaps.api.context import Call, Later
+from lmaps.api.context import Deferred, Invocation
 from lmaps.api.endpoints import instances
 from lmaps.api.job_queue import ENDED, find, is_over, queue, told
 from lmaps.api.revisions import resolve
@@ -10,7 +10,7 @@ from lmaps.protocol import Reply
 from lmaps.store import Job
 
 
-def apply(call: Call) -> Reply:
+def apply(call: Invocation) -> Reply:
     """Queue a job that hands the unit's whole state to its handler; with ``instances`` create them first.
 
     One that waits already hands over the same state: then it covers this one, which ends as it does.
@@ -21,7 +21,7 @@ def apply(call: Call) -> Reply:
     return Reply(f"job {job.id}", extra={"job": told(call, job)} | created, revision=job.revision or None, job=job.id)
 
 
-def cancel(call: Call) -> Reply | Later:
+def cancel(call: Invocation) -> Reply | Deferred:
     """End a job: one that waits at once, one that runs when nothing of it is left."""
     found = find(call)
     if found.state in ENDED:
@@ -31,18 +31,18 @@ def cancel(call: Call) -> Reply | Later:
             call.service.job_moved(moved)
         return _cancelled(call)
     call.service.stop_job(found.id)
-    return Later(call, found.id, math.inf, _cancelled)
+    return Deferred(call, found.id, math.inf, _cancelled)
 
 
-def _cancelled(call: Call) -> Reply | Later:
+def _cancelled(call: Invocation) -> Reply | Deferred:
     found = find(call)
     if found.state not in ENDED:
-        return Later(call, found.id, math.inf, _cancelled)
+        return Deferred(call, found.id, math.inf, _cancelled)
     words = f", {found.error.rpartition(', ')[2]}" if found.error and found.state == "cancelled" else ""
     return Reply(f"job {found.id} {found.state}{words}", extra={"job": told(call, found)})
 
 
-def jobs(call: Call) -> Reply:
+def jobs(call: Invocation) -> Reply:
     """The newest jobs, of all units or of one, in all states or in one."""
     state = call.args.get("state")
     units = call.args.get("unit") or call.units_with("show")
@@ -50,16 +50,16 @@ def jobs(call: Call) -> Reply:
     return Reply("", extra={"jobs": [told(call, job) for job in found]})
 
 
-def job(call: Call) -> Reply | Later:
+def job(call: Invocation) -> Reply | Deferred:
     """All that is known of one job; waits up to ``wait_ms`` for its end."""
     found = find(call)
     until = call.arrived + call.args["wait_ms"] / 1000
     if not is_over(found) and not call.expired(until):
-        return Later(call, found.id, until, job)
+        return Deferred(call, found.id, until, job)
     return Reply(f"job {found.id} {found.state}", extra={"job": told(call, found)})
 
 
-def lines(call: Call) -> Reply | Later:
+def lines(call: Invocation) -> Reply | Deferred:
     """A job's output after line N; waits up to ``wait_ms`` for some, or until it is over or no longer in ``state``."""
     found = find(call)
     running = found.covered_by or found.id
@@ -68,7 +68,7 @@ def lines(call: Call) -> Reply | Later:
     until = call.arrived + call.args["wait_ms"] / 1000
     moved = found.state != call.args.get("state", found.state)
     if not output and not moved and not is_over(found) and not call.expired(until):
-        return Later(call, running, until, lines)
+        return Deferred(call, running, until, lines)
     rows = [
         {"number": line.number, "at": line.at, "stream": line.stream, "text": line.text}
         | ({"event": line.event} if line.event else {})
@@ -82,7 +82,7 @@ NEVER = 1
 """Level of the answer when what is waited for cannot come true by itself."""
 
 
-def wait(call: Call) -> Reply | Later:
+def wait(call: Invocation) -> Reply | Deferred:
     """Answer when it is true, when it cannot become true any more, or after ``wait_ms``: ``true`` is null then."""
     name = call.kept_unit.name
     what = call.args["for"]
@@ -91,7 +91,7 @@ def wait(call: Call) -> Reply | Later:
     until = call.arrived + call.args["wait_ms"] / 1000
     if done is None and going is not None:
         if not call.expired(until):
-            return Later(call, going.id, until, wait)
+            return Deferred(call, going.id, until, wait)
         return Reply(f"{name} is not {what} yet", extra={"true": None})
     job = _last_confirmed(call, name) if what == "confirmed" else going
     extra = {"true": bool(done), "job": told(call, job) if job else None}
@@ -100,14 +100,14 @@ def wait(call: Call) -> Reply | Later:
     return Reply(f"{name} does not become {what} by itself", level=NEVER, extra=extra)
 
 
-def _going(call: Call, name: str) -> Job | None:
+def _going(call: Invocation, name: str) -> Job | None:
     """A job of the unit that something may still come of."""
     found = [*call.state.unconfirmed(name), *call.state.jobs(name, ["running"])]
     found += [job for job in call.state.queued() if job.unit == name]
     return found[0] if found else None
 
 
-def _is_applied(call: Call, name: str, what: str) -> bool | None:
+def _is_applied(call: Invocation, name: str, what: str) -> bool | None:
     """Whether the handler ran with success with the newest state, or with a revision at least as new."""
     if what == "applied":
         return None if call.state.is_pending(name) else True
@@ -115,13 +115,13 @@ def _is_applied(call: Call, name: str, what: str) -> bool | None:
     return True if (call.state.applied_revision(name) or 0) >= wanted else None
 
 
-def _is_confirmed(call: Call, name: str) -> bool | None:
+def _is_confirmed(call: Invocation, name: str) -> bool | None:
     last = _last_confirmed(call, name)
     if last is None or last.confirmation in ("waiting", "undoing"):
         return None
     return last.confirmation == "confirmed"
 
 
-def _last_confirmed(call: Call, name: str) -> Job | None:
+def _last_confirmed(call: Invocation, name: str) -> Job | None:
     """The newest job that was to be confirmed."""
     return next((job for job in call.state.jobs(name, limit=100) if job.confirmation not in (None, "rearmed")), None)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lmaps.api import changes, job_queue
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.endpoints import instances
 from lmaps.errors import UnitUnusable
 from lmaps.protocol import Reply
@@ -12,7 +12,7 @@ VERSION = 1
 """Of the form in which a plan is told."""
 
 
-def plan(call: Call) -> Reply:
+def plan(call: Invocation) -> Reply:
     """How the desired state differs from the applied one; with ``instances`` as if they had been created."""
     unit = call.usable_unit if call.args["instances"] else call.kept_unit
     applied = call.state.applied_revision(unit.name)
@@ -35,7 +35,7 @@ def plan(call: Call) -> Reply:
     return Reply(message, level=1 if rows else 0, extra=extra)
 
 
-def plan_check(call: Call) -> Reply:
+def plan_check(call: Invocation) -> Reply:
     """Queue a job that has the handler show what it would do to the host, and do nothing."""
     unit = call.usable_unit
     handler = call.service.handlers.get(unit.handler, {})

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 from lmaps.api import job_queue
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.errors import NotFound
 from lmaps.protocol import Reply
 
 
-def request(call: Call) -> Reply:
+def request(call: Invocation) -> Reply:
     """The answer that was given under a key; `NotFound` if nothing was done under it: it never came, or was refused."""
     kept = call.state.request(call.args["key"])
     if kept is None:

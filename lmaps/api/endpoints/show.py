@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.endpoints.instances import picked, picked_at
 from lmaps.api.revisions import resolve
 from lmaps.model.data_types import get_data_type_by_name
@@ -22,7 +22,7 @@ _LISTS = ("YamlList", "YamlKeyList")
 """Data types that present documents one after the other, each as it is."""
 
 
-def show(call: Call) -> Reply:
+def show(call: Invocation) -> Reply:
     """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
     unit = call.kept_unit
     at = call.args.get("at")
@@ -38,7 +38,7 @@ def show(call: Call) -> Reply:
     return Reply(f"{unit.name} has {plural(count, 'instance')}", extra=extra | found, revision=revision)
 
 
-def _found(call: Call, unit: Unit, revision: int | None) -> tuple[int, dict[str, Any]]:
+def _found(call: Invocation, unit: Unit, revision: int | None) -> tuple[int, dict[str, Any]]:
     """How many instances are asked for, and what is told of them."""
     now, one_by_one, reverse = call.args.get("at") is None, call.args["instances"], call.args["reverse"]
     if now and not (call.args["ids"] or one_by_one or reverse or unit.secrets.any) and unit.data_type in _LISTS:
@@ -50,7 +50,7 @@ def _found(call: Call, unit: Unit, revision: int | None) -> tuple[int, dict[str,
     return len(found.keys), {"state": _state(call, unit, found, reverse=reverse)}
 
 
-def _now(call: Call, unit: Unit) -> Texts:
+def _now(call: Invocation, unit: Unit) -> Texts:
     """The instances that are asked for, as they are."""
     ids = list(dict.fromkeys(call.args["ids"]))
     if not ids:
@@ -59,7 +59,7 @@ def _now(call: Call, unit: Unit) -> Texts:
     return found if len(found.keys) == len(ids) else _texts(picked(call, unit, ids))
 
 
-def _then(call: Call, unit: Unit, revision: int) -> Texts:
+def _then(call: Invocation, unit: Unit, revision: int) -> Texts:
     """The same, as they were at ``revision``."""
     ids = list(dict.fromkeys(call.args["ids"]))
     return _texts(picked_at(call, unit, ids, revision) if ids else call.state.state_at(unit.name, revision))
@@ -75,7 +75,7 @@ def _texts(instances: Sequence[Instance]) -> Texts:
     )
 
 
-def _state(call: Call, unit: Unit, found: Texts, *, reverse: bool) -> Any:
+def _state(call: Invocation, unit: Unit, found: Texts, *, reverse: bool) -> Any:
     """Completed documents in the form of the unit's data type."""
     if unit.data_type not in _LISTS:
         return _shaped(unit, [shown(call, unit, text) for text in found.completed], reverse=reverse)
@@ -86,7 +86,7 @@ def _list(unit: Unit, array: Encoded) -> Encoded:
     return array if unit.data_type == "YamlList" else Encoded.object({unit.store_key: array})
 
 
-def state_of(call: Call, unit: Unit, instances: Iterable[Instance]) -> Any:
+def state_of(call: Invocation, unit: Unit, instances: Iterable[Instance]) -> Any:
     """The completed documents of ``instances`` in the form of the unit's data type."""
     return _shaped(unit, [shown(call, unit, instance.completed) for instance in instances])
 
@@ -96,21 +96,21 @@ def _shaped(unit: Unit, rows: Sequence[Any], *, reverse: bool = False) -> Any:
     return data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state(reverse)
 
 
-def shown(call: Call, unit: Unit, document: str) -> Any:
+def shown(call: Invocation, unit: Unit, document: str) -> Any:
     """A document as its reader sees it: secrets are masked, unless the request asks to reveal them."""
     call.service.beat()
     value = json.loads(document)
     return value if call.args.get("reveal") else unit.secrets.masked(value)
 
 
-def told(call: Call, unit: Unit, documents: Sequence[str]) -> Sequence[str]:
+def told(call: Invocation, unit: Unit, documents: Sequence[str]) -> Sequence[str]:
     """Documents as their reader sees them, as JSON."""
     if call.args.get("reveal") or not unit.secrets.any:
         return documents
     return [jsonio.encode(shown(call, unit, document)) for document in documents]
 
 
-def _rows(call: Call, unit: Unit, found: Texts) -> Encoded:
+def _rows(call: Invocation, unit: Unit, found: Texts) -> Encoded:
     """Instances one by one: ID, revision, document given and completed."""
     given, completed = (told(call, unit, documents) for documents in (found.given, found.completed))
     rows = zip(found.keys, found.revisions, given, completed, strict=True)

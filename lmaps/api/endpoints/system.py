@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmaps.api import legacy
-from lmaps.api.context import Call
-from lmaps.api.endpoint import Verb
+from lmaps.api.context import Invocation
+from lmaps.api.endpoint import Endpoint
 from lmaps.api.endpoints.units import refused_files
 from lmaps.api.unit_status import condition
 from lmaps.config import Config, default_policy
@@ -36,7 +36,7 @@ COUNTED = (
 """What `status` counts."""
 
 
-def status(call: Call) -> Reply:
+def status(call: Invocation) -> Reply:
     """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
     service, disk = call.service, call.state.disk
     newest = call.state.newest()
@@ -65,7 +65,7 @@ def status(call: Call) -> Reply:
     return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
 
 
-def _stands(call: Call, unit: Unit) -> dict[str, Any]:
+def _stands(call: Invocation, unit: Unit) -> dict[str, Any]:
     return {
         "unit": unit.name,
         "handler": unit.handler,
@@ -100,40 +100,40 @@ def settings(config: Config) -> dict[str, Any]:
     }
 
 
-def handlers(call: Call) -> Reply:
+def handlers(call: Invocation) -> Reply:
     """The handlers that units may name, with the reason where one cannot be loaded."""
     rows = [{"type": name} | told for name, told in call.service.handlers.items()]
     return Reply(plural(len(rows), "handler"), extra={"handlers": rows})
 
 
-def discover(verbs: dict[str, Verb]) -> Verb:
+def discover(verbs: dict[str, Endpoint]) -> Endpoint:
     """The verb that tells the request schema of every verb of the table."""
 
-    def tell(call: Call) -> Reply:
+    def tell(call: Invocation) -> Reply:
         told = {
             name: {"right": verb.right, "also": verb.further_rights, "schema": verb.definition}
             for name, verb in verbs.items()
         }
         return Reply("schema", extra={"version": VERSION, "verbs": told, "legacy": legacy.SCHEMA})
 
-    return Verb(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}}, scope="some")
+    return Endpoint(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}}, scope="some")
 
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 256}
 
 
-def may(verbs: Mapping[str, Verb]) -> Verb:
+def may(verbs: Mapping[str, Endpoint]) -> Endpoint:
     """The verb that tells whether a subject may do a verb of the table, or has a right."""
 
-    def tell(call: Call) -> Reply:
+    def tell(call: Invocation) -> Reply:
         """Tell whether somebody may do something on a unit, and the line of the policy that decides."""
         return answer(verbs, call.service.policy, call.args["who"], call.args["do"], call.args["on"])
 
     properties = {"who": _TEXT, "do": _TEXT, "on": {"type": "string", "pattern": r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$"}}
-    return Verb(tell, "admin", properties, ("who", "do", "on"), scope="every", about_oneself="who")
+    return Endpoint(tell, "admin", properties, ("who", "do", "on"), scope="every", about_oneself="who")
 
 
-def answer(verbs: Mapping[str, Verb], policy: Policy, who: str, verb: str, unit: str) -> Reply:
+def answer(verbs: Mapping[str, Endpoint], policy: Policy, who: str, verb: str, unit: str) -> Reply:
     """What ``policy`` says; level 1 if it is denied. `NotFound` for what is neither a verb nor a right."""
     right = verbs[verb].right if verb in verbs else verb
     if right not in RIGHTS:

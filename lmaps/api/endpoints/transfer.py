@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmaps.api import changes
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.endpoints import history_transfer, instances
 from lmaps.api.endpoints.instances import Accepted
 from lmaps.api.endpoints.show import shown, told
@@ -27,12 +27,12 @@ from lmaps.util.text import plural
 class Arriving:
     """Documents of one unit that are to be imported."""
 
-    call: Call
+    call: Invocation
     unit: Unit
     accepted: list[Accepted]
 
 
-def import_(call: Call) -> Reply:
+def import_(call: Invocation) -> Reply:
     """Take documents in, of any number of units: all of them, or none. One changeset a unit.
 
     ``merge`` adds and replaces by ID, ``skip`` adds only, ``replace`` makes the state what the documents are, order
@@ -54,7 +54,7 @@ def import_(call: Call) -> Reply:
     return Reply(f"imported: {', '.join(counts)}", extra={"instances": rows}, revision=call.state.revision())
 
 
-def _arriving(call: Call) -> list[Arriving]:
+def _arriving(call: Invocation) -> list[Arriving]:
     """The documents by unit; one error lists what is wrong in all of them. ``document`` counts them as they came."""
     arriving: list[Arriving] = []
     findings: list[Finding] = []
@@ -81,7 +81,7 @@ def _arriving(call: Call) -> list[Arriving]:
     return arriving
 
 
-def _unmasked(call: Call, unit: Unit, documents: Sequence[Any]) -> Sequence[Any]:
+def _unmasked(call: Invocation, unit: Unit, documents: Sequence[Any]) -> Sequence[Any]:
     """Documents whose masked secrets are those of the instances with the same primary key."""
     if unit.primary_key is None or not unit.secrets.any:
         return documents
@@ -147,7 +147,7 @@ def _replacing(each: Arriving, accepted: Sequence[Accepted], there: dict[str, In
     return edits
 
 
-def _check_deletions(call: Call, edits: Sequence[tuple[Arriving, list[Edit]]]) -> None:
+def _check_deletions(call: Invocation, edits: Sequence[tuple[Arriving, list[Edit]]]) -> None:
     gone = [(each.unit.name, key) for each, unit_edits in edits for key in _gone(unit_edits)]
     if len(gone) > call.args["max_deletes"]:
         named = ", ".join(f"{unit} {short_id(key)}" for unit, key in gone[:5]) + (", ..." if len(gone) > 5 else "")
@@ -178,7 +178,7 @@ def _told(
     ]
 
 
-def migrate(call: Call) -> Reply:
+def migrate(call: Invocation) -> Reply:
     """Take over what the original kept of a unit: a changeset for each of its files, what it had rolled back too.
 
     A leaf that equals the schema's default becomes a default again. What was rolled back is what redo brings.
@@ -211,7 +211,7 @@ def migrate(call: Call) -> Reply:
     )
 
 
-def _undefaulted(call: Call, unit: Unit, documents: Sequence[Any], first: int) -> list[Accepted]:
+def _undefaulted(call: Invocation, unit: Unit, documents: Sequence[Any], first: int) -> list[Accepted]:
     """Accepted documents whose given form has no leaf that the schema fills in by itself."""
     try:
         accepted = instances.accept(call, unit, documents)
@@ -252,7 +252,7 @@ EVERYTHING = 2**31
 """More instances than any unit has."""
 
 
-def export(call: Call) -> Reply:
+def export(call: Invocation) -> Reply:
     """The given documents of the units named, or of all, oldest first; with ``history`` all their changesets too.
 
     With a ``limit`` no more documents at once: then ``next`` says how to ask for those that follow.
@@ -280,7 +280,7 @@ def export(call: Call) -> Reply:
     )
 
 
-def _names(call: Call) -> Sequence[str]:
+def _names(call: Invocation) -> Sequence[str]:
     rights: tuple[Right, ...] = ("export", "reveal") if call.args["reveal"] else ("export",)
     for wanted in call.args["units"]:
         call.for_unit(wanted).kept_unit  # noqa: B018 (an unknown unit is told before anything is read)
@@ -288,7 +288,7 @@ def _names(call: Call) -> Sequence[str]:
     return call.args["units"] or [name for name in known if call.may(name, *rights)]
 
 
-def _revisions(call: Call, names: Sequence[str]) -> Sequence[int]:
+def _revisions(call: Invocation, names: Sequence[str]) -> Sequence[int]:
     """Which state of each unit is meant."""
     given, at = call.args.get("revisions"), call.args.get("at")
     if given is None:
@@ -305,7 +305,9 @@ def _following(names: Sequence[str], revisions: Sequence[int], last: int | None)
     return {"units": names, "revisions": revisions, "after": last or 0} if names else None
 
 
-def _exported(call: Call, name: str, revision: int, after: int, most: int) -> tuple[dict[str, Any], int, int | None]:
+def _exported(
+    call: Invocation, name: str, revision: int, after: int, most: int
+) -> tuple[dict[str, Any], int, int | None]:
     """One unit, how many documents of it there are, and the number of the last one if more follow."""
     unit, paged = call.for_unit(name).kept_unit, call.args.get("limit") is not None
     documents: list[str] = []
@@ -328,7 +330,7 @@ def _exported(call: Call, name: str, revision: int, after: int, most: int) -> tu
     return row, len(documents), last
 
 
-def _undone(call: Call, name: str) -> list[Any]:
+def _undone(call: Invocation, name: str) -> list[Any]:
     """The given documents that redo would bring."""
     unit = call.for_unit(name).kept_unit
     return [

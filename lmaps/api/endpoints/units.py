@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lmaps.api.context import Call
+from lmaps.api.context import Invocation
 from lmaps.api.unit_status import condition, handler_faults, impact_on_stored
 from lmaps.errors import Finding
 from lmaps.model.policy import EVERY
@@ -11,7 +11,7 @@ from lmaps.protocol import Reply
 from lmaps.util.text import plural
 
 
-def units(call: Call) -> Reply:
+def units(call: Invocation) -> Reply:
     """Every unit with its type, handler, number of instances, newest and applied revision, and condition."""
     loaded = call.service.units.units
     orphans = [name for name in call.state.units() if name not in loaded and call.state.count(name)]
@@ -19,13 +19,13 @@ def units(call: Call) -> Reply:
     return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": refused_files(call)})
 
 
-def refused_files(call: Call) -> list[dict[str, Any]]:
+def refused_files(call: Invocation) -> list[dict[str, Any]]:
     """What is wrong with unit files; where it is not known of which unit, for who may list every unit."""
     told = [error for error in call.service.units.errors if call.may(error.extra.get("unit") or EVERY, "list")]
     return [finding.to_json() for error in told for finding in error.errors]
 
 
-def _row(call: Call, name: str, unit: Unit | None) -> dict[str, Any]:
+def _row(call: Invocation, name: str, unit: Unit | None) -> dict[str, Any]:
     return {
         "unit": name,
         "type": unit.data_type if unit else None,
@@ -37,7 +37,7 @@ def _row(call: Call, name: str, unit: Unit | None) -> dict[str, Any]:
     }
 
 
-def explain(call: Call) -> Reply:
+def explain(call: Invocation) -> Reply:
     """A unit's properties with type, default, limits and text; or one property and what lies below it."""
     unit = call.kept_unit
     wanted = call.args.get("property")
@@ -55,7 +55,7 @@ def explain(call: Call) -> Reply:
     )
 
 
-def unit_check(call: Call) -> Reply:
+def unit_check(call: Invocation) -> Reply:
     """Lint the texts of unit files: what would be refused, what is odd, and what they would do to what is stored.
 
     Nothing is loaded. Level 1 if anything would be refused, or would touch stored instances.
@@ -85,7 +85,7 @@ def unit_check(call: Call) -> Reply:
     )
 
 
-def reload(call: Call) -> Reply:
+def reload(call: Invocation) -> Reply:
     """Load unit files, policy and keys anew: all of it, or nothing if there is an error."""
     before = call.service.units.units
     call.service.reload()

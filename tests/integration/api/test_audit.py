@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lmaps.api.audit_throttle import AT_ONCE
-from lmaps.api.registry import VERBS, Verb
+from lmaps.api.registry import ENDPOINTS, Endpoint
 from lmaps.errors import NotAllowed, ValidationFailed
 from tests.daemons import until
 from tests.in_process import InProcess
@@ -82,7 +82,7 @@ def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeyp
     def deny(_call):
         raise NotAllowed
 
-    monkeypatch.setitem(VERBS, "show", Verb(deny, "show", {"unit": {"type": "string"}}, ("unit",)))
+    monkeypatch.setitem(ENDPOINTS, "show", Endpoint(deny, "show", {"unit": {"type": "string"}}, ("unit",)))
     for _ in range(AT_ONCE + 3):
         denied(lmaps)
     kept = rows(lmaps, limit=100)
@@ -101,11 +101,11 @@ def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeyp
 
 def denied(lmaps):
     """Ask for what is denied, as the desk does: the answer is a refusal, and the transaction is kept."""
-    from lmaps.api.registry import Visit
+    from lmaps.api.registry import RequestContext
     from lmaps.protocol import Request
 
     with lmaps.store.transaction() as state, pytest.raises(NotAllowed):
-        VERBS["show"].answer(Visit(lmaps.service, state, lmaps.subject), Request("show", {"unit": "web"}))
+        ENDPOINTS["show"].answer(RequestContext(lmaps.service, state, lmaps.subject), Request("show", {"unit": "web"}))
     assert not state.wrote
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lmaps.api import conformance
 from lmaps.errors import LmapsError, UnitUnusable
-from lmaps.store import Edit, Why
+from lmaps.store import Edit, Origin
 from lmaps.util.timelimit import TimeLimit
 from tests.in_process import InProcess
 
@@ -79,7 +79,7 @@ def delete_in_vain(lmaps: InProcess, name: str, key: str) -> None:
     """Delete an instance, look at what is left, and take it back."""
     with lmaps.store.transaction() as state:
         gone = [Edit.of(each, None) for each in state.find(name, [key]).values()]
-        state.change(name, "delete", Why("me"), gone)
+        state.change(name, "delete", Origin("me"), gone)
         lmaps.service.fitting.wrong(state, lmaps.service.units.units[name], TimeLimit())
         raise Taken
 

@@ -20,7 +20,7 @@ from lmaps.errors import HandlerFailed, NotFound
 from lmaps.manager import Manager, dispatcher, tasks
 from lmaps.protocol.work import TASKS
 from lmaps.store import unique_index
-from lmaps.util.heartbeat import LONGEST, Lifeline, a_line
+from lmaps.util.heartbeat import LONGEST, SupervisorChannel, channel_pair
 from lmaps.worker import tasks as worker_tasks
 from lmaps.worker.worker import Worker
 from tests.daemons import WEB, is_alive, until
@@ -39,7 +39,7 @@ def work(uri: str, config: Any, slot: int) -> None:
 @pytest.fixture
 def line() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The supervisor's end of the manager's line, and the manager's."""
-    ours, theirs = a_line()
+    ours, theirs = channel_pair()
     yield ours, theirs
     ours.close()
     theirs.close()
@@ -56,7 +56,7 @@ def manager(short_path: Path, line: tuple[socket.socket, socket.socket]) -> Iter
     uri = config["rpc"]["worker_bind"]
     worker = multiprocessing.get_context("fork").Process(target=work, args=(uri, config, 1))
     worker.start()
-    made = Manager(uri, config, "boot", Lifeline(line[1]))
+    made = Manager(uri, config, "boot", SupervisorChannel(line[1]))
     with made.serving():
         until(lambda: made.turn() or made.service.slots)
         yield made
@@ -104,7 +104,7 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
 def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
     manager: Manager, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TASK_WITHIN", -dispatcher.GRACE - dispatcher.SPARE + 0.2)
+    monkeypatch.setattr(dispatcher, "TASK_WITHIN", -dispatcher.GRACE - dispatcher.EXIT_GRACE_S + 0.2)
     assert manager.run_task("no_work") == {}
     os.kill(manager.service.slots[1].pid, signal.SIGSTOP)
     heard: list[dict[str, Any]] = []

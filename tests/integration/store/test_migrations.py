@@ -10,7 +10,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Document, Edit, Why, open_store, replay
+from lmaps.store import Document, Edit, Origin, open_store, replay
 from lmaps.store.migrate import known_revisions, migrations_directory
 
 
@@ -93,9 +93,9 @@ def test_the_redo_list_of_the_first_tables_is_kept(config, connection, tmp_path)
         assert (replay(state), state.undone("web")) == (5, [2, 3])
         assert [len(state.changes(revision)) for revision in range(1, 6)] == [1] * 5
         assert state.request("k").answer == "{}"
-        assert [state.redo("web", Why("me")).target for _ in range(2)] == [2, 3]
+        assert [state.redo("web", Origin("me")).target for _ in range(2)] == [2, 3]
         assert "".join(each.key for each in state.instances("web")) == "abc"
-        assert state.redo("web", Why("me")) is None
+        assert state.redo("web", Origin("me")) is None
         assert replay(state) == 7
 
 
@@ -115,7 +115,7 @@ def test_an_older_database_is_copied_and_upgraded(tmp_path, monkeypatch):
     path = tmp_path / "old.db"
     with open_store(str(path)) as store, store.transaction() as state:
         document = Document("a", "{}", "{}", state.definition("web", "d", "{}"))
-        state.change("web", "create", Why("me"), [Edit(None, document)])
+        state.change("web", "create", Origin("me"), [Edit(None, document)])
     newer, head = tmp_path / "migrations", known_revisions()[-1]
     _copy_with_one_more(migrations_directory(), newer)
     monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)

@@ -27,8 +27,8 @@ from lmaps.protocol.work import (
     decode,
     encode,
 )
-from lmaps.transport import WORKERS, Gate, Listener, bind_sockets
-from lmaps.util.heartbeat import LONGEST, a_line
+from lmaps.transport import WORKERS, Listener, ZapAuthenticator, bind_sockets
+from lmaps.util.heartbeat import LONGEST, channel_pair
 from tests.daemons import is_alive, until
 
 UNIT = """\
@@ -95,11 +95,11 @@ class AsManager:
         self.config = load_config(str(directory / "lmaps.yaml"))
         self.uri = self.config["rpc"]["worker_bind"]
         self.directory = directory
-        self.gate = Gate()
+        self.gate = ZapAuthenticator()
         self.listener = Listener(self.gate, WORKERS, bind_sockets([self.uri]))
         self.listener.listen()
         self.identity = b""
-        self.line, theirs = a_line()
+        self.line, theirs = channel_pair()
         self.line.settimeout(10)
         self.process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")], stdin=theirs, stdout=subprocess.DEVNULL

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lmaps.errors import StateUnusable
-from lmaps.store import Document, Edit, Why, backup, open_store
+from lmaps.store import Document, Edit, Origin, backup, open_store
 from tests.databases import rewrite
 
-WHY = Why("me")
+WHY = Origin("me")
 
 
 def create(path, *keys):

@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from lmaps.store import Document, Edit, Why, open_store
-from lmaps.store.base import Known
+from lmaps.store import Document, Edit, Origin, open_store
+from lmaps.store.base import Cache
 
-WHY = Why("me")
+WHY = Origin("me")
 UNITS = ("web", "db")
 
 
@@ -36,7 +36,7 @@ def told_of(state, unit):
 
 def is_there(state):
     """The same, with nothing kept."""
-    known, state.known = state.known, Known()
+    known, state.known = state.known, Cache()
     found = told(state)
     state.known = known
     return found

@@ -7,10 +7,10 @@ import sqlite3
 import pytest
 
 from lmaps.errors import ConfigError, StateUnusable
-from lmaps.store import Document, Edit, Sealer, Why, backup, open_store, read_key
+from lmaps.store import Document, Edit, Origin, Sealer, backup, open_store, read_key
 from tests.databases import rewrite
 
-WHY = Why("me")
+WHY = Origin("me")
 CANARY = "canary-of-the-state"
 KEY = bytes(range(32))
 

@@ -6,9 +6,9 @@ import random
 import pytest
 
 from lmaps.errors import StateDamaged
-from lmaps.store import Document, Edit, Sealer, Why, open_store, snapshots
+from lmaps.store import Document, Edit, Origin, Sealer, open_store, snapshots
 
-WHY = Why("me")
+WHY = Origin("me")
 ODD = ["it's", 'say "so"', "back\\slash", "nul\0", "é\u2028\x7f", ","]
 
 

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from lmaps.errors import AnotherDaemon, StateUnusable
-from lmaps.store import Document, Edit, Store, Why, open_store
+from lmaps.store import Document, Edit, Origin, Store, open_store
 from lmaps.store.replay import replay
 
-WHY = Why("me", "you", "cli", "because", "CHG1", "key")
+WHY = Origin("me", "you", "cli", "because", "CHG1", "key")
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lmaps.errors import StateDamaged
 from lmaps.model.diff import look_up, same
-from lmaps.store import Document, Edit, Store, Transaction, Why, instances, open_store, unique_index
+from lmaps.store import Document, Edit, Origin, Store, Transaction, instances, open_store, unique_index
 from tests.databases import rewrite
 
-WHY = Why("me")
+WHY = Origin("me")
 VALUES = [1, 1.0, True, "1", "a\0b", "a", 0.1, 10**18, [1], [1.0], {"b": 1, "a": 2}, {"a": 2, "b": 1}, None]
 PATHS = [("v",), ("w", "v"), ("l", 0)]
 STEP = st.tuples(
@@ -35,7 +35,7 @@ class Taken(Exception):
 def store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, open_store(str(tmp_path_factory.mktemp("values") / "l.db")) as opened:
         patch.setattr(unique_index, "PART", 2)
-        patch.setattr(instances, "MUCH", 2**62)
+        patch.setattr(instances, "SCAN_FRACTION", 2**62)
         yield opened
 
 

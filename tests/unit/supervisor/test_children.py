@@ -4,13 +4,13 @@ import time
 import pytest
 
 from lmaps.supervisor.children import Child
-from lmaps.util.heartbeat import a_line, heard
+from lmaps.util.heartbeat import channel_pair, heard
 
 
 @pytest.fixture
 def pair():
     """A child without a process, and its end of the line."""
-    ours, theirs = a_line()
+    ours, theirs = channel_pair()
     yield Child("manager", None, -1, ours, time.monotonic()), theirs
     ours.close()
     theirs.close()

@@ -12,11 +12,11 @@ from lmaps.errors import Busy, ConfigError, NotAllowed
 from lmaps.transport import (
     CLIENTS,
     ClientKeys,
-    Gate,
     Listener,
-    LocalLink,
+    LocalConnection,
     Peer,
-    RemoteLink,
+    RemoteConnection,
+    ZapAuthenticator,
     bind_sockets,
     fingerprint,
     listening,
@@ -123,7 +123,7 @@ def test_what_is_missing_is_named_with_its_cure(remote):
 @pytest.fixture
 def listener(remote):
     remote.make_client("known")
-    gate = Gate(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
+    gate = ZapAuthenticator(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
     made = Listener(gate, CLIENTS, bind_sockets([remote.endpoint]))
     with listening(made):
         yield made
@@ -137,11 +137,11 @@ def send(listener, link, body):
 def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
     remote = Remote(short_path)
     pair = remote.make_client("known")
-    gate = Gate(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
+    gate = ZapAuthenticator(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
     local = f"ipc://{remote.directory}/m.sock"
     made = Listener(gate, CLIENTS, bind_sockets([local, remote.endpoint]))
-    far = RemoteLink(remote.endpoint, ClientKeys(pair, remote.server.public))
-    with listening(made), contextlib.closing(far), contextlib.closing(LocalLink(local)) as near:
+    far = RemoteConnection(remote.endpoint, ClientKeys(pair, remote.server.public))
+    with listening(made), contextlib.closing(far), contextlib.closing(LocalConnection(local)) as near:
         send(made, far, b"far")
         incoming = until(made.receive)
         assert (incoming.body, incoming.peer) == (b"far", Peer(key=pair.fingerprint))
@@ -158,7 +158,7 @@ def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
 
 def test_a_key_that_is_not_authorized_stays_out_and_is_told_so(remote, listener, caplog):
     stranger = remote.make_client("stranger", authorize=False)
-    link = RemoteLink(remote.endpoint, ClientKeys(stranger, remote.server.public))
+    link = RemoteConnection(remote.endpoint, ClientKeys(stranger, remote.server.public))
     with contextlib.closing(link), pytest.raises(NotAllowed, match="does not let this key in"):
         send(listener, link, b"x")
     assert f"its key {stranger.fingerprint} is not authorized" in caplog.text
@@ -169,17 +169,17 @@ def test_over_tcp_half_of_the_descriptors_can_be_taken(remote, listener, monkeyp
     keys = ClientKeys(read_key_pair(str(remote.directory / "known.key")), remote.server.public)
     used = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * used, 2 * used))
-    link = RemoteLink(remote.endpoint, keys)
+    link = RemoteConnection(remote.endpoint, keys)
     with contextlib.closing(link), pytest.raises(Busy, match="as many connections over tcp as the daemon takes"):
         send(listener, link, b"x")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * used, 4 * used))
-    with contextlib.closing(RemoteLink(remote.endpoint, keys)) as link:
+    with contextlib.closing(RemoteConnection(remote.endpoint, keys)) as link:
         send(listener, link, b"x")
 
 
 def test_a_client_speaks_to_the_server_with_the_expected_key_alone(remote, listener):
     known = read_key_pair(str(remote.directory / "known.key"))
-    with contextlib.closing(RemoteLink(remote.endpoint, ClientKeys(known, known.public))) as link:
+    with contextlib.closing(RemoteConnection(remote.endpoint, ClientKeys(known, known.public))) as link:
         assert not link.send(b"x", time.monotonic() + 0.3)
     assert listener.receive() is None
 
@@ -198,7 +198,7 @@ def test_who_has_no_key_stays_out(remote, listener, mechanism):
 
 
 def test_nothing_listens_at_tcp_without_a_key(remote):
-    gate = Gate()
+    gate = ZapAuthenticator()
     made = Listener(gate, CLIENTS, bind_sockets([remote.endpoint]))
     with pytest.raises(ConfigError, match="there is no server key"), listening(made):
         pass

@@ -14,12 +14,12 @@ from lmaps.protocol.work import Ack, Hello
 from lmaps.transport import (
     CLIENTS,
     WORKERS,
-    Gate,
     Listener,
-    LocalLink,
+    LocalConnection,
     Peer,
     Poller,
-    WorkerLink,
+    WorkerConnection,
+    ZapAuthenticator,
     bind_sockets,
     ipc_path,
     is_tcp,
@@ -33,7 +33,7 @@ from tests.daemons import until
 
 @pytest.fixture
 def gate():
-    made = Gate(secret="ours")
+    made = ZapAuthenticator(secret="ours")
     yield made
     made.close()
 
@@ -52,7 +52,7 @@ def listener(gate, uri):
 
 @pytest.fixture
 def client(uri):
-    link = LocalLink(uri)
+    link = LocalConnection(uri)
     yield link
     link.close()
 
@@ -104,7 +104,7 @@ def test_the_library_tells_who_we_are(short_path, monkeypatch):
 @pytest.mark.parametrize("secret", ["none", "theirs", "our", "oursx"])
 def test_a_worker_that_does_not_know_the_secret_stays_out(gate, uri, secret, caplog):
     made = Listener(gate, WORKERS, bind_sockets([uri]))
-    with listening(made), contextlib.closing(WorkerLink(uri, secret)) as link, caplog.at_level(logging.WARNING):
+    with listening(made), contextlib.closing(WorkerConnection(uri, secret)) as link, caplog.at_level(logging.WARNING):
         until(lambda: gate.answer() or gate.refused)
         assert not link.send(Hello(1, 2, {}))
         assert made.receive() is None
@@ -120,8 +120,8 @@ def test_who_has_no_secret_to_tell_is_no_worker(gate, uri, client):
 
 
 def test_a_worker_of_another_user_stays_out(uri, caplog):
-    gate = Gate(owner=os.getuid() + 1, secret="ours")
-    link = WorkerLink(uri, "ours")
+    gate = ZapAuthenticator(owner=os.getuid() + 1, secret="ours")
+    link = WorkerConnection(uri, "ours")
     with listening(Listener(gate, WORKERS, bind_sockets([uri]))):
         until(lambda: gate.answer() or gate.refused)
     assert "not of the daemon's user" in caplog.text
@@ -233,7 +233,7 @@ def test_a_lost_connection_is_told(gate, uri, client):
 
 
 def test_a_worker_is_connected_again_after_the_manager_came_back(gate, uri):
-    link = WorkerLink(uri, "ours")
+    link = WorkerConnection(uri, "ours")
     for _ in range(2):
         made = Listener(gate, WORKERS, bind_sockets([uri]))
         with listening(made):

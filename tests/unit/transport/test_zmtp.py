@@ -10,7 +10,7 @@ import zmq
 
 from lmaps import Client
 from lmaps.errors import Busy, NotAllowed, OutcomeUnknown
-from lmaps.transport import CLIENTS, Gate, Listener, LocalLink, bind_sockets, listening
+from lmaps.transport import CLIENTS, Listener, LocalConnection, ZapAuthenticator, bind_sockets, listening
 from lmaps.transport.zap import Refused
 from lmaps.transport.zmtp import COMMAND, GREETING, MORE
 from tests.daemons import until
@@ -38,7 +38,7 @@ def manager(short_path):
 
 @pytest.fixture
 def link(short_path):
-    with contextlib.closing(LocalLink(f"ipc://{short_path}/s.sock")) as made:
+    with contextlib.closing(LocalConnection(f"ipc://{short_path}/s.sock")) as made:
         yield made
 
 
@@ -171,9 +171,9 @@ def test_who_is_refused_the_second_time_knows_that_the_first_was_sent(manager, s
 
 def test_a_large_answer_of_the_library(short_path):
     uri = f"ipc://{short_path}/s.sock"
-    gate = Gate()
+    gate = ZapAuthenticator()
     made = Listener(gate, CLIENTS, bind_sockets([uri]))
-    with listening(made), contextlib.closing(LocalLink(uri)) as link:
+    with listening(made), contextlib.closing(LocalConnection(uri)) as link:
         until(lambda: gate.answer() or link.send(bytes(LARGE), now()))
         until(lambda: link.receive(now()) is None and made.socket.poll(10))
         incoming = until(made.receive)
@@ -189,14 +189,14 @@ def test_a_large_answer_of_the_library(short_path):
 )
 def test_who_is_refused_by_the_library_is_told_why(short_path, monkeypatch, status, error, words):
     uri = f"ipc://{short_path}/s.sock"
-    gate = Gate()
+    gate = ZapAuthenticator()
 
     def refuse(_):
         raise Refused(status, "no")
 
     monkeypatch.setattr(gate, "_look_at", refuse)
     made = Listener(gate, CLIENTS, bind_sockets([uri]))
-    with listening(made), contextlib.closing(LocalLink(uri)) as link, pytest.raises(error, match=words):
+    with listening(made), contextlib.closing(LocalConnection(uri)) as link, pytest.raises(error, match=words):
         until(lambda: gate.answer() or link.send(b"x", now()))
     gate.close()
 
@@ -205,7 +205,7 @@ def test_the_library_takes_it_for_one_of_its_own(short_path):
     """A plain ROUTER, without a gate."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.bind(f"ipc://{short_path}/s.sock")
-        with contextlib.closing(LocalLink(f"ipc://{short_path}/s.sock")) as link:
+        with contextlib.closing(LocalConnection(f"ipc://{short_path}/s.sock")) as link:
             assert link.send(b"ask", now() + 5)
             identity, *frames = router.recv_multipart()
             assert frames == [b"", b"ask"]

@@ -3,12 +3,12 @@ import math
 
 import pytest
 
-from lmaps.util.heartbeat import LONGEST, Lifeline, a_line
+from lmaps.util.heartbeat import LONGEST, SupervisorChannel, channel_pair
 
 
 def test_a_child_beats_once_a_second_and_tells_its_news():
-    ours, theirs = a_line()
-    lifeline = Lifeline(theirs)
+    ours, theirs = channel_pair()
+    lifeline = SupervisorChannel(theirs)
     for _ in range(5):
         lifeline.beat()
     lifeline.tell({"drained": True})
@@ -20,8 +20,8 @@ def test_a_child_beats_once_a_second_and_tells_its_news():
 
 
 def test_a_child_hears_orders_and_the_end():
-    ours, theirs = a_line()
-    lifeline = Lifeline(theirs)
+    ours, theirs = channel_pair()
+    lifeline = SupervisorChannel(theirs)
     ours.send(b'{"drain": true}')
     assert lifeline.hear() == {"drain": True}
     ours.close()
@@ -31,8 +31,8 @@ def test_a_child_hears_orders_and_the_end():
 
 
 def test_nothing_waits_for_a_supervisor_that_does_not_read():
-    ours, theirs = a_line()
-    lifeline = Lifeline(theirs)
+    ours, theirs = channel_pair()
+    lifeline = SupervisorChannel(theirs)
     for _ in range(10_000):
         lifeline.tell({"beat": True})
     ours.close()
@@ -40,6 +40,6 @@ def test_nothing_waits_for_a_supervisor_that_does_not_read():
 
 
 def test_without_a_supervisor_nothing_is_due():
-    lifeline = Lifeline()
+    lifeline = SupervisorChannel()
     lifeline.beat()
     assert (lifeline.fds(), lifeline.next_due, lifeline.hear()) == ([], math.inf, None)

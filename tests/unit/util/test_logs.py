@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lmaps.util.logs import LONGEST, JsonLines, StandardError, TextLines, about, set_up_logging
+from lmaps.util.logs import LONGEST, JsonLines, StandardError, TextLines, log_context, set_up_logging
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
@@ -59,7 +59,7 @@ def test_setting_up_again_replaces_what_was(capfd):
 
 
 def test_what_a_line_is_about_stands_in_fields():
-    with about(request="a b", unit=None), about(job=3, key="k" * 1000):
+    with log_context(request="a b", unit=None), log_context(job=3, key="k" * 1000):
         text = TextLines("manager").format(record("started"))
         told = json.loads(JsonLines("manager").format(record("started")))
     assert text.endswith(f'manager: started [request="a b" job=3 key={"k" * LONGEST}]')
@@ -69,7 +69,7 @@ def test_what_a_line_is_about_stands_in_fields():
 
 @pytest.mark.parametrize("hostile", ["a\nb", "x] y=[", '"', "", "\x1b[31m", "é "])
 def test_a_field_forges_no_other(hostile):
-    with about(subject=hostile):
+    with log_context(subject=hostile):
         line = TextLines("manager").format(record("done"))
     assert "\n" not in line
     assert "\x1b" not in line

@@ -73,7 +73,7 @@ def bind_manager_sockets(
 ) -> ManagerSockets:
     """The sockets of a manager, bound; nobody is served yet. The clients' ones are for ``group`` too.
 
-    Raises what `bind`, `read_server_keys` and `read_key` do.
+    Raises what `bind_sockets`, `read_server_keys` and `read_key` do.
     """
     rpc = config["rpc"]
     keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"], config["uid"]) if _is_remote(config) else None

@@ -24,9 +24,10 @@ try:
     from lmaps.manager import Manager
     from lmaps.transport import Incoming, Listener, Peer, Poller
 except ImportError:  # before the rooms were moved
+    from lmaps.core.transport import Incoming, Listener, Peer, Poller
+
     from lmaps.core.config import load_config
     from lmaps.core.manager import Manager
-    from lmaps.core.transport import Incoming, Listener, Peer, Poller
 
 COUNTED = "PyNumber_MatrixMultiply"
 """The function behind ``@``, which nobody else uses: callgrind counts within it, and writes a file when it returns."""

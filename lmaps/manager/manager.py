@@ -101,20 +101,20 @@ class Manager:
         worker_endpoint: str,
         config: Config,
         boot_id: str,
-        lifeline: SupervisorChannel | None = None,
+        channel: SupervisorChannel | None = None,
         doors: ManagerSockets | None = None,
         *,
         state_opened: bool = False,
     ) -> None:
         """``worker_endpoint`` is the URI that workers connect to, ``boot_id`` names the daemon that has started this.
 
-        ``lifeline`` and ``doors`` come from a supervisor; without doors the manager binds its sockets itself. The
+        ``channel`` and ``doors`` come from a supervisor; without doors the manager binds its sockets itself. The
         state is not checked again if a manager of the same daemon has opened it before (``state_opened``).
         """
         self.running = False
         self._worker_endpoint = worker_endpoint
         self._owner = config["uid"]
-        self._lifeline = lifeline or SupervisorChannel()
+        self._channel = channel or SupervisorChannel()
         self._doors = doors
         self._state_opened = state_opened
         self.service = ManagerState(
@@ -122,9 +122,9 @@ class Manager:
             units=load_units(config),
             boot_id=boot_id,
             policy=load_policy(config["policy"], self._owner),
-            supervisor=os.getppid() if self._lifeline.fds() else None,
+            supervisor=os.getppid() if self._channel.fds() else None,
             reload=self._reload,
-            beat=self._lifeline.beat,
+            beat=self._channel.beat,
         )
         for refused in self.service.units.errors:
             log.error("%s", told(refused))
@@ -158,7 +158,7 @@ class Manager:
         self._gate = ZapAuthenticator(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
         self._clients = Listener(self._gate, CLIENTS, doors.clients)
         self._workers = Listener(self._gate, WORKERS, doors.workers)
-        self._store: Store = open_store(config["db"], doors.sealer, self._lifeline.beat, known=self._state_opened)
+        self._store: Store = open_store(config["db"], doors.sealer, self._channel.beat, known=self._state_opened)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._hearing = WorkerInbox(self._workers, self._dispatcher)
         self._housekeeping = Retention()
@@ -171,7 +171,7 @@ class Manager:
         self._poller = Poller()
         for source in (self._clients, self._workers):
             self._poller.watch(source)
-        for fd in self._lifeline.fds():
+        for fd in self._channel.fds():
             self._poller.watch(fd)
         with self._store.transaction() as state:
             self._dispatcher.recover(state)
@@ -182,14 +182,14 @@ class Manager:
     def turn(self, until: float = math.inf) -> None:
         """Wait, until ``until`` (monotonic) at most; commit what has come, answer, give out work."""
         due = min(self._desk.next_due, self._dispatcher.next_due, self._confirmations.next_due)
-        due = min(due, self._housekeeping.next_due, self._lifeline.next_due, self._store.next_due)
+        due = min(due, self._housekeeping.next_due, self._channel.deadline, self._store.next_due)
         due = min(due, self._hearing.next_due, self._looking.next_due, until)
         ready = self._poller.wait(None if due == math.inf else due - time.monotonic())
         if self._signals is not None and signal.SIGTERM in self._signals.take():
             self.running = False
-        if ready.intersection(self._lifeline.fds()):
+        if ready.intersection(self._channel.fds()):
             self._hear_supervisor()
-        self._lifeline.beat()
+        self._channel.beat()
         told = self._hearing.collect(heard=self._workers in ready)
         asked = self._desk.collect() if self._clients in ready else []
         commit(self._store, [*told, *asked])
@@ -202,12 +202,12 @@ class Manager:
         self._looking.turn(self._store)
         self._store.turn()
         for slot in self._dispatcher.overdue():
-            self._lifeline.tell({"replace": slot})
+            self._channel.report({"replace": slot})
         if self._dispatcher.draining and self._dispatcher.idle:
-            self._lifeline.tell({"drained": True})
+            self._channel.report({"drained": True})
 
     def _hear_supervisor(self) -> None:
-        order = self._lifeline.hear()
+        order = self._channel.receive()
         if order is None:
             log.warning("the supervisor is gone")
             self.running = False
@@ -235,15 +235,15 @@ class Manager:
         with self._store.transaction() as state:
             revision = state.revision()
         news = {"units": len(self.service.units.units), "revision": revision, "endpoints": list(self._clients.uris)}
-        self._lifeline.tell({"ready": news})
+        self._channel.report({"ready": news})
 
     def _reload(self) -> None:
         """Load unit files, policy and keys anew; `ValidationFailed` lists every error, and what was in use stays."""
-        self._lifeline.tell({"reloading": True})
+        self._channel.report({"reloading": True})
         try:
             self._swap()
         finally:
-            self._lifeline.tell({"reloading": False})
+            self._channel.report({"reloading": False})
 
     def _swap(self) -> None:
         loaded = load_units(self.service.config)

@@ -20,8 +20,8 @@ from setproctitle import setproctitle
 from lmaps.config import Log
 from lmaps.errors import LmapsError
 from lmaps.supervisor.report import tell
+from lmaps.util import heartbeat
 from lmaps.util.failpoints import failpoint
-from lmaps.util.heartbeat import channel_pair, heard, say
 from lmaps.util.logs import set_up_logging
 from lmaps.util.signals import forget_signals, held_back
 
@@ -79,12 +79,12 @@ class Child:
 
     def send_rest(self) -> None:
         """Send the orders that are unsent, in order, as far as the line has room for them."""
-        while self.unsent and say(self.line, self.unsent[0]):
+        while self.unsent and heartbeat.send(self.line, self.unsent[0]):
             del self.unsent[0]
 
     def receive(self) -> dict[str, Any] | None:
         """What the child has sent; None if it has closed its end, and then this one is closed too."""
-        told = heard(self.line)
+        told = heartbeat.receive(self.line)
         if told is None:
             self.line.close()
         else:
@@ -108,7 +108,7 @@ def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
     if threads != 1:
         raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
     failpoint("supervisor.before_fork")
-    ours, theirs = channel_pair()
+    ours, theirs = heartbeat.channel_pair()
     process = _context.Process(target=_child_main, args=(name, role, theirs, os.getpid(), log), name=name)
     gc.freeze()
     with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits

@@ -1,6 +1,6 @@
-"""`SupervisorChannel`: a child's end of its line to the supervisor.
+"""The channel between the supervisor and each child: heartbeats and reports one way, orders the other.
 
-Over it the child beats, so that one that hangs is noticed, and learns that the supervisor is gone.
+The supervisor kills a child whose heartbeats stop. A child ends when its channel is closed: its supervisor is gone.
 """
 
 import contextlib
@@ -10,75 +10,83 @@ import socket
 import time
 from typing import Any
 
-BEAT_EVERY = 1.0
-"""Seconds between two beats."""
-LONGEST = 65536
-"""Bytes that a message on a line may have."""
+INTERVAL_S = 1.0
+"""Seconds between two heartbeats."""
+MAX_MESSAGE_BYTES = 65536
+"""The largest message that a channel carries."""
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
-    """The ends of a new line, the supervisor's and a child's: messages come whole, and nobody waits for the other."""
+    """Return both ends of a new channel, the supervisor's first. Neither end blocks, and messages arrive whole."""
+    # SEQPACKET keeps the bounds of messages: a stream would need framing on both sides
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     theirs.setblocking(False)
     return ours, theirs
 
 
-def heard(line: socket.socket) -> dict[str, Any] | None:
-    """The next message on a ``line``, an empty one if there is none yet; None if the other end is gone."""
+def receive(channel: socket.socket) -> dict[str, Any] | None:
+    """Return the next message, ``{}`` if none is waiting, or None if the other end is closed."""
     try:
-        told = line.recv(LONGEST)
+        body = channel.recv(MAX_MESSAGE_BYTES)
     except BlockingIOError:
         return {}
     except OSError:
         return None
-    message: dict[str, Any] | None = json.loads(told) if told else None
+    # no message is empty: zero bytes are the end of a SEQPACKET socket
+    message: dict[str, Any] | None = json.loads(body) if body else None
     return message
 
 
-def say(line: socket.socket, message: dict[str, Any]) -> bool:
-    """Say something on a ``line``; False if it is full, and nothing was said. An end that is gone loses it."""
+def send(channel: socket.socket, message: dict[str, Any]) -> bool:
+    """Send ``message``; return False if the channel is full and it was not sent.
+
+    Return True also if the other end is closed: there is nobody to send it to later either.
+    """
     with contextlib.suppress(OSError):
         try:
-            line.send(json.dumps(message).encode())
+            channel.send(json.dumps(message).encode())
         except BlockingIOError:
             return False
     return True
 
 
 class SupervisorChannel:
-    """A child's end of its ``line``. Without one (None) there is no supervisor, and nothing is said or heard.
+    """A child's end of its channel. Without one (None) there is no supervisor, and every method does nothing.
 
-    Nothing here waits for the supervisor. ``next_due`` (monotonic) is when to beat next.
+    No method waits for the supervisor. ``deadline`` (monotonic) is when the next heartbeat is due.
     """
 
-    def __init__(self, line: socket.socket | None = None) -> None:
-        self._line = line
-        self.next_due = math.inf if line is None else 0.0
+    def __init__(self, channel: socket.socket | None = None) -> None:
+        self._channel = channel
+        self.deadline = math.inf if channel is None else 0.0
 
     def fds(self) -> list[int]:
-        """The descriptors to wait for."""
-        return [] if self._line is None else [self._line.fileno()]
+        """Return the descriptors to poll for orders."""
+        return [] if self._channel is None else [self._channel.fileno()]
 
     def beat(self) -> None:
-        """Tell the supervisor that this process is alive, if it is time to."""
+        """Send a heartbeat if one is due."""
         now = time.monotonic()
-        if now >= self.next_due:
-            self.next_due = now + BEAT_EVERY
-            self.tell({"beat": True})
+        if now >= self.deadline:
+            self.deadline = now + INTERVAL_S
+            self.report({"beat": True})
 
-    def tell(self, news: dict[str, Any]) -> None:
-        """Tell the supervisor ``news``; one that is gone, or reads no more, loses it."""
-        if self._line is not None:
-            say(self._line, news)
+    def report(self, message: dict[str, Any]) -> None:
+        """Send ``message`` to the supervisor. It is lost if the supervisor is gone or has stopped reading."""
+        if self._channel is not None:
+            send(self._channel, message)
 
-    def hear(self) -> dict[str, Any] | None:
-        """The supervisor's order; None if the supervisor is gone, and then this end is closed too."""
-        if self._line is None:
+    def receive(self) -> dict[str, Any] | None:
+        """Return the supervisor's next order, ``{}`` if none is waiting.
+
+        Return None if the supervisor is gone; this end is then closed too.
+        """
+        if self._channel is None:
             return None
-        order = heard(self._line)
+        order = receive(self._channel)
         if order is None:
-            self._line.close()
-            self._line = None
-            self.next_due = math.inf
+            self._channel.close()
+            self._channel = None
+            self.deadline = math.inf
         return order

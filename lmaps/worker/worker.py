@@ -40,21 +40,21 @@ class Worker:
         manager_endpoint: str,
         config: Config,
         slot: int = 1,
-        lifeline: SupervisorChannel | None = None,
+        channel: SupervisorChannel | None = None,
         secret: str = NO_SECRET,
     ) -> None:
         """``manager_endpoint`` is the URI at which the manager serves its workers; ``slot`` is this worker's number.
 
-        The ``lifeline`` comes from a supervisor, and so does the ``secret`` that proves the worker to the manager.
+        The ``channel`` comes from a supervisor, and so does the ``secret`` that proves the worker to the manager.
         """
         self.running = True
         self.config = config
         self.slot = slot
         self.log = logging.getLogger(__name__)
         self._manager_endpoint = manager_endpoint
-        self._lifeline = lifeline or SupervisorChannel()
+        self._channel = channel or SupervisorChannel()
         self._secret = secret
-        self.handlers = find_handlers(config["plugin_dirs"], self._lifeline.beat)
+        self.handlers = find_handlers(config["plugin_dirs"], self._channel.beat)
         self.jobs_folder = ipc_path(manager_endpoint).parent / "jobs" / str(slot)
         self.warm_starts = WarmStarts()
         self._token: str | None = None
@@ -101,9 +101,9 @@ class Worker:
         ready = self._link.poll(self._sources(), self._timeout())
         if self._signals.take():
             self.stop()
-        if ready.intersection(self._lifeline.fds()) and self._lifeline.hear() is None:
+        if ready.intersection(self._channel.fds()) and self._channel.receive() is None:
             self._orphaned()
-        self._lifeline.beat()
+        self._channel.beat()
         if self._link.connected():
             self._greet()
         while (message := self._link.receive()) is not None:
@@ -112,13 +112,13 @@ class Worker:
         self._say_lines()
 
     def _sources(self) -> list[int]:
-        sources = [self._signals.fd, *self._lifeline.fds()]
+        sources = [self._signals.fd, *self._channel.fds()]
         if self._execution is not None and len(self._pending) < UNACKNOWLEDGED:
             sources += self._execution.fds()
         return sources
 
     def _timeout(self) -> float | None:
-        deadlines = [self._leave_at, self._execution.deadline if self._execution else None, self._lifeline.next_due]
+        deadlines = [self._leave_at, self._execution.deadline if self._execution else None, self._channel.deadline]
         due = min(deadline for deadline in deadlines if deadline is not None)
         return None if due == math.inf else due - time.monotonic()
 
@@ -205,7 +205,7 @@ class Worker:
 
     def beat(self) -> None:
         """Tell the supervisor that what takes long goes on."""
-        self._lifeline.beat()
+        self._channel.beat()
 
     def emit(self, line: Line) -> None:
         """Take a line of what runs, to be told to the manager."""

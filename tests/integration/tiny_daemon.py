@@ -44,20 +44,20 @@ def serve(_config: Config, boot: Boot, line: socket.socket) -> None:
     """A manager that is idle unless there is a file called busy."""
     on_term("manager")
     event(f"manager {os.getpid()} {len(boot.id)}")
-    lifeline = SupervisorChannel(line)
-    lifeline.tell({"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
+    channel = SupervisorChannel(line)
+    channel.report({"ready": {"units": 1, "revision": 0, "endpoints": ["ipc:///m.sock"]}})
     draining = False
     while not (FOLDER / "manager hangs").exists():
-        lifeline.beat()
-        if select.select(lifeline.fds(), [], [], 0.05)[0]:
-            order = lifeline.hear() or {}
+        channel.beat()
+        if select.select(channel.fds(), [], [], 0.05)[0]:
+            order = channel.receive() or {}
             event(f"manager was told {order}")
             draining = draining or "drain" in order
         if (FOLDER / "replace").exists():
             (FOLDER / "replace").unlink()
-            lifeline.tell({"replace": 1})
+            channel.report({"replace": 1})
         if draining and not (FOLDER / "busy").exists():
-            lifeline.tell({"drained": True})
+            channel.report({"drained": True})
     hang()
 
 
@@ -89,9 +89,9 @@ def idle(_config: Config, _boot: Boot, slot: int, line: socket.socket) -> None:
     """A worker that leaves when it is told to, or when the supervisor is gone."""
     on_term("worker")
     event(f"worker {slot} {os.getpid()}")
-    lifeline = SupervisorChannel(line)
-    while not select.select(lifeline.fds(), [], [], 0.2)[0]:
-        lifeline.beat()
+    channel = SupervisorChannel(line)
+    while not select.select(channel.fds(), [], [], 0.2)[0]:
+        channel.beat()
         if slot == 1 and (FOLDER / "worker hangs").exists():
             hang()
     event("worker is alone")

@@ -20,7 +20,7 @@ from lmaps.errors import HandlerFailed, NotFound
 from lmaps.manager import Manager, dispatcher, tasks
 from lmaps.protocol.work import TASKS
 from lmaps.store import unique_index
-from lmaps.util.heartbeat import LONGEST, SupervisorChannel, channel_pair
+from lmaps.util.heartbeat import MAX_MESSAGE_BYTES, SupervisorChannel, channel_pair
 from lmaps.worker import tasks as worker_tasks
 from lmaps.worker.worker import Worker
 from tests.daemons import WEB, is_alive, until
@@ -113,7 +113,7 @@ def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
         manager.turn()
         with contextlib.suppress(BlockingIOError):
             while True:
-                heard.append(json.loads(line[0].recv(LONGEST)))
+                heard.append(json.loads(line[0].recv(MAX_MESSAGE_BYTES)))
         return {"replace": 1} in heard
 
     manager._dispatcher.call("no_work", [], {}, lambda _result: None)

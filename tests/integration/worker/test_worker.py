@@ -28,7 +28,7 @@ from lmaps.protocol.work import (
     encode,
 )
 from lmaps.transport import WORKERS, Listener, ZapAuthenticator, bind_sockets
-from lmaps.util.heartbeat import LONGEST, channel_pair
+from lmaps.util.heartbeat import MAX_MESSAGE_BYTES, channel_pair
 from tests.daemons import is_alive, until
 
 UNIT = """\
@@ -69,10 +69,10 @@ class Slow(UnitHandler):
 WORKER = """
 import socket, sys
 from lmaps.config import load_config
-from lmaps.util.heartbeat import Lifeline
+from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.worker.worker import Worker
 config = load_config(sys.argv[1])
-Worker(config["rpc"]["worker_bind"], config, 1, Lifeline(socket.socket(fileno=0))).start()
+Worker(config["rpc"]["worker_bind"], config, 1, SupervisorChannel(socket.socket(fileno=0))).start()
 """
 
 
@@ -156,7 +156,7 @@ def test_a_worker_says_hello_and_runs_a_task(manager: AsManager) -> None:
     hello = manager.hear(Hello)
     assert (hello.slot, hello.pid, hello.token) == (1, manager.process.pid, None)
     assert hello.handlers["noop"]["preview"] == "full"
-    assert json.loads(manager.line.recv(LONGEST)) == {"beat": True}
+    assert json.loads(manager.line.recv(MAX_MESSAGE_BYTES)) == {"beat": True}
     manager.say(Run("t", "no_work"))
     assert manager.hear(Result) == Result("t", "succeeded", value={})
     manager.say(Done("t"))
@@ -227,12 +227,12 @@ def test_a_worker_says_that_it_lives_while_it_prepares_a_job(manager: AsManager)
     manager.hear(Hello)
     manager.apply("slow")
     for _ in range(4):
-        assert json.loads(manager.line.recv(LONGEST)) == {"beat": True}
+        assert json.loads(manager.line.recv(MAX_MESSAGE_BYTES)) == {"beat": True}
     (manager.directory / "units.d" / "go").touch()
     assert manager.hear(Result).state == "succeeded"
 
 
-@pytest.mark.parametrize("end", ["lifeline", "SIGTERM"])
+@pytest.mark.parametrize("end", ["closed channel", "SIGTERM"])
 def test_a_worker_ends_its_tool_before_it_leaves(manager: AsManager, end: str) -> None:
     manager.hear(Hello)
     manager.apply()

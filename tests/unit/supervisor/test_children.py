@@ -4,7 +4,7 @@ import time
 import pytest
 
 from lmaps.supervisor.children import Child
-from lmaps.util.heartbeat import channel_pair, heard
+from lmaps.util.heartbeat import channel_pair, receive
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_orders_that_find_the_line_full_are_sent_when_there_is_room(pair):
     assert child.unsent == [{"restarts": count - 1}, {"reload": True}, {"drain": True}]
     assert child.events()[child.line.fileno()] == select.POLLIN | select.POLLOUT
     got = []
-    while order := heard(line):
+    while order := receive(line):
         got.append(order)
         child.send_rest()
     assert got == [*({"restarts": number} for number in range(count)), {"reload": True}, {"drain": True}]

@@ -1,8 +1,8 @@
 """The messages of lMaPS: frozen values, JSON on every wire, one codec.
 
 requests   what client and manager exchange
-work       what manager and worker exchange; whoever needs it imports it from there, clients do not
-fields     the codec of both
+work       what manager and worker exchange; imported from there, so that clients do not load it
+codec      how messages become JSON objects and back
 """
 
 from lmaps.protocol.codec import read_object

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar
 
@@ -9,53 +10,54 @@ from lmaps.errors import MessageRefused
 from lmaps.util import jsonio
 
 _Message = TypeVar("_Message")
-_FIELDS: dict[Any, dict[str, frozenset[type]]] = {}
 
 
 def read_object(body: bytes, **limits: int) -> dict[str, Any]:
-    """The JSON object in the body of a message, within the limits of `jsonio.decode`.
+    """Return the JSON object in the body of a message; ``limits`` are those of `jsonio.decode`.
 
-    `MessageRefused` says what is wrong with it.
+    Raises `MessageRefused` if the body is not a JSON object, `TooLarge` if it exceeds a limit.
     """
-    told = jsonio.decode(body, **limits)
-    if not isinstance(told, dict):
-        raise MessageRefused(f"cannot read the message: expected a JSON object, not {jsonio.type_name(told)}")
-    return told
+    value = jsonio.decode(body, **limits)
+    if not isinstance(value, dict):
+        raise MessageRefused(f"cannot read the message: expected a JSON object, not {jsonio.type_name(value)}")
+    return value
 
 
-def known(message: Any) -> dict[str, Any]:
-    """What is known of the fields of ``message``: those that are not None."""
-    told = ((name, getattr(message, name)) for name in fields_of(type(message)))
-    return {name: value for name, value in told if value is not None}
+def to_fields(message: Any) -> dict[str, Any]:
+    """Return the values of a message's fields by name, without those that are None."""
+    # An absent field reads as its default, None: leaving it out is what lets versions differ in their optional fields.
+    values = ((name, getattr(message, name)) for name in field_types(type(message)))
+    return {name: value for name, value in values if value is not None}
 
 
-def checked(kind: type[_Message], told: dict[str, Any], name: str) -> _Message:
-    """``kind`` made from ``told``: no field unknown, none missing, each of its type; `MessageRefused` if not."""
-    types_of = fields_of(kind)
-    if not told.keys() <= types_of.keys():
-        unknown, names = ", ".join(repr(field) for field in told if field not in types_of), ", ".join(types_of)
+def from_fields(kind: type[_Message], values: dict[str, Any], name: str) -> _Message:
+    """Return a message of this kind with these values; ``name`` is what errors call it.
+
+    Raises `MessageRefused` for a field that the kind does not have, one that is missing, or one of another type.
+    """
+    types_of = field_types(kind)
+    if not values.keys() <= types_of.keys():
+        unknown, names = ", ".join(repr(field) for field in values if field not in types_of), ", ".join(types_of)
         raise MessageRefused(f"cannot read the {name}: unknown field {unknown}; it has {names}")
-    for field, value in told.items():
+    for field, value in values.items():
         types = types_of[field]
-        if types and type(value) not in types:
-            expected = " or ".join(sorted(jsonio.TYPE_NAMES.get(each, "null") for each in types))
+        if types and type(value) not in types:  # not isinstance: true would pass for the integer 1
+            expected = " or ".join(sorted(jsonio.TYPE_NAMES.get(type_, "null") for type_ in types))
             raise MessageRefused(f"cannot read the {name}: {field} is not of type {expected}")
     try:
-        return kind(**told)
-    except TypeError as error:
+        return kind(**values)
+    except TypeError as error:  # names and types are right, so only a field without a default can be missing
         raise MessageRefused(f"cannot read the {name}: a field is missing ({error})") from error
 
 
-def fields_of(kind: Any) -> dict[str, frozenset[type]]:
-    """The fields of a kind of message, and the types that values of each have; none where any will do."""
-    found = _FIELDS.get(kind)
-    if found is None:
-        found = _FIELDS[kind] = {item.name: frozenset(_types(item.type)) for item in fields(kind) if item.init}
-    return found
+@cache  # reading annotations takes longer than reading a message
+def field_types(kind: Any) -> dict[str, frozenset[type]]:
+    """Return the types that the values of each field may have, by the field's name; an empty set allows any value."""
+    return {field.name: frozenset(_types(field.type)) for field in fields(kind) if field.init}
 
 
 def _types(annotation: Any) -> Iterator[type]:
-    """``dict[str, Any]`` is checked as ``dict``, and no value is of type ``Any``."""
+    """Yield the types of an annotation: ``dict`` for ``dict[str, Any]``, nothing for ``Any``."""
     if isinstance(annotation, UnionType):
         for part in annotation.__args__:
             yield from _types(part)

@@ -6,20 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from lmaps.errors import Finding, LmapsError, MessageRefused, error_class
-from lmaps.protocol.codec import checked, fields_of, known
+from lmaps.protocol.codec import field_types, from_fields, to_fields
 from lmaps.util import jsonio
 
 VERSION = 1
+"""The version of the protocol, field ``v`` of every request."""
 MAX_BYTES = 16 * 1024 * 1024
-"""The largest body of a message, in bytes."""
+"""The largest body of a message, in bytes: the sockets drop larger ones unread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks for: a verb with its arguments.
+    """A client's request: a verb with its arguments.
 
-    ``deadline_ms`` is how long the client waits, ``key`` makes repeating the request safe, ``door`` says through what
-    it came in (``cli`` for the command line).
+    verb         name of an endpoint, as ``lmaps discover`` lists them
+    args         its arguments; the endpoint's JSON Schema says which
+    id           repeated in the reply, so that a client can tell replies apart
+    key          makes repeating a write safe: the daemon stores the reply under the key and gives it again
+    deadline_ms  how long the client waits for the reply, in milliseconds; for information, the daemon does not use it
+    door         how the request came in: ``cli`` for the command line; the daemon accepts no other value from a client
     """
 
     verb: str
@@ -30,23 +35,32 @@ class Request:
     door: str | None = None
 
     def encode(self) -> bytes:
-        """The body that goes over the wire."""
-        return jsonio.encode(known(self) | {"v": VERSION}).encode()
+        """Return the body that goes over the wire."""
+        return jsonio.encode(to_fields(self) | {"v": VERSION}).encode()
 
     @classmethod
-    def decode(cls, told: dict[str, Any]) -> Self:
-        """The request in a decoded body; `MessageRefused` names what is wrong with it."""
-        version = told.get("v")
-        if version != VERSION or isinstance(version, bool):
-            raise MessageRefused(f"cannot read the request: version {version!r} is not spoken here, {VERSION} is")
-        return checked(cls, {name: value for name, value in told.items() if name != "v"}, "request")
+    def decode(cls, payload: dict[str, Any]) -> Self:
+        """Return the request in a decoded body; raise `MessageRefused` with what is wrong with it."""
+        version = payload.get("v")
+        if version != VERSION or isinstance(version, bool):  # True equals 1
+            raise MessageRefused(
+                f"cannot read the request: protocol version {version!r} is not supported, version {VERSION} is"
+            )
+        return from_fields(cls, {name: value for name, value in payload.items() if name != "v"}, "request")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The one answer to a request. ``level`` is the exit code, ``extra`` the data, ``errors`` all findings.
+    """The one reply to a request.
 
-    What is below a name of ``extra`` may be `Encoded` already.
+    message   one sentence for people
+    level     exit code of the command line: 0 for success
+    extra     the data of the answer; a value in it may be `Encoded` already
+    id        the request's id
+    code      None for success, else the stable name of the error (``invalid``, ``not-found`` ...)
+    errors    every finding of a refused request
+    revision  revision that the request has made, or that the data belongs to
+    job       number of the job that the request has queued
     """
 
     message: str
@@ -61,30 +75,30 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The reply as a JSON object without its id."""
-        return b"".join((*self._begun, b"}")).decode()
+        """The reply as a JSON object without its id, as it is stored under the request's key."""
+        return b"".join((*self._open_object(), b"}")).decode()
 
     def encode(self, request_id: str | None = None) -> bytes:
-        """The body that goes over the wire, as the answer to the request of this id, if it has one."""
-        return b"".join((*self._begun, f',"id":{jsonio.encode(request_id or self.id)}}}'.encode()))
+        """Return the body that goes over the wire, as the reply to the request with this id."""
+        return b"".join((*self._open_object(), f',"id":{jsonio.encode(request_id or self.id)}}}'.encode()))
 
-    @property
-    def _begun(self) -> Sequence[bytes]:
-        """The same object, not closed yet, in pieces that are made once."""
+    def _open_object(self) -> Sequence[bytes]:
+        """Return the JSON object without id and without its closing brace, in pieces."""
         if self._pieces is None:
-            told = self.to_json()
-            del told["id"]
+            payload = self.to_json()
+            del payload["id"]
             pieces: Sequence[bytes]
             if isinstance(self.extra, dict) and jsonio.has_encoded(self.extra):  # the original's may be a list
-                told["extra"] = jsonio.Encoded.object(self.extra)
-                pieces = jsonio.Encoded.object(told).pieces[:-1]
+                payload["extra"] = jsonio.Encoded.object(self.extra)
+                pieces = jsonio.Encoded.object(payload).pieces[:-1]
             else:
-                pieces = (jsonio.encode(told)[:-1].encode(),)
+                pieces = (jsonio.encode(payload)[:-1].encode(),)
+            # A write needs the text twice, to store and to send it: large answers are encoded once.
             object.__setattr__(self, "_pieces", pieces)
         return self._pieces or ()
 
     def to_json(self) -> dict[str, Any]:
-        """The reply as data: the original's ``message``, ``level`` and ``extra`` first."""
+        """Return the reply as data, the original's ``message``, ``level`` and ``extra`` first."""
         return {
             "message": self.message,
             "level": self.level,
@@ -97,26 +111,26 @@ class Reply:
         }
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Self:
-        """The reply in a decoded body; fields of a newer lMaPS are passed over."""
-        given = {name: told[name] for name in fields_of(Reply) if name in told}
-        given["errors"] = tuple(Finding.from_json(finding) for finding in given.get("errors", ()))
-        return cls(**given)
+    def from_json(cls, payload: dict[str, Any]) -> Self:
+        """Return the reply in a decoded body; unknown fields, of a newer daemon, are ignored."""
+        values = {name: payload[name] for name in field_types(Reply) if name in payload}
+        values["errors"] = tuple(Finding.from_json(finding) for finding in values.get("errors", ()))
+        return cls(**values)
 
     @classmethod
     def refusal(cls, error: LmapsError, id: str | None = None) -> Self:  # noqa: A002 (the field's own name)
-        """The answer that carries ``error`` to the client."""
+        """Return the reply that carries ``error`` to the client."""
         extra = error.extra | ({"hint": error.hint} if error.hint else {})
         return cls(error.message, error.level, extra, id, error.code, error.errors)
 
     def error(self) -> LmapsError:
-        """The error that a refusal stands for, to be raised at the client's side."""
+        """Return the error of a refusal, for the client to raise."""
         extra = dict(self.extra)
         hint = extra.pop("hint", None)
         return error_class(self.code or "")(self.message, errors=self.errors, hint=hint, extra=extra)
 
 
 def read_answer(body: bytes) -> dict[str, Any]:
-    """The JSON object that a manager sent: trusted, and as large as the state is."""
-    answer: dict[str, Any] = json.loads(body)
-    return answer
+    """Return the JSON object that a manager sent, without limits: it is trusted, and as large as the state."""
+    payload: dict[str, Any] = json.loads(body)
+    return payload

@@ -1,9 +1,9 @@
 """What manager and worker exchange, each message tagged by ``kind``:
 
-worker   Hello ──▶ manager      after each connect: who I am, what I run, which handlers I have
-         Run   ◀── manager      do this task
-         More  ──▶ manager      hand over what follows of its state; sent again after a reconnect
-         Part  ◀── manager      what follows
+worker   Hello ──▶ manager      after each connect: slot, process and handlers of the worker
+         Run   ◀── manager      run this task
+         More  ──▶ manager      ask for more of the task's instances; sent again after a reconnect
+         Part  ◀── manager      more of its instances
          Stop  ◀── manager      end it before its time
          Lines ──▶ manager      numbered output; sent again after a reconnect until ...
          Ack   ◀── manager      ... it is stored up to this number
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lmaps.errors import MessageRefused
-from lmaps.protocol.codec import checked, known, read_object
+from lmaps.protocol.codec import from_fields, read_object, to_fields
 from lmaps.util import jsonio
 
 TASKS = (
@@ -30,12 +30,18 @@ TASKS = (
     "plan",
     "probe",
 )
-"""The names of the tasks that a worker runs; the worker has a function for each."""
+"""The names of the tasks that a worker runs; lmaps.worker.tasks has a function for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A worker is connected. ``token`` is that of the task it still runs or whose result is not yet stored."""
+    """A worker has connected.
+
+    slot      number of the worker's place, from 1; a replaced worker keeps it
+    pid       the worker's process
+    handlers  each handler that it has: where it comes from, or why it cannot be used
+    token     of the task that it still runs, or whose result is not yet acknowledged
+    """
 
     kind: ClassVar[str] = "hello"
     slot: int
@@ -46,10 +52,14 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run the task of this name; ``token`` names this one run in everything that follows.
+    """Run a task.
 
-    What is below a name of ``kwargs`` may be `Encoded` already. A state that is too large for one message is only begun
-    in them: then ``last`` is the number of the last instance, and the task begins when `More` has brought the others.
+    token   names this one run in everything that follows
+    task    one of `TASKS`
+    args    its positional arguments
+    kwargs  its keyword arguments; a value may be `Encoded` already
+    last    if the instances are too many for one message: number of the last one in ``kwargs``. The task begins when
+            the worker has asked for the others (`More`) and has all
     """
 
     kind: ClassVar[str] = "run"
@@ -62,7 +72,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """Hand over the instances with a number above ``after``."""
+    """Ask for the instances with a number above ``after``."""
 
     kind: ClassVar[str] = "more"
     token: str
@@ -71,9 +81,12 @@ class More:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The instances after the number ``after``: ``rows`` has those names of the task's ``kwargs`` that they belong to.
+    """Some more instances.
 
-    ``last`` is the number of the last one, if more follow. They cannot be handed over if there is an ``error``.
+    after  the number that `More` asked with
+    rows   lists of documents, by the name in the task's ``kwargs`` to whose list they are appended
+    last   number of the last instance in ``rows`` if more follow; None if these were the last
+    error  why the instances cannot be read; then there are no rows, and the task fails
     """
 
     kind: ClassVar[str] = "part"
@@ -86,7 +99,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the task before its time; its result says ``cancelled``."""
+    """End the task before its time; the state of its result is ``cancelled``."""
 
     kind: ClassVar[str] = "stop"
     token: str
@@ -94,9 +107,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Output of a running task. ``first`` numbers the first line, from 1.
+    """Output of a running task.
 
-    Each line is ``{"at": RFC 3339, "stream": "output" | "event" | "note", "text": str, "event": object or absent}``.
+    first  number of the first line, from 1
+    lines  each ``{"at": RFC 3339, "stream": "output" | "event" | "note", "text": str, "event": object or absent}``
     """
 
     kind: ClassVar[str] = "lines"
@@ -107,7 +121,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """All lines up to and including number ``upto`` are stored."""
+    """All lines up to and including number ``upto`` are stored: the worker may forget them."""
 
     kind: ClassVar[str] = "ack"
     token: str
@@ -118,9 +132,12 @@ class Ack:
 class Result:
     """How a task ended.
 
-    ``state`` is ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``interrupted``; ``value`` what the task
-    returned; ``rc`` the tool's exit code (negative: the signal); ``summary`` counts ok, changed, failed, unknown;
-    ``error`` says why not.
+    state    ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``interrupted``
+    value    what the task returned
+    rc       the tool's exit code; negative: the signal that ended it
+    summary  counts of instances: ok, changed, failed, unknown
+    error    why the task did not succeed, one sentence
+    code     the stable name of that error
     """
 
     kind: ClassVar[str] = "result"
@@ -149,17 +166,20 @@ _KINDS: dict[str, type[WorkerMessage] | type[ManagerMessage]] = {
 
 
 def encode(message: WorkerMessage | ManagerMessage) -> bytes:
-    """The body that goes over the wire between manager and worker."""
-    told = known(message) | {"kind": message.kind}
-    for name in told.keys() & {"kwargs", "rows"}:
-        told[name] = jsonio.Encoded.object(told[name])
-    return jsonio.Encoded.object(told).data
+    """Return the body that goes over the wire between manager and worker."""
+    values = to_fields(message) | {"kind": message.kind}
+    for name in values.keys() & {"kwargs", "rows"}:  # these may hold documents that are JSON text already
+        values[name] = jsonio.Encoded.object(values[name])
+    return jsonio.Encoded.object(values).data
 
 
 def decode(body: bytes, **limits: int) -> WorkerMessage | ManagerMessage:
-    """The message in a body, within the limits of `jsonio.decode`; `MessageRefused` if it is none of the kinds."""
-    told = read_object(body, **limits)
-    kind = _KINDS.get(told.pop("kind", ""))
+    """Return the message in a body; ``limits`` are those of `jsonio.decode`.
+
+    Raises `MessageRefused` if it is not one of the kinds, `TooLarge` if it exceeds a limit.
+    """
+    values = read_object(body, **limits)
+    kind = _KINDS.get(values.pop("kind", ""))
     if kind is None:
-        raise MessageRefused("cannot read the message: its kind is not known")
-    return checked(kind, told, kind.kind)
+        raise MessageRefused("cannot read the message: unknown kind")
+    return from_fields(kind, values, kind.kind)

@@ -40,7 +40,7 @@ def test_a_request_survives_the_wire():
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        ({"v": 2, "verb": "x"}, "version 2 is not spoken"),
+        ({"v": 2, "verb": "x"}, "version 2 is not supported"),
         ({"v": True, "verb": "x"}, "version True"),
         ({"v": 1, "verb": "x", "args": []}, "args is not of type"),
         ({"v": 1, "verb": "x", "more": 1}, "unknown field 'more'"),

@@ -1,6 +1,6 @@
 """The one codec: a message is a JSON object with a name and a value for each field that is not None."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
 from types import UnionType
@@ -50,10 +50,13 @@ def from_fields(kind: type[_Message], values: dict[str, Any], name: str) -> _Mes
         raise MessageRefused(f"cannot read the {name}: a field is missing ({error})") from error
 
 
-@cache  # reading annotations takes longer than reading a message
-def field_types(kind: Any) -> dict[str, frozenset[type]]:
+def _field_types(kind: Any) -> dict[str, frozenset[type]]:
     """Return the types that the values of each field may have, by the field's name; an empty set allows any value."""
     return {field.name: frozenset(_types(field.type)) for field in fields(kind) if field.init}
+
+
+field_types: Callable[[Any], dict[str, frozenset[type]]] = cache(_field_types)
+"""`_field_types`, once for each kind: reading annotations takes longer than reading a message."""
 
 
 def _types(annotation: Any) -> Iterator[type]:

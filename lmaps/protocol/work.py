@@ -135,7 +135,7 @@ class Result:
     state    ``succeeded``, ``failed``, ``timed_out``, ``cancelled`` or ``interrupted``
     value    what the task returned
     rc       the tool's exit code; negative: the signal that ended it
-    summary  counts of instances: ok, changed, failed, unknown
+    summary  how many steps of the tool were ok, changed, failed, unknown
     error    why the task did not succeed, one sentence
     code     the stable name of that error
     """

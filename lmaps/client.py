@@ -23,21 +23,17 @@ from lmaps.util import jsonio
 if TYPE_CHECKING:
     from lmaps.transport import RemoteConnection
 
-REACH_WITHIN = 3.0
-"""Seconds given to a daemon that is not there, unless a client says otherwise: longer than its recovery takes."""
-SAY_AFTER = 0.3
-"""Seconds after which the wait for it is told."""
+REACH_TIMEOUT_S = 3.0
+"""How long a daemon that does not listen is waited for: a crashed manager is back sooner."""
+REPORT_WAIT_AFTER_S = 0.3
+"""A shorter wait is not reported: nobody would notice it."""
 
 
 class Client:
-    """A connection to the daemon, made when it is first needed and made anew after it was lost.
+    """A connection to the daemon: opened by the first request, reopened after it was lost.
 
-    ``endpoint`` is the manager's URI (default: this user's own daemon, else the system's), ``timeout`` the seconds
-    that one answer may take. ``on_wait`` is told, in words, that the daemon is waited for: ``reach_within`` seconds,
-    an attribute, no longer than ``timeout``. Over tcp it needs two files:
-    ``client_key`` with its own secret key, ``server_public_key`` with the key that the daemon has to have.
-
-    Each request carries a key, so that it is safe to send it again when the connection is lost.
+    Each request carries a key, under which the daemon stores its answer: the client may send the request again when
+    the connection is lost, and a write is still done once. Not to be shared between threads.
     """
 
     def __init__(
@@ -48,17 +44,28 @@ class Client:
         client_key: str = CLIENT_KEY,
         server_public_key: str = SERVER_PUBLIC_KEY,
     ) -> None:
+        """Store the settings; nothing is opened yet.
+
+        endpoint           the manager's URI; default: this user's own daemon if it is there, else the system's
+        timeout            seconds that one request may take, from sending it to its answer
+        on_wait            called with one sentence when the client has to wait for the daemon
+        client_key         file with the client's secret key, read for tcp endpoints only
+        server_public_key  file with the public key that the daemon must prove to have, likewise
+
+        The attribute ``reach_within`` says how many of these seconds a daemon that does not listen is waited for.
+        """
         self.endpoint = endpoint or default_endpoint(os.getuid(), os.environ)
         self.timeout = timeout
-        self.reach_within = REACH_WITHIN
+        self.reach_within = REACH_TIMEOUT_S
         self._on_wait = on_wait
         self._key_files = (expanded(client_key), expanded(server_public_key))
-        self._link: LocalConnection | RemoteConnection | None = None
+        self._connection: LocalConnection | RemoteConnection | None = None
 
     def call(self, verb: str, **args: Any) -> Reply:
-        """Ask for ``verb``; the reply, or the error that a refusal stands for.
+        """Send a request and return the reply of success.
 
-        Raises `NotReached` (certainly not done) and `OutcomeUnknown` (sent, no answer) beside the daemon's own errors.
+        Raises the error that the daemon refuses with, `NotReached` if the request was certainly not done, and
+        `OutcomeUnknown` if it was sent and no answer came.
         """
         reply = self.ask(Request(verb, args))
         if reply.code is not None:
@@ -66,9 +73,10 @@ class Client:
         return reply
 
     def ask(self, request: Request) -> Reply:
-        """The reply to ``request``, whatever it says; id, key and deadline are filled in where they are missing.
+        """Return the reply to ``request``, a refusal too; id, key and deadline are filled in where they are missing.
 
-        A daemon that is busy is asked again when it says so, until the deadline.
+        A daemon that is busy is asked again after the time it names, while ``timeout`` lasts. Raises `NotReached`,
+        `OutcomeUnknown`, and `TooLarge` for a request of more than `MAX_BYTES`.
         """
         complete = Request(
             request.verb,
@@ -84,25 +92,25 @@ class Client:
             pause = _pause(reply)
             if pause is None or time.monotonic() + pause >= deadline:
                 return reply
-            if self._on_wait is not None and pause > SAY_AFTER:
+            if self._on_wait is not None and pause > REPORT_WAIT_AFTER_S:
                 self._on_wait(f"{reply.message}; asked again in {pause:g} s")
             threading.Event().wait(pause)
 
     def request(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Send ``payload`` and return the daemon's whole answer: ``message``, ``level``, ``extra`` and more.
+        """Send ``payload`` and return all fields of the daemon's answer: ``message``, ``level``, ``extra`` ...
 
         The payload is ``{"verb": ..., "args": ...}`` or the original's flags (``{"list_units": True}``).
         """
         if "verb" in payload:
-            told = {name: value for name, value in payload.items() if name != "v"}
-            return self.ask(Request.decode(told | {"v": VERSION})).to_json()
+            return self.ask(Request.decode({**payload, "v": VERSION})).to_json()
+        # The original's form has no field for a key: such a request is never sent twice.
         return self._exchange(jsonio.encode(dict(payload)).encode(), None, None, time.monotonic() + self.timeout)
 
     def close(self) -> None:
         """Close the connection; the next request makes a new one."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +121,10 @@ class Client:
         self.close()
 
     def _exchange(self, body: bytes, request_id: str | None, key: str | None, deadline: float) -> dict[str, Any]:
+        """Send ``body`` and return its answer; if there is a key, send again when the connection is lost.
+
+        ``deadline`` is in monotonic seconds, as everywhere here.
+        """
         if len(body) > MAX_BYTES:
             raise TooLarge(
                 f"cannot send the request: it has {len(body):,} bytes, {MAX_BYTES:,} is the most",
@@ -125,56 +137,58 @@ class Client:
             raise
         if not reached:
             self.close()
-            raise NotReached(f"cannot reach the daemon at {self.endpoint}: nothing was done", hint=self._cure())
+            raise NotReached(f"cannot reach the daemon at {self.endpoint}: nothing was done", hint=self._hint())
         while True:
             try:
-                answer = self._answer(request_id, deadline)
+                answer = self._receive_answer(request_id, deadline)
             except ConnectionError:
                 answer = None
             if answer is not None:
                 return answer
+            # The connection is closed even when only time is up: a late answer must not be read as one to the next
+            # request in the original's form, which has no id.
             self.close()
             try:
-                sent = key is not None and self._connection().send(body, deadline)
-            except LmapsError as error:  # what refuses this one tells nothing of the one before
+                sent = key is not None and self._open_connection().send(body, deadline)
+            except LmapsError as error:  # it refuses the second sending; the first one may have been done
                 self.close()
                 raise _unknown(key) from error
             if not sent:
                 self.close()
                 raise _unknown(key)
 
-    def _connection(self) -> "LocalConnection | RemoteConnection":
-        if self._link is None:
-            self._link = self._remote() if is_tcp(self.endpoint) else LocalConnection(self.endpoint)
-        return self._link
+    def _open_connection(self) -> "LocalConnection | RemoteConnection":
+        if self._connection is None:
+            self._connection = self._remote() if is_tcp(self.endpoint) else LocalConnection(self.endpoint)
+        return self._connection
 
     def _remote(self) -> "RemoteConnection":
         from lmaps.transport import RemoteConnection, read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
 
         return RemoteConnection(self.endpoint, read_client_keys(*self._key_files))
 
-    def _cure(self) -> str:
-        """A server with another key than the one that is expected is as silent as one that is not there."""
-        if is_tcp(self.endpoint):
+    def _hint(self) -> str:
+        """Return what to do about a daemon that was not reached."""
+        if is_tcp(self.endpoint):  # CURVE is silent about a wrong key: it looks as if nobody were there
             return f"does lmapsd run there, and is {self._key_files[1]} its public key?"
         return "start it: lmapsd --workers 4"
 
     def _reach(self, body: bytes, deadline: float) -> bool:
-        """Send ``body`` within ``reach_within``; the wait is told once it is long enough to be noticed."""
+        """Send ``body`` within ``reach_within`` seconds; return whether the daemon took it."""
         start = time.monotonic()
-        link = self._connection()
-        if link.send(body, min(deadline, start + SAY_AFTER)):
+        connection = self._open_connection()
+        if connection.send(body, min(deadline, start + REPORT_WAIT_AFTER_S)):
             return True
         if self._on_wait is not None:
             self._on_wait(f"no daemon at {self.endpoint}, waiting {self.reach_within:g} s for it")
-        return link.send(body, min(deadline, start + self.reach_within))
+        return connection.send(body, min(deadline, start + self.reach_within))
 
-    def _answer(self, request_id: str | None, deadline: float) -> dict[str, Any] | None:
-        """The answer to the request; those to other requests are dropped. None at the deadline.
+    def _receive_answer(self, request_id: str | None, deadline: float) -> dict[str, Any] | None:
+        """Return the answer to the request, or None at the deadline; answers to other requests are dropped.
 
-        One without an id is to a request that could not be read.
+        An answer without an id counts: the daemon could not read the request, and so does not know its id.
         """
-        while (body := self._connection().receive(deadline)) is not None:
+        while (body := self._open_connection().receive(deadline)) is not None:
             answer = read_answer(body)
             if answer.get("id") in (request_id, None):
                 return answer
@@ -182,17 +196,19 @@ class Client:
 
 
 def _new_id() -> str:
-    """What nobody else has drawn. The time comes first: the daemon keeps together what is asked together."""
+    """Return a new id or key, 32 hexadecimal digits: the time in milliseconds, and 80 random bits."""
+    # The time comes first because the daemon stores keys in their order: keys of one time are in the same pages.
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 def _pause(reply: Reply) -> float | None:
-    """Seconds after which a busy daemon wants to be asked again; None for any other answer."""
-    told = reply.extra.get("retry_after_ms") if reply.code == Busy.code else None
-    return told / 1000 if isinstance(told, int | float) else None
+    """Return after how many seconds a busy daemon wants to be asked again; None for any other answer."""
+    milliseconds = reply.extra.get("retry_after_ms") if reply.code == Busy.code else None
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
 
 
 def _unknown(key: str | None) -> OutcomeUnknown:
+    """Return the error for a request that was sent and not answered."""
     return OutcomeUnknown(
         "cannot tell whether it was done: sent, and no answer came",
         hint=f"ask: lmaps request {key}" if key else "look before you send it again",

@@ -1,6 +1,7 @@
 """The messages of lMaPS: frozen values, JSON on every wire, one codec.
 
 requests   what client and manager exchange
+views      what answers carry of jobs, changesets, instances and units
 work       what manager and worker exchange; imported from there, so that clients do not load it
 codec      how messages become JSON objects and back
 """

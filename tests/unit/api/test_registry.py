@@ -1,11 +1,15 @@
 """The table of verbs: what each says of its arguments."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
+from lmaps.api import legacy
 from lmaps.api.registry import ENDPOINTS
 from lmaps.model.schema import drafts
+from lmaps.protocol import VERSION
 
 
 @pytest.mark.parametrize("verb", ENDPOINTS)
@@ -13,3 +17,13 @@ def test_no_number_is_too_large_to_be_counted(verb: str) -> None:
     """JSON Schema calls 1e300 an integer too; SQLite would say that the database is damaged."""
     numbers = {at: part for at, part in drafts.walk(ENDPOINTS[verb].definition) if "integer" in part.get("type", ())}
     assert [at for at, part in numbers.items() if part.get("maximum", math.inf) >= 2**63] == []
+
+
+def test_discover_answers_what_it_did() -> None:
+    """Clients are made from this: its bytes change only with what a request may carry."""
+    golden = json.loads(Path(__file__).with_name("discover.json").read_text())
+    verbs = {
+        name: {"right": endpoint.right, "also": endpoint.further_rights, "schema": endpoint.definition}
+        for name, endpoint in ENDPOINTS.items()
+    }
+    assert json.dumps({"version": VERSION, "verbs": verbs, "legacy": legacy.SCHEMA}) == json.dumps(golden)

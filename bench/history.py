@@ -38,15 +38,15 @@ def fill(path: Path, changesets: int) -> None:
     unit = unit_from_definition(UNIT)
     with open_store(str(path)) as store:
         for start in range(0, changesets, 1000):
-            with store.transaction() as state:
-                number = state.definition("web", unit.digest, jsonio.encode(unit.definition))
+            with store.transaction() as tx:
+                number = tx.instances.definition("web", unit.digest, jsonio.encode(unit.definition))
                 for revision in range(start, min(start + 1000, changesets)):
                     key = f"h{revision % INSTANCES}.example.org"
                     given = {"host": key, "port": revision % 60_000 + 1}
                     document = Document(key, json.dumps(given), json.dumps(unit.complete(given)), number)
-                    there = state.find("web", [key]).get(key)
+                    there = tx.instances.find("web", [key]).get(key)
                     edit = Edit.of(there, document) if there else Edit(None, document)
-                    state.change("web", "set" if there else "create", Origin("me", message="why"), [edit])
+                    tx.changesets.record("web", "set" if there else "create", Origin("me", message="why"), [edit])
 
 
 def measure(client: Client, changesets: int) -> dict[str, float]:

@@ -49,24 +49,24 @@ class InProcess:
     def call(self, verb: str, *, key: str | None = None, **args: Any) -> Reply:
         """The reply; raises what the daemon refuses with."""
         request = Request(verb, json.loads(json.dumps(args)), key=key)
-        with self.store.transaction() as state:
-            answer = ENDPOINTS[verb].answer(RequestContext(self.service, state, self.subject), request)
+        with self.store.transaction() as tx:
+            answer = ENDPOINTS[verb].answer(RequestContext(self.service, tx, self.subject), request)
         assert not isinstance(answer, Deferred)
         reply = answer.then(self.store) if isinstance(answer, AfterCommit) else answer
         return Reply.from_json(json.loads(reply.encode()))
 
     def replayed(self) -> int:
         """How many changesets there are, when the instances are what they make."""
-        with self.store.transaction() as state:
-            return replay(state)
+        with self.store.transaction() as tx:
+            return replay(tx)
 
     def applied(self, unit: str, revision: int) -> None:
         """As if the unit's handler had run with this revision."""
         from lmaps.store import Origin
 
-        with self.store.transaction() as state:
-            job = state.add_job(unit, "apply", revision, "digest", Origin("me"))
-            state.update_job(job.id, state="succeeded")
+        with self.store.transaction() as tx:
+            job = tx.jobs.add(unit, "apply", revision, "digest", Origin("me"))
+            tx.jobs.update(job.id, state="succeeded")
 
     def __enter__(self) -> Self:
         return self

@@ -35,11 +35,11 @@ def keep(call: Invocation, answer: Answer) -> None:
 
 def keep_denial(visit: RequestContext, request: Request, refused: NotAllowed) -> None:
     """Keep that the request was denied, unless its subject was denied too often lately."""
-    service = visit.service
-    service.counters["denied"] += 1
-    suppressed = service.denials.setdefault(visit.subject.id, TokenBucket()).take()
+    manager = visit.manager
+    manager.counters["denied"] += 1
+    suppressed = manager.denials.setdefault(visit.subject.id, TokenBucket()).take()
     if suppressed is None:
-        service.counters["audit_suppressed"] += 1
+        manager.counters["audit_suppressed"] += 1
         return
     args = request.args
     entry = Audited(
@@ -57,7 +57,7 @@ def keep_denial(visit: RequestContext, request: Request, refused: NotAllowed) ->
 
 
 def _keep(visit: RequestContext, entry: Audited) -> None:
-    visit.state.audit(entry)
+    visit.tx.audit.add(entry)
     visit.audited.append(entry)
 
 
@@ -70,7 +70,7 @@ def _units(args: Any) -> Iterator[str | None]:
 def audit(call: Invocation) -> Reply:
     """Who asked for what, newest first: changes, what was revealed, and what was denied."""
     since = call.args.get("since")
-    found = call.state.audited(
+    found = call.tx.audit.search(
         limit=call.args["limit"],
         unit=call.args.get("unit"),
         subject=call.args.get("author"),

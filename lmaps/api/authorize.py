@@ -34,7 +34,7 @@ def admit(call: Invocation, rights: Sequence[Right], scope: Scope) -> None:
         for unit in units:
             if not call.may(unit, right):
                 raise _refusal(call, right, unit)
-        if not units and not call.service.policy.grants_somewhere(call.subject, right):
+        if not units and not call.manager.policy.grants_somewhere(call.subject, right):
             raise _refusal(call, right, None)
 
 
@@ -47,7 +47,7 @@ def _unproven(subject: Subject) -> str:
 def is_oneself(call: Invocation, who: str) -> bool:
     """Whether ``who`` is the subject that asks."""
     try:
-        return bool(call.subject.proofs) and call.service.policy.named(who).id == call.subject.id
+        return bool(call.subject.proofs) and call.manager.policy.named(who).id == call.subject.id
     except NotFound:
         return False
 
@@ -72,7 +72,7 @@ def _unit_of_job(call: Invocation, rights: Sequence[Right]) -> str:
 
 def _units_of_key(call: Invocation, rights: Sequence[Right]) -> list[str]:
     """The units of what was done under the key. A refusal names none of them."""
-    kept = call.state.request(call.args["key"])
+    kept = call.tx.requests.find(call.args["key"])
     units = _units_of(kept) if kept else []
     if not all(call.may(unit, *rights) for unit in units):
         raise NotAllowed(

@@ -22,11 +22,11 @@ def run(call: Invocation, function: Callable[[Invocation], Answer]) -> Reply:
     if not call.args["dry_run"]:
         _expect_confirmed(call)
         return _reply(function(call))
-    with call.state.discarded():
-        before = call.state.revision()
+    with call.tx.discarded():
+        before = call.tx.revision()
         reply = _reply(function(call))
-        made = call.state.changesets(limit=call.state.revision() - before)
-        diff = {each.unit: diff_of(call, each.unit, before, call.state.revision()) for each in reversed(made)}
+        made = call.tx.history.changesets(limit=call.tx.revision() - before)
+        diff = {each.unit: diff_of(call, each.unit, before, call.tx.revision()) for each in reversed(made)}
     told = [row | {"unit": unit} for unit, rows in diff.items() for row in rows]
     extra = {name: reply.extra[name] for name in ("instances",) if name in reply.extra}
     return Reply(
@@ -52,7 +52,7 @@ def _expect_confirmed(call: Invocation) -> None:
     if call.verb in ("confirm", "plan_check") or (call.verb == "apply" and call.args.get("confirm")):
         return
     for unit in _units(call):
-        for job in call.state.unconfirmed(unit):
+        for job in call.tx.jobs.unconfirmed(unit):
             who = ", ".join(filter(None, [job.author, job.message]))
             doing = f"until {job.confirm_deadline}" if job.confirmation == "waiting" else "it is being undone"
             raise PendingConfirm(
@@ -67,15 +67,15 @@ def _expect_revision(call: Invocation) -> None:
         return
     expected = int(call.args["if_rev"].removeprefix("r"))
     units = _units(call)
-    heads = [head for head in map(call.state.head, units) if head is not None]
+    heads = [head for head in map(call.tx.history.head, units) if head is not None]
     newest = max(heads, key=lambda head: head.revision, default=None)
     if (newest.revision if newest else 0) == expected:
         return
     if newest is None:
         raise Outdated(f"cannot {call.verb} in {units[0]}: expected r{expected}, it has no changes yet")
-    whose = (call.state.changeset(newest.target or 0) if newest.kind == "redo" else None) or newest
+    whose = (call.tx.history.changeset(newest.target or 0) if newest.kind == "redo" else None) or newest
     who = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
-    known = call.state.horizon(newest.unit) <= expected < newest.revision
+    known = call.tx.history.horizon(newest.unit) <= expected < newest.revision
     shown = call.may(newest.unit, "show")
     raise Outdated(
         f"cannot {call.verb} in {newest.unit}: expected r{expected}, it is at r{newest.revision} ({who}); "
@@ -86,7 +86,7 @@ def _expect_revision(call: Invocation) -> None:
 
 def document(call: Invocation, unit: Unit, key: str, given: Any, completed: Any) -> Document:
     """What is stored of an accepted document."""
-    number = call.state.definition(unit.name, unit.digest, unit.text)
+    number = call.tx.instances.definition(unit.name, unit.digest, unit.text)
     return Document(key, jsonio.encode(given), jsonio.encode(completed), number, secret=unit.secrets.any)
 
 
@@ -104,7 +104,7 @@ def record(
         _check_number(call, unit, edits)
         for path in unit.unique:
             _check_unique(call, unit, path, edits)
-    made = call.state.change(unit.name, kind, call.why, edits, target)
+    made = call.tx.changesets.record(unit.name, kind, call.why, edits, target)
     _retain(call, unit)
     return made
 
@@ -128,8 +128,8 @@ def _retain(call: Invocation, unit: Unit) -> None:
     if unit.keep_age is not None:
         since = times.format_time(datetime.now(UTC) - timedelta(seconds=unit.keep_age))
     for path in unit.unique:
-        call.state.follow_values(unit.name, path)  # before that from which they follow is dropped
-    call.state.retain(unit.name, unit.keep_count, since)
+        call.tx.unique_index.follow(unit.name, path)  # before that from which they follow is dropped
+    call.tx.changesets.retain(unit.name, unit.keep_count, since)
 
 
 def _check_number(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
@@ -138,7 +138,7 @@ def _check_number(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
     more = sum((edit.before is None) - (edit.after is None) for edit in edits)
     if more <= 0:
         return
-    would_be = call.state.count(unit.name) + more
+    would_be = call.tx.instances.count(unit.name) + more
     if would_be > unit.max_instances:
         raise RuleBroken(
             f"cannot {call.verb} in {unit.name}: it would have {plural(would_be, 'instance')}, "
@@ -153,7 +153,7 @@ def _check_unique(call: Invocation, unit: Unit, path: Path, edits: Sequence[Edit
     touched = {edit.before.key for edit in edits if edit.before} | mine.keys()
     others = {
         each.key: look_up(json.loads(each.completed), path)
-        for each in call.state.with_value(unit.name, path, list(mine.values()))
+        for each in call.tx.unique_index.find(unit.name, path, list(mine.values()))
         if each.key not in touched
     }
     times_there = Counter(jsonio.canonical(value) for value in [*mine.values(), *others.values()])
@@ -186,9 +186,9 @@ def diff_of(call: Invocation, unit: str, older: int, newer: int) -> list[dict[st
 
 def _between(call: Invocation, unit: str, older: int, newer: int) -> Iterable[Change]:
     if older == 0:
-        there = call.state.state_at(unit, newer) if newer else []
+        there = call.tx.history.state_at(unit, newer) if newer else []
         return (Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
-    return call.state.between(unit, older, newer)
+    return call.tx.history.between(unit, older, newer)
 
 
 def diff_rows(call: Invocation, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
@@ -199,7 +199,7 @@ def diff_rows(call: Invocation, unit: str, changes: Iterable[Change]) -> list[di
     kept = call.for_unit(unit).kept_unit
     rows = []
     for each in changes:
-        call.service.beat()
+        call.manager.beat()
         before = json.loads(each.before.completed) if each.before else {}
         after = json.loads(each.after.completed) if each.after else {}
         found = [one.to_json() for one in kept.secrets.differences(differences(before, after), before, after)]

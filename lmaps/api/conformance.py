@@ -33,32 +33,32 @@ class Conformance:
         self.unfinished: set[str] = set()
         self._seen: dict[str, Seen] = {}
 
-    def wrong(self, state: Transaction, unit: Unit, limit: TimeLimit) -> set[int]:
+    def wrong(self, tx: Transaction, unit: Unit, limit: TimeLimit) -> set[int]:
         """The numbers of instances that do not fit, or take longer to check than there is time for.
 
         As long as none is known one more part is looked at.
         """
-        seen = self._followed(state, unit, limit)
+        seen = self._followed(tx, unit, limit)
         if seen.after is not None and not seen.wrong:
-            part, seen.after = state.outdated(unit.name, unit.digest, seen.after, PART)
+            part, seen.after = tx.instances.outdated(unit.name, unit.digest, seen.after, PART)
             seen.wrong = _wrong(unit, part, limit)
         self.unfinished.discard(unit.name)
         if seen.after is not None and not seen.wrong:
             self.unfinished.add(unit.name)
         return seen.wrong
 
-    def _followed(self, state: Transaction, unit: Unit, limit: TimeLimit) -> Seen:
+    def _followed(self, tx: Transaction, unit: Unit, limit: TimeLimit) -> Seen:
         """What is known, brought up to date with what was changed since."""
-        head, seen = state.head(unit.name), self._seen.get(unit.name)
+        head, seen = tx.history.head(unit.name), self._seen.get(unit.name)
         if seen is None or seen.digest != unit.digest:
             seen = self._seen[unit.name] = Seen(unit.digest, head)
         if seen.head != head:
             since = seen.head.revision if seen.head else 0
-            kept = seen.head is None or state.changeset(since) == seen.head
-            returned = state.returned(unit.name, unit.digest, since, PART + 1) if kept else []
+            kept = seen.head is None or tx.history.changeset(since) == seen.head
+            returned = tx.history.outdated_since(unit.name, unit.digest, since, PART + 1) if kept else []
             if not kept or len(returned) > PART:
                 seen.after = 0
-            suspects = state.numbered(unit.name, [*seen.wrong, *returned[:PART]])
+            suspects = tx.instances.by_number(unit.name, [*seen.wrong, *returned[:PART]])
             seen.wrong, seen.head = _wrong(unit, suspects.values(), limit), head
         return seen
 

@@ -91,8 +91,8 @@ class RequestContext:
     audit meanwhile.
     """
 
-    service: ManagerState
-    state: Transaction
+    manager: ManagerState
+    tx: Transaction
     subject: Subject
     door: str = "api"
     arrived: float = field(default_factory=time.monotonic)
@@ -102,11 +102,11 @@ class RequestContext:
     def is_bounded(self) -> bool:
         """Whether the subject may take only so much of the daemon."""
         kind, _, number = self.subject.id.partition(":")
-        return kind == "key" or (kind == "uid" and self.service.bounds(int(number)))
+        return kind == "key" or (kind == "uid" and self.manager.bounds(int(number)))
 
     def may(self, unit: str, *rights: Right) -> bool:
         """Whether the subject has all these rights on ``unit``."""
-        return all(self.service.policy.decide(self.subject, right, unit).allowed for right in rights)
+        return all(self.manager.policy.decide(self.subject, right, unit).allowed for right in rights)
 
 
 @dataclass(eq=False)
@@ -138,7 +138,7 @@ class Invocation(RequestContext):
         """The unit that the request names, as it is loaded now; `NotFound` with the nearest name."""
         name = self.args["unit"]
         try:
-            return self.service.units.units[name]
+            return self.manager.units.units[name]
         except KeyError:
             raise self._no_unit(name) from None
 
@@ -146,17 +146,17 @@ class Invocation(RequestContext):
     def kept_unit(self) -> Unit:
         """The unit that the request names; if its file is gone, as the newest change knew it."""
         name = self.args["unit"]
-        definition = None if name in self.service.units.units else self.state.definition_text(name)
+        definition = None if name in self.manager.units.units else self.tx.instances.newest_definition(name)
         return self.unit if definition is None else unit_from_definition(jsonio.decode(definition))
 
     @property
     def usable_unit(self) -> Unit:
         """The unit, if it can take changes and applies; `UnitUnusable` says why not."""
         name = self.args["unit"]
-        if name not in self.service.units.units and self.state.head(name) is not None:
+        if name not in self.manager.units.units and self.tx.history.head(name) is not None:
             raise UnitUnusable(f"cannot {self.verb} in {name}: its unit file is gone; show, export and rollback work")
         unit = self.unit
-        faults = self.service.faults.get(name)
+        faults = self.manager.faults.get(name)
         if faults:
             raise UnitUnusable(f"cannot {self.verb} in {name}: its handler is broken", errors=faults)
         return unit
@@ -165,7 +165,7 @@ class Invocation(RequestContext):
         """The units on which the subject has ``right``; None if that is all there could be."""
         if self.may(EVERY, right):
             return None
-        return [name for name in {*self.service.units.units, *self.state.units()} if self.may(name, right)]
+        return [name for name in {*self.manager.units.units, *self.tx.history.units()} if self.may(name, right)]
 
     def for_unit(self, name: str) -> "Invocation":
         """The same request, about the unit ``name``."""
@@ -176,10 +176,10 @@ class Invocation(RequestContext):
         return time.monotonic() >= until
 
     def _no_unit(self, name: str) -> NotFound:
-        refused = [error for error in self.service.units.errors if error.extra.get("unit") == name]
+        refused = [error for error in self.manager.units.errors if error.extra.get("unit") == name]
         if refused:
             return NotFound(f"cannot {self.verb}: unit {name} was refused", errors=refused[0].errors)
-        known = nearest(name, [unit for unit in self.service.units.units if self.may(unit, "list")])
+        known = nearest(name, [unit for unit in self.manager.units.units if self.may(unit, "list")])
         return NotFound(
             f"cannot {self.verb}: there is no unit {name!r}" + (f"; did you mean {known}?" if known else ""),
             hint="lmaps units lists them",
@@ -194,9 +194,9 @@ class Deferred(NamedTuple):
     until: float
     then: Callable[[Invocation], "Reply | Deferred"]
 
-    def resume(self, state: Transaction) -> "Reply | Deferred":
+    def resume(self, tx: Transaction) -> "Reply | Deferred":
         """Ask again."""
-        return self.then(replace(self.call, state=state))
+        return self.then(replace(self.call, tx=tx))
 
 
 class AfterCommit(NamedTuple):

@@ -116,11 +116,11 @@ class Endpoint:
             return self._written(call)
         told = [request.verb, request.args, visit.subject.id]
         digest = sha256(jsonio.canonical(told).encode()).hexdigest()
-        kept = visit.state.request(request.key)
+        kept = visit.tx.requests.find(request.key)
         if kept is None:
             reply = self._written(call)
             unit = call.args.get("unit")
-            visit.state.add_request(request.key, digest, request.verb, unit, reply.text, reply.revision)
+            visit.tx.requests.add(request.key, digest, request.verb, unit, reply.text, reply.revision)
             return reply
         if kept.digest != digest:
             raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
@@ -128,7 +128,7 @@ class Endpoint:
 
     def _limit(self, visit: RequestContext) -> TimeLimit:
         section: Section = "import" if self.right == "import" else "message"
-        return TimeLimit(visit.service.config["limits"][section]["validation"], f"limits.{section}.validation")
+        return TimeLimit(visit.manager.config["limits"][section]["validation"], f"limits.{section}.validation")
 
     def _admit(self, call: Invocation) -> None:
         if self.about_oneself is not None and authorize.is_oneself(call, call.args[self.about_oneself]):
@@ -147,7 +147,7 @@ class Endpoint:
         return reply
 
     def _audit(self, call: Invocation, answer: Answer) -> None:
-        if call.state.wrote or self.audited or call.args.get("reveal"):
+        if call.tx.wrote or self.audited or call.args.get("reveal"):
             audit.keep(call, answer)
 
     def _arguments(self, request: Request, limit: TimeLimit) -> dict[str, Any]:
@@ -163,13 +163,13 @@ class Endpoint:
 
 def _count_documents(call: Invocation) -> None:
     """Refuse a request with more documents than its subject may send at once."""
-    args, limits = call.args, call.service.config["limits"]
+    args, limits = call.args, call.manager.config["limits"]
     carrying = [args, *(each for each in args.get("units", ()) if isinstance(each, dict))]
     lists = [each[name] for each in carrying for name in _DOCUMENTS if isinstance(each.get(name), list)]
     count = sum(map(len, lists))
     if count <= limits["message"]["documents"]:
         return
-    section = call.service.section(call.subject)
+    section = call.manager.section(call.subject)
     most = limits[section]["documents"]
     if count > most:
         raise TooLarge(

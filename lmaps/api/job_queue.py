@@ -34,7 +34,7 @@ def queue(call: Invocation, unit: Unit, kind: str = "apply") -> Job:
             hint="set or delete them, or give the unit its old schema",
         )
     within = _confirmation(call, unit)
-    waiting = call.state.queued()
+    waiting = call.tx.jobs.queued()
     timeout = times.parse_duration(call.args["timeout"]) if call.args.get("timeout") else None
     alike = (unit.name, kind, timeout, None)
     covering = [each.id for each in waiting if (each.unit, each.kind, each.timeout, each.confirm_within) == alike]
@@ -44,10 +44,10 @@ def queue(call: Invocation, unit: Unit, kind: str = "apply") -> Job:
     failpoint("job.before_enqueue")
     if covering:
         failpoint("job.coalesce")
-    job = call.state.add_job(
+    job = call.tx.jobs.add(
         unit.name,
         kind,
-        call.state.revision_of(unit.name) or 0,
+        call.tx.history.newest_revision(unit.name) or 0,
         unit.digest,
         call.why,
         timeout=timeout,
@@ -60,11 +60,11 @@ def queue(call: Invocation, unit: Unit, kind: str = "apply") -> Job:
 
 def _expect_room(call: Invocation, waiting: int) -> None:
     """There is a place in the queue, and the subject may take one more."""
-    limits = call.service.config["limits"]
+    limits = call.manager.config["limits"]
     words = None
     if waiting >= limits["queue"]:
         words = f"{plural(waiting, 'job')} wait already (limits.queue)"
-    elif call.is_bounded and call.state.waiting_of(call.subject.name) >= limits["jobs"]:
+    elif call.is_bounded and call.tx.jobs.count_waiting(call.subject.name) >= limits["jobs"]:
         words = f"{plural(limits['jobs'], 'job')} of {call.subject.name} wait already (limits.jobs)"
     if words:
         raise Busy(f"cannot queue: {words}", extra={"retry_after_ms": RETRY_AFTER_MS})
@@ -74,14 +74,14 @@ def _confirmation(call: Invocation, unit: Unit) -> float | None:
     """Seconds within which the job is to be confirmed; there has to be something to go back to."""
     if not call.args.get("confirm"):
         return None
-    if call.state.applied_revision(unit.name) is None:
+    if call.tx.jobs.applied_revision(unit.name) is None:
         raise Conflict(f"cannot apply {unit.name} with confirmation: it was never applied, there is no way back")
     return times.parse_duration(call.args["confirm"])
 
 
 def find(call: Invocation) -> Job:
     """The job that the request names; `NotFound` if there is none."""
-    found = call.state.job(call.args["job"])
+    found = call.tx.jobs.find(call.args["job"])
     if found is None:
         raise not_there(call)
     return found
@@ -104,22 +104,22 @@ def told(call: Invocation, job: Job) -> dict[str, Any]:
     One that waits has its ``place`` in the queue, from 1, and the job that it waits for (``after``); one that was taken
     back says by which job (``undone_by``).
     """
-    covering = call.state.job(job.covered_by) if job.covered_by is not None else None
+    covering = call.tx.jobs.find(job.covered_by) if job.covered_by is not None else None
     row = {"job": job.id} | {name: getattr(job, name) for name in SHOWN}
     row |= {"outcome": (covering or job).state, "over": is_over(job), "place": None, "after": None, "undone_by": None}
     if job.confirmation in ("undoing", "undone", "undo_failed"):
-        by = call.state.undoing(job.unit, job.id)[0]
+        by = call.tx.jobs.undoing(job.unit, job.id)[0]
         row["undone_by"] = {"job": by.id, "revision": by.revision, "state": by.state}
     if job.state == "queued":
         run = covering or job
-        row["place"] = sum(1 for waiting in call.state.queued() if waiting.id <= run.id)
+        row["place"] = sum(1 for waiting in call.tx.jobs.queued() if waiting.id <= run.id)
         row["after"] = _before(call, run)
     return row
 
 
 def _before(call: Invocation, job: Job) -> dict[str, Any] | None:
     """The job of the same unit that runs now."""
-    running = [each for each in call.state.jobs(job.unit, ["running"]) if each.id != job.id]
+    running = [each for each in call.tx.jobs.search(job.unit, ["running"]) if each.id != job.id]
     if not running:
         return None
     return {"job": running[0].id, "author": running[0].author, "started_at": running[0].started_at}

@@ -84,7 +84,7 @@ def _state_alone(_visit: RequestContext, reply: Reply) -> Reply:
 def _when_ended(visit: RequestContext, reply: Reply) -> Reply | Deferred:
     """The original answered an apply when its handler had run, with the handler's exit code as level."""
     call = Invocation(**vars(visit))
-    job = call.state.job(reply.job or 0)
+    job = call.tx.jobs.find(reply.job or 0)
     if job is None or job.state not in ENDED:
         return Deferred(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
     row = told(call, job)

@@ -17,19 +17,19 @@ def resolve(call: Invocation, unit: str, text: str) -> int:
     """
     if found := _NUMBER.match(text):
         revision = int(found[1])
-        if revision > call.state.revision():
-            raise NotFound(f"cannot {call.verb}: there is no r{revision}, the newest is r{call.state.revision()}")
+        if revision > call.tx.revision():
+            raise NotFound(f"cannot {call.verb}: there is no r{revision}, the newest is r{call.tx.revision()}")
     elif text == "@":
-        revision = call.state.revision_of(unit) or 0
+        revision = call.tx.history.newest_revision(unit) or 0
     elif found := _BACK.match(text):
         revision = _back(call, unit, int(found[1]))
     elif text == "applied":
-        revision = call.state.applied_revision(unit) or 0
+        revision = call.tx.jobs.applied_revision(unit) or 0
         if not revision:
             raise NotFound(f"cannot {call.verb}: {unit} was never applied", hint=f"lmaps apply {unit}")
     else:
         revision = _at(call, unit, text)
-    horizon = call.state.horizon(unit)
+    horizon = call.tx.history.horizon(unit)
     if revision < horizon:
         raise NotFound(f"cannot {call.verb}: the history of {unit} is kept from r{horizon} on, r{revision} is older")
     return revision
@@ -37,11 +37,11 @@ def resolve(call: Invocation, unit: str, text: str) -> int:
 
 def _back(call: Invocation, unit: str, steps: int) -> int:
     """So many changes back on the unit's line."""
-    head = call.state.head(unit)
-    line = call.state.line(head.line_end if head else None, limit=steps + 1)
+    head = call.tx.history.head(unit)
+    line = call.tx.history.line(head.line_end if head else None, limit=steps + 1)
     if len(line) > steps:
         return line[steps]
-    if len(line) == steps and not call.state.horizon(unit):
+    if len(line) == steps and not call.tx.history.horizon(unit):
         return 0
     raise NotFound(f"cannot {call.verb}: {unit} has no @~{steps}, its line has {len(line)} changes")
 
@@ -53,5 +53,5 @@ def _at(call: Invocation, unit: str, text: str) -> int:
         raise UsageError(
             f"cannot {call.verb}: {text!r} is no revision; expected r41, @, @~2, applied or a time (10:00, -2h)"
         ) from None
-    before = call.state.changesets(unit, until=moment, limit=1)
+    before = call.tx.history.changesets(unit, until=moment, limit=1)
     return before[0].revision if before else 0

@@ -16,27 +16,27 @@ UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
 
 def condition(call: Invocation, name: str) -> str:
     """In one word how it stands with a unit; the most pressing one where several are true."""
-    unit = call.service.units.units.get(name)
+    unit = call.manager.units.units.get(name)
     if unit is None:
         return "orphaned"
-    if call.service.faults.get(name):
+    if call.manager.faults.get(name):
         return "broken"
-    last = call.state.last_job(name)
+    last = call.tx.jobs.last_apply(name)
     if last is not None and last.state == "running":
         return "running"
-    if call.state.unconfirmed(name):
+    if call.tx.jobs.unconfirmed(name):
         return "confirming"
-    if call.service.fitting.wrong(call.state, unit, call.limit):
+    if call.manager.fitting.wrong(call.tx, unit, call.limit):
         return "invalid"
     if last is not None and last.state in UNSETTLED:
         return "dirty"
-    waiting = call.state.pending(name)
+    waiting = call.tx.jobs.count_pending(name)
     return f"pending {waiting}" if waiting else "in sync"
 
 
 def impact_on_stored(call: Invocation, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
     """Return what the text of ``unit`` would do to these stored ``instances``."""
-    before = call.state.definition_text(unit.name)
+    before = call.tx.instances.newest_definition(unit.name)
     stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
     older = unit_from_definition(jsonio.decode(before)) if before else None
     return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
@@ -46,18 +46,18 @@ def misfits(call: Invocation, unit: Unit) -> list[Finding]:
     """Where stored instances do not fit the unit as it is now, as far as known, for who may see them."""
     if not call.may(unit.name, "show"):
         return []
-    wrong = sorted(call.service.fitting.wrong(call.state, unit, call.limit))
-    found = impact_on_stored(call, unit, call.state.numbered(unit.name, wrong).values())
+    wrong = sorted(call.manager.fitting.wrong(call.tx, unit, call.limit))
+    found = impact_on_stored(call, unit, call.tx.instances.by_number(unit.name, wrong).values())
     return [Finding(each.to_json()["message"], each.finding.at) for each in found if each.kind == "breaks"]
 
 
-def handler_faults(service: ManagerState, unit: Unit) -> list[Finding]:
+def handler_faults(manager: ManagerState, unit: Unit) -> list[Finding]:
     """What keeps a unit's handler from running: it is not there, is broken, or does not take these args."""
-    if not service.handlers:
+    if not manager.handlers:
         return []
-    handler = service.handlers.get(unit.handler)
+    handler = manager.handlers.get(unit.handler)
     if handler is None:
-        known = ", ".join(service.handlers)
+        known = ", ".join(manager.handlers)
         return [unit.locate(Finding(f"no handler {unit.handler!r}; there are {known}", at=("handler", "type")))]
     if "error" in handler:
         text = f"handler {unit.handler} cannot be loaded: {handler['error']}"

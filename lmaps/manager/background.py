@@ -41,8 +41,8 @@ class BackgroundChecks:
             log.error("what is stored cannot be looked at: %s", error)
 
     def _know_values(self, store: Store, unit: str, path: Path) -> None:
-        with store.transaction() as state:
-            known = state.know_values(unit, path)
+        with store.transaction() as tx:
+            known = tx.unique_index.extend(unit, path)
         if not known:
             self._unknown.append((unit, path))
 
@@ -50,5 +50,5 @@ class BackgroundChecks:
         unit = self._service.units.units.get(name)
         if unit is not None:
             limit = TimeLimit(self._service.config["limits"]["message"]["validation"])
-            with store.transaction() as state:
-                self._service.fitting.wrong(state, unit, limit)
+            with store.transaction() as tx:
+                self._service.fitting.wrong(tx, unit, limit)

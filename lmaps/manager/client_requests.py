@@ -47,7 +47,7 @@ def find_route(visit: RequestContext, payload: dict[str, Any]) -> Route:
 
     Raises `MessageRefused` for a request of neither form, `NotFound` for a name that is not in the table.
     """
-    visit.service.beat()
+    visit.manager.beat()
     if "v" in payload:
         request, finish = Request.decode(payload), None
         if request.door == "cli":
@@ -209,20 +209,20 @@ class ClientRequest:
         self._answer: Answer = Reply("")
         self._body = b""
 
-    def run(self, state: Transaction) -> None:
+    def run(self, tx: Transaction) -> None:
         """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group.
 
         So do those of the database: what they mean depends on whether it can be opened again.
         """
         peer = self._incoming.peer
-        self._visit = self._new_visit(state)
+        self._visit = self._new_visit(tx)
         with log_context(request=self._id, subject=self._visit.subject.name):
             begin = time.monotonic()
             try:
                 if self._overdue is not None:  # it would take as long again
                     raise self._overdue
                 if self._waiting is not None:
-                    self._answer = self._waiting.resume(state)
+                    self._answer = self._waiting.resume(tx)
                 else:
                     self._desk.expect_quick(peer)
                     route = find_route(self._visit, self._told)
@@ -234,7 +234,7 @@ class ClientRequest:
                 if isinstance(error, TookTooLong):
                     self._overdue = error
                     self._desk.took_long(peer, time.monotonic() - begin)
-                if state.wrote or isinstance(error, StoreError):
+                if tx.wrote or isinstance(error, StoreError):
                     raise
                 self._refusal(error)
             except DATABASE_ERRORS:
@@ -243,13 +243,13 @@ class ClientRequest:
                 log.exception("request failed")
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
-    def _new_visit(self, state: Transaction) -> RequestContext:
+    def _new_visit(self, tx: Transaction) -> RequestContext:
         """Return the visit of the subject that the socket has proved; a key that no longer counts proves nothing."""
         peer, service = self._incoming.peer, self._desk.service
         subject = service.policy.subject(peer.uid, peer.gid, peer.key)
         if not self._desk.knows(peer):
             subject = subject._replace(proofs=frozenset())
-        return RequestContext(service, state, subject, arrived=self._arrived)
+        return RequestContext(service, tx, subject, arrived=self._arrived)
 
     def settle(self) -> None:
         """Send the answer, or wait for it; then log what was audited."""

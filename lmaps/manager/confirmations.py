@@ -61,10 +61,10 @@ class Confirmations:
         due = min((min(each.due, each.probed_at) for each in self._waiting.values()), default=math.inf)
         return max(due, self._not_before)
 
-    def look(self, state: Transaction) -> None:
+    def look(self, tx: Transaction) -> None:
         """See which jobs wait now."""
         now = time.monotonic()
-        waiting = [job for job in state.unconfirmed() if job.confirmation == "waiting"]
+        waiting = [job for job in tx.jobs.unconfirmed() if job.confirmation == "waiting"]
         known, self._waiting = self._waiting, {}
         for job in waiting:
             each = self._waiting[job.id] = known.get(job.id) or Waiting(now + left(job))
@@ -80,26 +80,26 @@ class Confirmations:
         if (not moved and not acting) or now < self._not_before:
             return
         try:
-            with store.transaction() as state:
+            with store.transaction() as tx:
                 for number in acting:
-                    self._see_to(state, number, now)
-                self.look(state)
+                    self._see_to(tx, number, now)
+                self.look(tx)
         except LmapsError as error:
             log.error("a confirmation cannot be seen to: %s", error)
             self._not_before = now + RETRY
 
-    def _see_to(self, state: Transaction, number: int, now: float) -> None:
-        job, each = state.job(number), self._waiting[number]
+    def _see_to(self, tx: Transaction, number: int, now: float) -> None:
+        job, each = tx.jobs.find(number), self._waiting[number]
         if job is None or job.confirmation != "waiting":
             return
         if each.news is not None:
-            self._tell(state, job, each.news)
+            self._tell(tx, job, each.news)
             each.news = None
         if each.passes >= PASSES:
-            keep(self.service, state, job)
+            keep(self.service, tx, job)
         elif each.due <= now:
             failpoint("confirm.due")
-            undo(self.service, state, job, timer(job, f"job {job.id} was not confirmed"))
+            undo(self.service, tx, job, timer(job, f"job {job.id} was not confirmed"))
         elif each.probed_at <= now:
             each.probed_at = math.inf
             each.probing = self._has_probe(job)
@@ -122,7 +122,7 @@ class Confirmations:
         each.news = f"probe {how}, {each.passes} of {PASSES}"
         each.probed_at = time.monotonic() + EVERY
 
-    def _tell(self, state: Transaction, job: Job, text: str) -> None:
+    def _tell(self, tx: Transaction, job: Job, text: str) -> None:
         line = {"at": times.now(), "stream": "note", "text": text}
-        state.add_lines(job.id, state.line_count(job.id) + 1, [line])
+        tx.jobs.add_lines(job.id, tx.jobs.last_line(job.id) + 1, [line])
         self.service.job_moved(job.id)

@@ -74,11 +74,11 @@ class Dispatcher:
         self._look = True
         self._not_before = 0.0
 
-    def recover(self, state: Transaction) -> None:
+    def recover(self, tx: Transaction) -> None:
         """At the manager's start: what ran under an earlier daemon is `interrupted`; else its worker will tell."""
-        for job in state.jobs(states=["running"]):
+        for job in tx.jobs.search(states=["running"]):
             if job.boot_id != self.service.boot_id:
-                self._interrupt(state, job)
+                self._interrupt(tx, job)
             else:
                 self._awaited.add(job.id)
 
@@ -136,8 +136,8 @@ class Dispatcher:
         if not self._look or not idle or self.draining:
             return
         try:
-            with store.transaction() as state:
-                started = list(self._begin(state, idle))
+            with store.transaction() as tx:
+                started = list(self._begin(tx, idle))
                 if started:
                     failpoint("dispatch.before")
         except LmapsError as error:
@@ -148,30 +148,30 @@ class Dispatcher:
         for slot, run, job in started:
             self._start(slot, run, job.id, self._longest(job))
 
-    def _begin(self, state: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, Job]]:
+    def _begin(self, tx: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, Job]]:
         """Mark as running as many queued jobs as there are idle workers and free units."""
-        taken = {name for job in state.jobs(states=["running"]) for name in self._needs(job)}
-        for job in state.queued():
+        taken = {name for job in tx.jobs.search(states=["running"]) for name in self._needs(job)}
+        for job in tx.jobs.queued():
             if not idle:
                 return
             if taken & self._needs(job):
                 continue
             taken |= self._needs(job)
             slot = idle.popleft()
-            yield slot, self._mark_running(state, job, slot), job
+            yield slot, self._mark_running(tx, job, slot), job
 
     def _needs(self, job: Job) -> set[tuple[str, str]]:
         """What no two running jobs may share: the unit, and the locks that it names."""
         unit = self.service.units.units.get(job.unit)
         return {("unit", job.unit), *(("lock", name) for name in (unit.locks if unit else ()))}
 
-    def _mark_running(self, state: Transaction, job: Job, slot: Slot) -> Run:
+    def _mark_running(self, tx: Transaction, job: Job, slot: Slot) -> Run:
         token = secrets.token_hex(8)
         unit = self.service.units.units.get(job.unit)
-        revision = state.revision_of(job.unit) or 0
-        page = state.page(job.unit, revision, 0, AT_ONCE)
+        revision = tx.history.newest_revision(job.unit) or 0
+        page = tx.snapshots.page(job.unit, revision, 0, AT_ONCE)
         digest = unit.digest if unit else job.digest
-        state.update_job(
+        tx.jobs.update(
             job.id,
             state="running",
             revision=revision,
@@ -181,7 +181,7 @@ class Dispatcher:
             pid=slot.pid,
             token=token,
             started_at=times.now(),
-            **(confirm.arm(state, job) if job.confirm_within is not None else {}),
+            **(confirm.arm(tx, job) if job.confirm_within is not None else {}),
         )
         return Run(
             token,
@@ -227,22 +227,22 @@ class Dispatcher:
                 slot.due = min(slot.due, time.monotonic() + GRACE + EXIT_GRACE_S)
                 self.say(slot.identity, Stop(slot.token))
 
-    def _interrupt(self, state: Transaction, job: Job) -> None:
+    def _interrupt(self, tx: Transaction, job: Job) -> None:
         """Its process is gone. If the unit says so it is run once more, else people decide.
 
         A job that was to be confirmed, or that took one back, is seen to by its confirmation alone.
         """
         outcome = self._outcome(job)
-        self.moved.update(state.end_job(job.id, state=outcome, error=LOST))
+        self.moved.update(tx.jobs.end(job.id, state=outcome, error=LOST))
         self._to_stop.discard(job.id)
         self._overdue.discard(job.id)
         _log_end(job, outcome, None)
-        confirm.ended(self.service, state, job.id)
+        confirm.ended(self.service, tx, job.id)
         unit = self.service.units.units.get(job.unit)
         plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
         if unit is not None and unit.reruns and plain and outcome == "interrupted":
             why = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
-            state.add_job(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
+            tx.jobs.add(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
             self._look = True
 
     def _outcome(self, job: Job) -> str:
@@ -251,10 +251,10 @@ class Dispatcher:
             return "interrupted"
         return "cancelled" if job.id in self._to_stop else "timed_out"
 
-    def hello(self, state: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
+    def hello(self, tx: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
         """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
         slot = Slot(hello.slot, identity, hello.pid)
-        for job in state.jobs(states=["running"]):
+        for job in tx.jobs.search(states=["running"]):
             if job.slot != hello.slot:
                 continue
             self._awaited.discard(job.id)
@@ -263,7 +263,7 @@ class Dispatcher:
                 slot.token, slot.job = job.token, job.id
                 slot.due = time.monotonic() + self._longest(job) + GRACE + EXIT_GRACE_S
             else:
-                self._interrupt(state, job)
+                self._interrupt(tx, job)
         known = slot.token is not None or hello.token in self._running
 
         def settle() -> None:
@@ -284,22 +284,22 @@ class Dispatcher:
         if old is not None and old.token is not None and old.token != token and old.token in self._running:
             self._running.pop(old.token).then(Result(old.token, "interrupted", error=LOST))
 
-    def more(self, state: Transaction, identity: bytes, more: More) -> Callable[[], None]:
+    def more(self, tx: Transaction, identity: bytes, more: More) -> Callable[[], None]:
         """Hand over more of the state that a job runs with. Its time begins when it has all."""
         slot = self._slot(identity, more.token)
-        job = state.job(slot.job) if slot is not None and slot.job is not None else None
+        job = tx.jobs.find(slot.job) if slot is not None and slot.job is not None else None
         if slot is None or job is None:
             return lambda: None
-        page = state.page(job.unit, job.revision, more.after, AT_ONCE)
+        page = tx.snapshots.page(job.unit, job.revision, more.after, AT_ONCE)
         slot.due = time.monotonic() + self._longest(job) + GRACE + EXIT_GRACE_S
         return lambda: self.say(identity, Part(more.token, more.after, _rows(page), page.last))
 
-    def lines(self, state: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
+    def lines(self, tx: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
         """Keep the lines that are new; those that came before are sent again after a reconnect."""
         slot = self._slot(identity, lines.token)
         if slot is not None and slot.job is not None:
-            new = max(lines.first, state.line_count(slot.job) + 1)
-            state.add_lines(slot.job, new, lines.lines[new - lines.first :])
+            new = max(lines.first, tx.jobs.last_line(slot.job) + 1)
+            tx.jobs.add_lines(slot.job, new, lines.lines[new - lines.first :])
             self.moved.add(slot.job)
         return lambda: self.acknowledge(identity, lines)
 
@@ -307,17 +307,15 @@ class Dispatcher:
         """Tell the worker that it may forget these lines."""
         self.say(identity, Ack(lines.token, lines.first + len(lines.lines) - 1))
 
-    def result(self, state: Transaction, identity: bytes, result: Result) -> Callable[[], None]:
+    def result(self, tx: Transaction, identity: bytes, result: Result) -> Callable[[], None]:
         """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
         failpoint("result.recv")
         slot = self._slot(identity, result.token)
-        job = state.job(slot.job) if slot is not None and slot.job is not None else None
+        job = tx.jobs.find(slot.job) if slot is not None and slot.job is not None else None
         if slot is not None and slot.job is not None:
-            ended = state.end_job(
-                slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error
-            )
+            ended = tx.jobs.end(slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error)
             self.moved.update(ended)
-            confirm.ended(self.service, state, slot.job)
+            confirm.ended(self.service, tx, slot.job)
             self._to_stop.discard(slot.job)
             failpoint("result.before_commit")
 

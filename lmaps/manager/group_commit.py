@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 class Work(Protocol):
     """A piece of work on the state. It may run twice, but what it did the first time is then undone."""
 
-    def run(self, state: Transaction) -> None:
+    def run(self, tx: Transaction) -> None:
         """Do it, inside the transaction. An error here undoes the whole group."""
 
     def settle(self) -> None:
@@ -52,11 +52,11 @@ def commit(store: Store, works: Sequence[Work]) -> None:
 
 
 def _run(store: Store, works: Sequence[Work]) -> None:
-    with store.transaction() as state:
+    with store.transaction() as tx:
         failpoint("batch.begin")
         for work in works:
-            state.wrote = False
-            work.run(state)
+            tx.wrote = False
+            work.run(tx)
         failpoint("batch.before_commit")
 
 

@@ -173,9 +173,9 @@ class Manager:
             self._poller.watch(source)
         for fd in self._channel.fds():
             self._poller.watch(fd)
-        with self._store.transaction() as state:
-            self._dispatcher.recover(state)
-            self._confirmations.look(state)
+        with self._store.transaction() as tx:
+            self._dispatcher.recover(tx)
+            self._confirmations.look(tx)
         failpoint("start")
         self.running = True
 
@@ -232,8 +232,8 @@ class Manager:
             self._check_units(self._tell_ready)
 
     def _tell_ready(self) -> None:
-        with self._store.transaction() as state:
-            revision = state.revision()
+        with self._store.transaction() as tx:
+            revision = tx.revision()
         news = {"units": len(self.service.units.units), "revision": revision, "endpoints": list(self._clients.uris)}
         self._channel.report({"ready": news})
 
@@ -323,13 +323,13 @@ class Manager:
 
         Others are served while it waits for a job.
         """
-        with self._store.transaction() as state:
-            visit = RequestContext(self.service, state, itself(str(os.getuid())))
+        with self._store.transaction() as tx:
+            visit = RequestContext(self.service, tx, itself(str(os.getuid())))
             route = find_route(visit, payload)
             answer = route.finished(visit, route.endpoint.answer(visit, route.request))
         while isinstance(answer, Deferred):
             self._dispatcher.look()
             self.turn(answer.until)
-            with self._store.transaction() as state:
-                answer = answer.resume(state)
+            with self._store.transaction() as tx:
+                answer = answer.resume(tx)
         return answer.then(self._store) if isinstance(answer, AfterCommit) else answer

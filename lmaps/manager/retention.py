@@ -40,10 +40,10 @@ class Retention:
             times.format_time(current - kept) for kept in (SUCCEEDED_KEPT, OTHERS_KEPT, REQUESTS_KEPT, AUDIT_KEPT)
         ]
         try:
-            with store.transaction() as state:
-                more = state.forget_output(limits[0], limits[1], AT_ONCE) == AT_ONCE
-                state.forget_requests(limits[2], KEYS_KEPT)
-                more |= state.forget_audit(limits[3], AUDIT_AT_ONCE) == AUDIT_AT_ONCE
+            with store.transaction() as tx:
+                more = tx.jobs.forget_output(limits[0], limits[1], AT_ONCE) == AT_ONCE
+                tx.requests.forget(limits[2], KEYS_KEPT)
+                more |= tx.audit.forget(limits[3], AUDIT_AT_ONCE) == AUDIT_AT_ONCE
         except LmapsError as error:
             log.error("what is old cannot be removed: %s", error)
             more = False

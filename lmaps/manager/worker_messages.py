@@ -69,17 +69,17 @@ class WorkerReport:
         self._again = again
         self._settle: Callable[[], None] = lambda: None
 
-    def run(self, state: Transaction) -> None:
+    def run(self, tx: Transaction) -> None:
         """Record what it means."""
         match self._message:
             case Hello():
-                self._settle = self._dispatcher.hello(state, self._identity, self._message)
+                self._settle = self._dispatcher.hello(tx, self._identity, self._message)
             case More():
-                self._settle = self._dispatcher.more(state, self._identity, self._message)
+                self._settle = self._dispatcher.more(tx, self._identity, self._message)
             case Lines():
-                self._settle = self._dispatcher.lines(state, self._identity, self._message)
+                self._settle = self._dispatcher.lines(tx, self._identity, self._message)
             case Result():
-                self._settle = self._dispatcher.result(state, self._identity, self._message)
+                self._settle = self._dispatcher.result(tx, self._identity, self._message)
 
     def settle(self) -> None:
         """Acknowledge it."""

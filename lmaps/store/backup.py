@@ -15,15 +15,15 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateDamaged, StateUnusable, StoreError
-from lmaps.store.base import Cache, DiskHealth
 from lmaps.store.checksums import check_rows
 from lmaps.store.dialects.sqlite import given_numbers, look_over, plain_errors
 from lmaps.store.encryption import Opaque
 from lmaps.store.migrate import known_revisions, migrate
 from lmaps.store.replay import replay
 from lmaps.store.rows import Origin
+from lmaps.store.session import Cache, Counters, DiskHealth, Session
 from lmaps.store.store import open_store, sync_directory
-from lmaps.store.transaction import Counters, Transaction
+from lmaps.store.transaction import Transaction
 from lmaps.util import times
 
 
@@ -51,7 +51,8 @@ def verify(path: str) -> int:
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         if current == known_revisions()[-1]:
             check_rows(connection)
-            count = replay(Transaction(connection, Counters.read(connection), Opaque(), DiskHealth(), Cache()))
+            session = Session(connection, Counters.read(connection), Opaque(), DiskHealth(), Cache())
+            count = replay(Transaction(session))
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise StateDamaged("cannot rely on the database: a row has lost what it refers to")
             return count
@@ -77,10 +78,12 @@ def restore(backup: str, path: str, author: str) -> Restored:
         given = _given_by(file)
         with open_store(str(aside), Opaque()) as store:
             store.count_on_from(given)
-            with store.transaction() as state:
-                for unit in state.units():
-                    state.mark_restored(unit, Origin(author, door="cli", message=f"restored from {Path(backup).name}"))
-                revision = state.revision()
+            with store.transaction() as tx:
+                for unit in tx.history.units():
+                    tx.changesets.mark_restored(
+                        unit, Origin(author, door="cli", message=f"restored from {Path(backup).name}")
+                    )
+                revision = tx.revision()
         kept = _keep(file) if file.exists() else None
         aside.rename(file)
         _remove(aside)

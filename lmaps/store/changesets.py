@@ -5,10 +5,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
-from lmaps.store.history import HistoryTables, net
-from lmaps.store.instances import MAX_ROWID
+from lmaps.store.history import History, net
+from lmaps.store.instances import MAX_ROWID, Instances
+from lmaps.store.jobs import Jobs
 from lmaps.store.models import change, changeset, document, horizon, instance
 from lmaps.store.rows import Change, Changeset, Document, Edit, Instance, Origin
+from lmaps.store.session import Session
 from lmaps.store.statements import Prepared
 from lmaps.util.failpoints import failpoint
 
@@ -28,14 +30,22 @@ _FORGET = Prepared(
 """Forget a document that no change and no instance has any more."""
 
 
-class ChangingTables(HistoryTables):
+class Changesets:
     """Changes of units. Instances are what follows from them, and nothing else changes an instance."""
 
-    def change(self, unit: str, kind: str, why: Origin, edits: Sequence[Edit], target: int | None = None) -> Changeset:
+    __slots__ = ("_history", "_instances", "_jobs", "_session")
+
+    def __init__(self, session: Session, instances: Instances, history: History, jobs: Jobs) -> None:
+        self._session = session
+        self._instances = instances
+        self._history = history
+        self._jobs = jobs
+
+    def record(self, unit: str, kind: str, why: Origin, edits: Sequence[Edit], target: int | None = None) -> Changeset:
         """Record ``edits`` as one change at the end of the unit's line; the redo list is empty after it."""
-        head = self.head(unit)
-        revision = self.counters.revision + 1
-        made = self._record(unit, kind, why, target, line_end=revision, line_previous=head.line_end if head else None)
+        head = self._history.head(unit)
+        revision = self._session.counters.revision + 1
+        made = self._append(unit, kind, why, target, line_end=revision, line_previous=head.line_end if head else None)
         self._carry_out(made, [self._numbered(revision, edit) for edit in edits])
         return made
 
@@ -44,13 +54,13 @@ class ChangingTables(HistoryTables):
 
         The documents come back as they were, to the byte.
         """
-        head = self.head(unit)
-        off = self.line(head.line_end, limit=steps) if head else []
-        oldest = self.changeset(off[-1]) if off else None
+        head = self._history.head(unit)
+        off = self._history.line(head.line_end, limit=steps) if head else []
+        oldest = self._history.changeset(off[-1]) if off else None
         if head is None or oldest is None:
             return None
-        taken = [each for revision in off for each in reversed(self.changes(revision))]
-        made = self._record(
+        taken = [each for revision in off for each in reversed(self._history.changes(revision))]
+        made = self._append(
             unit,
             "rollback",
             why,
@@ -63,28 +73,30 @@ class ChangingTables(HistoryTables):
 
     def redo(self, unit: str, why: Origin, steps: int = 1) -> Changeset | None:
         """Put back on the line what rollback took off, ``steps`` changes or as many as there are; None for none."""
-        head = self.head(unit)
-        back = self.undone(unit)[:steps]
+        head = self._history.head(unit)
+        back = self._history.redoable(unit)[:steps]
         if head is None or not back:
             return None
-        brought = [each for revision in back for each in self.changes(revision)]
+        brought = [each for revision in back for each in self._history.changes(revision)]
         left = None if back[-1] == head.redo_end else head.redo_end
-        made = self._record(unit, "redo", why, back[-1], line_end=back[-1], redo_end=left)
+        made = self._append(unit, "redo", why, back[-1], line_end=back[-1], redo_end=left)
         self._carry_out(made, _together(made.revision, brought))
         return made
 
     def mark_restored(self, unit: str, why: Origin) -> Changeset:
         """Record that the state was put back from a backup: an empty changeset, not on the line."""
-        head = self.head(unit)
+        head = self._history.head(unit)
         ends = {"line_end": head.line_end, "redo_end": head.redo_end} if head else {}
-        return self._record(unit, "restore", why, None, **ends)
+        return self._append(unit, "restore", why, None, **ends)
 
     def restore_history(self, changesets: Iterable[tuple[Changeset, Sequence[Change]]]) -> None:
         """Take over changesets as they are, oldest first, into a state that has none."""
         known: dict[tuple[int, Document | None], Document | None] = {}
         for made, changes in changesets:
-            self.counters.revision = made.revision
-            self.counters.instance = max([self.counters.instance, *(each.instance_id for each in changes)])
+            self._session.counters.revision = made.revision
+            self._session.counters.instance = max(
+                [self._session.counters.instance, *(each.instance_id for each in changes)]
+            )
             self._keep(made)
             found = [
                 each.with_ends(*(known.get((each.instance_id, one), one) for one in each.ends)) for each in changes
@@ -97,15 +109,20 @@ class ChangingTables(HistoryTables):
         Kept are the newest ``count`` on the line, so that as many can be undone, and those from ``since`` on; the redo
         list, and whatever lies after the applied revision.
         """
-        head = self.head(unit)
+        head = self._history.head(unit)
         if head is None:
             return 0
-        limits = [head.revision, *self.undone(unit)[:1], *self._pinned(unit), *filter(None, [head.line_end])]
+        limits = [
+            head.revision,
+            *self._history.redoable(unit)[:1],
+            *self._jobs.pinned_revisions(unit),
+            *filter(None, [head.line_end]),
+        ]
         if count is not None:
-            limits += [self._nth_newest(unit, count), *self.line(head.line_end, limit=count)[-1:]]
+            limits += [self._nth_newest(unit, count), *self._history.line(head.line_end, limit=count)[-1:]]
         if since is not None:
             limits.append(self._first_since(unit, since))
-        dropped = self.connection.scalars(
+        dropped = self._session.connection.scalars(
             select(changeset.c.revision)
             .where(changeset.c.unit == unit, changeset.c.revision < min(limits))
             .order_by(changeset.c.revision)
@@ -117,34 +134,30 @@ class ChangingTables(HistoryTables):
 
     def _drop(self, unit: str, until: int) -> None:
         gone = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.revision <= until)
-        ends = self.connection.execute(
+        ends = self._session.connection.execute(
             select(change.c.before_document, change.c.after_document).where(change.c.revision.in_(gone))
         )
         documents = {number for pair in ends for number in pair if number is not None}
-        self.write(delete(change).where(change.c.revision.in_(gone)))
-        self.write_each(_FORGET, [{"old": number} for number in documents])
-        self.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
-        self.write(delete(horizon).where(horizon.c.unit == unit))
-        self.insert(horizon, {"unit": unit, "revision": until})
-        self.known.counted.pop(unit, None)
-        self.known.pending.pop(unit, None)
-
-    def _pinned(self, unit: str) -> list[int]:
-        """Revisions of a unit that something else needs."""
-        return []
+        self._session.write(delete(change).where(change.c.revision.in_(gone)))
+        self._session.write_each(_FORGET, [{"old": number} for number in documents])
+        self._session.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
+        self._session.write(delete(horizon).where(horizon.c.unit == unit))
+        self._session.insert(horizon, {"unit": unit, "revision": until})
+        self._session.cache.counted.pop(unit, None)
+        self._session.cache.pending.pop(unit, None)
 
     def _nth_newest(self, unit: str, count: int) -> int:
         newest = select(changeset.c.revision).where(changeset.c.unit == unit).order_by(changeset.c.revision.desc())
-        return self.connection.scalar(newest.offset(count - 1).limit(1)) or 0
+        return self._session.connection.scalar(newest.offset(count - 1).limit(1)) or 0
 
     def _first_since(self, unit: str, since: str) -> int:
         kept = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
-        return self.connection.scalar(kept) or MAX_ROWID
+        return self._session.connection.scalar(kept) or MAX_ROWID
 
-    def _record(self, unit: str, kind: str, why: Origin, target: int | None, **ends: int | None) -> Changeset:
-        self.counters.revision += 1
+    def _append(self, unit: str, kind: str, why: Origin, target: int | None, **ends: int | None) -> Changeset:
+        self._session.counters.revision += 1
         made = Changeset(
-            revision=self.counters.revision,
+            revision=self._session.counters.revision,
             unit=unit,
             kind=kind,
             author=why.author,
@@ -152,7 +165,7 @@ class ChangingTables(HistoryTables):
             door=why.door,
             message=why.message,
             ticket=why.ticket,
-            at=self.at,
+            at=self._session.at,
             request_key=why.request_key,
             target=target,
             **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
@@ -161,15 +174,15 @@ class ChangingTables(HistoryTables):
         return made
 
     def _keep(self, made: Changeset) -> None:
-        self.insert_each(changeset, [made])
-        self.known.newest = self.known.heads[made.unit] = made
-        self.known.pending.pop(made.unit, None)
+        self._session.insert_each(changeset, [made])
+        self._session.cache.newest = self._session.cache.heads[made.unit] = made
+        self._session.cache.pending.pop(made.unit, None)
 
     def _numbered(self, revision: int, edit: Edit) -> Change:
         number, first = edit.id, edit.first_revision
         if number is None:
-            self.counters.instance += 1
-            number = self.counters.instance
+            self._session.counters.instance += 1
+            number = self._session.counters.instance
         return Change(revision, number, first or revision, edit.before, edit.after)
 
     def _carry_out(self, made: Changeset, changes: Sequence[Change]) -> list[Change]:
@@ -178,18 +191,18 @@ class ChangingTables(HistoryTables):
             return []
         kept = self._kept(changes)
         failpoint("change.mid")
-        self.insert_each(change, [_row(each) for each in kept])
-        self.remove([each.instance_id for each in kept if each.before is not None])
-        self.add(
+        self._session.insert_each(change, [_row(each) for each in kept])
+        self._instances.remove([each.instance_id for each in kept if each.before is not None])
+        self._instances.add(
             [
                 Instance(each.instance_id, made.unit, each.after, each.first_revision, made.revision)
                 for each in kept
                 if each.after is not None
             ]
         )
-        if made.unit in self.known.instances:
+        if made.unit in self._session.cache.instances:
             more = sum((each.before is None) - (each.after is None) for each in kept)
-            self.known.instances[made.unit] += more
+            self._session.cache.instances[made.unit] += more
         return kept
 
     def _kept(self, changes: Sequence[Change]) -> list[Change]:
@@ -199,16 +212,16 @@ class ChangingTables(HistoryTables):
         def kept(one: Document | None, of: int) -> Document | None:
             if one is None or one.id is not None:
                 return one
-            self.counters.document += 1
-            numbered = one.numbered(self.counters.document)
-            new.append(self.document_row(of, numbered))
+            self._session.counters.document += 1
+            numbered = one.numbered(self._session.counters.document)
+            new.append(self._instances.document_row(of, numbered))
             return numbered
 
         made = [
             each.with_ends(kept(each.before, each.instance_id), kept(each.after, each.instance_id)) for each in changes
         ]
         if new:
-            self.insert_each(document, new)
+            self._session.insert_each(document, new)
         return made
 
 

@@ -13,11 +13,11 @@ from sqlalchemy import bindparam, func, select
 
 from lmaps.errors import StateDamaged
 from lmaps.store.checksums import check, checked
-from lmaps.store.instances import BATCH, DOCUMENT, MAX_ROWID
+from lmaps.store.instances import BATCH, DOCUMENT, MAX_ROWID, Instances
 from lmaps.store.models import change, changeset, document, horizon
 from lmaps.store.models import unit as definition
-from lmaps.store.rows import Change, Changeset, Document, Instance, Page
-from lmaps.store.snapshots import JoinedTables
+from lmaps.store.rows import Change, Changeset, Document, Instance
+from lmaps.store.session import Session
 from lmaps.store.statements import Prepared
 
 _BEFORE, _AFTER = document.alias(), document.alias()
@@ -71,23 +71,29 @@ def _line() -> Prepared:
 _LINE = _line()
 
 
-class HistoryTables(JoinedTables):
+class History:
     """What was done to the units, and what they were."""
+
+    __slots__ = ("_instances", "_session")
+
+    def __init__(self, session: Session, instances: Instances) -> None:
+        self._session = session
+        self._instances = instances
 
     def units(self) -> list[str]:
         """The names of all units that have a history."""
-        return list(self.connection.scalars(select(definition.c.name).distinct().order_by(definition.c.name)))
+        return list(self._session.connection.scalars(select(definition.c.name).distinct().order_by(definition.c.name)))
 
     def changeset(self, revision: int) -> Changeset | None:
         """The changeset of this revision."""
-        found = self.rows(_CHANGESET, revision=revision)
+        found = self._session.rows(_CHANGESET, revision=revision)
         return Changeset(**checked(changeset, found[0])) if found else None
 
     def newest(self) -> Changeset | None:
         """The newest changeset of all units."""
-        if self.known.newest is None:
-            self.known.newest = self.changeset(self.counters.revision)
-        return self.known.newest
+        if self._session.cache.newest is None:
+            self._session.cache.newest = self.changeset(self._session.counters.revision)
+        return self._session.cache.newest
 
     def changesets(
         self,
@@ -110,56 +116,56 @@ class HistoryTables(JoinedTables):
             wanted = wanted.where(changeset.c.at >= since)
         if until is not None:
             wanted = wanted.where(changeset.c.at <= until)
-        return [Changeset(**checked(changeset, row)) for row in self.connection.execute(wanted)]
+        return [Changeset(**checked(changeset, row)) for row in self._session.connection.execute(wanted)]
 
     def head(self, unit: str) -> Changeset | None:
         """The newest changeset of a unit."""
-        known = self.known.heads.get(unit)
-        if known is None and (found := self.rows(_HEAD, unit=unit)):
-            known = self.known.heads[unit] = Changeset(**checked(changeset, found[0]))
+        known = self._session.cache.heads.get(unit)
+        if known is None and (found := self._session.rows(_HEAD, unit=unit)):
+            known = self._session.cache.heads[unit] = Changeset(**checked(changeset, found[0]))
         return known
 
     def horizon(self, unit: str) -> int:
         """Where the history of a unit begins: what was there at this revision and later is known."""
-        return self.value(_HORIZON, unit=unit) or 0
+        return self._session.value(_HORIZON, unit=unit) or 0
 
-    def revision_of(self, unit: str) -> int | None:
+    def newest_revision(self, unit: str) -> int | None:
         """The newest revision of a unit."""
         head = self.head(unit)
         return head.revision if head else None
 
-    def changes_after(self, unit: str, revision: int) -> int:
+    def count_after(self, unit: str, revision: int) -> int:
         """How many changesets a unit has after ``revision``: those that were not counted before are."""
-        after, until, count = self.known.counted.get(unit, (revision, revision, 0))
+        after, until, count = self._session.cache.counted.get(unit, (revision, revision, 0))
         if after != revision:
             until, count = revision, 0
-        count += self.value(_NEWER, unit=unit, revision=until) or 0
-        self.known.counted[unit] = (revision, max(until, self.revision_of(unit) or 0), count)
+        count += self._session.value(_NEWER, unit=unit, revision=until) or 0
+        self._session.cache.counted[unit] = (revision, max(until, self.newest_revision(unit) or 0), count)
         return count
 
     def changes(self, revision: int, limit: int | None = None) -> list[Change]:
         """What a changeset did, instance by instance; the first ``limit`` of them."""
         most = -1 if limit is None else limit
-        return [self._change(*row) for row in self.rows(_CHANGES_OF, revision=revision, most=most)]
+        return [self._change(*row) for row in self._session.rows(_CHANGES_OF, revision=revision, most=most)]
 
     def size(self, revision: int) -> int:
         """How many instances a changeset changed."""
-        return self.connection.scalar(select(func.count()).where(change.c.revision == revision)) or 0
+        return self._session.connection.scalar(select(func.count()).where(change.c.revision == revision)) or 0
 
     def changes_of(self, instance: int) -> list[Change]:
         """All that is kept of what was done to one instance, oldest first."""
         wanted = _CHANGES.where(change.c.instance_id == instance).order_by(change.c.revision)
-        return [self._change(*row) for row in self.connection.execute(wanted)]
+        return [self._change(*row) for row in self._session.connection.execute(wanted)]
 
-    def returned(self, unit: str, digest: str, revision: int, most: int) -> list[int]:
+    def outdated_since(self, unit: str, digest: str, revision: int, most: int) -> list[int]:
         """Up to ``most`` instances to which changes after ``revision`` gave a document made under another text."""
-        if not self.other_texts(unit, digest):
+        if not self._instances.other_definitions(unit, digest):
             return []
-        return [row[0] for row in self.rows(_RETURNED, unit=unit, digest=digest, revision=revision, most=most)]
+        return [row[0] for row in self._session.rows(_RETURNED, unit=unit, digest=digest, revision=revision, most=most)]
 
     def line(self, end: int | None, *, above: int | None = None, limit: int = -1) -> list[int]:
         """The revisions on the line that ends with ``end``, newest first: those after ``above``, ``limit`` at most."""
-        return [row[0] for row in self.rows(_LINE, end=end, above=above or 0, most=limit)]
+        return [row[0] for row in self._session.rows(_LINE, end=end, above=above or 0, most=limit)]
 
     def on_line(self, unit: str, revisions: Iterable[int]) -> set[int]:
         """Those of ``revisions`` that are on the unit's line."""
@@ -169,7 +175,7 @@ class HistoryTables(JoinedTables):
 
     def _whole_line(self, unit: str) -> "array[int]":
         """The revisions on the unit's line, oldest first: walked to where it parts from the line that was known."""
-        line = self.known.lines.setdefault(unit, array("q"))
+        line = self._session.cache.lines.setdefault(unit, array("q"))
         head = self.head(unit)
         end = head.line_end if head else None
         newer = self.line(end, above=line[-1] if line else 0)
@@ -181,7 +187,7 @@ class HistoryTables(JoinedTables):
         line[common:] = array("q", reversed(newer))
         return line
 
-    def undone(self, unit: str) -> list[int]:
+    def redoable(self, unit: str) -> list[int]:
         """The revisions that redo would bring back, the next one first."""
         head = self.head(unit)
         return [] if head is None else self.line(head.redo_end, above=head.line_end)[::-1]
@@ -191,7 +197,7 @@ class HistoryTables(JoinedTables):
 
         Not all of them, if some are given as they are ``now``: these, and those that were changed since.
         """
-        found = {instance.id: instance for instance in (self.instances(unit) if now is None else now)}
+        found = {instance.id: instance for instance in (self._instances.all(unit) if now is None else now)}
         later = list(self.between(unit, revision, MAX_ROWID))
         made = self._last_changed([each.instance_id for each in later], revision)
         for each in later:
@@ -200,39 +206,6 @@ class HistoryTables(JoinedTables):
                 since = made.get(each.instance_id, each.first_revision)
                 found[each.instance_id] = Instance(each.instance_id, unit, each.before, each.first_revision, since)
         return [found[number] for number in sorted(found)]
-
-    def page(self, unit: str, revision: int, after: int, most: int) -> Page:
-        """The instances of a unit as they were at ``revision``, oldest first: those with a number above ``after``.
-
-        Not more than ``most``, and fewer if they are large. What it costs does not depend on how many there are.
-        """
-        now, until = self._following(unit, after, most)
-        if revision >= (self.revision_of(unit) or 0):
-            return Page(now.given, now.completed, until)
-        firsts = self._first_changes(unit, revision, after, until or MAX_ROWID, most)
-        if len(firsts) == most:
-            until = max(firsts)
-        found = dict(zip(now.ids, zip(now.given, now.completed, strict=True), strict=True))
-        for number, first in firsts.items():
-            found.pop(number, None)
-            before = self._change_at(first, number).before
-            if before is not None:
-                found[number] = before.given, before.completed
-        then = [found[number] for number in sorted(found) if number <= (until or MAX_ROWID)]
-        return Page([given for given, _ in then], [completed for _, completed in then], until)
-
-    def _first_changes(self, unit: str, revision: int, after: int, until: int, most: int) -> dict[int, int]:
-        """Which instances have been changed since ``revision``, and by which revision first."""
-        wanted = (
-            select(change.c.instance_id, func.min(change.c.revision))
-            .join(changeset, changeset.c.revision == change.c.revision)
-            .where(changeset.c.unit == unit, changeset.c.revision > revision)
-            .where(change.c.instance_id > after, change.c.instance_id <= until)
-            .group_by(change.c.instance_id)
-            .order_by(change.c.instance_id)
-            .limit(most)
-        )
-        return {row[0]: row[1] for row in self.connection.execute(wanted)}
 
     def between(self, unit: str, older: int, newer: int) -> Iterator[Change]:
         """What the changesets of a unit after ``older``, up to ``newer``, did to each instance taken together."""
@@ -243,12 +216,12 @@ class HistoryTables(JoinedTables):
             .group_by(change.c.instance_id)
             .order_by(change.c.instance_id)
         )
-        for number, first, last in self.connection.execute(ends).all():
-            yield net([self._change_at(revision, number) for revision in dict.fromkeys((first, last))])
+        for number, first, last in self._session.connection.execute(ends).all():
+            yield net([self.change_at(revision, number) for revision in dict.fromkeys((first, last))])
 
-    def _change_at(self, revision: int, number: int) -> Change:
+    def change_at(self, revision: int, number: int) -> Change:
         """What the changeset of this revision did to the instance of this number."""
-        [row] = self.rows(_CHANGE_AT, revision=revision, number=number)
+        [row] = self._session.rows(_CHANGE_AT, revision=revision, number=number)
         return self._change(*row)
 
     def _change(self, *told: Any) -> Change:
@@ -264,7 +237,7 @@ class HistoryTables(JoinedTables):
     def _end(self, revision: int, instance: int, found: Sequence[Any]) -> Document:
         if found[0] is None:
             raise StateDamaged(f"cannot rely on the database: r{revision} has lost a document")
-        return self.read_document(instance, *found)
+        return self._instances.read_document(instance, *found)
 
     def _last_changed(self, instances: Sequence[int], revision: int) -> dict[int, int]:
         """By which revision, up to ``revision``, each of these instances was changed last."""
@@ -275,7 +248,7 @@ class HistoryTables(JoinedTables):
                 .where(change.c.instance_id.in_(instances[start : start + BATCH]), change.c.revision <= revision)
                 .group_by(change.c.instance_id)
             )
-            found |= {row[0]: row[1] for row in self.connection.execute(wanted)}
+            found |= {row[0]: row[1] for row in self._session.connection.execute(wanted)}
         return found
 
 

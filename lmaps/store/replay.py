@@ -1,31 +1,31 @@
 """Replay: the instances are what the changesets make of nothing, and nothing else."""
 
 from lmaps.errors import StateDamaged
-from lmaps.store.history import HistoryTables
 from lmaps.store.rows import Change, Changeset, Instance
+from lmaps.store.transaction import Transaction
 
 
-def replay(tables: HistoryTables) -> int:
+def replay(tx: Transaction) -> int:
     """Make the instances anew from the changesets and compare; how many changesets there are.
 
     `StateDamaged` names the first place where a change does not fit what was there before it, where a changeset does
     not fit its unit's line, or where an instance is another one than its changes make it.
     """
-    changesets = tables.changesets()[::-1]
-    given = tables.counters.revision
+    changesets = tx.history.changesets()[::-1]
+    given = tx.revision()
     if changesets and changesets[-1].revision != given:
         raise StateDamaged(f"cannot rely on the database: it ends with r{changesets[-1].revision}, r{given} was given")
     made: dict[int, Instance] = {}
     heads: dict[str, Changeset] = {}
     horizons: dict[str, int] = {}
     for each in changesets:
-        horizons.setdefault(each.unit, tables.horizon(each.unit))
+        horizons.setdefault(each.unit, tx.history.horizon(each.unit))
         _follow_line(each, heads.get(each.unit), horizons[each.unit])
         heads[each.unit] = each
-        for change in tables.changes(each.revision):
+        for change in tx.history.changes(each.revision):
             _follow(each, change, made, horizons[each.unit])
     for unit in heads:
-        _compare(unit, tables, {number: each for number, each in made.items() if each.unit == unit}, horizons[unit])
+        _compare(unit, tx, {number: each for number, each in made.items() if each.unit == unit}, horizons[unit])
     return len(changesets)
 
 
@@ -52,8 +52,8 @@ def _follow(each: Changeset, change: Change, made: dict[int, Instance], horizon:
         )
 
 
-def _compare(unit: str, tables: HistoryTables, made: dict[int, Instance], horizon: int) -> None:
-    stored = {each.id: each for each in tables.instances(unit) if each.id in made or each.revision > horizon}
+def _compare(unit: str, tx: Transaction, made: dict[int, Instance], horizon: int) -> None:
+    stored = {each.id: each for each in tx.instances.all(unit) if each.id in made or each.revision > horizon}
     if stored != made:
         wrong = next(number for number in sorted({*stored, *made}) if stored.get(number) != made.get(number))
         raise StateDamaged(

@@ -14,7 +14,6 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import Degraded, DiskFailed, LmapsError, NoSpace, StateDamaged, StateUnusable
-from lmaps.store.base import Cache, DiskHealth
 from lmaps.store.dialects.sqlite import (
     check_engine,
     copy_database,
@@ -29,7 +28,8 @@ from lmaps.store.dialects.sqlite import (
 )
 from lmaps.store.encryption import Plain
 from lmaps.store.migrate import migrate
-from lmaps.store.transaction import Counters, Transaction
+from lmaps.store.session import Cache, Counters, DiskHealth, Session
+from lmaps.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Store:
         self._engine: Engine = make_engine(self.path, progress=self._progress)
         self._connection: Connection = self._engine.connect()
         check_engine(self._connection, how)
-        self._known = Cache()
+        self._cache = Cache()
         self._counters = Counters.read(self._connection)
         self._counters.check(self._connection)
         self._connection.rollback()
@@ -163,15 +163,16 @@ class Store:
             if self._connection.closed and self.disk.refusal is not None:
                 raise self.disk.refusal
             with plain_errors(self.path), transaction(self._connection):
-                state = Transaction(self._connection, self._counters, self._sealer, self.disk, self._known)
-                yield state
-                state.write_audit()
+                session = Session(self._connection, self._counters, self._sealer, self.disk, self._cache)
+                tx = Transaction(session)
+                yield tx
+                tx.audit.write()
                 done = time.monotonic()
-            if state.wrote:
+            if tx.wrote:
                 self.disk.commit_seconds = time.monotonic() - done
         except BaseException as error:
             self._counters = before
-            self._known.forget(before.revision)
+            self._cache.forget(before.revision)
             if isinstance(error, StateDamaged | DiskFailed):
                 self._doubt(error)
             raise

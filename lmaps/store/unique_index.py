@@ -13,10 +13,11 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from lmaps.errors import StateDamaged
 from lmaps.model.diff import MISSING, Path, look_up, pointer
-from lmaps.store.history import HistoryTables
-from lmaps.store.instances import MAX_ROWID
+from lmaps.store.history import History
+from lmaps.store.instances import MAX_ROWID, Instances
 from lmaps.store.models import changeset, known_path, known_value
 from lmaps.store.rows import Instance
+from lmaps.store.session import Session
 from lmaps.store.statements import Prepared, insertion
 from lmaps.util.jsonio import canonical
 
@@ -54,72 +55,83 @@ _SINCE = Prepared(
 )
 
 
-class ValueTables(HistoryTables):
+class UniqueIndex:
     """Instances by their values."""
 
-    def with_value(self, unit: str, path: Path, values: Sequence[Any]) -> list[Instance]:
+    __slots__ = ("_history", "_instances", "_session")
+
+    def __init__(self, session: Session, instances: Instances, history: History) -> None:
+        self._session = session
+        self._instances = instances
+        self._history = history
+
+    def find(self, unit: str, path: Path, values: Sequence[Any]) -> list[Instance]:
         """Those instances of a unit whose completed document has one of ``values`` at ``path``; rarely others too."""
         if not values:
             return []
-        while not self.know_values(unit, path):
+        while not self.extend(unit, path):
             pass
         number, *_ = self._begun(unit, path)
         digests = {_digest(value) for value in values}
-        found = {row[0] for digest in digests for row in self.rows(_HAVE, path=number, digest=digest)}
-        return list(self.numbered(unit, sorted(found)).values())
+        found = {row[0] for digest in digests for row in self._session.rows(_HAVE, path=number, digest=digest)}
+        return list(self._instances.by_number(unit, sorted(found)).values())
 
-    def know_values(self, unit: str, path: Path) -> bool:
+    def extend(self, unit: str, path: Path) -> bool:
         """Know the values at ``path`` as they are now, of a large unit those of a part more; whether that is all."""
-        self.follow_values(unit, path)
+        self.follow(unit, path)
         number, until = self._begun(unit, path)
         if until == MAX_ROWID:
             return True
         last = self._read_on(unit, path, number, until)
-        self.write_each(_END, [{"number": number, "newest": self.revision_of(unit) or 0, "last": last}])
+        self._session.write_each(
+            _END, [{"number": number, "newest": self._history.newest_revision(unit) or 0, "last": last}]
+        )
         return last == MAX_ROWID
 
-    def follow_values(self, unit: str, path: Path) -> None:
+    def follow(self, unit: str, path: Path) -> None:
         """Of the instances whose values at ``path`` are known, know them as they are now.
 
         What is known is of no use once changesets since were dropped: it is forgotten.
         """
-        newest = self.revision_of(unit) or 0
-        for number, seen, until in self.rows(_KNOWN, unit=unit, pointer=pointer(path)):
+        newest = self._history.newest_revision(unit) or 0
+        for number, seen, until in self._session.rows(_KNOWN, unit=unit, pointer=pointer(path)):
             if seen == newest:
                 continue
-            if seen >= self.horizon(unit):
+            if seen >= self._history.horizon(unit):
                 self._follow(unit, path, number, seen, until)
-                self.write_each(_END, [{"number": number, "newest": newest, "last": until}])
+                self._session.write_each(_END, [{"number": number, "newest": newest, "last": until}])
                 continue
             for statement in (_FORGET, _FORGET_VALUES):
-                self.write_each(statement, [{"number": number}])
+                self._session.write_each(statement, [{"number": number}])
 
     def _begun(self, unit: str, path: Path) -> tuple[int, int]:
         """The number of a path, and of the instances up to which number its values are known."""
         told = pointer(path)
-        known = self.rows(_KNOWN, unit=unit, pointer=told)
+        known = self._session.rows(_KNOWN, unit=unit, pointer=told)
         if not known:
-            self.write_each(_BEGIN, [{"unit": unit, "pointer": told, "revision": self.revision_of(unit) or 0}])
-            known = self.rows(_KNOWN, unit=unit, pointer=told)
+            self._session.write_each(
+                _BEGIN, [{"unit": unit, "pointer": told, "revision": self._history.newest_revision(unit) or 0}]
+            )
+            known = self._session.rows(_KNOWN, unit=unit, pointer=told)
         [(number, _, until)] = known
         return number, until
 
     def _read_on(self, unit: str, path: Path, number: int, until: int) -> int:
         """Read a part of a unit that has much of all instances, all of another one; the number of the last one read."""
-        rows, last = self._part(unit, until, PART)
-        texts = ((row[0], self.sealer.open(row[7], f"{row[0]}/{row[2]}/completed")) for row in rows)
-        self.write_rows(_ADD, _rows(number, path, texts))
+        rows, last = self._instances.rows_after(unit, until, PART)
+        texts = ((row[0], self._session.sealer.open(row[7], f"{row[0]}/{row[2]}/completed")) for row in rows)
+        self._session.write_rows(_ADD, _rows(number, path, texts))
         return last
 
     def _follow(self, unit: str, path: Path, number: int, seen: int, until: int) -> None:
         """Read what was changed since the revision that was ``seen``, of instances whose values are known."""
-        for (revision,) in self.rows(_SINCE, unit=unit, seen=seen):
-            changes = [each for each in self.changes(revision) if each.instance_id <= until]
+        for (revision,) in self._session.rows(_SINCE, unit=unit, seen=seen):
+            changes = [each for each in self._history.changes(revision) if each.instance_id <= until]
             gone = ((each.instance_id, each.before.completed) for each in changes if each.before)
             come = ((each.instance_id, each.after.completed) for each in changes if each.after)
             removed = (dict(zip(_ROW, row, strict=True)) for row in _rows(number, path, gone))
-            self.write_each(_REMOVE, removed)
-            self.write_rows(_ADD, _rows(number, path, come))
+            self._session.write_each(_REMOVE, removed)
+            self._session.write_rows(_ADD, _rows(number, path, come))
 
 
 def _rows(number: int, path: Path, documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int, int]]:

@@ -69,11 +69,11 @@ def beside(path: Path) -> dict[str, Any]:
     """What a database has beside the history, read by the store: jobs, their lines, answers, the audit."""
     with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as driver:
         keys = [key for (key,) in driver.execute("SELECT key FROM request ORDER BY key")]
-    with open_store(str(path)) as store, store.transaction() as state:
-        jobs = state.jobs()
+    with open_store(str(path)) as store, store.transaction() as tx:
+        jobs = tx.jobs.search()
         return {
             "jobs": [job._asdict() for job in jobs],
-            "lines": [line._asdict() for job in jobs for line in state.lines(job.id)],
-            "requests": [request._asdict() for key in keys if (request := state.request(key))],
-            "audit": [row._asdict() for row in state.audited(limit=10_000)],
+            "lines": [line._asdict() for job in jobs for line in tx.jobs.lines(job.id)],
+            "requests": [request._asdict() for key in keys if (request := tx.requests.find(key))],
+            "audit": [row._asdict() for row in tx.audit.search(limit=10_000)],
         }

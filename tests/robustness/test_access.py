@@ -244,14 +244,14 @@ class World:
     @contextlib.contextmanager
     def open(self) -> Iterator["World"]:
         """Within the block it is asked, all in one transaction."""
-        with self.lmaps, self.lmaps.store.transaction() as self.state:
+        with self.lmaps, self.lmaps.store.transaction() as self.tx:
             yield self
 
     def ask(self, peer: Peer, request: dict[str, Any]) -> Reply | LmapsError:
         """The answer, or what is refused; the request goes the way that every request goes."""
         service = self.lmaps.service
-        with self.state.discarded():
-            visit = RequestContext(service, self.state, service.policy.subject(peer.uid, peer.gid, peer.key))
+        with self.tx.discarded():
+            visit = RequestContext(service, self.tx, service.policy.subject(peer.uid, peer.gid, peer.key))
             try:
                 answer = client_requests.handle(visit, request)
             except LmapsError as error:
@@ -392,7 +392,7 @@ def test_a_refusal_does_not_tell_whether_a_unit_is_there(world: World) -> None:
         assert ("did you mean secret?" in str(answer)) == near, answer
     told = str(world.verb(peer, "request", {"key": "of secret"}))
     assert "secret" not in told.replace("of secret", "KEY")
-    revision = world.state.revision_of("secret")
+    revision = world.tx.history.newest_revision("secret")
     policy_of(world, (["uid:61001"], ["rollback"], ["web"]))
     assert "secret" not in str(world.verb(peer, "revert", {"unit": "web", "revision": f"r{revision}"}))
 
@@ -421,19 +421,19 @@ def test_unit_check_looks_at_what_is_stored_for_who_may_see_it(world: World) -> 
 def test_an_import_takes_the_right_on_each_unit_or_changes_nothing(world: World) -> None:
     policy_of(world, (["uid:61001"], ["import", "list"], ["web"]))
     units = [{"unit": unit, "instances": [{"host": "new"}]} for unit in ("web", "secret")]
-    before = world.state.revision()
-    with world.state.discarded():
+    before = world.tx.revision()
+    with world.tx.discarded():
         answer = world.verb(PEERS["uid:61001"], "import", {"units": units})
         assert isinstance(answer, NotAllowed)
         assert "no right import on secret" in answer.message
-        assert world.state.revision() == before
+        assert world.tx.revision() == before
 
 
 def test_a_request_key_is_its_subjects_alone(world: World) -> None:
     policy_of(world, (["gid:62999"], ["create", "show"], ["web"]))
     request = {"v": VERSION, "verb": "create", "args": {"unit": "web", "instances": [{"host": "k"}]}, "key": "k"}
     visits = {
-        uid: RequestContext(world.lmaps.service, world.state, world.lmaps.service.policy.subject(uid, 62999))
+        uid: RequestContext(world.lmaps.service, world.tx, world.lmaps.service.policy.subject(uid, 62999))
         for uid in (61001, 61002)
     }
     first = client_requests.handle(visits[61001], request)
@@ -455,14 +455,14 @@ OTHERS: dict[str, dict[str, Any]] = {"delete": {"ids": ["k"]}, "create": {"insta
 def test_authors_are_who_the_socket_proves(world: World) -> None:
     policy_of(world, (["gid:62999", "key:cafe"], ["create", "show"], ["web"]))
     for peer, author in ((PEERS["stranger"], "61999"), (PEERS["cafe"], "key:cafe")):
-        with world.state.discarded():
+        with world.tx.discarded():
             subject = world.lmaps.service.policy.subject(peer.uid, peer.gid, peer.key)
             args = {"unit": "web", "instances": [{"host": "x"}], "on_behalf_of": "root"}
             client_requests.handle(
-                RequestContext(world.lmaps.service, world.state, subject),
+                RequestContext(world.lmaps.service, world.tx, subject),
                 {"v": VERSION, "verb": "create", "args": args},
             )
-            newest = world.state.changesets("web", limit=1)[0]
+            newest = world.tx.history.changesets("web", limit=1)[0]
             assert (newest.author, newest.on_behalf_of) == (author, "root")
 
 

@@ -23,43 +23,43 @@ PAGE = 4096
 def make(store: Store, rng: random.Random, numbers: Iterable[int]) -> None:
     """Two units with a history, jobs and answers."""
     for number in numbers:
-        with store.transaction() as state:
+        with store.transaction() as tx:
             unit = rng.choice(["web", "db"])
             if rng.random() < 0.2:
-                state.rollback(unit, WHY)
+                tx.changesets.rollback(unit, WHY)
             else:
                 text = f'{{"k":"{unit}{number}","t":"{"x" * rng.randrange(400)}"}}'
-                document = Document(f"{unit}{number}", text, text, state.definition(unit, "digest", "{}"))
-                state.change(unit, "create", WHY, [Edit(None, document)])
-            job = state.add_job(unit, "apply", state.revision(), "digest", WHY)
-            state.update_job(job.id, state="succeeded")
-            state.add_lines(job.id, 1, [{"at": "t", "stream": "output", "text": "said " * 20}])
-            state.add_request(f"k{number}", "digest", "create", unit, "{}", state.revision())
+                document = Document(f"{unit}{number}", text, text, tx.instances.definition(unit, "digest", "{}"))
+                tx.changesets.record(unit, "create", WHY, [Edit(None, document)])
+            job = tx.jobs.add(unit, "apply", tx.revision(), "digest", WHY)
+            tx.jobs.update(job.id, state="succeeded")
+            tx.jobs.add_lines(job.id, 1, [{"at": "t", "stream": "output", "text": "said " * 20}])
+            tx.requests.add(f"k{number}", "digest", "create", unit, "{}", tx.revision())
 
 
 def see(path: Path, changes: int) -> dict[str, Any]:
     """All that a daemon has to tell of a state; raises what it says if it is damaged."""
-    with open_store(str(path)) as store, store.transaction() as state:
+    with open_store(str(path)) as store, store.transaction() as tx:
         return {
-            "revisions": (state.revision(), state.changesets()),
+            "revisions": (tx.revision(), tx.history.changesets()),
             "units": [
                 (
                     name,
-                    state.instances(name),
-                    state.joined(name),
-                    state.definitions(name),
-                    state.head(name),
-                    state.undone(name),
-                    state.changesets(name),
-                    state.applied_revision(name),
-                    [state.find(name, [f"{name}{number}"]) for number in range(changes)],
+                    tx.instances.all(name),
+                    tx.snapshots.joined(name),
+                    tx.instances.definitions(name),
+                    tx.history.head(name),
+                    tx.history.redoable(name),
+                    tx.history.changesets(name),
+                    tx.jobs.applied_revision(name),
+                    [tx.instances.find(name, [f"{name}{number}"]) for number in range(changes)],
                 )
-                for name in state.units()
+                for name in tx.history.units()
             ],
-            "changes": [state.changes(number) for number in range(1, state.revision() + 1)],
-            "jobs": [state.job(number) for number in range(1, changes + 1)],
-            "newest jobs": state.jobs(limit=changes),
-            "answers": [state.request(f"k{number}") for number in range(changes)],
+            "changes": [tx.history.changes(number) for number in range(1, tx.revision() + 1)],
+            "jobs": [tx.jobs.find(number) for number in range(1, changes + 1)],
+            "newest jobs": tx.jobs.search(limit=changes),
+            "answers": [tx.requests.find(f"k{number}") for number in range(changes)],
         }
 
 

@@ -118,6 +118,6 @@ def test_the_log_is_bounded(
 
 
 def write(opened: Store) -> None:
-    with opened.transaction() as state:
+    with opened.transaction() as tx:
         for _ in range(20):
-            state.add_job("web", "apply", 1, "d" * 400, Origin("me"))
+            tx.jobs.add("web", "apply", 1, "d" * 400, Origin("me"))

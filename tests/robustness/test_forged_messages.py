@@ -82,8 +82,8 @@ def test_what_a_worker_says_of_foreign_jobs(
     (short_path / "gate").unlink()
     running = apply(manager)
     until(lambda: manager.turn() or state(manager, running) == "running")
-    with manager._store.transaction() as kept:
-        tokens = [job.token for job in kept.jobs() if job.token] + ["0" * 16]
+    with manager._store.transaction() as tx:
+        tokens = [job.token for job in tx.jobs.search() if job.token] + ["0" * 16]
     forger = connected(manager)
     for number in range(count):
         if number == count // 2:

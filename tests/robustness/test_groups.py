@@ -107,9 +107,11 @@ class Writing:
         self.key, self.size = key, size
         self.told: str | None = None
 
-    def run(self, state: Transaction) -> None:
-        number = state.definition("web", "digest", "{}")
-        state.change("web", "create", Origin("me"), [Edit(None, Document(self.key, "x" * self.size, "{}", number))])
+    def run(self, tx: Transaction) -> None:
+        number = tx.instances.definition("web", "digest", "{}")
+        tx.changesets.record(
+            "web", "create", Origin("me"), [Edit(None, Document(self.key, "x" * self.size, "{}", number))]
+        )
 
     def settle(self) -> None:
         self.told = "done"
@@ -130,7 +132,7 @@ def test_a_disk_that_gets_full_in_one_of_a_group(
             works = [Writing(f"g{place}-{each}", 16 * 2**20 if each == place else 1000) for each in range(size)]
             commit(store, works)
             assert [work.told for work in works] == ["no-space" if each == place else "done" for each in range(size)]
-            with store.transaction() as state:
-                there = {instance.key for instance in state.instances("web")}
+            with store.transaction() as tx:
+                there = {instance.key for instance in tx.instances.all("web")}
             assert {work.key for work in works if work.told == "done"} == there & {work.key for work in works}
     figure("16 disk full in one of a group, at each place", f"{size} groups of {size}: the others kept, 0 lost")

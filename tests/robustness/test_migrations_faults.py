@@ -30,8 +30,8 @@ def check_untouched(path: Path) -> None:
 
 def check_finished(path: Path) -> None:
     """The next start brings it to this version; every copy of before is whole, and nothing else is left."""
-    with open_store(str(path)) as store, store.transaction() as state:
-        assert [each.key for each in state.instances("web")] == ["a"]
+    with open_store(str(path)) as store, store.transaction() as tx:
+        assert [each.key for each in tx.instances.all("web")] == ["a"]
     check_database(path)
     backups = list(path.parent.glob("lmaps.db.*.backup"))
     assert backups

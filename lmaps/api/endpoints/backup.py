@@ -22,7 +22,7 @@ AT_ONCE = 4
 
 def backup(call: Invocation) -> AfterCommit:
     """Copy the whole state as it is now; the answer has what `backup_read` takes to fetch it, its size and SHA-256."""
-    copies: dict[str, BinaryIO] = call.service.copies
+    copies: dict[str, BinaryIO] = call.manager.copies
     if len(copies) >= AT_ONCE:
         copies.pop(next(iter(copies))).close()
     return AfterCommit(lambda store: _copied(store, copies))
@@ -49,11 +49,11 @@ def _copied(store: Store, copies: dict[str, BinaryIO]) -> Reply:
 def backup_read(call: Invocation) -> Reply:
     """A part of a copy that `backup` made, in base64; the copy is gone when its end was read."""
     number = call.args["backup"]
-    file = call.service.copies.get(number)
+    file = call.manager.copies.get(number)
     if file is None:
         raise NotFound(f"cannot read the backup {number}: it is gone, make another")
     file.seek(call.args["offset"])
     part = file.read(CHUNK)
     if len(part) < CHUNK:
-        call.service.copies.pop(number).close()
+        call.manager.copies.pop(number).close()
     return Reply("", extra={"data": base64.b64encode(part).decode(), "last": len(part) < CHUNK})

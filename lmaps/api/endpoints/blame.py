@@ -23,7 +23,7 @@ def blame(call: Invocation) -> Reply:
     unit = call.kept_unit
     below = call.args.get("path", "").rstrip("/")
     ids = call.args["ids"]
-    there = picked(call, unit, ids) if ids else call.state.instances(unit.name)
+    there = picked(call, unit, ids) if ids else call.tx.instances.all(unit.name)
     changesets: dict[int, Changeset | None] = {}
     rows = [row for instance in there for row in _rows(call, unit, instance, below, changesets)]
     return Reply(f"{plural(len(rows), 'value')} in {unit.name}", extra={"unit": unit.name, "values": rows})
@@ -36,8 +36,8 @@ def _rows(
     below: str,
     changesets: dict[int, Changeset | None],
 ) -> Iterator[dict[str, Any]]:
-    changes = call.state.changes_of(instance.id)
-    line = call.state.on_line(unit.name, [each.revision for each in changes])
+    changes = call.tx.history.changes_of(instance.id)
+    line = call.tx.history.on_line(unit.name, [each.revision for each in changes])
     given = json.loads(instance.given)
     history = [(each, _completed(each.before), _completed(each.after)) for each in changes]
     completed = json.loads(instance.completed)
@@ -96,5 +96,5 @@ def _changeset(call: Invocation, revision: int | None, changesets: dict[int, Cha
     if revision is None:
         return None
     if revision not in changesets:
-        changesets[revision] = call.state.changeset(revision)
+        changesets[revision] = call.tx.history.changeset(revision)
     return changesets[revision]

@@ -24,32 +24,32 @@ TRIES = 3
 def confirm(call: Invocation) -> Reply:
     """Keep what waits for confirmation, or undo it now."""
     name = call.kept_unit.name
-    found = [job for job in call.state.unconfirmed(name) if job.confirmation == "waiting"]
+    found = [job for job in call.tx.jobs.unconfirmed(name) if job.confirmation == "waiting"]
     if not found:
         raise Conflict(f"cannot confirm {name}: nothing of it waits for confirmation", hint=f"lmaps jobs {name}")
     job = found[0]
     if job.state not in job_queue.ENDED:
         raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
     if call.args["rollback"]:
-        undo(call.service, call.state, job, call.why)
+        undo(call.manager, call.tx, job, call.why)
         message = f"{name} goes back to r{job.previous_revision}"
     else:
-        keep(call.service, call.state, job)
+        keep(call.manager, call.tx, job)
         message = f"{name} r{job.revision} is confirmed"
-    told = job_queue.told(call, call.state.job(job.id) or job)
-    return Reply(message, extra={"job": told}, revision=call.state.revision_of(name))
+    told = job_queue.told(call, call.tx.jobs.find(job.id) or job)
+    return Reply(message, extra={"job": told}, revision=call.tx.history.newest_revision(name))
 
 
-def arm(state: Transaction, job: Job) -> dict[str, Any]:
+def arm(tx: Transaction, job: Job) -> dict[str, Any]:
     """The columns of a job that starts and is to be confirmed; one that waited until now hands over its way back."""
-    waiting = [each for each in state.unconfirmed(job.unit) if each.confirmation == "waiting" and each.id != job.id]
+    waiting = [each for each in tx.jobs.unconfirmed(job.unit) if each.confirmation == "waiting" and each.id != job.id]
     for each in waiting:
-        state.update_job(each.id, confirmation="rearmed")
+        tx.jobs.update(each.id, confirmation="rearmed")
     failpoint("confirm.armed")
     within = job.confirm_within or 0
     return {
         "confirmation": "waiting",
-        "previous_revision": waiting[-1].previous_revision if waiting else state.applied_revision(job.unit),
+        "previous_revision": waiting[-1].previous_revision if waiting else tx.jobs.applied_revision(job.unit),
         "confirm_deadline": times.format_time(datetime.now(UTC) + timedelta(seconds=within)),
         "confirm_boot_deadline": int((time.clock_gettime(time.CLOCK_BOOTTIME) + within) * 1000),
         "host_boot": host_boot(),
@@ -68,54 +68,54 @@ def left(job: Job) -> float:
     return times.seconds_between(times.now(), job.confirm_deadline or times.now())
 
 
-def keep(service: ManagerState, state: Transaction, job: Job) -> None:
+def keep(manager: ManagerState, tx: Transaction, job: Job) -> None:
     """It is confirmed."""
-    state.update_job(job.id, confirmation="confirmed", confirm_deadline=None)
-    service.job_moved(job.id)
+    tx.jobs.update(job.id, confirmation="confirmed", confirm_deadline=None)
+    manager.job_moved(job.id)
 
 
-def undo(service: ManagerState, state: Transaction, job: Job, why: Origin) -> None:
+def undo(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
     """Bring the previous state back, and have it applied."""
-    for each in state.queued():
+    for each in tx.jobs.queued():
         if each.unit == job.unit:
-            for moved in state.withdraw_job(each.id):
-                service.job_moved(moved)
+            for moved in tx.jobs.withdraw(each.id):
+                manager.job_moved(moved)
     before = job.previous_revision or 0
-    edits = history.back_to(state, job.unit, before)
+    edits = history.back_to(tx, job.unit, before)
     if edits:
-        state.change(job.unit, "rollback", why, edits, before)
-    state.update_job(job.id, confirmation="undoing", confirm_deadline=None)
-    _apply_again(service, state, job, why)
+        tx.changesets.record(job.unit, "rollback", why, edits, before)
+    tx.jobs.update(job.id, confirmation="undoing", confirm_deadline=None)
+    _apply_again(manager, tx, job, why)
 
 
-def _apply_again(service: ManagerState, state: Transaction, job: Job, why: Origin) -> None:
-    revision = state.revision_of(job.unit) or 0
-    state.add_job(job.unit, "apply", revision, job.digest, why, undoes=job.id)
-    service.job_moved(job.id)
-    service.job_queued()
+def _apply_again(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
+    revision = tx.history.newest_revision(job.unit) or 0
+    tx.jobs.add(job.unit, "apply", revision, job.digest, why, undoes=job.id)
+    manager.job_moved(job.id)
+    manager.job_queued()
 
 
-def ended(service: ManagerState, state: Transaction, number: int) -> None:
+def ended(manager: ManagerState, tx: Transaction, number: int) -> None:
     """A job has ended: if it was to be confirmed and failed, or took another one back, the rest follows."""
-    job = state.job(number)
+    job = tx.jobs.find(number)
     if job is None:
         return
     if job.confirmation == "waiting" and job.state != "succeeded":
-        undo(service, state, job, timer(job, f"job {job.id} {job.state}"))
+        undo(manager, tx, job, timer(job, f"job {job.id} {job.state}"))
     if job.undoes is not None:
-        _undo_ended(service, state, job, job.undoes)
+        _undo_ended(manager, tx, job, job.undoes)
 
 
-def _undo_ended(service: ManagerState, state: Transaction, job: Job, undone: int) -> None:
-    original = state.job(undone)
+def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -> None:
+    original = tx.jobs.find(undone)
     if original is None:
         return
-    if job.state == "interrupted" and len(state.undoing(job.unit, undone)) < TRIES:
-        _apply_again(service, state, original, timer(original, f"again: job {job.id} was interrupted"))
+    if job.state == "interrupted" and len(tx.jobs.undoing(job.unit, undone)) < TRIES:
+        _apply_again(manager, tx, original, timer(original, f"again: job {job.id} was interrupted"))
         return
-    state.update_job(undone, confirmation="undone" if job.state == "succeeded" else "undo_failed")
+    tx.jobs.update(undone, confirmation="undone" if job.state == "succeeded" else "undo_failed")
     failpoint("confirm.undone")
-    service.job_moved(undone)
+    manager.job_moved(undone)
 
 
 def timer(job: Job, message: str) -> Origin:

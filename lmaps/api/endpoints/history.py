@@ -33,10 +33,10 @@ def rollback(call: Invocation) -> Reply:
         raise MessageRefused("cannot roll back: give the number of steps or a revision to go back to, not both")
     if to is not None:
         revision = resolve(call, unit.name, to)
-        made = changes.record(call, unit, "rollback", back_to(call.state, unit.name, revision), revision, ruled=False)
+        made = changes.record(call, unit, "rollback", back_to(call.tx, unit.name, revision), revision, ruled=False)
         nothing = f"nothing to roll back in {unit.name}: it is as it was at r{revision}"
     else:
-        made = call.state.rollback(unit.name, call.why, call.args["steps"] or 1)
+        made = call.tx.changesets.rollback(unit.name, call.why, call.args["steps"] or 1)
         nothing = f"nothing to roll back in {unit.name}"
     return _moved(call, unit, made, "rolled back", nothing, before)
 
@@ -46,39 +46,39 @@ def redo(call: Invocation) -> Reply:
     failpoint("rollback.before")
     unit = call.kept_unit
     before = _state(call, unit)
-    made = call.state.redo(unit.name, call.why, call.args["steps"])
+    made = call.tx.changesets.redo(unit.name, call.why, call.args["steps"])
     return _moved(call, unit, made, "redone", f"nothing to redo in {unit.name}", before)
 
 
 def _state(call: Invocation, unit: Unit) -> Any:
     """The whole state, if it was asked for: the original told it, and it may be large."""
-    return show.state_of(call, unit, call.state.instances(unit.name)) if call.args["states"] else None
+    return show.state_of(call, unit, call.tx.instances.all(unit.name)) if call.args["states"] else None
 
 
 def _moved(call: Invocation, unit: Unit, made: Changeset | None, done: str, nothing: str, before: Any) -> Reply:
     """The answer to an undo: which changes, and what became of the instances."""
     if made is None:
-        return Reply(nothing, extra={"nothing": True}, revision=call.state.revision_of(unit.name))
+        return Reply(nothing, extra={"nothing": True}, revision=call.tx.history.newest_revision(unit.name))
     failpoint("rollback.after")
     if not made.on_line:
         changes.require_why(call, unit)
-    instance_changes = call.state.changes(made.revision)
+    instance_changes = call.tx.history.changes(made.revision)
     extra: dict[str, Any] = {
         "undone": made.target,
         "target": made.target,
         "removing": [show.shown(call, unit, change.before.given) for change in instance_changes if change.before],
         "changes": [changes.signed(change) for change in instance_changes],
-        "applied": call.state.applied_revision(unit.name),
-        "pending": call.state.is_pending(unit.name),
+        "applied": call.tx.jobs.applied_revision(unit.name),
+        "pending": call.tx.jobs.is_pending(unit.name),
     }
     if call.args["states"]:
         extra |= {"before": before, "after": _state(call, unit)}
     return Reply(f"{done} r{made.target} of {unit.name}", extra=extra, revision=made.revision)
 
 
-def back_to(state: Transaction, unit: str, revision: int) -> list[Edit]:
+def back_to(tx: Transaction, unit: str, revision: int) -> list[Edit]:
     """What makes the unit what it was at ``revision``, to the byte and at the same places."""
-    since = state.between(unit, revision, state.revision())
+    since = tx.history.between(unit, revision, tx.revision())
     return [
         Edit(each.after, each.before, each.instance_id, each.first_revision)
         for each in since
@@ -92,7 +92,7 @@ def revert(call: Invocation) -> Reply:
     unit = call.usable_unit
     old = _on_line(call, unit)
     clashes: list[Finding] = []
-    edits = list(filter(None, (_reverted(call, unit, each, clashes) for each in call.state.changes(old.revision))))
+    edits = list(filter(None, (_reverted(call, unit, each, clashes) for each in call.tx.history.changes(old.revision))))
     if clashes:
         raise RevertConflict(
             f"cannot revert r{old.revision} of {unit.name}: later changes have changed the same, nothing was changed",
@@ -107,7 +107,7 @@ def revert(call: Invocation) -> Reply:
 
 def _on_line(call: Invocation, unit: Unit) -> Changeset:
     revision = int(call.args["revision"].removeprefix("r"))
-    old = call.state.changeset(revision)
+    old = call.tx.history.changeset(revision)
     if old is None or old.unit != unit.name:
         where = f"; r{revision} is of {old.unit}" if old and call.may(old.unit, "list") else ""
         raise NotFound(f"cannot revert: {unit.name} has no changeset r{revision}{where}")
@@ -116,14 +116,14 @@ def _on_line(call: Invocation, unit: Unit) -> Changeset:
             f"cannot revert r{revision} of {unit.name}: it is a {old.kind}",
             hint=f"take it back by lmaps {'rollback' if old.kind == 'redo' else 'redo'} {unit.name}",
         )
-    if not call.state.on_line(unit.name, [revision]):
+    if not call.tx.history.on_line(unit.name, [revision]):
         raise Conflict(f"cannot revert r{revision} of {unit.name}: it is not in effect, it was rolled back")
     return old
 
 
 def _reverted(call: Invocation, unit: Unit, old: Change, clashes: list[Finding]) -> Edit | None:
     """What takes ``old`` back, None if nothing is left of it."""
-    there = call.state.numbered(unit.name, [old.instance_id]).get(old.instance_id)
+    there = call.tx.instances.by_number(unit.name, [old.instance_id]).get(old.instance_id)
     now = there.document if there else None
     if _alike(now, old.before):
         return None
@@ -181,7 +181,7 @@ def _check_keys(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
     """What comes back does not take the key of another instance."""
     coming = [edit.after.key for edit in edits if edit.after]
     leaving = {edit.id for edit in edits}
-    taken = [each.key for each in call.state.find(unit.name, coming).values() if each.id not in leaving]
+    taken = [each.key for each in call.tx.instances.find(unit.name, coming).values() if each.id not in leaving]
     taken += [key for key, count in Counter(coming).items() if count > 1]
     if taken:
         raise AlreadyExists(
@@ -194,7 +194,7 @@ def history(call: Invocation) -> Reply:
     unit = call.args.get("unit")
     units = call.units_with("show") if unit is None else call.kept_unit.name
     since = call.args.get("since")
-    found = call.state.changesets(
+    found = call.tx.history.changesets(
         units,
         limit=call.args["limit"],
         since=times.format_time(times.read_time(since)) if since else None,
@@ -207,7 +207,9 @@ def history(call: Invocation) -> Reply:
 def _told(call: Invocation, each: Changeset) -> dict[str, Any]:
     """A changeset as its reader sees it."""
     instance_changes = (
-        call.state.changes(each.revision) if call.args["diff"] else call.state.changes(each.revision, CHANGES_SHOWN)
+        call.tx.history.changes(each.revision)
+        if call.args["diff"]
+        else call.tx.history.changes(each.revision, CHANGES_SHOWN)
     )
     told = {
         "revision": each.revision,
@@ -220,7 +222,9 @@ def _told(call: Invocation, each: Changeset) -> dict[str, Any]:
         "message": each.message,
         "ticket": each.ticket,
         "target": each.target,
-        "instances": len(instance_changes) if len(instance_changes) < CHANGES_SHOWN else call.state.size(each.revision),
+        "instances": len(instance_changes)
+        if len(instance_changes) < CHANGES_SHOWN
+        else call.tx.history.size(each.revision),
         "changes": [changes.signed(change) for change in instance_changes[:CHANGES_SHOWN]],
     }
     return told | ({"diff": changes.diff_rows(call, each.unit, instance_changes)} if call.args["diff"] else {})
@@ -230,7 +234,7 @@ def diff(call: Invocation) -> Reply:
     """How a unit's instances differ between two revisions, by ID and path; by default the applied and the newest."""
     unit = call.kept_unit
     older, newer = call.args.get("from"), call.args["to"]
-    first = resolve(call, unit.name, older) if older else call.state.applied_revision(unit.name) or 0
+    first = resolve(call, unit.name, older) if older else call.tx.jobs.applied_revision(unit.name) or 0
     second = resolve(call, unit.name, newer)
     rows = changes.diff_of(call, unit.name, first, second)
     signs = [row["sign"] for row in rows]

@@ -77,16 +77,16 @@ def told(call: Invocation, unit: str) -> dict[str, Any]:
     """All that is kept of a unit: the texts it had, and its changesets, oldest first."""
     if call.for_unit(unit).kept_unit.secrets.any and not call.args["reveal"]:
         raise Conflict(f"cannot export the history of {unit}: it has secrets", hint="if that is meant: --reveal")
-    if call.state.horizon(unit):
+    if call.tx.history.horizon(unit):
         raise Conflict(
-            f"cannot export the history of {unit}: it is kept from r{call.state.horizon(unit)} on alone",
+            f"cannot export the history of {unit}: it is kept from r{call.tx.history.horizon(unit)} on alone",
             hint="lmaps backup FILE keeps all that there is",
         )
     return {
-        "definitions": {str(number): json.loads(text) for number, text in call.state.definitions(unit).items()},
+        "definitions": {str(number): json.loads(text) for number, text in call.tx.instances.definitions(unit).items()},
         "history": [
-            _columns(each) | {"changes": [_told(change) for change in call.state.changes(each.revision)]}
-            for each in reversed(call.state.changesets(unit))
+            _columns(each) | {"changes": [_told(change) for change in call.tx.history.changes(each.revision)]}
+            for each in reversed(call.tx.history.changesets(unit))
         ],
     }
 
@@ -112,22 +112,22 @@ def _told(change: Change) -> dict[str, Any]:
 
 def import_history(call: Invocation) -> Reply:
     """Take over units with all their changesets, as they are, into a state that has none."""
-    if call.state.revision():
+    if call.tx.revision():
         raise Conflict(
-            f"cannot import a history: the state has one already (r{call.state.revision()})",
+            f"cannot import a history: the state has one already (r{call.tx.revision()})",
             hint="take it in with a new daemon, or import what lmaps export writes without --history",
         )
     try:
         _take_over(call)
-        count = replay(call.state)
+        count = replay(call.tx)
     except StateUnusable as error:
         text = error.message.removeprefix("cannot rely on the database: ")
         raise ValidationFailed(f"cannot import the history: it contradicts itself, {text}") from error
     units = [each["unit"] for each in call.args["units"]]
     return Reply(
-        f"imported {plural(count, 'changeset')} of {plural(len(units), 'unit')}, at r{call.state.revision()}",
+        f"imported {plural(count, 'changeset')} of {plural(len(units), 'unit')}, at r{call.tx.revision()}",
         extra={"units": units, "changesets": count},
-        revision=call.state.revision(),
+        revision=call.tx.revision(),
     )
 
 
@@ -137,14 +137,14 @@ def _take_over(call: Invocation) -> None:
         for number, definition in unit["definitions"].items():
             _check_definition(unit["unit"], number, definition)
             digest = sha256(jsonio.canonical(definition).encode()).hexdigest()
-            call.state.restore_definition(unit["unit"], int(number), digest, jsonio.encode(definition))
+            call.tx.instances.restore_definition(unit["unit"], int(number), digest, jsonio.encode(definition))
         secret = any(unit_from_definition(each).secrets.any for each in unit["definitions"].values())
         changesets += [_changeset(unit["unit"], each, secret=secret) for each in unit["history"]]
     changesets.sort(key=lambda pair: pair[0].revision)
     revisions = [made.revision for made, _ in changesets]
     if len(set(revisions)) != len(revisions):
         raise StateUnusable("a revision stands twice")
-    call.state.restore_history(changesets)
+    call.tx.changesets.restore_history(changesets)
 
 
 def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ def create(call: Invocation) -> Reply:
     return Reply(
         f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
         extra={"instances": [_created(one.key, known, revision) for one in accepted]},
-        revision=revision or call.state.revision_of(unit.name),
+        revision=revision or call.tx.history.newest_revision(unit.name),
     )
 
 
@@ -101,7 +101,7 @@ def _check_key(call: Invocation, unit: Unit, instance: Instance | None, one: Acc
             f"lmaps create {unit.name} makes a new instance, lmaps delete {unit.name} {wanted} takes the old one away"
         )
         raise RuleBroken(f"{text}: it names the instance", hint=hint)
-    if call.state.find(unit.name, [one.key]):
+    if call.tx.instances.find(unit.name, [one.key]):
         raise AlreadyExists(f"cannot set in {unit.name}: {short_id(one.key)} has this content already")
 
 
@@ -117,7 +117,7 @@ def delete(call: Invocation) -> Reply:
 
 
 def _wrote(call: Invocation, message: str, rows: list[dict[str, Any]]) -> Reply:
-    return Reply(message, extra={"instances": rows}, revision=call.state.revision_of(call.args["unit"]))
+    return Reply(message, extra={"instances": rows}, revision=call.tx.history.newest_revision(call.args["unit"]))
 
 
 def accept(call: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
@@ -164,7 +164,7 @@ def _sort_out(
     call: Invocation, unit: Unit, accepted: Sequence[Accepted]
 ) -> tuple[dict[str, Accepted], dict[str, Instance]]:
     """Which documents are new (each once), and which instances are there already; `AlreadyExists` for the others."""
-    known = call.state.find(unit.name, [one.key for one in accepted])
+    known = call.tx.instances.find(unit.name, [one.key for one in accepted])
     there = {key: json.loads(instance.completed) for key, instance in known.items()}
     fresh: dict[str, Accepted] = {}
     clashes: list[Finding] = []
@@ -203,7 +203,7 @@ def _told(key: str, result: str, revision: int | None) -> dict[str, Any]:
 
 def picked(call: Invocation, unit: Unit, ids: Sequence[str]) -> list[Instance]:
     """The instances of these IDs, or of these beginnings of content IDs; `NotFound` names all that are not there."""
-    exact = call.state.find(unit.name, ids)
+    exact = call.tx.instances.find(unit.name, ids)
     found = {wanted: exact.get(wanted) or find(call, unit, wanted, missing_ok=True) for wanted in ids}
     missing = [wanted for wanted, instance in found.items() if instance is None]
     if missing:
@@ -222,8 +222,8 @@ def find(call: Invocation, unit: Unit, wanted: str, *, missing_ok: bool = False)
 
 def _meant(call: Invocation, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
     """The instance of this ID, and those of which it is the beginning of the content ID."""
-    begun = call.state.find_begun(unit.name, wanted) if _may_begin(unit, wanted) else []
-    return call.state.find(unit.name, [wanted]), begun
+    begun = call.tx.instances.with_prefix(unit.name, wanted) if _may_begin(unit, wanted) else []
+    return call.tx.instances.find(unit.name, [wanted]), begun
 
 
 def _may_begin(unit: Unit, wanted: str) -> bool:
@@ -243,7 +243,7 @@ def picked_at(call: Invocation, unit: Unit, ids: Sequence[str], revision: int) -
     for wanted in ids:
         exact, begun = _meant(call, unit, wanted)
         now += [*exact.values(), *begun]
-    then = {each.key: each for each in call.state.state_at(unit.name, revision, now)}
+    then = {each.key: each for each in call.tx.history.state_at(unit.name, revision, now)}
     return [_among(call, unit, then, wanted) for wanted in ids]
 
 

@@ -27,10 +27,10 @@ def cancel(call: Invocation) -> Reply | Deferred:
     if found.state in ENDED:
         return _cancelled(call)
     if found.state == "queued":
-        for moved in call.state.withdraw_job(found.id):
-            call.service.job_moved(moved)
+        for moved in call.tx.jobs.withdraw(found.id):
+            call.manager.job_moved(moved)
         return _cancelled(call)
-    call.service.stop_job(found.id)
+    call.manager.stop_job(found.id)
     return Deferred(call, found.id, math.inf, _cancelled)
 
 
@@ -46,7 +46,7 @@ def jobs(call: Invocation) -> Reply:
     """The newest jobs, of all units or of one, in all states or in one."""
     state = call.args.get("state")
     units = call.args.get("unit") or call.units_with("show")
-    found = call.state.jobs(units, [state] if state else None, call.args["limit"])
+    found = call.tx.jobs.search(units, [state] if state else None, call.args["limit"])
     return Reply("", extra={"jobs": [told(call, job) for job in found]})
 
 
@@ -64,7 +64,7 @@ def lines(call: Invocation) -> Reply | Deferred:
     found = find(call)
     running = found.covered_by or found.id
     limit = call.args["limit"]
-    output = call.state.lines(running, call.args["after"], limit + 1)
+    output = call.tx.jobs.lines(running, call.args["after"], limit + 1)
     until = call.arrived + call.args["wait_ms"] / 1000
     moved = found.state != call.args.get("state", found.state)
     if not output and not moved and not is_over(found) and not call.expired(until):
@@ -74,7 +74,7 @@ def lines(call: Invocation) -> Reply | Deferred:
         | ({"event": line.event} if line.event else {})
         for line in output[:limit]
     ]
-    last = call.state.line_count(running)
+    last = call.tx.jobs.last_line(running)
     return Reply("", extra={"lines": rows, "job": told(call, found), "more": len(output) > limit, "last": last})
 
 
@@ -102,17 +102,17 @@ def wait(call: Invocation) -> Reply | Deferred:
 
 def _going(call: Invocation, name: str) -> Job | None:
     """A job of the unit that something may still come of."""
-    found = [*call.state.unconfirmed(name), *call.state.jobs(name, ["running"])]
-    found += [job for job in call.state.queued() if job.unit == name]
+    found = [*call.tx.jobs.unconfirmed(name), *call.tx.jobs.search(name, ["running"])]
+    found += [job for job in call.tx.jobs.queued() if job.unit == name]
     return found[0] if found else None
 
 
 def _is_applied(call: Invocation, name: str, what: str) -> bool | None:
     """Whether the handler ran with success with the newest state, or with a revision at least as new."""
     if what == "applied":
-        return None if call.state.is_pending(name) else True
+        return None if call.tx.jobs.is_pending(name) else True
     wanted = resolve(call, name, what.removeprefix("rev="))
-    return True if (call.state.applied_revision(name) or 0) >= wanted else None
+    return True if (call.tx.jobs.applied_revision(name) or 0) >= wanted else None
 
 
 def _is_confirmed(call: Invocation, name: str) -> bool | None:
@@ -124,4 +124,6 @@ def _is_confirmed(call: Invocation, name: str) -> bool | None:
 
 def _last_confirmed(call: Invocation, name: str) -> Job | None:
     """The newest job that was to be confirmed."""
-    return next((job for job in call.state.jobs(name, limit=100) if job.confirmation not in (None, "rearmed")), None)
+    return next(
+        (job for job in call.tx.jobs.search(name, limit=100) if job.confirmation not in (None, "rearmed")), None
+    )

@@ -15,11 +15,11 @@ VERSION = 1
 def plan(call: Invocation) -> Reply:
     """How the desired state differs from the applied one; with ``instances`` as if they had been created."""
     unit = call.usable_unit if call.args["instances"] else call.kept_unit
-    applied = call.state.applied_revision(unit.name)
-    with call.state.discarded():
+    applied = call.tx.jobs.applied_revision(unit.name)
+    with call.tx.discarded():
         if call.args["instances"]:
             instances.create(call)
-        desired = call.state.revision_of(unit.name) or 0
+        desired = call.tx.history.newest_revision(unit.name) or 0
         rows = changes.diff_of(call, unit.name, applied or 0, desired)
     signs = [row["sign"] for row in rows]
     counts = {"add": signs.count("+"), "change": signs.count("~"), "delete": signs.count("-")}
@@ -27,7 +27,7 @@ def plan(call: Invocation) -> Reply:
         "version": VERSION,
         "unit": unit.name,
         "applied": applied,
-        "desired": call.state.revision_of(unit.name),
+        "desired": call.tx.history.newest_revision(unit.name),
         **counts,
         "diff": rows,
     }
@@ -38,7 +38,7 @@ def plan(call: Invocation) -> Reply:
 def plan_check(call: Invocation) -> Reply:
     """Queue a job that has the handler show what it would do to the host, and do nothing."""
     unit = call.usable_unit
-    handler = call.service.handlers.get(unit.handler, {})
+    handler = call.manager.handlers.get(unit.handler, {})
     if handler.get("preview", "none") == "none":
         raise UnitUnusable(
             f"cannot plan {unit.name} on the host: its handler {unit.handler} has no check mode",

@@ -11,14 +11,14 @@ from lmaps.protocol import Reply
 
 def request(call: Invocation) -> Reply:
     """The answer that was given under a key; `NotFound` if nothing was done under it: it never came, or was refused."""
-    kept = call.state.request(call.args["key"])
+    kept = call.tx.requests.find(call.args["key"])
     if kept is None:
         raise NotFound(
             f"nothing was done under the key {call.args['key']}: it never arrived, or was refused",
             hint="to do it, send it again with this key",
         )
     answer: dict[str, Any] = json.loads(kept.answer)
-    job = call.state.job(answer["job"]) if answer.get("job") else None
+    job = call.tx.jobs.find(answer["job"]) if answer.get("job") else None
     state = "done" if job is None or job_queue.is_over(job) else "running"
     extra: dict[str, Any] = {
         "state": state,

@@ -26,13 +26,13 @@ def show(call: Invocation) -> Reply:
     """The state as the handler gets it, of all instances or of those named; or the instances one by one."""
     unit = call.kept_unit
     at = call.args.get("at")
-    revision = call.state.revision_of(unit.name) if at is None else resolve(call, unit.name, at)
+    revision = call.tx.history.newest_revision(unit.name) if at is None else resolve(call, unit.name, at)
     extra = {
         "unit": unit.name,
         "type": unit.data_type,
         "primary_key": unit.primary_key,
         "revision": revision,
-        "applied": call.state.applied_revision(unit.name),
+        "applied": call.tx.jobs.applied_revision(unit.name),
     }
     count, found = _found(call, unit, revision)
     return Reply(f"{unit.name} has {plural(count, 'instance')}", extra=extra | found, revision=revision)
@@ -42,7 +42,7 @@ def _found(call: Invocation, unit: Unit, revision: int | None) -> tuple[int, dic
     """How many instances are asked for, and what is told of them."""
     now, one_by_one, reverse = call.args.get("at") is None, call.args["instances"], call.args["reverse"]
     if now and not (call.args["ids"] or one_by_one or reverse or unit.secrets.any) and unit.data_type in _LISTS:
-        count, texts = call.state.joined(unit.name)
+        count, texts = call.tx.snapshots.joined(unit.name)
         return count, {"state": _list(unit, Encoded.joined(texts))}
     found = _now(call, unit) if now else _then(call, unit, revision or 0)
     if one_by_one:
@@ -54,15 +54,15 @@ def _now(call: Invocation, unit: Unit) -> Texts:
     """The instances that are asked for, as they are."""
     ids = list(dict.fromkeys(call.args["ids"]))
     if not ids:
-        return call.state.texts(unit.name)
-    found = call.state.texts(unit.name, ids)
+        return call.tx.snapshots.texts(unit.name)
+    found = call.tx.snapshots.texts(unit.name, ids)
     return found if len(found.keys) == len(ids) else _texts(picked(call, unit, ids))
 
 
 def _then(call: Invocation, unit: Unit, revision: int) -> Texts:
     """The same, as they were at ``revision``."""
     ids = list(dict.fromkeys(call.args["ids"]))
-    return _texts(picked_at(call, unit, ids, revision) if ids else call.state.state_at(unit.name, revision))
+    return _texts(picked_at(call, unit, ids, revision) if ids else call.tx.history.state_at(unit.name, revision))
 
 
 def _texts(instances: Sequence[Instance]) -> Texts:
@@ -98,7 +98,7 @@ def _shaped(unit: Unit, rows: Sequence[Any], *, reverse: bool = False) -> Any:
 
 def shown(call: Invocation, unit: Unit, document: str) -> Any:
     """A document as its reader sees it: secrets are masked, unless the request asks to reveal them."""
-    call.service.beat()
+    call.manager.beat()
     value = json.loads(document)
     return value if call.args.get("reveal") else unit.secrets.masked(value)
 

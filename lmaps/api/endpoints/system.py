@@ -38,28 +38,28 @@ COUNTED = (
 
 def status(call: Invocation) -> Reply:
     """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
-    service, disk = call.service, call.state.disk
-    newest = call.state.newest()
+    manager, disk = call.manager, call.tx.disk
+    newest = call.tx.history.newest()
     extra: dict[str, Any] = {
         "version": __version__,
         "versions": versions(),
         "pid": os.getpid(),
-        "supervisor": service.supervisor,
-        "uptime": round(time.monotonic() - service.started, 3),
-        "db": service.config["db"],
-        "revision": call.state.revision(),
+        "supervisor": manager.supervisor,
+        "uptime": round(time.monotonic() - manager.started, 3),
+        "db": manager.config["db"],
+        "revision": call.tx.revision(),
         "changed_at": newest.at if newest else None,
         "commit_seconds": round(disk.commit_seconds, 4),
         "degraded": disk.refusal.message if disk.refusal else None,
-        "endpoints": service.config["rpc"]["manager_bind"],
-        "settings": settings(service.config),
+        "endpoints": manager.config["rpc"]["manager_bind"],
+        "settings": settings(manager.config),
         "workers": [
             {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
-            for _, slot in sorted(service.slots.items())
+            for _, slot in sorted(manager.slots.items())
         ],
-        "queue": len(call.state.queued()),
-        "counters": {name: service.counters[name] for name in COUNTED},
-        "units": [_stands(call, unit) for name, unit in service.units.units.items() if call.may(name, "list")],
+        "queue": len(call.tx.jobs.queued()),
+        "counters": {name: manager.counters[name] for name in COUNTED},
+        "units": [_stands(call, unit) for name, unit in manager.units.units.items() if call.may(name, "list")],
         "errors": refused_files(call),
     }
     return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
@@ -70,8 +70,8 @@ def _stands(call: Invocation, unit: Unit) -> dict[str, Any]:
         "unit": unit.name,
         "handler": unit.handler,
         "secrets": unit.secrets.any,
-        "revision": call.state.revision_of(unit.name),
-        "applied": call.state.applied_revision(unit.name),
+        "revision": call.tx.history.newest_revision(unit.name),
+        "applied": call.tx.jobs.applied_revision(unit.name),
         "condition": condition(call, unit.name),
     }
 
@@ -102,7 +102,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 def handlers(call: Invocation) -> Reply:
     """The handlers that units may name, with the reason where one cannot be loaded."""
-    rows = [{"type": name} | told for name, told in call.service.handlers.items()]
+    rows = [{"type": name} | told for name, told in call.manager.handlers.items()]
     return Reply(plural(len(rows), "handler"), extra={"handlers": rows})
 
 
@@ -127,7 +127,7 @@ def may(verbs: Mapping[str, Endpoint]) -> Endpoint:
 
     def tell(call: Invocation) -> Reply:
         """Tell whether somebody may do something on a unit, and the line of the policy that decides."""
-        return answer(verbs, call.service.policy, call.args["who"], call.args["do"], call.args["on"])
+        return answer(verbs, call.manager.policy, call.args["who"], call.args["do"], call.args["on"])
 
     properties = {"who": _TEXT, "do": _TEXT, "on": {"type": "string", "pattern": r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$"}}
     return Endpoint(tell, "admin", properties, ("who", "do", "on"), scope="every", about_oneself="who")

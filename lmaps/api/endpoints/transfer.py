@@ -44,14 +44,14 @@ def import_(call: Invocation) -> Reply:
     _check_deletions(call, edits)
     rows: list[dict[str, Any]] = []
     for each, unit_edits in edits:
-        known = each.call.state.find(each.unit.name, [one.key for one in each.accepted])
+        known = each.call.tx.instances.find(each.unit.name, [one.key for one in each.accepted])
         made = changes.record(each.call, each.unit, "import", unit_edits)
         failpoint("import.mid")
         rows += _told(each, unit_edits, known, made.revision if made else None)
     counts = [
         f"{sum(row['result'] == result for row in rows)} {result}" for result in ("created", "updated", "deleted")
     ]
-    return Reply(f"imported: {', '.join(counts)}", extra={"instances": rows}, revision=call.state.revision())
+    return Reply(f"imported: {', '.join(counts)}", extra={"instances": rows}, revision=call.tx.revision())
 
 
 def _arriving(call: Invocation) -> list[Arriving]:
@@ -86,7 +86,7 @@ def _unmasked(call: Invocation, unit: Unit, documents: Sequence[Any]) -> Sequenc
     if unit.primary_key is None or not unit.secrets.any:
         return documents
     keys = [str(one.get(unit.primary_key)) if isinstance(one, dict) else "" for one in documents]
-    there = call.state.find(unit.name, keys)
+    there = call.tx.instances.find(unit.name, keys)
     return [
         unit.secrets.unmasked(one, json.loads(there[key].given)) if key in there else one
         for one, key in zip(documents, keys, strict=True)
@@ -104,14 +104,14 @@ def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding
 
 
 def _edits(each: Arriving, mode: str) -> list[Edit]:
-    unit, state = each.unit, each.call.state
+    unit, tx = each.unit, each.call.tx
     first: dict[str, Accepted] = {}
     for one in each.accepted:
         first.setdefault(one.key, one)
     accepted = list(first.values())
     if mode == "replace":
-        return _replacing(each, accepted, {instance.key: instance for instance in state.instances(unit.name)})
-    there = state.find(unit.name, list(first))
+        return _replacing(each, accepted, {instance.key: instance for instance in tx.instances.all(unit.name)})
+    there = tx.instances.find(unit.name, list(first))
     edits: list[Edit] = []
     for one in accepted:
         instance = there.get(one.key)
@@ -186,11 +186,11 @@ def migrate(call: Invocation) -> Reply:
     unit = call.usable_unit
     current = _undefaulted(call, unit, call.args["current"], 0)
     undone = _undefaulted(call, unit, call.args["undone"], len(current))
-    if call.state.head(unit.name) is not None:
+    if call.tx.history.head(unit.name) is not None:
         raise ValidationFailed(f"cannot migrate into {unit.name}: it has a history already; take a unit that has none")
     rows: list[tuple[Accepted, str, int | None]] = []
     for one in [*current, *undone]:
-        there = call.state.find(unit.name, [one.key]).get(one.key)
+        there = call.tx.instances.find(unit.name, [one.key]).get(one.key)
         if there is not None and same(json.loads(there.completed), one.completed):
             rows.append((one, "unchanged", there.revision))
             continue
@@ -199,7 +199,7 @@ def migrate(call: Invocation) -> Reply:
         rows.append((one, "updated" if there else "created", made.revision if made else None))
     back = sum(result != "unchanged" for _, result, _ in rows[len(current) :])
     for _ in range(back):
-        call.state.rollback(unit.name, call.why)
+        call.tx.changesets.rollback(unit.name, call.why)
     told = [
         {"id": one.key, "short": short_id(one.key), "result": result, "revision": revision}
         for one, result, revision in rows[: len(current)]
@@ -207,7 +207,7 @@ def migrate(call: Invocation) -> Reply:
     return Reply(
         f"migrated {plural(len(current), 'instance')} to {unit.name}, {back} for redo",
         extra={"instances": told, "undone": back},
-        revision=call.state.revision_of(unit.name),
+        revision=call.tx.history.newest_revision(unit.name),
     )
 
 
@@ -272,7 +272,7 @@ def export(call: Invocation) -> Reply:
         if page is not None and (last is not None or left <= 0):
             following = _following(names[place:], revisions[place:], last)
             break
-    newest = revisions[0] if call.args.get("at") and names else call.state.revision()
+    newest = revisions[0] if call.args.get("at") and names else call.tx.revision()
     return Reply(
         f"exported {plural(len(rows), 'unit')}, {plural(count, 'instance')} at r{newest}",
         extra={"units": Encoded.array(rows), "revision": newest, "next": following},
@@ -284,7 +284,7 @@ def _names(call: Invocation) -> Sequence[str]:
     rights: tuple[Right, ...] = ("export", "reveal") if call.args["reveal"] else ("export",)
     for wanted in call.args["units"]:
         call.for_unit(wanted).kept_unit  # noqa: B018 (an unknown unit is told before anything is read)
-    known = {**call.service.units.units, **dict.fromkeys(call.state.units())}
+    known = {**call.manager.units.units, **dict.fromkeys(call.tx.history.units())}
     return call.args["units"] or [name for name in known if call.may(name, *rights)]
 
 
@@ -292,7 +292,7 @@ def _revisions(call: Invocation, names: Sequence[str]) -> Sequence[int]:
     """Which state of each unit is meant."""
     given, at = call.args.get("revisions"), call.args.get("at")
     if given is None:
-        return [call.state.revision() if at is None else resolve(call, name, at) for name in names]
+        return [call.tx.revision() if at is None else resolve(call, name, at) for name in names]
     if len(given) != len(names):
         raise MessageRefused("cannot export: revisions are to be as many as units")
     return [resolve(call, name, f"r{revision}") for name, revision in zip(names, given, strict=True)]
@@ -313,7 +313,7 @@ def _exported(
     documents: list[str] = []
     last: int | None = after
     while last is not None and len(documents) < most:
-        page = call.state.page(name, revision, last, most - len(documents))
+        page = call.tx.snapshots.page(name, revision, last, most - len(documents))
         documents += told(call, unit, page.given)
         last = page.last
         if paged:
@@ -335,7 +335,7 @@ def _undone(call: Invocation, name: str) -> list[Any]:
     unit = call.for_unit(name).kept_unit
     return [
         shown(call, unit, change.after.given)
-        for revision in call.state.undone(name)
-        for change in call.state.changes(revision)
+        for revision in call.tx.history.redoable(name)
+        for change in call.tx.history.changes(revision)
         if change.after is not None
     ]

@@ -13,15 +13,15 @@ from lmaps.util.text import plural
 
 def units(call: Invocation) -> Reply:
     """Every unit with its type, handler, number of instances, newest and applied revision, and condition."""
-    loaded = call.service.units.units
-    orphans = [name for name in call.state.units() if name not in loaded and call.state.count(name)]
+    loaded = call.manager.units.units
+    orphans = [name for name in call.tx.history.units() if name not in loaded and call.tx.instances.count(name)]
     rows = [_row(call, name, loaded.get(name)) for name in [*loaded, *orphans] if call.may(name, "list")]
     return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": refused_files(call)})
 
 
 def refused_files(call: Invocation) -> list[dict[str, Any]]:
     """What is wrong with unit files; where it is not known of which unit, for who may list every unit."""
-    told = [error for error in call.service.units.errors if call.may(error.extra.get("unit") or EVERY, "list")]
+    told = [error for error in call.manager.units.errors if call.may(error.extra.get("unit") or EVERY, "list")]
     return [finding.to_json() for error in told for finding in error.errors]
 
 
@@ -30,9 +30,9 @@ def _row(call: Invocation, name: str, unit: Unit | None) -> dict[str, Any]:
         "unit": name,
         "type": unit.data_type if unit else None,
         "handler": unit.handler if unit else None,
-        "instances": call.state.count(name),
-        "revision": call.state.revision_of(name),
-        "applied": call.state.applied_revision(name),
+        "instances": call.tx.instances.count(name),
+        "revision": call.tx.history.newest_revision(name),
+        "applied": call.tx.jobs.applied_revision(name),
         "condition": condition(call, name),
     }
 
@@ -67,15 +67,15 @@ def unit_check(call: Invocation) -> Reply:
     rows: list[dict[str, Any]] = []
     impacts: list[dict[str, Any]] = []
     for unit in found.units.values():
-        wrong = handler_faults(call.service, unit)
+        wrong = handler_faults(call.manager, unit)
         errors += wrong
         rows.append({"unit": unit.name, "file": unit.file, "ok": not wrong})
         if not call.may(unit.name, "show"):
             text = f"what is stored of {unit.name} was not looked at: {call.subject.name} has no right show there"
             warnings.append(unit.locate(Finding(text, ("meta", "name"))))
             continue
-        if call.state.is_outdated(unit.name, unit.digest):
-            found_there = impact_on_stored(call, unit, call.state.instances(unit.name))
+        if call.tx.instances.is_outdated(unit.name, unit.digest):
+            found_there = impact_on_stored(call, unit, call.tx.instances.all(unit.name))
             impacts += [{"unit": unit.name, "file": unit.file} | each.to_json() for each in found_there]
     return Reply(
         f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}, {plural(len(impacts), 'impact')}",
@@ -87,11 +87,11 @@ def unit_check(call: Invocation) -> Reply:
 
 def reload(call: Invocation) -> Reply:
     """Load unit files, policy and keys anew: all of it, or nothing if there is an error."""
-    before = call.service.units.units
-    call.service.reload()
-    names = list(call.service.units.units)
+    before = call.manager.units.units
+    call.manager.reload()
+    names = list(call.manager.units.units)
     changed = [
-        name for name in names if name not in before or before[name].digest != call.service.units.units[name].digest
+        name for name in names if name not in before or before[name].digest != call.manager.units.units[name].digest
     ]
     return Reply(
         f"reloaded {plural(len(names), 'unit')}, {len(changed)} changed", extra={"units": names, "changed": changed}

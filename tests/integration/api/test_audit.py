@@ -104,17 +104,17 @@ def denied(lmaps):
     from lmaps.api.registry import RequestContext
     from lmaps.protocol import Request
 
-    with lmaps.store.transaction() as state, pytest.raises(NotAllowed):
-        ENDPOINTS["show"].answer(RequestContext(lmaps.service, state, lmaps.subject), Request("show", {"unit": "web"}))
-    assert not state.wrote
+    with lmaps.store.transaction() as tx, pytest.raises(NotAllowed):
+        ENDPOINTS["show"].answer(RequestContext(lmaps.service, tx, lmaps.subject), Request("show", {"unit": "web"}))
+    assert not tx.wrote
 
 
 def test_old_rows_go_the_oldest_first(lmaps):
     for number in range(5):
         lmaps.call("create", unit="web", instances=[{"host": f"h{number}"}])
-    with lmaps.store.transaction() as state:
-        assert state.forget_audit("2000-01-01", 10) == 0
-        assert state.forget_audit("2999-01-01", 3) == 3
+    with lmaps.store.transaction() as tx:
+        assert tx.audit.forget("2000-01-01", 10) == 0
+        assert tx.audit.forget("2999-01-01", 3) == 3
     assert [row["sequence"] for row in rows(lmaps)] == [5, 4]
 
 

@@ -207,9 +207,9 @@ def test_what_is_kept_can_be_undone_as_if_all_were_kept(count: int, steps: list[
 
 
 def _undoable(lmaps: InProcess) -> int:
-    with lmaps.store.transaction() as state:
-        head = state.head("t")
-        return len(state.line(head.line_end if head else None))
+    with lmaps.store.transaction() as tx:
+        head = tx.history.head("t")
+        return len(tx.history.line(head.line_end if head else None))
 
 
 def _asked(lmaps: InProcess, verb: str, args: dict[str, Any]) -> str:
@@ -223,9 +223,9 @@ def test_old_changesets_are_dropped_by_age(lmaps: InProcess) -> None:
     lmaps.load(unit(data_type="YamlKeyList"))
     for key in "abc":
         create(lmaps, {"k": key})
-    with lmaps.store.transaction() as state:
+    with lmaps.store.transaction() as tx:
         old = "UPDATE changeset SET at = '2020-01-01T00:00:00.000000Z' WHERE revision < 3"
-        state.connection.exec_driver_sql(old)
+        tx._session.connection.exec_driver_sql(old)
     lmaps.load(unit(keep="{age: 30d}", data_type="YamlKeyList"))
     lmaps.applied("t", 3)
     create(lmaps, {"k": "d"})

@@ -48,16 +48,16 @@ def look(lmaps: InProcess, name: str) -> set[int]:
     """What is known, when as much was looked at as the manager does by itself."""
     unit = lmaps.service.units.units[name]
     while True:
-        with lmaps.store.transaction() as state:
-            wrong = lmaps.service.fitting.wrong(state, unit, TimeLimit())
+        with lmaps.store.transaction() as tx:
+            wrong = lmaps.service.fitting.wrong(tx, unit, TimeLimit())
         if name not in lmaps.service.fitting.unfinished:
             return wrong
 
 
 def check(lmaps: InProcess, name: str) -> None:
     wrong, unit = look(lmaps, name), lmaps.service.units.units[name]
-    with lmaps.store.transaction() as state:
-        there = {each.id for each in state.instances(name) if unit.schema.findings(json.loads(each.completed))}
+    with lmaps.store.transaction() as tx:
+        there = {each.id for each in tx.instances.all(name) if unit.schema.findings(json.loads(each.completed))}
     assert (wrong <= there, bool(wrong)) == (True, bool(there))
 
 
@@ -77,10 +77,10 @@ def do(lmaps: InProcess, name: str, what: str, key: str, number: int) -> None:
 
 def delete_in_vain(lmaps: InProcess, name: str, key: str) -> None:
     """Delete an instance, look at what is left, and take it back."""
-    with lmaps.store.transaction() as state:
-        gone = [Edit.of(each, None) for each in state.find(name, [key]).values()]
-        state.change(name, "delete", Origin("me"), gone)
-        lmaps.service.fitting.wrong(state, lmaps.service.units.units[name], TimeLimit())
+    with lmaps.store.transaction() as tx:
+        gone = [Edit.of(each, None) for each in tx.instances.find(name, [key]).values()]
+        tx.changesets.record(name, "delete", Origin("me"), gone)
+        lmaps.service.fitting.wrong(tx, lmaps.service.units.units[name], TimeLimit())
         raise Taken
 
 

@@ -217,8 +217,8 @@ def test_revert_below_an_object_without_a_primary_key(lmaps: InProcess) -> None:
 
 def test_a_dry_run_leaves_nothing_behind(lmaps: InProcess) -> None:
     create(lmaps, "a", "b")
-    with lmaps.store.transaction() as state:
-        before = list(state.connection.connection.driver_connection.iterdump())  # type: ignore[union-attr]
+    with lmaps.store.transaction() as tx:
+        before = list(tx._session.connection.connection.driver_connection.iterdump())  # type: ignore[union-attr]
     for verb, args in (
         ("create", {"instances": [{"host": "c"}]}),
         ("set", {"id": "a", "set": [{"path": "/port", "value": 8}]}),
@@ -237,8 +237,8 @@ def test_a_dry_run_leaves_nothing_behind(lmaps: InProcess) -> None:
     assert told == [("web", "-"), ("web", "-"), ("web", "+"), ("plain", "+")]
     with pytest.raises(NotFound):
         lmaps.call("delete", unit="web", ids=["c"], dry_run=True)
-    with lmaps.store.transaction() as state:
-        assert list(state.connection.connection.driver_connection.iterdump()) == before  # type: ignore[union-attr]
+    with lmaps.store.transaction() as tx:
+        assert list(tx._session.connection.connection.driver_connection.iterdump()) == before  # type: ignore[union-attr]
     create(lmaps, "c")
     assert lmaps.call("status").extra["revision"] == 2
 

@@ -180,5 +180,5 @@ def test_unique_values_are_known_before_they_are_asked_for(
     (short_path / "units.d" / "web.yaml").write_text(web)
     manager._reload()
     until(lambda: manager.turn() or manager._looking.next_due == math.inf)
-    with manager._store.transaction() as state:
-        assert state.know_values("web", ("port",)), "it takes several parts"
+    with manager._store.transaction() as tx:
+        assert tx.unique_index.extend("web", ("port",)), "it takes several parts"

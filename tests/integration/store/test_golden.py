@@ -87,8 +87,8 @@ def test_the_golden_state_has_every_kind_of_changeset_and_job(golden: Golden) ->
 def test_the_database_replays(golden: Golden, database: Path) -> None:
     with closing(sqlite3.connect(f"file:{database}?immutable=1", uri=True)) as driver:
         [(count,)] = driver.execute("SELECT count(*) FROM changeset")
-    with open_store(str(database)) as store, store.transaction() as state:
-        assert replay(state) == count
+    with open_store(str(database)) as store, store.transaction() as tx:
+        assert replay(tx) == count
 
 
 def test_what_is_beside_the_history_is_read(golden: Golden, database: Path) -> None:

@@ -41,8 +41,8 @@ def documents(lmaps: InProcess) -> int:
 
 
 def numbers(lmaps: InProcess, statement: str) -> int:
-    with lmaps.store.transaction() as state:
-        return int(state.connection.exec_driver_sql(statement).scalar_one())
+    with lmaps.store.transaction() as tx:
+        return int(tx._session.connection.exec_driver_sql(statement).scalar_one())
 
 
 @pytest.mark.parametrize("size", [1, 200, 1000, 5000])

@@ -89,14 +89,14 @@ def test_the_redo_list_of_the_first_tables_is_kept(config, connection, tmp_path)
     )
     connection.commit()
     connection.close()
-    with open_store(str(tmp_path / "m.db")) as store, store.transaction() as state:
-        assert (replay(state), state.undone("web")) == (5, [2, 3])
-        assert [len(state.changes(revision)) for revision in range(1, 6)] == [1] * 5
-        assert state.request("k").answer == "{}"
-        assert [state.redo("web", Origin("me")).target for _ in range(2)] == [2, 3]
-        assert "".join(each.key for each in state.instances("web")) == "abc"
-        assert state.redo("web", Origin("me")) is None
-        assert replay(state) == 7
+    with open_store(str(tmp_path / "m.db")) as store, store.transaction() as tx:
+        assert (replay(tx), tx.history.redoable("web")) == (5, [2, 3])
+        assert [len(tx.history.changes(revision)) for revision in range(1, 6)] == [1] * 5
+        assert tx.requests.find("k").answer == "{}"
+        assert [tx.changesets.redo("web", Origin("me")).target for _ in range(2)] == [2, 3]
+        assert "".join(each.key for each in tx.instances.all("web")) == "abc"
+        assert tx.changesets.redo("web", Origin("me")) is None
+        assert replay(tx) == 7
 
 
 def test_a_newer_database_is_refused_untouched(tmp_path):
@@ -113,14 +113,14 @@ def test_a_newer_database_is_refused_untouched(tmp_path):
 
 def test_an_older_database_is_copied_and_upgraded(tmp_path, monkeypatch):
     path = tmp_path / "old.db"
-    with open_store(str(path)) as store, store.transaction() as state:
-        document = Document("a", "{}", "{}", state.definition("web", "d", "{}"))
-        state.change("web", "create", Origin("me"), [Edit(None, document)])
+    with open_store(str(path)) as store, store.transaction() as tx:
+        document = Document("a", "{}", "{}", tx.instances.definition("web", "d", "{}"))
+        tx.changesets.record("web", "create", Origin("me"), [Edit(None, document)])
     newer, head = tmp_path / "migrations", known_revisions()[-1]
     _copy_with_one_more(migrations_directory(), newer)
     monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)
-    with open_store(str(path)) as store, store.transaction() as state:
-        assert state.count("web") == 1
+    with open_store(str(path)) as store, store.transaction() as tx:
+        assert tx.instances.count("web") == 1
     [backup] = tmp_path.glob(f"old.db.{head}.*.backup")
     assert backup.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(backup) as driver:

@@ -61,8 +61,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/manager/group_commit.py",
-                '            work.run(state)\n        failpoint("batch.before_commit")',
-                '            work.run(state)\n        _settle(works)\n        failpoint("batch.before_commit")',
+                '            work.run(tx)\n        failpoint("batch.before_commit")',
+                '            work.run(tx)\n        _settle(works)\n        failpoint("batch.before_commit")',
             ),
             Patch("lmaps/manager/group_commit.py", "        return\n    _settle(works)\n", "        return\n"),
         ),
@@ -75,7 +75,7 @@ MUTANTS = [
             Patch(
                 "lmaps/store/changesets.py",
                 '        failpoint("change.mid")\n',
-                "        driver = self.connection.connection.driver_connection\n"
+                "        driver = self._session.driver\n"
                 '        driver.execute("COMMIT")\n'
                 '        driver.execute("BEGIN IMMEDIATE")\n'
                 '        failpoint("change.mid")\n',
@@ -106,8 +106,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/manager/dispatcher.py",
-                "                started = list(self._begin(state, idle))\n",
-                "                started = list(self._begin(state, idle))\n"
+                "                started = list(self._begin(tx, idle))\n",
+                "                started = list(self._begin(tx, idle))\n"
                 "                for slot, run, _ in started:\n"
                 "                    self.say(slot.identity, run)\n",
             ),
@@ -126,15 +126,15 @@ MUTANTS = [
             Patch("lmaps/store/requests.py", "_REQUEST = ", "_KEPT: dict = {}\n_REQUEST = "),
             Patch(
                 "lmaps/store/requests.py",
-                "        found = self.rows(_REQUEST, key=key)\n"
+                "        found = self._session.rows(_REQUEST, key=key)\n"
                 "        return StoredRequest(**checked(request, found[0])) if found else None\n",
                 "        return _KEPT.get(key)\n",
             ),
             Patch(
                 "lmaps/store/requests.py",
-                "        self.insert_each(request, [(key, digest, verb, unit, self.at, answer, revision)])\n",
-                "        _KEPT[key] = StoredRequest(key, digest, verb, unit, self.at, answer, revision)\n"
-                "        self.insert_each(request, [(key, digest, verb, unit, self.at, answer, revision)])\n",
+                "        self._session.insert_each(request, [(key, digest, verb, unit, self._session.at, answer, revision)])\n",
+                "        _KEPT[key] = StoredRequest(key, digest, verb, unit, self._session.at, answer, revision)\n"
+                "        self._session.insert_each(request, [(key, digest, verb, unit, self._session.at, answer, revision)])\n",
             ),
         ),
     ),
@@ -193,7 +193,7 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/manager/client_requests.py",
-                "if state.wrote or isinstance(error, StoreError):",
+                "if tx.wrote or isinstance(error, StoreError):",
                 "if isinstance(error, StoreError):",
             ),
         ),
@@ -205,9 +205,9 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/manager/group_commit.py",
-                "            work.run(state)\n",
+                "            work.run(tx)\n",
                 "            try:\n"
-                "                work.run(state)\n"
+                "                work.run(tx)\n"
                 "            except Exception:\n"
                 '                work.settle = lambda work=work: work.fail(NoSpace("the disk is full"))\n',
             ),

@@ -13,7 +13,7 @@ from lmaps.protocol import Reply, Request
 @pytest.fixture
 def visit():
     """What a request comes in with, as far as its way needs it."""
-    return SimpleNamespace(service=SimpleNamespace(beat=lambda: None), door="api")
+    return SimpleNamespace(manager=SimpleNamespace(beat=lambda: None), door="api")
 
 
 def test_a_request_leads_to_its_endpoint(visit):

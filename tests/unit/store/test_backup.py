@@ -16,9 +16,9 @@ WHY = Origin("me")
 def create(path, *keys):
     with open_store(str(path)) as store:
         for key in keys:
-            with store.transaction() as state:
-                document = Document(key, f'"{key}"', f'"{key}"', state.definition("web", "d", "{}"))
-                state.change("web", "create", WHY, [Edit(None, document)])
+            with store.transaction() as tx:
+                document = Document(key, f'"{key}"', f'"{key}"', tx.instances.definition("web", "d", "{}"))
+                tx.changesets.record("web", "create", WHY, [Edit(None, document)])
 
 
 def back_up(path, target):
@@ -28,9 +28,9 @@ def back_up(path, target):
 
 
 def told(path):
-    with open_store(str(path)) as store, store.transaction() as state:
-        rows = state.changesets("web")
-        return "".join(each.key for each in state.instances("web")), [(row.revision, row.kind) for row in rows][::-1]
+    with open_store(str(path)) as store, store.transaction() as tx:
+        rows = tx.history.changesets("web")
+        return "".join(each.key for each in tx.instances.all("web")), [(row.revision, row.kind) for row in rows][::-1]
 
 
 def sql(path, statement):
@@ -50,8 +50,8 @@ def test_a_good_one_is_verified_and_stays_as_it_is(tmp_path):
 def test_a_state_that_a_crash_has_left_is_verified_with_its_log(tmp_path):
     create(tmp_path / "l.db", "a")
     with open_store(str(tmp_path / "l.db")) as store:
-        with store.transaction() as state:
-            state.rollback("web", WHY)
+        with store.transaction() as tx:
+            tx.changesets.rollback("web", WHY)
         (tmp_path / "crash").mkdir()
         for name in ("l.db", "l.db-wal"):
             (tmp_path / "crash" / name).write_bytes((tmp_path / name).read_bytes())
@@ -113,18 +113,18 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
     create(live, "a", "b")
     copy = back_up(live, tmp_path / "b.db")
     create(live, "c", "d", "e")
-    with open_store(str(live)) as store, store.transaction() as state:
-        assert state.add_job("web", "apply", 5, "d", WHY).id == 1
+    with open_store(str(live)) as store, store.transaction() as tx:
+        assert tx.jobs.add("web", "apply", 5, "d", WHY).id == 1
     restored = backup.restore(str(copy), str(live), "root")
     assert restored.revision == 6
     assert told(live) == ("ab", [(1, "create"), (2, "create"), (6, "restore")])
     assert told(restored.kept)[0] == "abcde"
-    with open_store(str(live)) as store, store.transaction() as state:
-        mark = state.head("web")
+    with open_store(str(live)) as store, store.transaction() as tx:
+        mark = tx.history.head("web")
         assert (mark.author, mark.message, mark.on_line) == ("root", "restored from b.db", False)
-        assert state.is_pending("web")
-        assert state.rollback("web", WHY).target == 2
-        assert state.add_job("web", "apply", 7, "d", WHY).id == 2
+        assert tx.jobs.is_pending("web")
+        assert tx.changesets.rollback("web", WHY).target == 2
+        assert tx.jobs.add("web", "apply", 7, "d", WHY).id == 2
     create(live, "z")
     assert told(live)[0] == "az"
     assert backup.verify(str(live)) == 5
@@ -133,15 +133,15 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
 def test_a_restored_state_is_pending_until_it_is_applied(tmp_path):
     live = tmp_path / "l.db"
     create(live, "a")
-    with open_store(str(live)) as store, store.transaction() as state:
-        state.update_job(state.add_job("web", "apply", 1, "d", WHY).id, state="succeeded")
-        assert not state.is_pending("web")
+    with open_store(str(live)) as store, store.transaction() as tx:
+        tx.jobs.update(tx.jobs.add("web", "apply", 1, "d", WHY).id, state="succeeded")
+        assert not tx.jobs.is_pending("web")
     copy = back_up(live, tmp_path / "b.db")
     backup.restore(str(copy), str(live), "root")
-    with open_store(str(live)) as store, store.transaction() as state:
-        assert state.is_pending("web")
-        state.update_job(state.add_job("web", "apply", 2, "d", WHY).id, state="succeeded")
-        assert not state.is_pending("web")
+    with open_store(str(live)) as store, store.transaction() as tx:
+        assert tx.jobs.is_pending("web")
+        tx.jobs.update(tx.jobs.add("web", "apply", 2, "d", WHY).id, state="succeeded")
+        assert not tx.jobs.is_pending("web")
 
 
 def test_a_restore_where_nothing_is(tmp_path):

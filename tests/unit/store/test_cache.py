@@ -6,7 +6,7 @@ import random
 import pytest
 
 from lmaps.store import Document, Edit, Origin, open_store
-from lmaps.store.base import Cache
+from lmaps.store.session import Cache
 
 WHY = Origin("me")
 UNITS = ("web", "db")
@@ -18,54 +18,55 @@ def store(tmp_path):
         yield opened
 
 
-def told(state):
-    return state.newest(), state.queued(), *(told_of(state, unit) for unit in UNITS)
+def told(tx):
+    return tx.history.newest(), tx.jobs.queued(), *(told_of(tx, unit) for unit in UNITS)
 
 
-def told_of(state, unit):
+def told_of(tx, unit):
     return (
-        state.head(unit),
-        state.count(unit),
-        state.last_job(unit),
-        state.applied_revision(unit),
-        state.pending(unit),
-        state.unconfirmed(unit),
-        state.definition(unit, "digest", "{}"),
+        tx.history.head(unit),
+        tx.instances.count(unit),
+        tx.jobs.last_apply(unit),
+        tx.jobs.applied_revision(unit),
+        tx.jobs.count_pending(unit),
+        tx.jobs.unconfirmed(unit),
+        tx.instances.definition(unit, "digest", "{}"),
     )
 
 
-def is_there(state):
+def is_there(tx):
     """The same, with nothing kept."""
-    known, state.known = state.known, Cache()
-    found = told(state)
-    state.known = known
+    session = tx._session
+    cache, session.cache = session.cache, Cache()
+    found = told(tx)
+    session.cache = cache
     return found
 
 
-def act(chosen, state, unit, step):
+def act(chosen, tx, unit, step):
     """Do something that a daemon does."""
-    jobs = state.jobs(unit)
+    jobs = tx.jobs.search(unit)
     match chosen.randrange(9):
         case 0:
-            state.rollback(unit, WHY, chosen.randrange(1, 4))
+            tx.changesets.rollback(unit, WHY, chosen.randrange(1, 4))
         case 1:
-            state.redo(unit, WHY)
+            tx.changesets.redo(unit, WHY)
         case 2:
-            state.retain(unit, chosen.randrange(1, 4), None)
+            tx.changesets.retain(unit, chosen.randrange(1, 4), None)
         case 3:
-            state.mark_restored(unit, WHY)
+            tx.changesets.mark_restored(unit, WHY)
         case 4:
-            state.add_job(unit, chosen.choice(["apply", "plan"]), state.revision_of(unit) or 0, "digest", WHY)
+            tx.jobs.add(unit, chosen.choice(["apply", "plan"]), tx.history.newest_revision(unit) or 0, "digest", WHY)
         case 5 if jobs:
             confirmation = chosen.choice([None, "waiting", "confirmed"])
-            state.update_job(chosen.choice(jobs).id, state="running", started_at="t", confirmation=confirmation)
+            tx.jobs.update(chosen.choice(jobs).id, state="running", started_at="t", confirmation=confirmation)
         case 6 if jobs:
-            state.end_job(chosen.choice(jobs).id, state=chosen.choice(["succeeded", "failed"]))
-        case 7 if state.queued():
-            state.withdraw_job(chosen.choice(state.queued()).id)
+            tx.jobs.end(chosen.choice(jobs).id, state=chosen.choice(["succeeded", "failed"]))
+        case 7 if tx.jobs.queued():
+            tx.jobs.withdraw(chosen.choice(tx.jobs.queued()).id)
         case _:
-            document = Document(f"k{step}", "{}", "{}", state.definition(unit, "digest", "{}"))
-            state.change(unit, "create", WHY, [Edit(None, document)])
+            document = Document(f"k{step}", "{}", "{}", tx.instances.definition(unit, "digest", "{}"))
+            tx.changesets.record(unit, "create", WHY, [Edit(None, document)])
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -73,14 +74,14 @@ def test_what_is_known_is_what_is_there(store, seed):
     chosen = random.Random(seed)
     for step in range(60):
         unit = chosen.choice(UNITS)
-        with contextlib.suppress(ZeroDivisionError), store.transaction() as state:
+        with contextlib.suppress(ZeroDivisionError), store.transaction() as tx:
             if chosen.random() < 0.8:
-                told(state)
-            with state.discarded() if chosen.random() < 0.2 else contextlib.nullcontext():
+                told(tx)
+            with tx.discarded() if chosen.random() < 0.2 else contextlib.nullcontext():
                 for _ in range(chosen.randrange(1, 4)):
-                    act(chosen, state, unit, f"{step}/{chosen.random()}")
-                assert told(state) == is_there(state)
+                    act(chosen, tx, unit, f"{step}/{chosen.random()}")
+                assert told(tx) == is_there(tx)
             if chosen.random() < 0.2:
                 raise ZeroDivisionError
-        with store.transaction() as state:
-            assert told(state) == is_there(state)
+        with store.transaction() as tx:
+            assert told(tx) == is_there(tx)

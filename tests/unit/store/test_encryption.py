@@ -18,16 +18,16 @@ KEY = bytes(range(32))
 def create(path, sealer, *keys, secret=True):
     with open_store(str(path), sealer) as store:
         for key in keys:
-            with store.transaction() as state:
+            with store.transaction() as tx:
                 text = f'{{"p":"{CANARY}-{key}"}}'
-                document = Document(key, text, text, state.definition("web", "d", "{}"), secret=secret)
-                state.change("web", "create", WHY, [Edit(None, document)])
+                document = Document(key, text, text, tx.instances.definition("web", "d", "{}"), secret=secret)
+                tx.changesets.record("web", "create", WHY, [Edit(None, document)])
 
 
 def told(path, sealer):
-    with open_store(str(path), sealer) as store, store.transaction() as state:
-        found = [(each.key, each.given, each.completed) for each in state.instances("web")]
-        _, keys, _, given, completed = state.texts("web")
+    with open_store(str(path), sealer) as store, store.transaction() as tx:
+        found = [(each.key, each.given, each.completed) for each in tx.instances.all("web")]
+        _, keys, _, given, completed = tx.snapshots.texts("web")
         assert list(zip(keys, given, completed, strict=True)) == found
         return found
 
@@ -36,9 +36,9 @@ def test_nothing_of_a_secret_is_in_the_files(tmp_path):
     path = tmp_path / "l.db"
     create(path, Sealer(KEY), "a", "b")
     with open_store(str(path), Sealer(KEY)) as store:
-        with store.transaction() as state:
-            state.rollback("web", WHY)
-            state.redo("web", WHY)
+        with store.transaction() as tx:
+            tx.changesets.rollback("web", WHY)
+            tx.changesets.redo("web", WHY)
         store.copy_to(str(tmp_path / "copy.db"))
         files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert CANARY.encode() not in files
@@ -94,8 +94,8 @@ def test_what_was_written_without_a_key_stays_readable(tmp_path):
 
 def test_a_value_is_found_among_sealed_ones(tmp_path):
     create(tmp_path / "l.db", Sealer(KEY), "a", "b")
-    with open_store(str(tmp_path / "l.db"), Sealer(KEY)) as store, store.transaction() as state:
-        assert [each.key for each in state.with_value("web", ("p",), [f"{CANARY}-a"])] == ["a"]
+    with open_store(str(tmp_path / "l.db"), Sealer(KEY)) as store, store.transaction() as tx:
+        assert [each.key for each in tx.unique_index.find("web", ("p",), [f"{CANARY}-a"])] == ["a"]
 
 
 @pytest.mark.parametrize(

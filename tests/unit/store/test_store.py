@@ -22,21 +22,21 @@ def store(tmp_path):
 
 
 def create(store: Store, *keys: str, unit: str = "web") -> int:
-    with store.transaction() as state:
-        definition = state.definition(unit, "digest", "{}")
+    with store.transaction() as tx:
+        definition = tx.instances.definition(unit, "digest", "{}")
         edits = [Edit(None, Document(key, f'{{"k":"{key}"}}', f'{{"k":"{key}"}}', definition)) for key in keys]
-        return state.change(unit, "create", WHY, edits).revision
+        return tx.changesets.record(unit, "create", WHY, edits).revision
 
 
 def rollback(store: Store, unit: str = "web") -> int | None:
-    with store.transaction() as state:
-        changeset = state.rollback(unit, WHY)
+    with store.transaction() as tx:
+        changeset = tx.changesets.rollback(unit, WHY)
         return changeset.revision if changeset else None
 
 
 def keys(store: Store, unit: str = "web") -> str:
-    with store.transaction() as state:
-        return "".join(instance.key for instance in state.instances(unit))
+    with store.transaction() as tx:
+        return "".join(instance.key for instance in tx.instances.all(unit))
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_rollback_as_a_table(store, story, left, undone):
         else:
             create(store, *word)
     assert keys(store) == left
-    with store.transaction() as state:
-        changes = [change for revision in state.undone("web") for change in state.changes(revision)]
+    with store.transaction() as tx:
+        changes = [change for revision in tx.history.redoable("web") for change in tx.history.changes(revision)]
     assert "".join(change.after.key for change in changes if change.after) == undone
 
 
@@ -81,25 +81,25 @@ def test_the_state_is_a_function_of_the_changesets(store):
             rollback(store)
         else:
             create(store, *(f"{number}.{part}" for part in range(chosen.randint(1, 3))))
-    with store.transaction() as state:
-        assert replay(state) == state.revision()
+    with store.transaction() as tx:
+        assert replay(tx) == tx.revision()
 
 
 def test_revisions_count_all_units_without_gaps(store):
     made = [create(store, "a"), create(store, "a", unit="other"), rollback(store), create(store, "b", unit="other")]
     assert made == [1, 2, 3, 4]
-    with store.transaction() as state:
-        assert state.units() == ["other", "web"]
-        assert state.revision() == 4
-        assert state.revision_of("web") == 3
-        assert state.revision_of("nothing") is None
+    with store.transaction() as tx:
+        assert tx.history.units() == ["other", "web"]
+        assert tx.revision() == 4
+        assert tx.history.newest_revision("web") == 3
+        assert tx.history.newest_revision("nothing") is None
 
 
 def test_what_fails_is_undone_with_its_numbers(store):
     create(store, "a")
-    with pytest.raises(KeyError), store.transaction() as state:
-        state.change("web", "create", WHY, [Edit(None, Document("b", "{}", "{}", 1))])
-        assert state.wrote
+    with pytest.raises(KeyError), store.transaction() as tx:
+        tx.changesets.record("web", "create", WHY, [Edit(None, Document("b", "{}", "{}", 1))])
+        assert tx.wrote
         raise KeyError
     assert keys(store) == "a"
     assert create(store, "c") == 2
@@ -107,63 +107,69 @@ def test_what_fails_is_undone_with_its_numbers(store):
 
 def test_a_changeset_says_who_and_why(store):
     create(store, "a")
-    with store.transaction() as state:
-        head = state.head("web")
+    with store.transaction() as tx:
+        head = tx.history.head("web")
     assert (head.kind, head.author, head.on_behalf_of, head.door) == ("create", "me", "you", "cli")
     assert (head.message, head.ticket, head.request_key) == ("because", "CHG1", "key")
 
 
 def test_instances_are_found_by_key(store):
     create(store, *(f"k{number}" for number in range(1200)))
-    with store.transaction() as state:
-        found = state.find("web", [f"k{number}" for number in range(0, 1300, 100)])
+    with store.transaction() as tx:
+        found = tx.instances.find("web", [f"k{number}" for number in range(0, 1300, 100)])
         assert len(found) == 12
-        assert state.count("web") == 1200
-        assert state.outdated("web", "digest", 0, 500) == ([], None)
-        pages = [state.outdated("web", "other", after, 500) for after in (0, 500, 1000)]
+        assert tx.instances.count("web") == 1200
+        assert tx.instances.outdated("web", "digest", 0, 500) == ([], None)
+        pages = [tx.instances.outdated("web", "other", after, 500) for after in (0, 500, 1000)]
         assert [(len(page), last) for page, last in pages] == [(500, 500), (500, 1000), (200, None)]
-        assert (state.is_outdated("web", "digest"), state.is_outdated("web", "other")) == (False, True)
-        assert state.definition_text("web") == "{}"
+        assert (tx.instances.is_outdated("web", "digest"), tx.instances.is_outdated("web", "other")) == (False, True)
+        assert tx.instances.newest_definition("web") == "{}"
 
 
 def test_jobs_and_their_lines(store):
     create(store, "a")
-    with store.transaction() as state:
-        first = state.add_job("web", "apply", 1, "digest", WHY)
-        second = state.add_job("web", "apply", 1, "digest", WHY)
-        assert [job.id for job in state.queued()] == [first.id, second.id]
-        assert state.applied_revision("web") is None
-        assert state.pending("web") == 1
-        state.update_job(first.id, state="succeeded", started_at="now", summary={"ok": 1})
-        assert state.job(first.id).summary == {"ok": 1}
-        assert (state.applied_revision("web"), state.pending("web"), state.last_job("web").id) == (1, 0, first.id)
-        state.add_lines(1, 1, [{"at": "t", "stream": "output", "text": str(n)} for n in range(5)])
-        state.add_lines(1, 6, [{"at": "t", "stream": "event", "text": "", "event": {"event": "x"}}])
-        assert [line.number for line in state.lines(1, after=3)] == [4, 5, 6]
-        assert state.lines(1, after=5)[0].event == {"event": "x"}
-        assert state.line_count(1) == 6
-        assert [job.id for job in state.jobs(limit=1)] == [2]
+    with store.transaction() as tx:
+        first = tx.jobs.add("web", "apply", 1, "digest", WHY)
+        second = tx.jobs.add("web", "apply", 1, "digest", WHY)
+        assert [job.id for job in tx.jobs.queued()] == [first.id, second.id]
+        assert tx.jobs.applied_revision("web") is None
+        assert tx.jobs.count_pending("web") == 1
+        tx.jobs.update(first.id, state="succeeded", started_at="now", summary={"ok": 1})
+        assert tx.jobs.find(first.id).summary == {"ok": 1}
+        assert (tx.jobs.applied_revision("web"), tx.jobs.count_pending("web"), tx.jobs.last_apply("web").id) == (
+            1,
+            0,
+            first.id,
+        )
+        tx.jobs.add_lines(1, 1, [{"at": "t", "stream": "output", "text": str(n)} for n in range(5)])
+        tx.jobs.add_lines(1, 6, [{"at": "t", "stream": "event", "text": "", "event": {"event": "x"}}])
+        assert [line.number for line in tx.jobs.lines(1, after=3)] == [4, 5, 6]
+        assert tx.jobs.lines(1, after=5)[0].event == {"event": "x"}
+        assert tx.jobs.last_line(1) == 6
+        assert [job.id for job in tx.jobs.search(limit=1)] == [2]
 
 
 def test_what_waits_for_confirmation_is_seen_whatever_becomes_of_a_change(store):
     def waiting() -> list[int]:
-        with store.transaction() as state:
-            return [each.id for each in state.unconfirmed("web")]
+        with store.transaction() as tx:
+            return [each.id for each in tx.jobs.unconfirmed("web")]
 
-    with store.transaction() as state:
-        state.change("web", "create", WHY, [Edit(None, Document("a", "{}", "{}", state.definition("web", "d", "{}")))])
-        job = state.add_job("web", "apply", 1, "d", WHY).id
+    with store.transaction() as tx:
+        tx.changesets.record(
+            "web", "create", WHY, [Edit(None, Document("a", "{}", "{}", tx.instances.definition("web", "d", "{}")))]
+        )
+        job = tx.jobs.add("web", "apply", 1, "d", WHY).id
     assert waiting() == []
-    with contextlib.suppress(KeyError), store.transaction() as state:
-        state.update_job(job, confirmation="waiting")
-        assert [each.id for each in state.unconfirmed("web")] == [job]
+    with contextlib.suppress(KeyError), store.transaction() as tx:
+        tx.jobs.update(job, confirmation="waiting")
+        assert [each.id for each in tx.jobs.unconfirmed("web")] == [job]
         raise KeyError
     assert waiting() == []
-    with store.transaction() as state:
-        state.update_job(job, confirmation="waiting")
+    with store.transaction() as tx:
+        tx.jobs.update(job, confirmation="waiting")
     assert waiting() == [job]
-    with store.transaction() as state:
-        state.update_job(job, confirmation="confirmed")
+    with store.transaction() as tx:
+        tx.jobs.update(job, confirmation="confirmed")
     assert waiting() == []
 
 
@@ -173,56 +179,56 @@ def test_old_output_goes_by_class_and_the_jobs_stay(store):
         "failed": ["2025-01-01", "2026-01-01"],
         "covered": ["2026-01-01"],
     }
-    with store.transaction() as state:
+    with store.transaction() as tx:
         for outcome, days in ended.items():
             for day in days:
-                job = state.add_job("web", "apply", 1, "d", WHY)
-                state.add_lines(job.id, 1, [{"at": "t", "stream": "output", "text": "x"}])
-                state.update_job(job.id, state=outcome, ended_at=f"{day}T00:00:00.000000Z")
-        state.add_lines(
-            state.add_job("web", "apply", 1, "d", WHY).id, 1, [{"at": "t", "stream": "output", "text": "x"}]
+                job = tx.jobs.add("web", "apply", 1, "d", WHY)
+                tx.jobs.add_lines(job.id, 1, [{"at": "t", "stream": "output", "text": "x"}])
+                tx.jobs.update(job.id, state=outcome, ended_at=f"{day}T00:00:00.000000Z")
+        tx.jobs.add_lines(
+            tx.jobs.add("web", "apply", 1, "d", WHY).id, 1, [{"at": "t", "stream": "output", "text": "x"}]
         )
         limits = ("2026-04-01T00:00:00.000000Z", "2025-06-01T00:00:00.000000Z")
-        assert state.forget_output(*limits, 2) == 2
-        assert state.forget_output(*limits, 2) == 1
-        assert state.forget_output(*limits, 2) == 0
-        assert [number for number in range(1, 7) if state.lines(number)] == [2, 4, 6]
-        assert len(state.jobs()) == 6
-        assert state.applied_revision("web") == 1
+        assert tx.jobs.forget_output(*limits, 2) == 2
+        assert tx.jobs.forget_output(*limits, 2) == 1
+        assert tx.jobs.forget_output(*limits, 2) == 0
+        assert [number for number in range(1, 7) if tx.jobs.lines(number)] == [2, 4, 6]
+        assert len(tx.jobs.search()) == 6
+        assert tx.jobs.applied_revision("web") == 1
 
 
 def test_a_change_and_its_rollback_leave_nothing_pending(store):
     create(store, "a")
-    with store.transaction() as state:
-        job = state.add_job("web", "apply", 1, "digest", WHY)
-        state.update_job(job.id, state="succeeded")
+    with store.transaction() as tx:
+        job = tx.jobs.add("web", "apply", 1, "digest", WHY)
+        tx.jobs.update(job.id, state="succeeded")
     create(store, "b")
-    with store.transaction() as state:
-        assert state.pending("web") == 1
+    with store.transaction() as tx:
+        assert tx.jobs.count_pending("web") == 1
     rollback(store)
-    with store.transaction() as state:
-        assert state.pending("web") == 0
+    with store.transaction() as tx:
+        assert tx.jobs.count_pending("web") == 0
     rollback(store)
-    with store.transaction() as state:
-        assert state.pending("web") == 3
+    with store.transaction() as tx:
+        assert tx.jobs.count_pending("web") == 3
 
 
 def test_instances_are_counted_on(store):
     def count() -> int:
-        with store.transaction() as state:
-            return state.count("web")
+        with store.transaction() as tx:
+            return tx.instances.count("web")
 
     assert count() == 0
     create(store, "a", "b")
     assert count() == 2
-    with pytest.raises(KeyError), store.transaction() as state:
-        state.change("web", "create", WHY, [Edit(None, Document("c", "{}", "{}", 1))])
-        assert state.count("web") == 3
+    with pytest.raises(KeyError), store.transaction() as tx:
+        tx.changesets.record("web", "create", WHY, [Edit(None, Document("c", "{}", "{}", 1))])
+        assert tx.instances.count("web") == 3
         raise KeyError
     assert count() == 2
-    with store.transaction() as state, state.discarded():
-        state.rollback("web", WHY)
-        assert state.count("web") == 0
+    with store.transaction() as tx, tx.discarded():
+        tx.changesets.rollback("web", WHY)
+        assert tx.instances.count("web") == 0
     assert count() == 2
     rollback(store)
     assert count() == 0
@@ -230,42 +236,42 @@ def test_instances_are_counted_on(store):
 
 def test_what_is_pending_is_counted_on(store):
     def pending() -> int:
-        with store.transaction() as state:
-            return state.pending("web")
+        with store.transaction() as tx:
+            return tx.jobs.count_pending("web")
 
     for number in range(1, 6):
         create(store, str(number))
         assert pending() == number
-    with pytest.raises(KeyError), store.transaction() as state:
-        state.change("web", "create", WHY, [])
-        assert state.pending("web") == 6
+    with pytest.raises(KeyError), store.transaction() as tx:
+        tx.changesets.record("web", "create", WHY, [])
+        assert tx.jobs.count_pending("web") == 6
         raise KeyError
-    with store.transaction() as state, state.discarded():
-        state.rollback("web", WHY)
-        assert state.pending("web") == 6
+    with store.transaction() as tx, tx.discarded():
+        tx.changesets.rollback("web", WHY)
+        assert tx.jobs.count_pending("web") == 6
     assert pending() == 5
-    with store.transaction() as state:
-        state.retain("web", 2, None)
-        assert state.pending("web") == len(state.changesets("web")) < 5
+    with store.transaction() as tx:
+        tx.changesets.retain("web", 2, None)
+        assert tx.jobs.count_pending("web") == len(tx.history.changesets("web")) < 5
 
 
 def test_an_answer_is_kept_under_its_key(store):
-    with store.transaction() as state:
-        assert state.request("k") is None
-        state.add_request("k", "digest", "create", "web", "{}", 1)
-        assert (state.request("k").digest, state.request("k").answer) == ("digest", "{}")
+    with store.transaction() as tx:
+        assert tx.requests.find("k") is None
+        tx.requests.add("k", "digest", "create", "web", "{}", 1)
+        assert (tx.requests.find("k").digest, tx.requests.find("k").answer) == ("digest", "{}")
 
 
 def test_old_answers_are_forgotten_by_age_and_by_number(store, monkeypatch):
     for number in range(6):
         monkeypatch.setattr("lmaps.util.times.now", lambda day=number + 1: f"2026-01-0{day}T00:00:00.000000Z")
-        with store.transaction() as state:
-            state.add_request(f"k{number}", "d", "create", "web", "{}", number)
-    with store.transaction() as state:
-        state.forget_requests("2026-01-02T00:00:00.000000Z", 100)
-        assert [number for number in range(6) if state.request(f"k{number}")] == [1, 2, 3, 4, 5]
-        state.forget_requests("2020-01-01T00:00:00.000000Z", 3)
-        assert [number for number in range(6) if state.request(f"k{number}")] == [3, 4, 5]
+        with store.transaction() as tx:
+            tx.requests.add(f"k{number}", "d", "create", "web", "{}", number)
+    with store.transaction() as tx:
+        tx.requests.forget("2026-01-02T00:00:00.000000Z", 100)
+        assert [number for number in range(6) if tx.requests.find(f"k{number}")] == [1, 2, 3, 4, 5]
+        tx.requests.forget("2020-01-01T00:00:00.000000Z", 3)
+        assert [number for number in range(6) if tx.requests.find(f"k{number}")] == [3, 4, 5]
 
 
 def test_files_are_private_and_nobody_opens_them_but_sqlite(tmp_path):
@@ -378,42 +384,42 @@ def test_instances_are_found_by_any_key_and_read_in_their_order(store):
     create(store, *[f"few{number}" for number in range(3)], unit="few")
     create(store, *odd)
     create(store, *[f"k{number}" for number in range(30)])
-    with store.transaction() as state:
+    with store.transaction() as tx:
         for unit in ("few", "web"):
-            there = state.instances(unit)
-            assert state.texts(unit).keys == tuple(each.key for each in there)
-            assert list(state.find(unit, [each.key for each in there]).values()) == there
+            there = tx.instances.all(unit)
+            assert tx.snapshots.texts(unit).keys == tuple(each.key for each in there)
+            assert list(tx.instances.find(unit, [each.key for each in there]).values()) == there
         wanted = [*odd, "k7", "k7", "none"]
-        assert list(state.find("web", wanted)) == [*odd, "k7"]
-        assert state.texts("web", wanted).keys == (*odd, "k7")
-        assert state.find("web", []) == {}
-        assert [each.key for each in state.find_begun("web", "nul")] == ["nul\0", "nul"]
+        assert list(tx.instances.find("web", wanted)) == [*odd, "k7"]
+        assert tx.snapshots.texts("web", wanted).keys == (*odd, "k7")
+        assert tx.instances.find("web", []) == {}
+        assert [each.key for each in tx.instances.with_prefix("web", "nul")] == ["nul\0", "nul"]
 
 
 def test_instances_are_counted_whatever_becomes_of_a_change(store):
     def counted():
-        with store.transaction() as state:
-            assert state.count("web") == len(state.instances("web"))
-            return state.count("web")
+        with store.transaction() as tx:
+            assert tx.instances.count("web") == len(tx.instances.all("web"))
+            return tx.instances.count("web")
 
     assert counted() == 0
     create(store, "a", "b", "c")
     assert counted() == 3
     rollback(store)
     assert counted() == 0
-    with contextlib.suppress(ZeroDivisionError), store.transaction() as state:
-        state.redo("web", WHY)
-        assert state.count("web") == 3
+    with contextlib.suppress(ZeroDivisionError), store.transaction() as tx:
+        tx.changesets.redo("web", WHY)
+        assert tx.instances.count("web") == 3
         raise ZeroDivisionError
     assert counted() == 0
-    with store.transaction() as state, state.discarded():
-        state.redo("web", WHY)
-        assert state.count("web") == 3
+    with store.transaction() as tx, tx.discarded():
+        tx.changesets.redo("web", WHY)
+        assert tx.instances.count("web") == 3
     assert counted() == 0
-    with store.transaction() as state:
-        state.redo("web", WHY)
-        there = state.instances("web")
-        state.change("web", "delete", WHY, [Edit.of(there[0], None), Edit.of(there[1], there[1].document)])
+    with store.transaction() as tx:
+        tx.changesets.redo("web", WHY)
+        there = tx.instances.all("web")
+        tx.changesets.record("web", "delete", WHY, [Edit.of(there[0], None), Edit.of(there[1], there[1].document)])
     assert counted() == 2
 
 
@@ -423,20 +429,20 @@ def test_what_is_known_of_the_line_is_the_line(store, seed):
     for _ in range(150):
         with (
             contextlib.suppress(KeyError),
-            store.transaction() as state,
-            state.discarded() if chosen.random() < 0.2 else contextlib.nullcontext(),
+            store.transaction() as tx,
+            tx.discarded() if chosen.random() < 0.2 else contextlib.nullcontext(),
         ):
             match chosen.choice(["change", "change", "change", "rollback", "redo", "retain"]):
                 case "change":
-                    state.change("web", "create", WHY, [])
+                    tx.changesets.record("web", "create", WHY, [])
                 case "retain":
-                    state.retain("web", 20, None)
+                    tx.changesets.retain("web", 20, None)
                 case word:
-                    getattr(state, word)("web", WHY, chosen.randint(1, 3))
+                    getattr(tx.changesets, word)("web", WHY, chosen.randint(1, 3))
             if chosen.random() < 0.5:
-                head = state.head("web")
-                revisions = range(state.horizon("web") + 1, state.revision() + 1)
-                walked = set(state.line(head.line_end)) if head else set()
-                assert state.on_line("web", revisions) == walked
+                head = tx.history.head("web")
+                revisions = range(tx.history.horizon("web") + 1, tx.revision() + 1)
+                walked = set(tx.history.line(head.line_end)) if head else set()
+                assert tx.history.on_line("web", revisions) == walked
             if chosen.random() < 0.1:
                 raise KeyError

@@ -39,86 +39,86 @@ def store(tmp_path_factory):
         yield opened
 
 
-def scanned(state: Transaction, unit: str, path: Any, value: Any) -> list[str]:
+def scanned(tx: Transaction, unit: str, path: Any, value: Any) -> list[str]:
     """The instances of a unit that have a value, found by reading the unit."""
-    return [each.key for each in state.instances(unit) if same(look_up(json.loads(each.completed), path), value)]
+    return [each.key for each in tx.instances.all(unit) if same(look_up(json.loads(each.completed), path), value)]
 
 
-def found(state: Transaction, unit: str, path: Any, value: Any) -> list[str]:
+def found(tx: Transaction, unit: str, path: Any, value: Any) -> list[str]:
     """The same, found by what is known; of those that are found few may be others."""
-    having = state.with_value(unit, path, [value])
+    having = tx.unique_index.find(unit, path, [value])
     return [each.key for each in having if same(look_up(json.loads(each.completed), path), value)]
 
 
-def check(state: Transaction, unit: str) -> None:
+def check(tx: Transaction, unit: str) -> None:
     for path in PATHS:
         for value in VALUES[:-1]:
-            assert found(state, unit, path, value) == scanned(state, unit, path, value)
+            assert found(tx, unit, path, value) == scanned(tx, unit, path, value)
 
 
-def do(state: Transaction, unit: str, what: str, key: str, value: Any) -> None:
+def do(tx: Transaction, unit: str, what: str, key: str, value: Any) -> None:
     text = json.dumps({"v": value, "w": {"v": value}, "l": [value]})
-    document = Document(key, text, text, state.definition(unit, "digest", "{}"))
-    there = state.find(unit, [key]).get(key)
+    document = Document(key, text, text, tx.instances.definition(unit, "digest", "{}"))
+    there = tx.instances.find(unit, [key]).get(key)
     if what == "put":
-        state.change(unit, "set", WHY, [Edit.of(there, document) if there else Edit(None, document)])
+        tx.changesets.record(unit, "set", WHY, [Edit.of(there, document) if there else Edit(None, document)])
     elif what == "remove" and there:
-        state.change(unit, "delete", WHY, [Edit.of(there, None)])
+        tx.changesets.record(unit, "delete", WHY, [Edit.of(there, None)])
     elif what == "rollback":
-        state.rollback(unit, WHY)
+        tx.changesets.rollback(unit, WHY)
     elif what == "redo":
-        state.redo(unit, WHY)
+        tx.changesets.redo(unit, WHY)
     elif what == "retain":
-        state.retain(unit, 1, None)
+        tx.changesets.retain(unit, 1, None)
 
 
 @given(st.lists(STEP, max_size=25), st.uuids())
 def test_what_is_known_is_what_is_there(store: Store, steps: list[Any], name: Any) -> None:
     unit = str(name)
     for what, key, value, end, looked_at in steps:
-        with contextlib.suppress(Taken), store.transaction() as state:
-            with state.discarded() if end == "discard" else contextlib.nullcontext():
-                do(state, unit, what, key, value)
+        with contextlib.suppress(Taken), store.transaction() as tx:
+            with tx.discarded() if end == "discard" else contextlib.nullcontext():
+                do(tx, unit, what, key, value)
                 if looked_at == "all":
-                    check(state, unit)
+                    check(tx, unit)
                 elif looked_at == "part":
-                    state.know_values(unit, PATHS[0])
+                    tx.unique_index.extend(unit, PATHS[0])
             if end == "fail":
                 raise Taken
-    with store.transaction() as state:
-        check(state, unit)
+    with store.transaction() as tx:
+        check(tx, unit)
 
 
 def test_what_is_known_is_read_once(store: Store) -> None:
-    with store.transaction() as state:
-        do(state, "once", "put", "a", 1)
-        check(state, "once")
+    with store.transaction() as tx:
+        do(tx, "once", "put", "a", 1)
+        check(tx, "once")
     read: list[str] = []
     driver: Any = store._connection.connection.driver_connection
     driver.set_trace_callback(read.append)
-    with store.transaction() as state:
-        do(state, "once", "put", "b", 2)
-        assert found(state, "once", ("v",), 1) == ["a"]
-        assert found(state, "once", ("v",), 3) == []
+    with store.transaction() as tx:
+        do(tx, "once", "put", "b", 2)
+        assert found(tx, "once", ("v",), 1) == ["a"]
+        assert found(tx, "once", ("v",), 3) == []
     driver.set_trace_callback(None)
     assert [text for text in read if "ORDER BY instance.id" in text] == []
 
 
 def test_a_value_that_is_damaged_is_told(tmp_path: Path) -> None:
     """Else it would be missed, and let a second one in."""
-    with open_store(str(tmp_path / "l.db")) as store, store.transaction() as state:
-        do(state, "web", "put", "a", 1)
+    with open_store(str(tmp_path / "l.db")) as store, store.transaction() as tx:
+        do(tx, "web", "put", "a", 1)
     with contextlib.closing(sqlite3.connect(tmp_path / "l.db")) as driver, driver:
         driver.execute("UPDATE document SET completed = replace(completed, '1', '9')")
     damaged = pytest.raises(StateDamaged, match="a row of document is damaged")
-    with open_store(str(tmp_path / "l.db")) as store, damaged, store.transaction() as state:
-        state.with_value("web", ("v",), [1])
+    with open_store(str(tmp_path / "l.db")) as store, damaged, store.transaction() as tx:
+        tx.unique_index.find("web", ("v",), [1])
 
 
 def test_a_document_that_is_damaged_is_told(tmp_path: Path) -> None:
-    with open_store(str(tmp_path / "l.db")) as store, store.transaction() as state:
-        do(state, "web", "put", "a", 1)
+    with open_store(str(tmp_path / "l.db")) as store, store.transaction() as tx:
+        do(tx, "web", "put", "a", 1)
     rewrite(tmp_path / "l.db", "UPDATE document SET completed = '{'")
     damaged = pytest.raises(StateDamaged, match="a document of the instance 1 is damaged")
-    with open_store(str(tmp_path / "l.db")) as store, damaged, store.transaction() as state:
-        state.with_value("web", ("v",), [1])
+    with open_store(str(tmp_path / "l.db")) as store, damaged, store.transaction() as tx:
+        tx.unique_index.find("web", ("v",), [1])

@@ -4,13 +4,15 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import Any, Protocol
+from functools import cache
+from typing import Any, Self
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Column, Connection, Executable, Table, func, select
 
-from lmaps.errors import Degraded
+from lmaps.errors import Degraded, StateDamaged
+from lmaps.store import models
 from lmaps.store.checksums import checksum, covered, signed
+from lmaps.store.dialects.sqlite import given_numbers
 from lmaps.store.encryption import Plain
 from lmaps.store.rows import Changeset, Job
 from lmaps.store.statements import Prepared, insertion
@@ -72,38 +74,72 @@ class Cache:
         return self.applied, self.last, self.pending, self.unconfirmed
 
 
-class CountersLike(Protocol):
-    """The newest numbers given."""
+@dataclass(slots=True)
+class Counters:
+    """The newest numbers given: kept in memory, since one process alone gives them."""
 
     revision: int
     instance: int
     document: int
     job: int
 
+    @classmethod
+    def read(cls, connection: Connection) -> Self:
+        """As the database has them; a number that was given once is not given again, whatever was dropped since."""
+        given = given_numbers(connection)
+        found = [_newest(connection, column) for column in (models.change.c.instance_id, models.instance.c.id)]
+        return cls(
+            given.get("changeset", 0), max(found), _newest(connection, models.document.c.id), given.get("job", 0)
+        )
 
-class Tables:
-    """A subject's tables within one transaction."""
+    def check(self, connection: Connection) -> None:
+        """`StateDamaged` if these are not the numbers of what is there."""
+        revision, job = _newest(connection, models.changeset.c.revision), _newest(connection, models.job.c.id)
+        if self.job < job or (revision and self.revision != revision):
+            raise StateDamaged(
+                f"cannot rely on the database: it ends with r{revision} and job {job}, "
+                f"r{self.revision} and {self.job} were given"
+            )
+
+    def restore(self, before: "Counters") -> None:
+        """Give the numbers after ``before`` once more."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(before, name))
+
+    def copy(self) -> "Counters":
+        """The numbers as they are now, to return to."""
+        return Counters(self.revision, self.instance, self.document, self.job)
+
+
+def _newest(connection: Connection, column: Column[int]) -> int:
+    return connection.scalar(select(func.max(column))) or 0
+
+
+class Session:
+    """One transaction's connection, and what its tables share."""
+
+    __slots__ = ("_at", "cache", "connection", "counters", "disk", "driver", "sealer", "wrote")
 
     def __init__(
-        self, connection: Connection, counters: CountersLike, sealer: Plain, disk: DiskHealth, known: Cache
+        self, connection: Connection, counters: Counters, sealer: Plain, disk: DiskHealth, cache: Cache
     ) -> None:
         self.connection = connection
-        self._driver: Any = connection.connection.driver_connection
+        self.driver: Any = connection.connection.driver_connection
         self.counters = counters
         self.sealer = sealer
         self.disk = disk
         self.wrote = False
-        self.known = known
-        self.to_audit: list[tuple[Any, ...]] = []
+        self.cache = cache
+        self._at: str | None = None
 
     def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
         """What a reading statement finds."""
-        found: list[tuple[Any, ...]] = self._driver.execute(statement.text, statement.values(values)).fetchall()
+        found: list[tuple[Any, ...]] = self.driver.execute(statement.text, statement.values(values)).fetchall()
         return found
 
     def each_row(self, statement: Prepared, **values: Any) -> Iterator[tuple[Any, ...]]:
         """The same, one by one: no more is read than is taken."""
-        found: Iterator[tuple[Any, ...]] = self._driver.execute(statement.text, statement.values(values))
+        found: Iterator[tuple[Any, ...]] = self.driver.execute(statement.text, statement.values(values))
         return found
 
     def value(self, statement: Prepared, **values: Any) -> Any:
@@ -119,12 +155,14 @@ class Tables:
     def write_each(self, statement: Prepared, rows: Iterable[dict[str, Any]]) -> None:
         """Run a writing statement for each of ``rows``; `Degraded` if nothing can be written."""
         self._writing()
-        self._driver.executemany(statement.text, map(statement.values, rows))
+        self.driver.executemany(statement.text, map(statement.values, rows))
 
-    @cached_property
+    @property
     def at(self) -> str:
-        """When it is done: one time for all of a transaction."""
-        return times.now()
+        """The time of everything that the transaction writes."""
+        if self._at is None:
+            self._at = times.now()
+        return self._at
 
     def insert(self, table: Table, row: Mapping[str, Any]) -> None:
         """Write a new row of ``table``, with its checksum."""
@@ -140,7 +178,7 @@ class Tables:
     def write_rows(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run the `insertion` of this ``text`` for each of ``rows``; `Degraded` if nothing can be written."""
         self._writing()
-        self._driver.executemany(text, rows)
+        self.driver.executemany(text, rows)
 
     def _writing(self) -> None:
         self.wrote = True

@@ -22,12 +22,19 @@ from typing import Any, NamedTuple
 try:
     from lmaps.config import load_config
     from lmaps.manager import Manager
-    from lmaps.transport import Incoming, Listener, Peer, Poller
 except ImportError:  # before the rooms were moved
-    from lmaps.core.transport import Incoming, Listener, Peer, Poller
-
     from lmaps.core.config import load_config
     from lmaps.core.manager import Manager
+try:
+    from lmaps.transport.server import Incoming, Poller, ServerSocket
+    from lmaps.transport.zap import Peer
+except ImportError:  # before the sockets were renamed
+    if "lmaps.transport" in sys.modules:
+        from lmaps.transport import Incoming, Peer, Poller
+        from lmaps.transport import Listener as ServerSocket
+    else:
+        from lmaps.core.transport import Incoming, Peer, Poller
+        from lmaps.core.transport import Listener as ServerSocket
 
 COUNTED = "PyNumber_MatrixMultiply"
 """The function behind ``@``, which nobody else uses: callgrind counts within it, and writes a file when it returns."""
@@ -76,21 +83,21 @@ class InProcess:
         self.requests: list[bytes] = []
         self.answers: list[bytes] = []
         self._numbers = itertools.count()
-        listeners: list[Listener] = []
+        sockets: list[ServerSocket] = []
         peer = Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid())
 
-        def watch(_poller: Poller, source: Listener | int) -> None:
-            if isinstance(source, Listener):
-                listeners.append(source)
+        def watch(_poller: Poller, source: ServerSocket | int) -> None:
+            if isinstance(source, ServerSocket):
+                sockets.append(source)
 
-        def wait(_poller: Poller, _timeout: float | None) -> set[Listener]:
-            return {listener for listener in listeners if listener.uris == tuple(config["rpc"]["manager_bind"])}
+        def wait(_poller: Poller, _timeout: float | None) -> set[ServerSocket]:
+            return {socket for socket in sockets if socket.uris == tuple(config["rpc"]["manager_bind"])}
 
-        def receive(_listener: Listener) -> Incoming | None:
+        def receive(_socket: ServerSocket) -> Incoming | None:
             return Incoming(b"client", peer, self.requests.pop()) if self.requests else None
 
-        Poller.watch, Poller.wait, Listener.receive = watch, wait, receive
-        Listener.send = lambda _listener, _identity, body: self.answers.append(body)
+        Poller.watch, Poller.wait, ServerSocket.receive = watch, wait, receive
+        ServerSocket.send = lambda _socket, _identity, body: self.answers.append(body)
 
     def bodies(self, operation: Operation, unit: str = "web") -> list[bytes]:
         """Return the requests of one turn."""

@@ -76,16 +76,19 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
 
 READY = """
 import json, sys
-from lmaps.transport import CLIENTS, Gate, Listener, Poller, bind_sockets, listening
-listener, poller = Listener(Gate(), CLIENTS, bind_sockets([sys.argv[1]])), Poller()
-poller.watch(listener)
+from lmaps.transport.bind import bind_sockets
+from lmaps.transport.server import Poller, ServerSocket, listening
+from lmaps.transport.zap import CLIENT_DOMAIN, ZapAuthenticator
+server = ServerSocket(ZapAuthenticator(), CLIENT_DOMAIN, bind_sockets([sys.argv[1]]))
+poller = Poller()
+poller.watch(server)
 answer = sys.argv[2].removesuffix("}")
-with listening(listener):
+with listening(server):
     while True:
         poller.wait(None)
-        while incoming := listener.receive():
+        while incoming := server.receive():
             told = json.loads(incoming.body)["id"]
-            listener.send(incoming.identity, f'{answer},"id":"{told}"}}'.encode())
+            server.send(incoming.identity, f'{answer},"id":"{told}"}}'.encode())
 """
 
 

@@ -17,11 +17,12 @@ from lmaps.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
 from lmaps.config.paths import expanded
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
 from lmaps.protocol import MAX_BYTES, VERSION, Reply, Request, read_answer
-from lmaps.transport import LocalConnection, is_tcp
+from lmaps.transport.addresses import is_tcp
+from lmaps.transport.zmtp import LocalClientSocket
 from lmaps.util import jsonio
 
 if TYPE_CHECKING:
-    from lmaps.transport import RemoteConnection
+    from lmaps.transport.zmq_client import RemoteClientSocket
 
 REACH_TIMEOUT_S = 3.0
 """How long a daemon that does not listen is waited for: a crashed manager is back sooner."""
@@ -59,7 +60,7 @@ class Client:
         self.reach_within = REACH_TIMEOUT_S
         self._on_wait = on_wait
         self._key_files = (expanded(client_key), expanded(server_public_key))
-        self._connection: LocalConnection | RemoteConnection | None = None
+        self._connection: LocalClientSocket | RemoteClientSocket | None = None
 
     def call(self, verb: str, **args: Any) -> Reply:
         """Send a request and return the reply of success.
@@ -157,15 +158,16 @@ class Client:
                 self.close()
                 raise _unknown(key)
 
-    def _open_connection(self) -> "LocalConnection | RemoteConnection":
+    def _open_connection(self) -> "LocalClientSocket | RemoteClientSocket":
         if self._connection is None:
-            self._connection = self._remote() if is_tcp(self.endpoint) else LocalConnection(self.endpoint)
+            self._connection = self._remote() if is_tcp(self.endpoint) else LocalClientSocket(self.endpoint)
         return self._connection
 
-    def _remote(self) -> "RemoteConnection":
-        from lmaps.transport import RemoteConnection, read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
+    def _remote(self) -> "RemoteClientSocket":
+        from lmaps.transport.curve import read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
+        from lmaps.transport.zmq_client import RemoteClientSocket  # noqa: PLC0415 (ZMQ, 12 ms)
 
-        return RemoteConnection(self.endpoint, read_client_keys(*self._key_files))
+        return RemoteClientSocket(self.endpoint, read_client_keys(*self._key_files))
 
     def _hint(self) -> str:
         """Return what to do about a daemon that was not reached."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps import Client
-from lmaps.transport import KeyPair, make_key_pair, public_path
+from lmaps.transport.curve import KeyPair, make_key_pair, public_path
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from lmaps.store.backup import verify as verify_backup
 from lmaps.supervisor.locks import locked
 from lmaps.supervisor.report import say, tell
 from lmaps.supervisor.supervisor import Daemon
-from lmaps.transport import ipc_path, is_tcp
+from lmaps.transport.addresses import ipc_path, is_tcp
 from lmaps.util.failpoints import set_up_failpoints
 from lmaps.util.logs import set_up_logging
 from lmaps.util.ownership import check_owned, login_name

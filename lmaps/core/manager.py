@@ -9,7 +9,7 @@ from lmaps import manager
 from lmaps.config import load_config
 from lmaps.supervisor.locks import held_paths, locked
 from lmaps.supervisor.privileges import private_files
-from lmaps.transport import check_endpoint
+from lmaps.transport.addresses import check_endpoint
 
 
 class Manager(manager.Manager):

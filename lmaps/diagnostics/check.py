@@ -15,7 +15,8 @@ from lmaps.store.backup import verify
 from lmaps.supervisor.locks import locked
 from lmaps.supervisor.privileges import manager_account, socket_group
 from lmaps.supervisor.report import describe, say, tell
-from lmaps.transport import check_endpoint, ipc_path, is_tcp, read_server_keys
+from lmaps.transport.addresses import check_endpoint, ipc_path, is_tcp
+from lmaps.transport.curve import read_server_keys
 from lmaps.util.ownership import check_owned
 from lmaps.util.text import plural
 

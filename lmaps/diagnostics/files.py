@@ -9,7 +9,8 @@ from lmaps.diagnostics.look import Found, Look
 from lmaps.errors import ConfigError
 from lmaps.model.policy import load_policy
 from lmaps.store import read_key
-from lmaps.transport import is_tcp, read_server_keys
+from lmaps.transport.addresses import is_tcp
+from lmaps.transport.curve import read_server_keys
 from lmaps.util.ownership import foreign_hand, login_name
 from lmaps.util.text import plural
 

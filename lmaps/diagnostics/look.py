@@ -9,7 +9,7 @@ from lmaps.api.endpoints.system import settings, versions
 from lmaps.config import Config
 from lmaps.model.units import load_units
 from lmaps.supervisor.privileges import manager_account
-from lmaps.transport import ipc_path, is_tcp
+from lmaps.transport.addresses import ipc_path, is_tcp
 
 Verdict = Literal["ok", "warning", "fault", "unknown"]
 

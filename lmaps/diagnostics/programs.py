@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lmaps.diagnostics.look import Found, Look
 from lmaps.supervisor.locks import holder_of
-from lmaps.transport import OLDEST, library_version
+from lmaps.transport.selfcheck import MIN_LIBZMQ, libzmq_version
 from lmaps.util.ownership import login_name
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration
@@ -74,9 +74,9 @@ def has_wal_reset_bug(number: tuple[int, ...]) -> bool:
 def libzmq(look: Look) -> Found:
     """The library has the repairs that lMaPS relies on; the daemon refuses to start with an older one."""
     told = look.told["versions"]["libzmq"]
-    if _numbers(told) < OLDEST:
-        return Found("fault", f"libzmq {told} is too old", f"install {_dotted(OLDEST)} or newer")
-    ours = library_version()
+    if _numbers(told) < MIN_LIBZMQ:
+        return Found("fault", f"libzmq {told} is too old", f"install {_dotted(MIN_LIBZMQ)} or newer")
+    ours = libzmq_version()
     return Found("ok", f"libzmq {told}" + (f", this client {ours}" if ours != told else ""))
 
 

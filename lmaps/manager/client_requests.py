@@ -13,7 +13,8 @@ from lmaps.config.limits import Section, fits, read
 from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
 from lmaps.protocol import Reply, Request
 from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
-from lmaps.transport import Incoming, Listener, Peer
+from lmaps.transport.server import Incoming, ServerSocket
+from lmaps.transport.zap import Peer
 from lmaps.util.failpoints import failpoint
 from lmaps.util.logs import log_context
 from lmaps.util.text import nearest
@@ -68,7 +69,7 @@ def find_route(visit: RequestContext, payload: dict[str, Any]) -> Route:
 class ClientRequests:
     """Takes what clients ask for and gives back what they are to know."""
 
-    def __init__(self, service: ManagerState, store: Store, clients: Listener, on_job: Callable[[], None]) -> None:
+    def __init__(self, service: ManagerState, store: Store, clients: ServerSocket, on_job: Callable[[], None]) -> None:
         self.service = service
         self._store = store
         self.on_job = on_job

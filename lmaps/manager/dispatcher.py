@@ -30,7 +30,7 @@ from lmaps.protocol.work import (
     encode,
 )
 from lmaps.store import Job, Origin, Page, Store, Transaction
-from lmaps.transport import Listener
+from lmaps.transport.server import ServerSocket
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
 from lmaps.util.jsonio import Encoded
@@ -60,7 +60,7 @@ class Task(NamedTuple):
 class Dispatcher:
     """Knows the workers and gives them work."""
 
-    def __init__(self, service: ManagerState, workers: Listener, on_hello: Callable[[], None]) -> None:
+    def __init__(self, service: ManagerState, workers: ServerSocket, on_hello: Callable[[], None]) -> None:
         self.service = service
         self.moved: set[int] = set()
         self.draining = False

@@ -26,21 +26,12 @@ from lmaps.model.units import load_units
 from lmaps.protocol import VERSION, Reply, work
 from lmaps.protocol.work import Result
 from lmaps.store import Sealer, Store, open_store, read_key
-from lmaps.transport import (
-    CLIENTS,
-    NO_SECRET,
-    WORKERS,
-    Bound,
-    Listener,
-    Poller,
-    ServerKeys,
-    ZapAuthenticator,
-    bind_sockets,
-    is_tcp,
-    listening,
-    read_authorized_keys,
-    read_server_keys,
-)
+from lmaps.transport.addresses import is_tcp
+from lmaps.transport.bind import BoundSocket, bind_sockets
+from lmaps.transport.curve import ServerKeys, read_authorized_keys, read_server_keys
+from lmaps.transport.server import Poller, ServerSocket, listening
+from lmaps.transport.zap import CLIENT_DOMAIN, WORKER_DOMAIN, ZapAuthenticator
+from lmaps.transport.zmq_client import NO_SECRET
 from lmaps.util.failpoints import failpoint
 from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.util.ownership import check_owned
@@ -61,8 +52,8 @@ class ManagerSockets(NamedTuple):
     Workers have to know the ``secret``; the ``keys`` are for what is bound at tcp; ``sealer`` is for the state.
     """
 
-    clients: list[Bound]
-    workers: list[Bound]
+    clients: list[BoundSocket]
+    workers: list[BoundSocket]
     secret: str = NO_SECRET
     keys: ServerKeys | None = None
     sealer: Sealer | None = None
@@ -156,8 +147,8 @@ class Manager:
         config = self.service.config
         doors = self._doors or bind_manager_sockets(config, self._worker_endpoint)
         self._gate = ZapAuthenticator(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
-        self._clients = Listener(self._gate, CLIENTS, doors.clients)
-        self._workers = Listener(self._gate, WORKERS, doors.workers)
+        self._clients = ServerSocket(self._gate, CLIENT_DOMAIN, doors.clients)
+        self._workers = ServerSocket(self._gate, WORKER_DOMAIN, doors.workers)
         self._store: Store = open_store(config["db"], doors.sealer, self._channel.beat, known=self._state_opened)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._hearing = WorkerInbox(self._workers, self._dispatcher)

@@ -9,7 +9,7 @@ from lmaps.errors import LmapsError, MessageRefused
 from lmaps.manager.dispatcher import RETRY, Dispatcher
 from lmaps.protocol.work import Hello, Lines, More, Part, Result, WorkerMessage, decode
 from lmaps.store import Transaction
-from lmaps.transport import Incoming, Listener
+from lmaps.transport.server import Incoming, ServerSocket
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class WorkerInbox:
     """Hears the workers for the dispatcher."""
 
-    def __init__(self, workers: Listener, dispatcher: Dispatcher) -> None:
+    def __init__(self, workers: ServerSocket, dispatcher: Dispatcher) -> None:
         self._workers = workers
         self._dispatcher = dispatcher
         self._refused: list[WorkerReport] = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError
-from lmaps.transport import ipc_path, is_tcp
+from lmaps.transport.addresses import ipc_path, is_tcp
 
 NAMED_WITHIN = 1.0
 """Seconds within which a daemon that has just taken a lock has written its pid."""

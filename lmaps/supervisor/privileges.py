@@ -20,7 +20,7 @@ from lmaps.config import Config
 from lmaps.errors import ConfigError
 from lmaps.store import load_migrations
 from lmaps.supervisor.children import end_with
-from lmaps.transport import ipc_path, is_tcp
+from lmaps.transport.addresses import ipc_path, is_tcp
 
 log = logging.getLogger(__name__)
 

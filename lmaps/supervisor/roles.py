@@ -11,7 +11,8 @@ from typing import NamedTuple
 from lmaps.config import Config
 from lmaps.manager import Manager, bind_manager_sockets
 from lmaps.supervisor.privileges import drop_privileges, socket_group
-from lmaps.transport import ipc_path, prove_peers
+from lmaps.transport.addresses import ipc_path
+from lmaps.transport.selfcheck import check_peer_credentials
 from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.worker.worker import Worker
 
@@ -31,7 +32,7 @@ def run_manager(config: Config, boot: Boot, line: socket.socket) -> None:
     """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
     uri = config["rpc"]["worker_bind"]
     doors = bind_manager_sockets(config, uri, boot.secret, socket_group(config))
-    prove_peers(ipc_path(uri))
+    check_peer_credentials(ipc_path(uri))
     drop_privileges(config, known=boot.known)
     gc.set_threshold(20_000, 20, 50)  # a large request makes objects by the hundred thousand, and hardly one in a cycle
     Manager(uri, config, boot.id, SupervisorChannel(line), doors, state_opened=boot.known).start()

@@ -27,7 +27,8 @@ from lmaps.supervisor.report import say
 from lmaps.supervisor.roles import Boot, Roles
 from lmaps.supervisor.slots import EARLY, Slot, sweep_slot, sweep_slots
 from lmaps.supervisor.systemd import Watchdog, notify, tell_reloading
-from lmaps.transport import ipc_path, remove_stale
+from lmaps.transport.addresses import ipc_path
+from lmaps.transport.bind import remove_stale
 from lmaps.util.failpoints import failpoint
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.text import plural

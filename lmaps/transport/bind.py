@@ -16,22 +16,22 @@ from lmaps.errors import AnotherDaemon, ConfigError
 from lmaps.transport.addresses import ipc_path, is_tcp, tcp_address
 
 
-class Bound(NamedTuple):
+class BoundSocket(NamedTuple):
     """A socket that is bound to ``uri``."""
 
     uri: str
     socket: socket.socket
 
 
-def bind_sockets(uris: Sequence[str], group: int | None = None) -> list[Bound]:
+def bind_sockets(uris: Sequence[str], group: int | None = None) -> list[BoundSocket]:
     """A socket for each of ``uris``. The files are of mode 0600; with a ``group`` (gid) 0660 and that group's.
 
     Raises `ConfigError` for what cannot be used, `AnotherDaemon` if somebody listens there.
     """
-    made: list[Bound] = []
+    made: list[BoundSocket] = []
     try:
         for uri in uris:
-            made.append(Bound(uri, _bind_tcp(uri) if is_tcp(uri) else _bind_unix(ipc_path(uri), group)))
+            made.append(BoundSocket(uri, _bind_tcp(uri) if is_tcp(uri) else _bind_unix(ipc_path(uri), group)))
     except BaseException:
         for bound in made:
             bound.socket.close()

@@ -8,27 +8,27 @@ import zmq
 
 from lmaps.errors import ConfigError
 from lmaps.transport.bind import bind_sockets
-from lmaps.transport.server import Listener, Poller, listening
-from lmaps.transport.zap import CLIENTS, Peer, ZapAuthenticator
-from lmaps.transport.zmtp import LocalConnection
+from lmaps.transport.server import Poller, ServerSocket, listening
+from lmaps.transport.zap import CLIENT_DOMAIN, Peer, ZapAuthenticator
+from lmaps.transport.zmtp import LocalClientSocket
 
-OLDEST = (4, 3, 4)
+MIN_LIBZMQ = (4, 3, 4)
 """Of libzmq: older ones can be made to write where they must not, before anybody has proved who he is."""
 WITHIN = 5.0
 
 
-def library_version() -> str:
+def libzmq_version() -> str:
     """The version of libzmq, such as ``4.3.5``."""
     return zmq.zmq_version()
 
 
-def prove_peers(beside: Path) -> None:
+def check_peer_credentials(beside: Path) -> None:
     """Connect to ourselves, by a socket beside the path ``beside``, and be told who we are.
 
     Raises `ConfigError` if the library is too old, or does not tell: then nobody's rights could be looked up.
     """
-    if zmq.zmq_version_info() < OLDEST:
-        raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: expected {'.'.join(map(str, OLDEST))} or newer")
+    if zmq.zmq_version_info() < MIN_LIBZMQ:
+        raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: expected {'.'.join(map(str, MIN_LIBZMQ))} or newer")
     found = _peer_of_ourselves(f"ipc://{beside.with_name('.self')}")
     if (found.uid, found.pid) != (os.getuid(), os.getpid()):
         raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: it does not tell who connects, but {found}")
@@ -37,8 +37,8 @@ def prove_peers(beside: Path) -> None:
 def _peer_of_ourselves(uri: str) -> Peer:
     gate = ZapAuthenticator()
     poller = Poller()
-    listener = Listener(gate, CLIENTS, bind_sockets([uri]))
-    link = LocalConnection(uri)
+    listener = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
+    link = LocalClientSocket(uri)
     try:
         with listening(listener):
             poller.watch(listener)

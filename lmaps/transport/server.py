@@ -1,4 +1,4 @@
-"""`Listener`: the manager's end of the sockets, and the `Poller` that waits for it."""
+"""`ServerSocket`: the manager's end of the sockets, and the `Poller` that waits for it."""
 
 import contextlib
 import errno
@@ -11,8 +11,8 @@ import zmq
 
 from lmaps.protocol import MAX_BYTES
 from lmaps.transport.addresses import is_tcp
-from lmaps.transport.bind import Bound, remove
-from lmaps.transport.zap import REMOTE, Peer, ZapAuthenticator
+from lmaps.transport.bind import BoundSocket, remove
+from lmaps.transport.zap import REMOTE_DOMAIN, Peer, ZapAuthenticator
 from lmaps.transport.zmq_client import ALIVE_AFTER, span
 
 BACKLOG = 128
@@ -30,13 +30,13 @@ class Incoming(NamedTuple):
     body: bytes
 
 
-class Listener:
-    """One ROUTER socket for all the endpoints of one ``domain``, which ``gate`` guards; those at tcp are `REMOTE`.
+class ServerSocket:
+    """One ROUTER socket for all the endpoints of one ZAP ``domain``; those at tcp are in `REMOTE_DOMAIN`.
 
     The addresses are ``bound`` before; nobody is served before `listen`.
     """
 
-    def __init__(self, gate: ZapAuthenticator, domain: bytes, bound: Sequence[Bound]) -> None:
+    def __init__(self, gate: ZapAuthenticator, domain: bytes, bound: Sequence[BoundSocket]) -> None:
         self.uris = tuple(each.uri for each in bound)
         self.dropped = 0
         self.gate = gate
@@ -53,7 +53,7 @@ class Listener:
     def listen(self) -> None:
         """From here on clients are served."""
         for bound in self._bound:
-            self.gate.guard(self.socket, REMOTE if is_tcp(bound.uri) else self._domain)
+            self.gate.guard(self.socket, REMOTE_DOMAIN if is_tcp(bound.uri) else self._domain)
             bound.socket.listen(BACKLOG)
             self.socket.setsockopt(zmq.USE_FD, bound.socket.detach())
             self.socket.bind(bound.uri)
@@ -104,22 +104,22 @@ class Poller:
 
     def __init__(self) -> None:
         self._poller = zmq.Poller()
-        self._sources: dict[object, Listener | ZapAuthenticator | int] = {}
+        self._sources: dict[object, ServerSocket | ZapAuthenticator | int] = {}
         self._had_something = False
 
-    def watch(self, source: Listener | int) -> None:
+    def watch(self, source: ServerSocket | int) -> None:
         """Wait for ``source`` too."""
         self._register(source if isinstance(source, int) else source.socket, source)
-        if isinstance(source, Listener):
+        if isinstance(source, ServerSocket):
             self._register(source.gate.socket, source.gate)
 
-    def _register(self, pollable: "zmq.Socket[bytes] | int", source: Listener | ZapAuthenticator | int) -> None:
+    def _register(self, pollable: "zmq.Socket[bytes] | int", source: ServerSocket | ZapAuthenticator | int) -> None:
         self._sources[pollable] = source
         self._poller.register(pollable, zmq.POLLIN)
 
-    def wait(self, timeout: float | None) -> set[Listener | int]:
+    def wait(self, timeout: float | None) -> set[ServerSocket | int]:
         """What is readable within ``timeout`` seconds, None for as long as it takes."""
-        ready: set[Listener | int] = set()
+        ready: set[ServerSocket | int] = set()
         found = self._stay_awake() or self._poller.poll(span(timeout))
         self._had_something = bool(found)
         for pollable, _ in found:
@@ -141,7 +141,7 @@ class Poller:
 
 
 @contextlib.contextmanager
-def listening(*listeners: Listener) -> Iterator[None]:
+def listening(*listeners: ServerSocket) -> Iterator[None]:
     """Serve within the block; close the sockets and remove their files after it."""
     try:
         for listener in listeners:

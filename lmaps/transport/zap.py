@@ -25,7 +25,7 @@ from lmaps.transport.zmq_client import NO_SECRET
 
 log = logging.getLogger(__name__)
 
-CLIENTS, REMOTE, WORKERS = b"clients", b"remote", b"workers"
+CLIENT_DOMAIN, REMOTE_DOMAIN, WORKER_DOMAIN = b"clients", b"remote", b"workers"
 """The domains of listening sockets: clients of this host, those who come over tcp, and workers."""
 CONNECTIONS = 64
 """Connections that one subject may have."""
@@ -113,8 +113,8 @@ class ZapAuthenticator:
         """Have ``router`` ask here at what it binds from now on, and let nobody in when nobody answers."""
         router.setsockopt(zmq.ZAP_DOMAIN, domain)
         router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        router.setsockopt(zmq.PLAIN_SERVER, int(domain == WORKERS))
-        if domain == REMOTE:
+        router.setsockopt(zmq.PLAIN_SERVER, int(domain == WORKER_DOMAIN))
+        if domain == REMOTE_DOMAIN:
             if self._key is None:
                 raise ConfigError("cannot serve at tcp: there is no server key")
             router.setsockopt(zmq.CURVE_SERVER, 1)
@@ -134,7 +134,7 @@ class ZapAuthenticator:
             asked = Handshake(frames[0], frames[1], frames[2], frames[3], frames[5], frames[6:])
             user = b""
             try:
-                if asked.domain == REMOTE:
+                if asked.domain == REMOTE_DOMAIN:
                     user = self._check_key(asked).encode()
                 else:
                     self._look_at(asked)
@@ -167,9 +167,9 @@ class ZapAuthenticator:
         peer = Peer.at(asked.address.decode(errors="replace"))
         if peer.uid is None:
             raise Refused(b"400", "the socket does not tell whose it is")
-        if asked.domain == CLIENTS:
+        if asked.domain == CLIENT_DOMAIN:
             self._check_room(peer.uid)
-        elif asked.domain == WORKERS:
+        elif asked.domain == WORKER_DOMAIN:
             self._check_worker(peer.uid, asked)
         else:
             raise Refused(b"400", "it asks at no door of ours")

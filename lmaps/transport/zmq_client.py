@@ -84,7 +84,7 @@ class _Link:
         self._socket.close(0)
 
 
-class RemoteConnection(_Link):
+class RemoteClientSocket(_Link):
     """A client's way to a manager over tcp."""
 
     def __init__(self, uri: str, keys: "ClientKeys") -> None:
@@ -123,7 +123,7 @@ class RemoteConnection(_Link):
         self._context.term()
 
 
-class WorkerConnection(_Link):
+class WorkerSocket(_Link):
     """A worker's way to the manager: stays through the manager's restarts. ``secret`` proves whose worker it is."""
 
     def __init__(self, uri: str, secret: str = NO_SECRET) -> None:

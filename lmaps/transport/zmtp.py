@@ -1,4 +1,4 @@
-"""`LocalConnection`: a client's way to a manager on its own host. It speaks ZMTP (rfc.zeromq.org/spec/37) itself.
+"""`LocalClientSocket`: a client's way to a manager on its own host. It speaks ZMTP (rfc.zeromq.org/spec/37) itself.
 
 To load ZMQ and start its threads takes longer than a request does, and a client needs little of it: a greeting, one
 command each way, then frames.
@@ -24,7 +24,7 @@ RETRY_AFTER_MS = 1000
 CHUNK = 65536
 
 
-class LocalConnection:
+class LocalClientSocket:
     """A client's connection, made anew after it was lost. Nothing is queued for a manager that is not there."""
 
     def __init__(self, uri: str) -> None:

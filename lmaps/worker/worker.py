@@ -14,7 +14,8 @@ from lmaps.errors import LmapsError
 from lmaps.handlers import find_handlers
 from lmaps.process import Line, WarmStarts, set_subreaper
 from lmaps.protocol.work import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
-from lmaps.transport import NO_SECRET, WorkerConnection, ipc_path
+from lmaps.transport.addresses import ipc_path
+from lmaps.transport.zmq_client import NO_SECRET, WorkerSocket
 from lmaps.util.failpoints import failpoint
 from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.util.signals import queued_signals
@@ -69,7 +70,7 @@ class Worker:
     def start(self) -> None:
         """Connect and work until stopped: by `stop`, by SIGTERM, or because the supervisor is gone."""
         set_subreaper()
-        self._link = WorkerConnection(self._manager_endpoint, self._secret)
+        self._link = WorkerSocket(self._manager_endpoint, self._secret)
         try:
             with queued_signals([signal.SIGTERM]) as self._signals:
                 while self.running or not self._may_leave():

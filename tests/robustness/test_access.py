@@ -15,7 +15,7 @@ import pytest
 
 import lmaps.api.context
 import lmaps.api.endpoint
-from lmaps import Client, protocol, transport
+from lmaps import Client, protocol
 from lmaps.api.context import AfterCommit
 from lmaps.api.registry import ENDPOINTS, Deferred, Endpoint, RequestContext
 from lmaps.errors import LmapsError, NotAllowed, NotFound
@@ -23,7 +23,8 @@ from lmaps.manager import Manager, client_requests, dispatcher
 from lmaps.model.policy import Policy, load_policy, parse_policy
 from lmaps.protocol import VERSION, Reply, Request
 from lmaps.store import Store, Transaction
-from lmaps.transport import Peer
+from lmaps.transport.server import ServerSocket
+from lmaps.transport.zap import Peer
 from lmaps.util.jsonio import plain
 from tests.daemons import RunningDaemon
 from tests.in_process import InProcess
@@ -470,7 +471,7 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
 
 CLASSES = [
     Endpoint, RequestContext, Manager, client_requests.ClientRequests, client_requests.ClientRequest, dispatcher.Dispatcher, Store, Transaction, Client, Request, Reply,
-    Policy, dict, object, type, str, lmaps.api.context.Invocation, lmaps.api.context.ManagerState, transport.Listener,
+    Policy, dict, object, type, str, lmaps.api.context.Invocation, lmaps.api.context.ManagerState, ServerSocket,
 ]  # fmt: skip
 MODULES = [lmaps.api.registry, lmaps.api.endpoint, lmaps.api.context, protocol, client_requests, os]
 

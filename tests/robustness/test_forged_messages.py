@@ -13,7 +13,7 @@ import pytest
 from lmaps.config import load_config
 from lmaps.manager import Manager
 from lmaps.protocol.work import Hello, Lines, Result
-from lmaps.transport import NO_SECRET, WorkerConnection
+from lmaps.transport.zmq_client import NO_SECRET, WorkerSocket
 from lmaps.util.heartbeat import SupervisorChannel, channel_pair
 from tests.daemons import until
 from tests.integration.manager.test_manager import work
@@ -59,9 +59,9 @@ def state(manager: Manager, job: int) -> str:
     return str(manager.answer("job", job=job, wait_ms=0).extra["job"]["state"])
 
 
-def connected(manager: Manager) -> WorkerConnection:
+def connected(manager: Manager) -> WorkerSocket:
     """A connection of a worker that has not said anything yet."""
-    link = WorkerConnection(manager.service.config["rpc"]["worker_bind"], NO_SECRET)
+    link = WorkerSocket(manager.service.config["rpc"]["worker_bind"], NO_SECRET)
     until(lambda: manager.turn() or (link.poll([], 0.1) is not None and link.connected()))
     return link
 

@@ -17,7 +17,7 @@ from lmaps.model.policy import RIGHTS, Policy
 from lmaps.model.units import Unit
 from lmaps.protocol import VERSION, Reply
 from lmaps.store import sqlite_version
-from lmaps.transport import library_version
+from lmaps.transport.selfcheck import libzmq_version
 from lmaps.util.text import nearest, plural
 from lmaps.version import __version__
 
@@ -78,7 +78,7 @@ def _stands(call: Invocation, unit: Unit) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """What this process is made of beside lMaPS."""
-    return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": library_version()}
+    return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": libzmq_version()}
 
 
 def settings(config: Config) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def keygen(session: Session, file: str | None, server: bool, comment: str | None
 
     Neither is written over. Printed are the public key and its fingerprint, which stands for its holder in a policy.
     """
-    from lmaps.transport import make_key_pair, public_line, public_path  # noqa: PLC0415 (help does without)
+    from lmaps.transport.curve import make_key_pair, public_line, public_path  # noqa: PLC0415 (help does without)
 
     path = Path(file or (SERVER_KEY if server else CLIENT_KEY)).expanduser().absolute()
     told = " ".join((comment or f"{login_name(os.getuid())}@{os.uname().nodename}").split())

@@ -57,7 +57,7 @@ def test_a_key_is_its_holder(daemon: RunningDaemon, remote: Remote) -> None:
 
 
 def lmaps_fingerprint(remote: Remote, name: str) -> str:
-    from lmaps.transport import read_key_pair
+    from lmaps.transport.curve import read_key_pair
 
     return read_key_pair(str(remote.directory / f"{name}.key")).fingerprint
 

@@ -27,7 +27,9 @@ from lmaps.protocol.work import (
     decode,
     encode,
 )
-from lmaps.transport import WORKERS, Listener, ZapAuthenticator, bind_sockets
+from lmaps.transport.bind import bind_sockets
+from lmaps.transport.server import ServerSocket
+from lmaps.transport.zap import WORKER_DOMAIN, ZapAuthenticator
 from lmaps.util.heartbeat import MAX_MESSAGE_BYTES, channel_pair
 from tests.daemons import is_alive, until
 
@@ -96,7 +98,7 @@ class AsManager:
         self.uri = self.config["rpc"]["worker_bind"]
         self.directory = directory
         self.gate = ZapAuthenticator()
-        self.listener = Listener(self.gate, WORKERS, bind_sockets([self.uri]))
+        self.listener = ServerSocket(self.gate, WORKER_DOMAIN, bind_sockets([self.uri]))
         self.listener.listen()
         self.identity = b""
         self.line, theirs = channel_pair()
@@ -124,7 +126,7 @@ class AsManager:
     def restart(self) -> None:
         """As a killed manager that is replaced: the connection is lost, and made anew."""
         self.listener.close()
-        self.listener = Listener(self.gate, WORKERS, bind_sockets([self.uri]))
+        self.listener = ServerSocket(self.gate, WORKER_DOMAIN, bind_sockets([self.uri]))
         self.listener.listen()
 
     def apply(self, name: str = "talk", last: int | None = None) -> None:

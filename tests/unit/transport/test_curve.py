@@ -7,19 +7,11 @@ import time
 import pytest
 import zmq
 
-from lmaps import transport
 from lmaps.errors import Busy, ConfigError, NotAllowed
-from lmaps.transport import (
-    CLIENTS,
+from lmaps.transport.bind import bind_sockets
+from lmaps.transport.curve import (
     ClientKeys,
-    Listener,
-    LocalConnection,
-    Peer,
-    RemoteConnection,
-    ZapAuthenticator,
-    bind_sockets,
     fingerprint,
-    listening,
     make_key_pair,
     public_line,
     read_authorized_keys,
@@ -28,6 +20,10 @@ from lmaps.transport import (
     read_public_key,
     read_server_keys,
 )
+from lmaps.transport.server import ServerSocket, listening
+from lmaps.transport.zap import CLIENT_DOMAIN, REMOTE_DOMAIN, Peer, ZapAuthenticator
+from lmaps.transport.zmq_client import RemoteClientSocket
+from lmaps.transport.zmtp import LocalClientSocket
 from tests.daemons import until
 from tests.remote import Remote
 
@@ -124,7 +120,7 @@ def test_what_is_missing_is_named_with_its_cure(remote):
 def listener(remote):
     remote.make_client("known")
     gate = ZapAuthenticator(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
-    made = Listener(gate, CLIENTS, bind_sockets([remote.endpoint]))
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([remote.endpoint]))
     with listening(made):
         yield made
     gate.close()
@@ -139,9 +135,9 @@ def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
     pair = remote.make_client("known")
     gate = ZapAuthenticator(keys=read_server_keys(remote.rpc["server_key"], str(remote.authorized)))
     local = f"ipc://{remote.directory}/m.sock"
-    made = Listener(gate, CLIENTS, bind_sockets([local, remote.endpoint]))
-    far = RemoteConnection(remote.endpoint, ClientKeys(pair, remote.server.public))
-    with listening(made), contextlib.closing(far), contextlib.closing(LocalConnection(local)) as near:
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([local, remote.endpoint]))
+    far = RemoteClientSocket(remote.endpoint, ClientKeys(pair, remote.server.public))
+    with listening(made), contextlib.closing(far), contextlib.closing(LocalClientSocket(local)) as near:
         send(made, far, b"far")
         incoming = until(made.receive)
         assert (incoming.body, incoming.peer) == (b"far", Peer(key=pair.fingerprint))
@@ -158,7 +154,7 @@ def test_a_key_is_told_with_each_message_and_unix_sockets_go_on(short_path):
 
 def test_a_key_that_is_not_authorized_stays_out_and_is_told_so(remote, listener, caplog):
     stranger = remote.make_client("stranger", authorize=False)
-    link = RemoteConnection(remote.endpoint, ClientKeys(stranger, remote.server.public))
+    link = RemoteClientSocket(remote.endpoint, ClientKeys(stranger, remote.server.public))
     with contextlib.closing(link), pytest.raises(NotAllowed, match="does not let this key in"):
         send(listener, link, b"x")
     assert f"its key {stranger.fingerprint} is not authorized" in caplog.text
@@ -169,17 +165,17 @@ def test_over_tcp_half_of_the_descriptors_can_be_taken(remote, listener, monkeyp
     keys = ClientKeys(read_key_pair(str(remote.directory / "known.key")), remote.server.public)
     used = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (2 * used, 2 * used))
-    link = RemoteConnection(remote.endpoint, keys)
+    link = RemoteClientSocket(remote.endpoint, keys)
     with contextlib.closing(link), pytest.raises(Busy, match="as many connections over tcp as the daemon takes"):
         send(listener, link, b"x")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (4 * used, 4 * used))
-    with contextlib.closing(RemoteConnection(remote.endpoint, keys)) as link:
+    with contextlib.closing(RemoteClientSocket(remote.endpoint, keys)) as link:
         send(listener, link, b"x")
 
 
 def test_a_client_speaks_to_the_server_with_the_expected_key_alone(remote, listener):
     known = read_key_pair(str(remote.directory / "known.key"))
-    with contextlib.closing(RemoteConnection(remote.endpoint, ClientKeys(known, known.public))) as link:
+    with contextlib.closing(RemoteClientSocket(remote.endpoint, ClientKeys(known, known.public))) as link:
         assert not link.send(b"x", time.monotonic() + 0.3)
     assert listener.receive() is None
 
@@ -199,8 +195,8 @@ def test_who_has_no_key_stays_out(remote, listener, mechanism):
 
 def test_nothing_listens_at_tcp_without_a_key(remote):
     gate = ZapAuthenticator()
-    made = Listener(gate, CLIENTS, bind_sockets([remote.endpoint]))
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([remote.endpoint]))
     with pytest.raises(ConfigError, match="there is no server key"), listening(made):
         pass
     gate.close()
-    assert transport.REMOTE != CLIENTS
+    assert REMOTE_DOMAIN != CLIENT_DOMAIN

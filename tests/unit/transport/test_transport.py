@@ -1,33 +1,25 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 import stat
 import time
+from pathlib import Path
 
 import pytest
 import zmq
 
-from lmaps import transport
+import lmaps
 from lmaps.errors import AnotherDaemon, ConfigError, MessageRefused
 from lmaps.protocol.work import Ack, Hello
-from lmaps.transport import (
-    CLIENTS,
-    WORKERS,
-    Listener,
-    LocalConnection,
-    Peer,
-    Poller,
-    WorkerConnection,
-    ZapAuthenticator,
-    bind_sockets,
-    ipc_path,
-    is_tcp,
-    listening,
-    prove_peers,
-    remove_stale,
-    tcp_address,
-)
+from lmaps.transport.addresses import ipc_path, is_tcp, tcp_address
+from lmaps.transport.bind import bind_sockets, remove_stale
+from lmaps.transport.selfcheck import check_peer_credentials
+from lmaps.transport.server import Poller, ServerSocket, listening
+from lmaps.transport.zap import CLIENT_DOMAIN, WORKER_DOMAIN, Peer, ZapAuthenticator
+from lmaps.transport.zmq_client import WorkerSocket
+from lmaps.transport.zmtp import LocalClientSocket
 from tests.daemons import until
 
 
@@ -45,14 +37,14 @@ def uri(short_path):
 
 @pytest.fixture
 def listener(gate, uri):
-    made = Listener(gate, CLIENTS, bind_sockets([uri]))
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
     with listening(made):
         yield made
 
 
 @pytest.fixture
 def client(uri):
-    link = LocalConnection(uri)
+    link = LocalClientSocket(uri)
     yield link
     link.close()
 
@@ -91,20 +83,20 @@ def test_a_peer_that_is_told_in_other_words_is_not_known(address):
 
 
 def test_the_library_tells_who_we_are(short_path, monkeypatch):
-    prove_peers(short_path / "x.sock")
+    check_peer_credentials(short_path / "x.sock")
     assert not list(short_path.iterdir())
     monkeypatch.setattr(Peer, "at", classmethod(lambda cls, _: cls(os.getuid(), os.getgid(), 1)))
     with pytest.raises(ConfigError, match="it does not tell who connects"):
-        prove_peers(short_path / "x.sock")
+        check_peer_credentials(short_path / "x.sock")
     monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 3))
     with pytest.raises(ConfigError, match="expected 4.3.4 or newer"):
-        prove_peers(short_path / "x.sock")
+        check_peer_credentials(short_path / "x.sock")
 
 
 @pytest.mark.parametrize("secret", ["none", "theirs", "our", "oursx"])
 def test_a_worker_that_does_not_know_the_secret_stays_out(gate, uri, secret, caplog):
-    made = Listener(gate, WORKERS, bind_sockets([uri]))
-    with listening(made), contextlib.closing(WorkerConnection(uri, secret)) as link, caplog.at_level(logging.WARNING):
+    made = ServerSocket(gate, WORKER_DOMAIN, bind_sockets([uri]))
+    with listening(made), contextlib.closing(WorkerSocket(uri, secret)) as link, caplog.at_level(logging.WARNING):
         until(lambda: gate.answer() or gate.refused)
         assert not link.send(Hello(1, 2, {}))
         assert made.receive() is None
@@ -112,7 +104,7 @@ def test_a_worker_that_does_not_know_the_secret_stays_out(gate, uri, secret, cap
 
 
 def test_who_has_no_secret_to_tell_is_no_worker(gate, uri, client):
-    with listening(Listener(gate, WORKERS, bind_sockets([uri]))):
+    with listening(ServerSocket(gate, WORKER_DOMAIN, bind_sockets([uri]))):
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline:
             gate.answer()
@@ -121,8 +113,8 @@ def test_who_has_no_secret_to_tell_is_no_worker(gate, uri, client):
 
 def test_a_worker_of_another_user_stays_out(uri, caplog):
     gate = ZapAuthenticator(owner=os.getuid() + 1, secret="ours")
-    link = WorkerConnection(uri, "ours")
-    with listening(Listener(gate, WORKERS, bind_sockets([uri]))):
+    link = WorkerSocket(uri, "ours")
+    with listening(ServerSocket(gate, WORKER_DOMAIN, bind_sockets([uri]))):
         until(lambda: gate.answer() or gate.refused)
     assert "not of the daemon's user" in caplog.text
     link.close()
@@ -130,7 +122,7 @@ def test_a_worker_of_another_user_stays_out(uri, caplog):
 
 
 def test_the_socket_is_private_and_gone_afterwards(gate, uri):
-    with listening(Listener(gate, CLIENTS, bind_sockets([uri]))):
+    with listening(ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))):
         assert stat.S_IMODE(ipc_path(uri).stat().st_mode) == 0o600
     assert not ipc_path(uri).exists()
 
@@ -142,7 +134,7 @@ def test_a_socket_for_a_group(uri):
 
 
 def test_nobody_is_served_before_it_listens(gate, uri, client):
-    made = Listener(gate, CLIENTS, bind_sockets([uri]))
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
     assert not client.send(b"early", time.monotonic() + 0.05)
     with listening(made):
         send(made, client, b"now")
@@ -168,7 +160,7 @@ def test_an_answer_to_somebody_who_is_gone_is_counted(listener):
 def test_a_stale_socket_is_replaced(gate, uri):
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(ipc_path(uri)))
-    with listening(Listener(gate, CLIENTS, bind_sockets([uri]))):
+    with listening(ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))):
         remove_stale([uri])
         assert ipc_path(uri).exists()
 
@@ -221,7 +213,7 @@ def test_endpoints_that_cannot_be_used(uri, words):
 
 
 def test_a_lost_connection_is_told(gate, uri, client):
-    with listening(made := Listener(gate, CLIENTS, bind_sockets([uri]))):
+    with listening(made := ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))):
         send(made, client, b"x")
 
     def wait():
@@ -233,9 +225,9 @@ def test_a_lost_connection_is_told(gate, uri, client):
 
 
 def test_a_worker_is_connected_again_after_the_manager_came_back(gate, uri):
-    link = WorkerConnection(uri, "ours")
+    link = WorkerSocket(uri, "ours")
     for _ in range(2):
-        made = Listener(gate, WORKERS, bind_sockets([uri]))
+        made = ServerSocket(gate, WORKER_DOMAIN, bind_sockets([uri]))
         with listening(made):
             until(lambda: gate.answer() or (link.poll([], 0.01) is not None and link.connected()))
             assert not link.connected()
@@ -265,4 +257,10 @@ def test_a_poller_waits_for_sockets_and_descriptors(listener, client):
 
 
 def test_the_room_is_all_that_speaks_zmq():
-    assert set(transport.__all__) <= set(dir(transport))
+    package = Path(lmaps.__file__).parent
+    files = [
+        path.relative_to(package)
+        for path in package.rglob("*.py")
+        if re.search(r"\bimport zmq|from zmq", path.read_text())
+    ]
+    assert {file.parts[0] for file in files} == {"transport"}

@@ -10,9 +10,10 @@ import zmq
 
 from lmaps import Client
 from lmaps.errors import Busy, NotAllowed, OutcomeUnknown
-from lmaps.transport import CLIENTS, Listener, LocalConnection, ZapAuthenticator, bind_sockets, listening
-from lmaps.transport.zap import Refused
-from lmaps.transport.zmtp import COMMAND, GREETING, MORE
+from lmaps.transport.bind import bind_sockets
+from lmaps.transport.server import ServerSocket, listening
+from lmaps.transport.zap import CLIENT_DOMAIN, Refused, ZapAuthenticator
+from lmaps.transport.zmtp import COMMAND, GREETING, MORE, LocalClientSocket
 from tests.daemons import until
 
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
@@ -38,7 +39,7 @@ def manager(short_path):
 
 @pytest.fixture
 def link(short_path):
-    with contextlib.closing(LocalConnection(f"ipc://{short_path}/s.sock")) as made:
+    with contextlib.closing(LocalClientSocket(f"ipc://{short_path}/s.sock")) as made:
         yield made
 
 
@@ -172,8 +173,8 @@ def test_who_is_refused_the_second_time_knows_that_the_first_was_sent(manager, s
 def test_a_large_answer_of_the_library(short_path):
     uri = f"ipc://{short_path}/s.sock"
     gate = ZapAuthenticator()
-    made = Listener(gate, CLIENTS, bind_sockets([uri]))
-    with listening(made), contextlib.closing(LocalConnection(uri)) as link:
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
+    with listening(made), contextlib.closing(LocalClientSocket(uri)) as link:
         until(lambda: gate.answer() or link.send(bytes(LARGE), now()))
         until(lambda: link.receive(now()) is None and made.socket.poll(10))
         incoming = until(made.receive)
@@ -195,8 +196,8 @@ def test_who_is_refused_by_the_library_is_told_why(short_path, monkeypatch, stat
         raise Refused(status, "no")
 
     monkeypatch.setattr(gate, "_look_at", refuse)
-    made = Listener(gate, CLIENTS, bind_sockets([uri]))
-    with listening(made), contextlib.closing(LocalConnection(uri)) as link, pytest.raises(error, match=words):
+    made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
+    with listening(made), contextlib.closing(LocalClientSocket(uri)) as link, pytest.raises(error, match=words):
         until(lambda: gate.answer() or link.send(b"x", now()))
     gate.close()
 
@@ -205,7 +206,7 @@ def test_the_library_takes_it_for_one_of_its_own(short_path):
     """A plain ROUTER, without a gate."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.bind(f"ipc://{short_path}/s.sock")
-        with contextlib.closing(LocalConnection(f"ipc://{short_path}/s.sock")) as link:
+        with contextlib.closing(LocalClientSocket(f"ipc://{short_path}/s.sock")) as link:
             assert link.send(b"ask", now() + 5)
             identity, *frames = router.recv_multipart()
             assert frames == [b"", b"ask"]

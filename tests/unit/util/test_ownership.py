@@ -7,7 +7,7 @@ from lmaps.errors import ConfigError
 from lmaps.handlers import find_handlers
 from lmaps.model.policy import load_policy
 from lmaps.model.units import load_units
-from lmaps.transport import read_authorized_keys, read_server_keys
+from lmaps.transport.curve import read_authorized_keys, read_server_keys
 from lmaps.util import ownership
 from lmaps.util.ownership import check_owned, foreign_hand
 from tests.remote import Remote

@@ -37,6 +37,7 @@ from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.util.ownership import check_owned
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.text import plural
+from lmaps.util.timelimit import alarm_handler
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class Manager:
         """Within the block the state is open and clients can connect; they are served by `turn` and `run_task`."""
         self._open()
         try:
-            with listening(self._clients, self._workers):
+            with alarm_handler(), listening(self._clients, self._workers):
                 yield self
         finally:
             self.running = False

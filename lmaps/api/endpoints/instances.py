@@ -8,12 +8,11 @@ from lmaps.api import changes
 from lmaps.api.context import Invocation
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
-from lmaps.model.schema import path_of
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Document, Edit, Instance
 from lmaps.util.text import plural
-from lmaps.util.timelimit import frames
+from lmaps.util.timelimit import TimeLimit, slow_part
 
 PREFIX = 4
 """The fewest hex digits that may stand for a content ID."""
@@ -123,19 +122,20 @@ def _wrote(call: Invocation, message: str, rows: list[dict[str, Any]]) -> Reply:
 def accept(call: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
     """The documents with defaults mixed in and an ID each; `ValidationFailed` lists what is wrong in all of them."""
     try:
-        accepted, findings = call.limit.run(f"{call.verb} in {unit.name}", _checked, unit, documents)
+        accepted, findings = call.limit.run(f"{call.verb} in {unit.name}", _checked, unit, documents, call.limit)
     except TookTooLong as over:
-        raise TookTooLong(over.message, errors=[_interrupted(over)]) from over
+        raise TookTooLong(over.message, errors=[_slow_place(unit, documents, call.limit.position)]) from over
     if findings:
         raise _refusal(call, findings)
     return accepted
 
 
-def _checked(unit: Unit, documents: Sequence[Any]) -> tuple[list[Accepted], list[Finding]]:
+def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[list[Accepted], list[Finding]]:
     """The documents that fit, and what is wrong in the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
     for number, given in enumerate(documents):
+        limit.position = number
         masks = unit.secrets.still_masked(given)
         findings += [Finding("it is masked: give the secret itself", at=path, document=number) for path in masks]
         if masks:
@@ -148,10 +148,10 @@ def _checked(unit: Unit, documents: Sequence[Any]) -> tuple[list[Accepted], list
     return accepted, findings
 
 
-def _interrupted(over: TookTooLong) -> Finding:
-    """Where the check was when its time was over."""
-    numbers = [each.f_locals["number"] for each in frames(over.__traceback__) if each.f_code is _checked.__code__]
-    return Finding("checking it takes too long", path_of(frames(over.__traceback__)), document=numbers[0])
+def _slow_place(unit: Unit, documents: Sequence[Any], number: int) -> Finding:
+    """Return where the check of document ``number`` takes too long."""
+    path = slow_part(unit.complete, documents[number]) if documents else ()
+    return Finding("checking it takes too long", path, document=number)
 
 
 def _refusal(call: Invocation, findings: Sequence[Finding]) -> ValidationFailed:

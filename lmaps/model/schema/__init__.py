@@ -17,14 +17,13 @@ faults       what is wrong with a schema that is not plain
 """
 
 from lmaps.model.schema.lint import lint, slow_patterns, unknown_keywords
-from lmaps.model.schema.schema import Schema, path_of
+from lmaps.model.schema.schema import Schema
 from lmaps.model.schema.secrets import Secrets, scrubber
 
 __all__ = [
     "Schema",
     "Secrets",
     "lint",
-    "path_of",
     "scrubber",
     "slow_patterns",
     "unknown_keywords",

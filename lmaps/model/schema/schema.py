@@ -1,8 +1,6 @@
 """`Schema`: everything for one schema, compiled once."""
 
-from collections.abc import Iterable
 from functools import cached_property
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lmaps.errors import Finding, ValidationFailed
@@ -13,8 +11,6 @@ from lmaps.util.text import plural
 if TYPE_CHECKING:
     from lmaps.model.schema.full import Whole
 
-_STEPS = {"descend": "path", "_property_fits": "name", "_fill_object": "name", "_fill_array": "index"}
-"""The functions that go a step down into a document, and what they call the step."""
 _APPLICATORS = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 
 
@@ -58,12 +54,6 @@ class Schema:
         if wrong:
             raise ValidationFailed(f"cannot accept the document: {plural(len(wrong), 'error')}", errors=wrong)
         return completed
-
-
-def path_of(frames: Iterable[FrameType]) -> tuple[str | int, ...]:
-    """The place in its document that a check was at, as far as its frames tell."""
-    found = (frame.f_locals.get(_STEPS.get(frame.f_code.co_name, "")) for frame in frames)
-    return tuple(step for step in found if isinstance(step, str | int))
 
 
 def _closed(definition: Any) -> Any:

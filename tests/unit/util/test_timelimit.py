@@ -1,3 +1,5 @@
+import json
+import os
 import re
 import signal
 import threading
@@ -6,8 +8,8 @@ import time
 import pytest
 
 from lmaps.errors import TookTooLong
-from lmaps.model.schema import Schema, path_of
-from lmaps.util.timelimit import TimeLimit, frames
+from lmaps.model.schema import Schema
+from lmaps.util.timelimit import LOCATE_S, TimeLimit, alarm_handler, slow_part
 
 
 def fit(pattern="^(a+)+$", text="a" * 40 + "!"):
@@ -81,11 +83,55 @@ def test_another_thread_is_not_limited():
     assert done == [None]
 
 
+def test_a_handler_that_stays_limits_as_well():
+    older = signal.getsignal(signal.SIGALRM)
+    with alarm_handler():
+        for _ in range(2):
+            with pytest.raises(TookTooLong):
+                TimeLimit(0.05).run("try", spin)
+        with pytest.raises(TookTooLong), alarm_handler():
+            TimeLimit(0.05).run("try", TimeLimit(5).run, "try", spin)
+        os.kill(os.getpid(), signal.SIGALRM)  # nothing is limited now, and nothing is interrupted
+    assert signal.getsignal(signal.SIGALRM) is older
+
+
 @pytest.mark.parametrize("keywords", [{}, {"uniqueItems": True}], ids=["plain", "jsonschema"])
 def test_the_place_is_known(keywords):
     properties = {"b": {"properties": {"c": {"type": "string", "pattern": "^(a+)+$"}}}}
-    schema = Schema({"properties": {"a": {"properties": properties}}, **keywords})
-    schema.complete({})  # loads jsonschema, which takes long on a busy machine
-    with pytest.raises(TookTooLong) as over:
-        TimeLimit(0.1).run("try", schema.complete, {"a": {"b": {"c": "a" * 40 + "!"}}})
-    assert path_of(frames(over.value.__traceback__)) == ("a", "b", "c")
+    schema = Schema({"properties": {"a": {"properties": properties}}, "required": ["x"], **keywords})
+    document = {"x": 1, "y": "a" * 40, "a": {"z": "a" * 40 + "!", "b": {"c": "a" * 40 + "!"}}}
+    schema.findings({})  # loads jsonschema, which takes long on a busy machine
+    with pytest.raises(TookTooLong):
+        TimeLimit(0.1).run("try", schema.complete, document)
+    assert slow_part(schema.complete, document) == ("a", "b", "c")
+
+
+def test_the_place_ends_where_no_part_is_slow_alone():
+    def check(document):
+        for word in document.get("words", ()):
+            fit(text=word)
+        if len(document.get("numbers", ())) > 1:
+            spin()
+
+    assert slow_part(check, {"a": 1, "words": ["b", "a" * 40 + "!"]}) == ("words", 1)
+    assert slow_part(check, {"a": 1, "numbers": [1, 2]}) == ("numbers",)
+    assert slow_part(check, {"a": 1, "numbers": [1]}) == ()
+    assert slow_part(lambda _document: spin(), {"a": 1}) == ()
+    begin = time.monotonic()
+    deep = ["a" * 40 + "!"]
+    for _ in range(20):
+        deep = [deep]
+    assert slow_part(lambda document: fit(text=json.dumps(document).strip("[]").strip('"')), deep) != ()
+    assert time.monotonic() - begin < 3 * LOCATE_S
+
+
+def test_the_position_is_kept():
+    limit = TimeLimit(0.1)
+
+    def check(documents):
+        for limit.position, document in enumerate(documents):
+            fit(text=document)
+
+    with pytest.raises(TookTooLong):
+        limit.run("try", check, ["a", "b", "a" * 40 + "!", "c"])
+    assert limit.position == 2

@@ -67,7 +67,7 @@ def run(handler: type[UnitHandler], unit: Unit, instances: Sequence[dict[str, An
             if time.monotonic() > deadline:
                 process.stop(grace=0)
             select.select(process.fds(), [], [], 0.1)
-            process.turn()
+            process.run_once()
     events = tuple(line.event for line in lines if line.event is not None)
     return Ran(
         process.outcome.rc,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lmaps.diagnostics.look import Found, Look
-from lmaps.process import tagged
+from lmaps.process import tagged_processes
 from lmaps.util.text import plural
 from lmaps.util.times import age, in_seconds, parse_time
 
@@ -96,7 +96,7 @@ def leftovers(look: Look) -> Found:
     cut_off = sorted(jobs.glob("*/*"), key=lambda folder: int(folder.name) if folder.name.isdecimal() else 0)
     if not cut_off:
         return Found("ok", "no job was cut off")
-    running = sum(1 for folder in cut_off for _ in tagged(folder))
+    running = sum(1 for folder in cut_off for _ in tagged_processes(folder))
     words = f"job {', '.join(folder.name for folder in cut_off)} was cut off, {plural(running, 'process', 'processes')}"
     return Found("warning", f"{words} still running", "the next start of lmapsd ends them")
 

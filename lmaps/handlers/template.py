@@ -10,7 +10,7 @@ from pathlib import Path
 from lmaps.errors import Finding, HandlerFailed
 from lmaps.handlers.base import State, UnitHandler, file_faults
 from lmaps.model.units import Unit
-from lmaps.process import call
+from lmaps.process import run_command
 
 _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
@@ -137,7 +137,7 @@ class TemplateHandler(UnitHandler):
         if argv is None:
             return 0
         program = str(self.unit.directory / argv[0]) if "/" in argv[0] else argv[0]
-        return call([program, *(str(file) if word == "{file}" else word for word in argv[1:])])
+        return run_command([program, *(str(file) if word == "{file}" else word for word in argv[1:])])
 
     @classmethod
     def check(cls, unit: Unit) -> list[Finding]:

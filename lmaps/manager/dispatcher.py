@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ManagerState, Slot
 from lmaps.errors import LmapsError, MessageRefused
-from lmaps.process import GRACE
+from lmaps.process import STOP_GRACE_S
 from lmaps.protocol.work import (
     Ack,
     Done,
@@ -47,7 +47,7 @@ AT_ONCE = 10_000
 TASK_WITHIN = 60.0
 """Seconds that a task of the manager's may take."""
 EXIT_GRACE_S = 2.0
-"""Seconds that a worker has to tell of an end, after its tool has had `GRACE`."""
+"""Seconds that a worker has to tell of an end, after its tool has had `STOP_GRACE_S`."""
 
 
 class Task(NamedTuple):
@@ -205,7 +205,7 @@ class Dispatcher:
 
     def _start(self, slot: Slot, run: Run, job: int | None, longest: float) -> None:
         slot.token, slot.job = run.token, job
-        slot.due = time.monotonic() + longest + GRACE + EXIT_GRACE_S
+        slot.due = time.monotonic() + longest + STOP_GRACE_S + EXIT_GRACE_S
         if job is not None:
             self.moved.add(job)
             failpoint("dispatch.after")
@@ -224,7 +224,7 @@ class Dispatcher:
         self._to_stop.add(job)
         for slot in self.service.slots.values():
             if slot.job == job and slot.token is not None:
-                slot.due = min(slot.due, time.monotonic() + GRACE + EXIT_GRACE_S)
+                slot.due = min(slot.due, time.monotonic() + STOP_GRACE_S + EXIT_GRACE_S)
                 self.say(slot.identity, Stop(slot.token))
 
     def _interrupt(self, tx: Transaction, job: Job) -> None:
@@ -261,7 +261,7 @@ class Dispatcher:
             if job.token == hello.token:
                 failpoint("adopt")
                 slot.token, slot.job = job.token, job.id
-                slot.due = time.monotonic() + self._longest(job) + GRACE + EXIT_GRACE_S
+                slot.due = time.monotonic() + self._longest(job) + STOP_GRACE_S + EXIT_GRACE_S
             else:
                 self._interrupt(tx, job)
         known = slot.token is not None or hello.token in self._running
@@ -291,7 +291,7 @@ class Dispatcher:
         if slot is None or job is None:
             return lambda: None
         page = tx.snapshots.page(job.unit, job.revision, more.after, AT_ONCE)
-        slot.due = time.monotonic() + self._longest(job) + GRACE + EXIT_GRACE_S
+        slot.due = time.monotonic() + self._longest(job) + STOP_GRACE_S + EXIT_GRACE_S
         return lambda: self.say(identity, Part(more.token, more.after, _rows(page), page.last))
 
     def lines(self, tx: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""`Process`: a running program, driven by the loop of whoever started it; nothing here blocks."""
+"""`Process`: a running program, driven by the loop of its owner; nothing here blocks."""
 
 import contextlib
 import os
@@ -15,25 +15,29 @@ from lmaps.process.launch import Launch, standard_input
 from lmaps.process.output import Events, Output, Sink, note
 from lmaps.process.program import BASE_ENVIRONMENT, EVENT_FD, JOB_TAG, Program
 from lmaps.process.sweep import descendants, kill, reap_orphans, sweep_descendants
-from lmaps.process.warm import Forked, WarmStarts
+from lmaps.process.warm import ForkedChild, ForkServers
 
-CHUNK = 64 * 1024
-DRAIN_WITHIN = 1.0
-"""Seconds that pipes are read on after the program has ended, while something it left holds them open."""
-GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL."""
+READ_BYTES = 64 * 1024
+DRAIN_TIMEOUT_S = 1.0
+"""How long pipes are read on after the program has ended, while something that it left running holds them open."""
+STOP_GRACE_S = 10.0
+"""Time between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a program ended: ``rc`` its exit code (negative: the signal), ``left`` what it left running."""
+    """How a program ended.
+
+    ``rc`` is its exit code (negative: the signal), ``left_running`` are the processes that it left, ``stopped`` is
+    whether `Process.stop` ended it.
+    """
 
     rc: int
-    left: tuple[int, ...] = ()
+    left_running: tuple[int, ...] = ()
     stopped: bool = False
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         """``exit code 2`` or ``signal SIGSEGV``."""
         if self.rc >= 0:
             return f"exit code {self.rc}"
@@ -43,12 +47,12 @@ class Outcome:
 
 
 class Process:
-    """Runs ``program`` in ``folder``, handing each line to ``sink``.
+    """Runs ``program`` in ``folder`` and hands each line of its output to ``sink``.
 
-    The owner polls `fds` and calls `turn` when one is readable or `deadline` (monotonic) has passed, until `outcome`
-    is there. ``child`` leads what was started; ``started`` and ``heard`` (monotonic) are when it began and when it last
-    said something. The owner must be a sub-reaper; processes that it has already, left by earlier programs or helpers
-    of ``warm_starts``, are spared. Each line of output goes through ``hide`` before it is cut.
+    The owner polls `fds` and calls `run_once` when one is readable or `deadline` (monotonic) has passed, until
+    `outcome` is set. ``child`` is the started program; ``started_at`` and ``last_output_at`` are monotonic times. The
+    owner must be a sub-reaper; processes that it already has (left by earlier programs, ``fork_servers``) are spared.
+    Each line of output goes through ``hide`` before it is cut. Raises `HandlerFailed` if the program cannot be started.
     """
 
     def __init__(
@@ -56,12 +60,12 @@ class Process:
         program: Program,
         folder: Path,
         sink: Sink,
-        warm_starts: WarmStarts | None = None,
+        fork_servers: ForkServers | None = None,
         hide: Callable[[str], str] = str,
     ) -> None:
         self.outcome: Outcome | None = None
         self.deadline: float | None = None
-        self.heard = self.started = time.monotonic()
+        self.last_output_at = self.started_at = time.monotonic()
         self._sink = sink
         self._hide = hide
         self._readers: dict[int, Output | Events] = {}
@@ -70,53 +74,60 @@ class Process:
         self._ended_at: float | None = None
         self._pidfd = -1
         environment = _environment(program, folder)
-        self._helper = None
-        if warm_starts is not None and program.warm is not None:
-            self._helper = warm_starts.helper(program.argv[0], environment, program.warm)
+        self._fork_server = None
+        if fork_servers is not None and program.warm is not None:
+            self._fork_server = fork_servers.ready_server(program.argv[0], environment, program.warm)
+        # Listed before the start and after a fork server was: a sweep of this program must not kill either.
         self._spared = frozenset(descendants(os.getpid()))
         _write_files(program, folder)
         self.child = self._start(program, environment, folder)
+        # A pidfd becomes readable when the program itself ends. Its pipes end only when the last of those that
+        # inherited them does, and a pid could be used again.
         self._pidfd = os.pidfd_open(self.child.pid)
 
     def fds(self) -> list[int]:
-        """The descriptors to wait for."""
+        """Return the descriptors to wait for."""
         ended = [] if self._ended_at is not None else [self._pidfd]
         return [*self._readers, *ended] if self.outcome is None else []
 
-    def _start(self, program: Program, environment: dict[str, str], folder: Path) -> "subprocess.Popen[bytes] | Forked":
+    def _start(
+        self, program: Program, environment: dict[str, str], folder: Path
+    ) -> "subprocess.Popen[bytes] | ForkedChild":
+        # setpriv starts it: without this check a missing program would be setpriv's failure, with exit code 127.
         if shutil.which(program.argv[0], path=environment["PATH"]) is None:
             raise HandlerFailed(f"cannot start {program.argv[0]}: there is no such program")
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writing, True)
-        given = [writing]
-        self._readers[reading] = Output(self._sink, self._hide)
+        writing_ends = [self._open_pipe(Output(self._sink, self._hide))]
         if program.events:
-            event_reading, event_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            os.set_blocking(event_writing, True)
-            self._readers[event_reading] = Events(self._sink)
-            environment[EVENT_FD] = str(event_writing)
-            given.append(event_writing)
+            writing_ends.append(self._open_pipe(Events(self._sink)))
+            environment[EVENT_FD] = str(writing_ends[1])
+        output, *passed = writing_ends
         try:
             with standard_input(program.stdin) as stdin:
-                cwd = program.cwd or str(folder)
-                launch = Launch(program.argv, environment, cwd, stdin, writing, passed=tuple(given[1:]))
-                return (self._helper and self._helper.start(launch)) or launch.start()
+                launch = Launch(program.argv, environment, program.cwd or str(folder), stdin, output, tuple(passed))
+                return (self._fork_server and self._fork_server.start(launch)) or launch.start()
         except OSError as error:
             self._close()
             raise HandlerFailed(f"cannot start {program.argv[0]}: {error.strerror}") from error
         finally:
-            for fd in given:
+            for fd in writing_ends:  # while we hold one the pipe never ends
                 os.close(fd)
 
-    def turn(self) -> None:
-        """Read what has come, and see to deadlines."""
+    def _open_pipe(self, reader: Output | Events) -> int:
+        """Return the writing end of a pipe whose reading end feeds ``reader``."""
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(writing, True)  # few programs expect EAGAIN from their output
+        self._readers[reading] = reader
+        return writing
+
+    def run_once(self) -> None:
+        """Read the output that has come, and act on deadlines that have passed."""
         for fd in list(self._readers):
             self._read(fd)
         if self._ended_at is None and self.child.poll() is not None:
             self._ended_at = time.monotonic()
-            self.deadline = self._ended_at + DRAIN_WITHIN
+            self.deadline = self._ended_at + DRAIN_TIMEOUT_S
         if self._ended_at is not None:
-            if not self._readers or time.monotonic() >= self._ended_at + DRAIN_WITHIN or self._stopped:
+            if not self._readers or time.monotonic() >= self._ended_at + DRAIN_TIMEOUT_S or self._stopped:
                 self._finish()
         elif self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._kill_at = self.deadline = None
@@ -124,38 +135,42 @@ class Process:
 
     def _read(self, fd: int) -> None:
         try:
-            data = os.read(fd, CHUNK)
+            data = os.read(fd, READ_BYTES)
         except BlockingIOError:
             return
         if data:
-            self.heard = time.monotonic()
+            self.last_output_at = time.monotonic()
             self._readers[fd].feed(data)
         else:
             self._readers.pop(fd).end()
             os.close(fd)
 
-    def stop(self, grace: float = GRACE) -> None:
-        """Have the program end: SIGTERM to its leader, after ``grace`` seconds SIGKILL to all that descends from it.
+    def stop(self, grace: float = STOP_GRACE_S) -> None:
+        """End the program: SIGTERM to its leader, after ``grace`` seconds SIGKILL to all that descends from it.
 
-        One that has ended already has not been stopped.
+        A program that has ended already does not count as stopped.
         """
         if self._ended_at is not None or self.child.poll() is not None:
             return
         self._stopped = True
-        kill(self.child.pid, signal.SIGTERM)
+        kill(self.child.pid, signal.SIGTERM)  # the leader only: ansible-playbook then ends its task workers itself
         self._kill_at = self.deadline = time.monotonic() + grace
 
     def _finish(self) -> None:
-        """Hand on the rest of the output; after a stop nothing of the program is left, after success it is named."""
+        """Hand on the rest of the output and set the outcome.
+
+        After a stop or a failure nothing of the program is left running; what a success leaves may be a service that
+        it was to start, so it is named and spared.
+        """
         self._close()
         if self._stopped or self.child.returncode != 0:
             sweep_descendants(spare=self._spared)
         reap_orphans(own=())
-        left = tuple(descendants(os.getpid(), self._spared))
-        if left:
-            self._sink(note(f"left running: {', '.join(f'{_name(pid)} ({pid})' for pid in left)}"))
+        left_running = tuple(descendants(os.getpid(), self._spared))
+        if left_running:
+            self._sink(note(f"left running: {', '.join(f'{_name(pid)} ({pid})' for pid in left_running)}"))
         self.deadline = None
-        self.outcome = Outcome(self.child.returncode, left, self._stopped)
+        self.outcome = Outcome(self.child.returncode, left_running, self._stopped)
 
     def _close(self) -> None:
         for fd, reader in self._readers.items():
@@ -168,6 +183,7 @@ class Process:
 
 def _write_files(program: Program, folder: Path) -> None:
     for name, content in program.files.items():
+        # O_EXCL and O_NOFOLLOW: a link that somebody put there must not make root write elsewhere.
         descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -1,4 +1,4 @@
-"""`Program`: what to run, as a handler says it."""
+"""`Program`: what to run, as a handler describes it."""
 
 import os
 import subprocess
@@ -8,47 +8,59 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 EVENT_FD = "LMAPS_EVENT_FD"
-"""The variable that tells a program which descriptor takes its events, a JSON object a line."""
+"""Environment variable with the number of the descriptor that takes a program's events, one JSON object a line."""
 JOB_TAG = "LMAPS_JOB"
-"""The variable that marks every process of a job, so that it is found whatever it does to detach."""
+"""Environment variable that marks every process of a job: they are found by it, whatever they do to detach."""
 
 BASE_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG": "C.UTF-8",
+    "LANG": "C.UTF-8",  # without it Python programs would print ASCII only
 }
 
+NOT_STARTED = 127
+"""Exit code of a command that cannot be started, as shells have it."""
 
-def call(argv: Sequence[str]) -> int:
-    """Run a program to its end, within a program of ours that is swept itself; its exit code, 127 if there is none."""
+
+def run_command(argv: Sequence[str]) -> int:
+    """Run a command to its end and return its exit code, `NOT_STARTED` with a printed reason if it cannot be started.
+
+    For pure-Python handlers, which run in a process of their own: nothing here limits or sweeps the command.
+    """
+    # JOB_TAG has to be passed on: without it a sweep after the worker's death would miss what the command started.
     environment = {**BASE_ENVIRONMENT, **{name: os.environ[name] for name in ("HOME", JOB_TAG) if name in os.environ}}
-    sys.stdout.flush()
+    sys.stdout.flush()  # else what the handler has printed so far would come after the command's output
     try:
         return subprocess.run(list(argv), env=environment, stdin=subprocess.DEVNULL, check=False).returncode  # noqa: S603 (a list, never a shell)
     except OSError as error:
         print(f"cannot start {argv[0]}: {error.strerror}")
-        return 127
+        return NOT_STARTED
 
 
 @dataclass(frozen=True, slots=True)
-class Warm:
-    """How a program that is written in Python starts warm: forked off a helper that has it loaded.
+class WarmStart:
+    """How a program written in Python is started warm: forked from a process that has it loaded.
 
-    ``preparation`` is a file that the helper runs, in the program's own interpreter; `forker` says what has to be in
-    it. ``varies`` are the variables of the environment that it can set anew for each run.
+    ``preparation`` is a Python file that this process runs in the program's own interpreter; `lmaps.process.forker`
+    says what it has to define. ``per_run_variables`` are the environment variables it can set anew for each run.
     """
 
     preparation: Path
-    varies: frozenset[str]
+    per_run_variables: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program to run.
 
-    ``argv`` is never read by a shell. ``files`` (name to content) are written into the job's folder first, mode 0600.
-    ``environment`` is added to a fixed one (PATH, LANG, HOME), nothing is inherited. ``cwd`` is the job's folder
-    unless set. ``success`` are the exit codes that mean success, ``changed`` those of them that mean a change.
-    ``events`` asks for an event pipe. ``warm`` says how to start it faster, if that can be.
+    argv         the program and its arguments; never read by a shell
+    files        name to content: written into the job's folder before the start, mode 0600
+    environment  added to a fixed one (PATH, LANG, HOME); nothing of the daemon's is inherited
+    stdin        what the program reads from its standard input
+    cwd          working directory; default: the job's folder
+    success      exit codes that mean success
+    changed      those of them that mean that something changed
+    events       whether the program gets an event pipe, see `EVENT_FD`
+    warm         how to start it faster, where that is possible
     """
 
     argv: tuple[str, ...]
@@ -59,4 +71,4 @@ class Program:
     success: frozenset[int] = frozenset({0})
     changed: frozenset[int] = frozenset()
     events: bool = False
-    warm: Warm | None = None
+    warm: WarmStart | None = None

@@ -243,7 +243,7 @@ class Daemon:
             say(f"cannot keep the manager alive: it ended {GIVE_UP_AFTER} times within {EARLY:.0f} s of its start")
             self._give_up(1)
         else:
-            log.warning("%s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).words)
+            log.warning("%s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).message)
 
     def _count_seconds(self) -> None:
         """Each second: kill the children that hang. Seconds in which this process could not run do not count."""

@@ -14,7 +14,7 @@ from lmaps.errors import HandlerFailed, ValidationFailed
 from lmaps.handlers.base import State, UnitHandler
 from lmaps.model.schema import scrubber
 from lmaps.model.units import Unit, load_units
-from lmaps.process import GRACE, Line, Outcome, Process, Program, WarmStarts
+from lmaps.process import STOP_GRACE_S, ForkServers, Line, Outcome, Process, Program
 from lmaps.protocol.work import Result
 from lmaps.util.failpoints import failpoint
 from lmaps.util.text import plural
@@ -63,7 +63,7 @@ class Execution:
         sink: Callable[[Line], None],
         limits: Limits,
         secrets: Iterable[Any] = (),
-        warm_starts: WarmStarts | None = None,
+        fork_servers: ForkServers | None = None,
     ) -> None:
         self._handler = handler
         self._program = program
@@ -74,7 +74,7 @@ class Execution:
         self._scrub = scrubber(secrets)
         self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")
-        self._process = Process(program, folder, self._take, warm_starts, self._scrub)
+        self._process = Process(program, folder, self._take, fork_servers, self._scrub)
         failpoint("worker.after_spawn")
 
     def _take(self, line: Line) -> None:
@@ -101,7 +101,7 @@ class Execution:
 
     def turn(self) -> None:
         """Read what has come, and see to the limits."""
-        self._process.turn()
+        self._process.run_once()
         due = [words for at, words in self._due() if time.monotonic() >= at]
         if due and self._process.deadline is None and self.outcome is None:
             self._stopped = ("timed_out", f"{due[0]}: it may have run in part")
@@ -110,18 +110,21 @@ class Execution:
     def _due(self) -> Iterator[tuple[float, str]]:
         if self._limits.timeout is not None:
             yield (
-                self._process.started + self._limits.timeout,
+                self._process.started_at + self._limits.timeout,
                 f"it ran longer than {format_duration(self._limits.timeout)}",
             )
         if self._limits.idle is not None:
-            yield self._process.heard + self._limits.idle, f"it said nothing for {format_duration(self._limits.idle)}"
+            yield (
+                self._process.last_output_at + self._limits.idle,
+                f"it said nothing for {format_duration(self._limits.idle)}",
+            )
 
     def cancel(self) -> None:
         """End it, because somebody wants so."""
         self._stopped = ("cancelled", "it may have run in part")
         self._process.stop()
 
-    def stop(self, grace: float = GRACE) -> None:
+    def stop(self, grace: float = STOP_GRACE_S) -> None:
         """End it, because the daemon ends."""
         self._process.stop(grace)
 
@@ -131,9 +134,9 @@ class Execution:
         state, error = "succeeded", None
         if outcome.stopped:
             state, words = self._stopped
-            error = f"{words}, {plural(len(outcome.left), 'process', 'processes')} left"
+            error = f"{words}, {plural(len(outcome.left_running), 'process', 'processes')} left"
         elif outcome.rc not in self._program.success:
-            state, error = "failed", f"the handler ended with {outcome.words}"
+            state, error = "failed", f"the handler ended with {outcome.message}"
         summary = self._handler.summary(outcome, self._events, self._program)
         return Result(token, state, rc=outcome.rc, summary=summary, error=error)
 
@@ -152,7 +155,7 @@ def start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, P
         limits = Limits(unit.timeout if order.timeout is None else order.timeout, unit.idle_timeout)
         secrets = (value for _, document in state.each() for value in unit.secrets.values(document))
         program = make(context, handler, state, folder)
-        return Execution(handler, program, folder, context.emit, limits, secrets, context.warm_starts)
+        return Execution(handler, program, folder, context.emit, limits, secrets, context.fork_servers)
 
 
 def unit_as_queued(config: Config, name: str, digest: str) -> Unit:

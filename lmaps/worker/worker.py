@@ -12,7 +12,7 @@ from itertools import islice
 from lmaps.config import Config
 from lmaps.errors import LmapsError
 from lmaps.handlers import find_handlers
-from lmaps.process import Line, WarmStarts, set_subreaper
+from lmaps.process import ForkServers, Line, set_subreaper
 from lmaps.protocol.work import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
 from lmaps.transport.addresses import ipc_path
 from lmaps.transport.zmq_client import NO_SECRET, WorkerSocket
@@ -57,7 +57,7 @@ class Worker:
         self._secret = secret
         self.handlers = find_handlers(config["plugin_dirs"], self._channel.beat)
         self.jobs_folder = ipc_path(manager_endpoint).parent / "jobs" / str(slot)
-        self.warm_starts = WarmStarts()
+        self.fork_servers = ForkServers()
         self._token: str | None = None
         self._partial: Run | None = None
         self._execution: Execution | None = None
@@ -79,7 +79,7 @@ class Worker:
             if self._execution is not None:
                 self._execution.stop(grace=0)
                 self._finish_now(self._execution)
-            self.warm_starts.close()
+            self.fork_servers.close()
             self._link.close()
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lmaps.process import descendants
-from lmaps.process.sweep import tagged
+from lmaps.process.sweep import tagged_processes
 from tests.ansible import install_ansible
 from tests.daemons import BIN, RunningDaemon, is_alive, until
 from tests.robustness.tree import seconds_until
@@ -140,7 +140,7 @@ class Site:
 
     def left(self) -> list[int]:
         """What carries the tag of any of our jobs."""
-        return list(tagged(self.directory))
+        return list(tagged_processes(self.directory))
 
     def loaded_anew(self) -> int:
         """How often the log has told of it."""

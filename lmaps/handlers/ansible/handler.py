@@ -12,12 +12,12 @@ from lmaps.handlers.ansible.names import NO_VARIABLE, is_usable
 from lmaps.handlers.ansible.variables import variables_file
 from lmaps.handlers.base import State, UnitHandler, file_faults
 from lmaps.model.units import Unit
-from lmaps.process import JOB_TAG, Outcome, Program, Warm
+from lmaps.process import JOB_TAG, Outcome, Program, WarmStart
 
 HERE = Path(__file__).parent
-WARM = Warm(
+WARM = WarmStart(
     HERE / "warm" / "preparation.py",
-    varies=frozenset(
+    per_run_variables=frozenset(
         {
             "ANSIBLE_COLLECTIONS_PATH",
             "ANSIBLE_LOCAL_TEMP",

@@ -19,8 +19,8 @@ from lmaps.handlers.ansible import AnsiblePlaybook
 from lmaps.handlers.ansible.handler import WARM
 from lmaps.handlers.base import State
 from lmaps.model.units import Unit
-from lmaps.process import Line, Outcome, Process, WarmStarts, descendants, set_subreaper
-from lmaps.process.warm import Forked
+from lmaps.process import ForkServers, Line, Outcome, Process, descendants, set_subreaper
+from lmaps.process.warm import ForkedChild
 from lmaps.testing import make_unit
 from tests.ansible import install_ansible
 from tests.daemons import until
@@ -179,7 +179,7 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         install_ansible(folder / "venv")
-        self.starts = WarmStarts()
+        self.starts = ForkServers()
         self.jobs = 0
 
     def start(self, unit: Unit, lines: list[Line], *, warm: bool, plan: bool = False) -> Process:
@@ -194,14 +194,14 @@ class Runner:
     def finish(self, process: Process) -> Outcome:
         while process.outcome is None:
             select.select(process.fds(), [], [], 0.1)
-            process.turn()
+            process.run_once()
         return process.outcome
 
     def run(self, unit: Unit, *, warm: bool, plan: bool = False) -> tuple[Outcome, list[Any], dict[str, str]]:
         """How it ended; what was said, without what differs between any two runs; the files that were written."""
         lines: list[Line] = []
         process = self.start(unit, lines, warm=warm, plan=plan)
-        assert isinstance(process.child, Forked) == warm
+        assert isinstance(process.child, ForkedChild) == warm
         outcome = self.finish(process)
         assert list((self.folder / f"job{self.jobs}" / "tmp").iterdir()) == []
         lines.sort(key=lambda each: each.stream)
@@ -230,7 +230,7 @@ def warm_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
         made.finish(
             made.start(_unit(made.folder / "first", HEAD + "    - {name: x, debug: {msg: x}}\n"), [], warm=True)
         )
-        until(lambda: all(helper.ready() for helper in made.starts.helpers()), within=60)
+        until(lambda: all(helper.is_ready() for helper in made.starts.servers()), within=60)
     yield made
     made.starts.close()
     assert descendants(os.getpid()) == []
@@ -397,10 +397,10 @@ def test_loops_and_lookups_are_the_same_in_each_warm_run(runner: Runner, tmp_pat
     unit = _unit(tmp_path, HEAD + "".join(loops + lookups), ", inventory: hosts")
     cold = runner.run(unit, warm=False)
     assert cold[0].rc == 0, cold
-    helpers = runner.starts.helpers()
+    helpers = runner.starts.servers()
     for _ in range(3):
         assert runner.run(unit, warm=True) == cold
-    assert runner.starts.helpers() == helpers, "one helper has forked them all"
+    assert runner.starts.servers() == helpers, "one helper has forked them all"
 
 
 def test_a_run_leaves_nothing_to_the_next(runner: Runner, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
 def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
     manager: Manager, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TASK_WITHIN", -dispatcher.GRACE - dispatcher.EXIT_GRACE_S + 0.2)
+    monkeypatch.setattr(dispatcher, "TASK_WITHIN", -dispatcher.STOP_GRACE_S - dispatcher.EXIT_GRACE_S + 0.2)
     assert manager.run_task("no_work") == {}
     os.kill(manager.service.slots[1].pid, signal.SIGSTOP)
     heard: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ import pytest
 
 from lmaps.errors import HandlerFailed
 from lmaps.process import Line, Outcome, Process, Program, descendants, set_subreaper, sweep_tag
-from lmaps.process.output import HEAD, LONGEST, TAIL, LineReader, Output
+from lmaps.process.output import HEAD_BYTES, MAX_LINE_CHARS, TAIL_BYTES, LineReader, Output
 from tests.daemons import is_alive, until
 
 
@@ -31,7 +31,7 @@ class Runner:
     def turn(self, process: Process) -> None:
         left = None if process.deadline is None else max(0.0, process.deadline - time.monotonic())
         select.select(process.fds(), [], [], 20 if left is None else left)
-        process.turn()
+        process.run_once()
 
     def finish(self, process: Process) -> Outcome:
         while process.outcome is None:
@@ -63,7 +63,7 @@ def test_output_and_exit_code(runner):
 
 @pytest.mark.parametrize(("rc", "words"), [(2, "exit code 2"), (-11, "signal SIGSEGV"), (-250, "signal 250")])
 def test_an_outcome_in_words(rc, words):
-    assert Outcome(rc).words == words
+    assert Outcome(rc).message == words
 
 
 def test_standard_input_files_and_environment(runner, monkeypatch):
@@ -132,9 +132,9 @@ def test_what_a_success_leaves_running_is_named_and_spared(runner):
     outcome = runner.run("sh", "-c", "setsid sleep 94 >/dev/null 2>&1 & echo $!")
     left = int(runner.text[0])
     try:
-        assert outcome.left == (left,)
+        assert outcome.left_running == (left,)
         assert runner.text[-1] in (f"left running: sleep ({left})", f"left running: setsid ({left})")
-        assert runner.run("sh", "-c", "exit 1").left == ()
+        assert runner.run("sh", "-c", "exit 1").left_running == ()
         assert is_alive(left)
     finally:
         os.kill(left, signal.SIGKILL)
@@ -143,12 +143,12 @@ def test_what_a_success_leaves_running_is_named_and_spared(runner):
 def test_a_pipe_that_is_held_open_does_not_hold_the_outcome(runner):
     outcome = runner.run("sh", "-c", "sleep 93 & echo done")
     assert runner.text[0] == "done"
-    [left] = outcome.left
+    [left] = outcome.left_running
     os.kill(left, signal.SIGKILL)
 
 
 def test_a_failure_leaves_nothing_running(runner):
-    assert runner.run("sh", "-c", "sleep 92 & exit 1").left == ()
+    assert runner.run("sh", "-c", "sleep 92 & exit 1").left_running == ()
     assert descendants(os.getpid()) == []
 
 
@@ -156,7 +156,7 @@ def test_much_output_is_bounded(runner):
     count = 64 * 1024 * 1024
     runner.run("sh", "-c", f"yes 0123456789abcdef | head -c {count}")
     kept = sum(len(line.text) + 1 for line in runner.lines)
-    assert kept < HEAD + TAIL + LONGEST
+    assert kept < HEAD_BYTES + TAIL_BYTES + MAX_LINE_CHARS
     [note] = [line for line in runner.lines if line.stream == "note"]
     assert "of output were left out here" in note.text
     assert runner.lines[-1].text == "0123456789abcdef"[: count % 17 or 17]
@@ -164,7 +164,7 @@ def test_much_output_is_bounded(runner):
 
 def test_binary_output_without_a_newline(runner):
     runner.run("sh", "-c", "head -c 300000 /dev/zero; printf '\\377\\376\\n'")
-    assert max(len(line.text) for line in runner.lines) <= LONGEST
+    assert max(len(line.text) for line in runner.lines) <= MAX_LINE_CHARS
     assert runner.lines[-1].text.endswith("\ufffd\ufffd")
 
 
@@ -173,7 +173,7 @@ def test_lines_are_cut_where_they_end():
     assert reader.feed(b"a\nb") == [b"a"]
     assert reader.feed(b"c\n\n") == [b"bc", b""]
     assert reader.end() == []
-    assert len(reader.feed(b"x" * (2 * LONGEST + 1))) == 2
+    assert len(reader.feed(b"x" * (2 * MAX_LINE_CHARS + 1))) == 2
     assert reader.end() == [b"x"]
 
 
@@ -189,7 +189,16 @@ def test_the_tail_follows_the_note():
     assert numbers == sorted(numbers)
 
 
-@pytest.mark.parametrize("size", [LONGEST + 50, HEAD + 50, HEAD + 2 * TAIL, HEAD + 2 * TAIL + 50, 2 * HEAD + 2 * TAIL])
+@pytest.mark.parametrize(
+    "size",
+    [
+        MAX_LINE_CHARS + 50,
+        HEAD_BYTES + 50,
+        HEAD_BYTES + 2 * TAIL_BYTES,
+        HEAD_BYTES + 2 * TAIL_BYTES + 50,
+        2 * HEAD_BYTES + 2 * TAIL_BYTES,
+    ],
+)
 @pytest.mark.parametrize("per_line", [7, 5000, 10**6])
 def test_nothing_that_is_to_be_hidden_is_cut_in_two(size, per_line):
     """Wherever lines are cut and output is left out: a word at every place."""
@@ -201,9 +210,9 @@ def test_nothing_that_is_to_be_hidden_is_cut_in_two(size, per_line):
         output.feed(printed[start : start + 60_000])
     output.end()
     told = [line.text for line in lines if line.stream == "output"]
-    assert max(map(len, told)) <= LONGEST
+    assert max(map(len, told)) <= MAX_LINE_CHARS
     assert not [text for text in told[:-1] if text.strip("*")], "only the program itself has cut one, at its end"
-    assert sum(line.stream == "note" for line in lines) == (len(printed) > HEAD + TAIL + 60_000)
+    assert sum(line.stream == "note" for line in lines) == (len(printed) > HEAD_BYTES + TAIL_BYTES + 60_000)
 
 
 def test_what_outlives_its_worker_is_found_by_its_tag(runner, tmp_path):

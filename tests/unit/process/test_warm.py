@@ -11,8 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.process import Line, Outcome, Process, Program, Warm, WarmStarts, descendants, set_subreaper, sweep_tag, warm
-from lmaps.process.warm import Forked
+from lmaps.process import (
+    ForkServers,
+    Line,
+    Outcome,
+    Process,
+    Program,
+    WarmStart,
+    descendants,
+    set_subreaper,
+    sweep_tag,
+    warm,
+)
+from lmaps.process.warm import ForkedChild
 from tests.daemons import is_alive, until
 
 TELL = """\
@@ -49,7 +60,7 @@ class Runner:
         self.program = self.programs / "program"
         self.preparation = folder / "preparation.py"
         self.preparation.write_text("import json, random, tempfile\ndef renew(changed): pass\n")
-        self.starts = WarmStarts()
+        self.starts = ForkServers()
         self.lines: list[Line] = []
         self.runs = 0
 
@@ -63,7 +74,7 @@ class Runner:
         self.runs += 1
         folder = self.folder / str(self.runs)
         folder.mkdir()
-        how = Warm(self.preparation, frozenset({"LMAPS_JOB", "MINE"}))
+        how = WarmStart(self.preparation, frozenset({"LMAPS_JOB", "MINE"}))
         program = Program((str(self.program), *arguments), warm=how, **options)  # type: ignore[arg-type]
         self.lines.clear()
         return Process(program, folder, self.lines.append, self.starts)
@@ -72,7 +83,7 @@ class Runner:
         while process.outcome is None:
             left = None if process.deadline is None else max(0.0, process.deadline - time.monotonic())
             select.select(process.fds(), [], [], 20 if left is None else left)
-            process.turn()
+            process.run_once()
         return process.outcome
 
     def run(self, *arguments: str, **options: object) -> Outcome:
@@ -81,11 +92,11 @@ class Runner:
     def warm_up(self) -> None:
         """Have a helper that is ready."""
         self.run()
-        until(lambda: any(helper.ready() for helper in self.starts.helpers()))
+        until(lambda: any(helper.is_ready() for helper in self.starts.servers()))
 
     def run_warm(self, *arguments: str, **options: object) -> Outcome:
         process = self.start(*arguments, **options)
-        assert isinstance(process.child, Forked)
+        assert isinstance(process.child, ForkedChild)
         return self.finish(process)
 
     @property
@@ -111,8 +122,8 @@ def test_a_run_cannot_tell_how_it_was_started(runner):
         )
         assert runner.finish(process).rc == 0
         assert runner.text[0] == "done"
-        told.append((json.loads(runner.text[1]), isinstance(process.child, Forked)))
-        until(lambda: any(helper.ready() for helper in runner.starts.helpers()))
+        told.append((json.loads(runner.text[1]), isinstance(process.child, ForkedChild)))
+        until(lambda: any(helper.is_ready() for helper in runner.starts.servers()))
     (plain, was), (first, first_was), (second, second_was) = told
     assert (was, first_was, second_was) == (False, True, True)
     assert plain["environment"]["MINE"] == "0"
@@ -167,7 +178,7 @@ def test_an_end_leaves_nothing_out(runner, code, rc):
         return outcome.rc, sorted(runner.text), (runner.folder / str(runner.runs) / "mine").read_text()
 
     assert ended(runner.run()) == (rc, ["at exit 0", "main", "thread"], "kept")
-    until(lambda: any(helper.ready() for helper in runner.starts.helpers()))
+    until(lambda: any(helper.is_ready() for helper in runner.starts.servers()))
     assert ended(runner.run_warm()) == (rc, ["at exit 0", "main", "thread"], "kept")
 
 
@@ -192,10 +203,10 @@ def test_stop_ends_a_warm_run_and_spares_the_helper(runner):
     [helper] = descendants(os.getpid())
     for more, rc in (("", -signal.SIGTERM), ("signal.signal(15, signal.SIG_IGN)", -signal.SIGKILL)):
         process = runner.start(more)
-        assert isinstance(process.child, Forked)
+        assert isinstance(process.child, ForkedChild)
         while "up" not in runner.text:
             select.select(process.fds(), [], [], 20)
-            process.turn()
+            process.run_once()
         process.stop(grace=0.1)
         assert runner.finish(process) == Outcome(rc, (), True)
         assert descendants(os.getpid()) == [helper]
@@ -234,7 +245,7 @@ def _work_for_ever(folder: Path) -> None:
         "    signal.pause()\n"
     )
     runner.warm_up()
-    if isinstance(runner.start("stay").child, Forked):
+    if isinstance(runner.start("stay").child, ForkedChild):
         (folder / "up").touch()
         signal.pause()
 
@@ -290,12 +301,12 @@ def test_a_helper_that_was_killed_is_told_of_once_and_replaced(runner, caplog, s
         runner.run_warm()
     assert runner.text == ["hi"]
     [message] = caplog.messages
-    assert message.startswith(f"{runner.program} is loaded anew: its helper ")
+    assert message.startswith(f"{runner.program} is loaded anew: its fork server ")
 
 
 def test_a_helper_that_hangs_is_given_up(runner, caplog, monkeypatch):
     """A run that it may have been told of never begins."""
-    monkeypatch.setattr(warm, "ANSWER_WITHIN", 0.1)
+    monkeypatch.setattr(warm, "FORK_TIMEOUT_S", 0.1)
     runner.write("import os; print(os.getpid())")
     runner.warm_up()
     [helper] = descendants(os.getpid())
@@ -303,7 +314,7 @@ def test_a_helper_that_hangs_is_given_up(runner, caplog, monkeypatch):
     with caplog.at_level("INFO"):
         assert runner.run().rc == 0
     assert len(runner.text) == 1
-    assert caplog.messages == [f"{runner.program} is loaded anew: its helper has not answered"]
+    assert caplog.messages == [f"{runner.program} is loaded anew: its fork server has not answered"]
     assert not is_alive(helper)
 
 
@@ -324,11 +335,11 @@ def test_what_cannot_be_loaded_is_told_of_once_and_started_plainly(runner, caplo
     runner.write("print('hi')")
     runner.preparation.write_text(broken + "\ndef renew(changed): pass\n")
     runner.run()
-    [helper] = runner.starts.helpers()
-    until(lambda: not helper.ready() and caplog.messages)
+    [helper] = runner.starts.servers()
+    until(lambda: not helper.is_ready() and caplog.messages)
     for _ in range(2):
         process = runner.start()
-        assert not isinstance(process.child, Forked)
+        assert not isinstance(process.child, ForkedChild)
         runner.finish(process)
         assert runner.text == ["hi"]
     [message] = caplog.messages
@@ -341,4 +352,4 @@ def test_a_program_that_is_not_written_in_python_is_started_plainly(runner):
     runner.program.write_text("#!/bin/sh\necho hi\n")
     runner.run()
     assert runner.text == ["hi"]
-    assert runner.starts.helpers() == []
+    assert runner.starts.servers() == []

@@ -27,7 +27,7 @@ def worker(tmp_path):
         jobs_folder=tmp_path / "jobs",
         emit=None,
         beat=lambda: None,
-        warm_starts=None,
+        fork_servers=None,
         log=logging.getLogger("test"),
         stopped=False,
     )

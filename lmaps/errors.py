@@ -37,16 +37,18 @@ A docstring is the default message. ``code`` is stable and goes over the wire, `
 ``lmaps`` (and ``level`` in a reply), ``daemon_level`` that of ``lmapsd``.
 """
 
+import builtins
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong in a document: where, what, and what was expected instead.
+    """One error in a document: where it is, what is wrong, and what was expected instead.
 
-    ``at`` are the keys and indices that lead to the place; ``on_key`` says that the key itself is meant (an
-    unknown property) and not its value. ``document`` counts from 0 among the documents of one request.
-    ``file``, ``line`` and ``column`` (both from 1) are known where the text was at hand.
+    ``at`` are the keys and indices that lead to the place. A finding about a key names it as ``property``: an unknown
+    one stands at the end of ``at``, with ``on_key``; a missing one belongs below ``at``. ``document`` counts from 0
+    among the documents of one request. ``file``, ``line`` and ``column`` (both from 1) are known where the text was at
+    hand.
     """
 
     message: str
@@ -59,29 +61,31 @@ class Finding(NamedTuple):
     file: str | None = None
     line: int | None = None
     column: int | None = None
+    property: str | None = None
 
-    @property
+    # the field hides the decorator of the same name within this class
+    @builtins.property
     def path(self) -> str:
         """The place as a JSON path: ``$.vhosts[0].port``."""
         return "$" + "".join(_segment(key) for key in self.at)
 
-    @property
+    @builtins.property
     def place(self) -> str:
         """The place in the user's file as ``FILE:LINE:COLUMN``, as much of it as is known."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as it goes over the wire: what is not known is left out."""
-        told = self._asdict() | {"at": list(self.at)}
+        """Return the finding as it goes over the wire, without the fields that are not known."""
+        fields = self._asdict() | {"at": list(self.at)}
         return {"path": self.path} | {
-            name: value for name, value in told.items() if value is not None and value is not False
+            name: value for name, value in fields.items() if value is not None and value is not False
         }
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> "Finding":
-        """The finding that a reply carries; fields of a newer lMaPS are passed over."""
-        known = {name: told[name] for name in cls._fields if name in told}
-        return cls(**(known | {"at": tuple(known.get("at", ()))}))
+    def from_json(cls, row: dict[str, Any]) -> "Finding":
+        """Return the finding that a reply carries. Fields of a newer lMaPS are ignored."""
+        fields = {name: row[name] for name in cls._fields if name in row}
+        return cls(**(fields | {"at": tuple(fields.get("at", ()))}))
 
 
 def _segment(key: str | int) -> str:

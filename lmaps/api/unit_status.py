@@ -67,6 +67,4 @@ def handler_faults(manager: ManagerState, unit: Unit) -> list[Finding]:
 
 
 def _below_args(finding: Finding) -> Finding:
-    return Finding(
-        finding.message, ("handler", "args", *finding.at), finding.on_key, finding.got, finding.allowed, finding.hint
-    )
+    return finding._replace(at=("handler", "args", *finding.at))

@@ -32,7 +32,7 @@ def test_a_finding_tells_its_path(at, path):
 
 
 def test_a_finding_survives_the_wire():
-    finding = Finding("wrong", ("a", 0), on_key=True, got=0, document=0, file="f", line=3, column=1)
+    finding = Finding("wrong", ("a", 0), on_key=True, got=0, document=0, file="f", line=3, column=1, property="a")
     assert Finding.from_json(finding.to_json()) == finding
     assert finding.place == "f:3:1"
     assert Finding("wrong").to_json() == {"path": "$", "message": "wrong", "at": []}

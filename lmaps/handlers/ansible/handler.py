@@ -155,7 +155,7 @@ def _top_level_faults(unit: Unit) -> list[Finding]:
     """A YamlFile's properties are variables themselves: they have to be known from the schema, and usable."""
     properties = unit.params.get("properties", {}) if isinstance(unit.params, dict) else {}
     found = [
-        Finding(f"{name} {NO_VARIABLE}", (*unit.params_at, "properties", name), on_key=True)
+        Finding(f"{name} {NO_VARIABLE}", (*unit.params_at, "properties", name), on_key=True, property=name)
         for name in properties
         if not is_usable(name)
     ]

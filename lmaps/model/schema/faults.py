@@ -34,7 +34,7 @@ def unknown_keywords(definition: Any) -> list[Finding]:
     """As `lint.unknown_keywords` tells them."""
     known = _ANNOTATIONS | set(backend.validator_class(definition).VALIDATORS)
     return [
-        Finding(_unknown(keyword, known), (*at, keyword), on_key=True)
+        Finding(_unknown(keyword, known), (*at, keyword), on_key=True, property=keyword)
         for at, schema in drafts.walk(definition)
         for keyword in schema
         if keyword not in known and not keyword.startswith("x-")

@@ -48,6 +48,10 @@ def _told(error: Error) -> Iterator[Finding]:
     if error.validator in ("additionalProperties", "unevaluatedProperties"):
         yield from _unknown_properties(error, at)
         return
+    if error.validator == "required":
+        name = _missing(error)
+        yield Finding(f"{name} is missing", at, allowed=error.validator_value, property=name)
+        return
     explain = _WORDS.get(str(error.validator), _as_jsonschema_says)
     message, allowed, hint = explain(error, _quote(error))
     got = error.instance if _may_quote(error) else None
@@ -85,7 +89,7 @@ def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Fin
         missing = [each for each in known if each not in error.instance]
         near = nearest(name, missing) or nearest(name, known) if number < GUESSED else None
         text = f"unknown property; did you mean {near}?" if near else "unknown property"
-        yield Finding(text, (*at, name), on_key=True, allowed=list(known) or None, hint=near)
+        yield Finding(text, (*at, name), on_key=True, allowed=list(known) or None, hint=near, property=name)
 
 
 def _may_quote(error: Error) -> bool:
@@ -136,11 +140,10 @@ def _is_text(error: Error) -> bool:
     return isinstance(error.instance, str) and not is_secret(error.schema)
 
 
-def _missing(error: Error, _got: str) -> Told:
-    """jsonschema tells one missing property an error, and which one in its message alone."""
+def _missing(error: Error) -> str:
+    """Return the property that is missing: jsonschema makes each an error, and names it in the message alone."""
     names = [name for name in error.validator_value if name not in error.instance]
-    name = next((name for name in names if error.message.startswith(repr(name))), names[0] if names else "?")
-    return f"{name} is missing", error.validator_value, None
+    return next((name for name in names if error.message.startswith(repr(name))), names[0] if names else "?")
 
 
 def _limit(text: str) -> Callable[[Error, str], Told]:
@@ -186,7 +189,6 @@ _WORDS: dict[str, Callable[[Error, str], Told]] = {
     "type": _of_type,
     "enum": _one_of,
     "const": _limit("is not"),
-    "required": _missing,
     "pattern": lambda error, got: (f"{got} does not match {error.validator_value}", error.validator_value, None),
     "format": _format,
     "minimum": _limit("is less than"),

@@ -169,7 +169,7 @@ def _faults(unit: Unit, told: dict[str, Any]) -> Iterator[Finding]:
         text = f"{unit.name!r} is no name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"
         yield Finding(text, ("meta", "name"), got=unit.name)
     if "params" in told and "params" in (told.get("handler") or {}):
-        yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True)
+        yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True, property="params")
     broken = lint(unit.params)
     yield from (finding._replace(at=unit.params_at + finding.at) for finding in broken)
     if not broken and unit.primary_key is not None:

@@ -214,3 +214,9 @@ def test_formats(name, good, bad):
 def test_patterns_that_can_take_for_ever_are_known(pattern, slow):
     found = slow_patterns({"properties": {"x": {"pattern": pattern}}})
     assert [finding.at for finding in found] == ([("properties", "x", "pattern")] if slow else [])
+
+
+def test_findings_about_a_key_name_it():
+    schema = Schema({"properties": {"port": {}}, "required": ["port", "host"], "additionalProperties": False})
+    found = [(finding.path, finding.property, finding.on_key) for finding in schema.findings({"prot": 1})]
+    assert found == [("$", "port", False), ("$", "host", False), ("$.prot", "prot", True)]

@@ -150,9 +150,9 @@ def get_parser() -> click.Group:
 def _root(ctx: click.Context, /, daemon: bool, **flags: Any) -> None:
     session = ctx.ensure_object(Session)
     if daemon:
-        from lmaps import supervisor as supervisor  # noqa: PLC0415 (the daemon is another program)
+        from lmaps.cli import lmapsd  # noqa: PLC0415 (the daemon is another program)
 
-        ctx.exit(supervisor.start(["--config", session.config] if session.config else []))
+        ctx.exit(lmapsd.start(["--config", session.config] if session.config else []))
     elif ctx.invoked_subcommand is not None:
         if any(flags.values()):
             raise click.UsageError("the original's flags do not go together with a command", ctx)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from lmaps import manager
 from lmaps.config import load_config
-from lmaps.supervisor.locks import held_paths, locked
+from lmaps.supervisor.locks import exclusive_paths, locked
 from lmaps.supervisor.privileges import private_files
 from lmaps.transport.addresses import check_endpoint
 
@@ -38,7 +38,7 @@ class Manager(manager.Manager):
     @contextlib.contextmanager
     def serving(self) -> Iterator[Self]:
         """Serve within the block, as the only one that uses this state and these sockets; else `AnotherDaemon`."""
-        paths = held_paths(self._config, str(self.worker_connection_uri))
+        paths = exclusive_paths(self._config, str(self.worker_connection_uri))
         with private_files(), locked(paths), super().serving():
             yield self
 

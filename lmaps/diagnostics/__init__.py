@@ -1,9 +1,11 @@
-"""`lmaps doctor`: whether all is well with a daemon and its host, one small check after the other.
+"""Checks of a daemon and its host: `lmaps doctor` and `lmapsd --check` choose from one list.
 
-look      what the checks look at, and what they find
-programs  the daemon, what it is made of, what it runs
-files     who may write what
-state     disk, clock, what was left behind, backups, secrets, units
+checks    the list of checks, and a run of each program's choice
+context   the input of a check, and its result
+programs  checks of the daemon, its libraries and its tools
+files     checks of configuration, keys and who may write them
+state     checks of database, disk, clock, backups, secrets, units
 
-With a daemon the checks ask it; without one they look at its files. What this user may not see is `unknown`.
+`lmaps doctor` asks the daemon that runs; without one it checks its files. A check that this user may not make is
+`unknown`. `lmapsd --check` prints the errors that a start would report.
 """

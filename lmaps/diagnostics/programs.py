@@ -1,4 +1,4 @@
-"""The daemon, what it is made of, what it runs."""
+"""Checks of the daemon, its libraries and the programs that it runs."""
 
 import os
 import shutil
@@ -6,8 +6,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lmaps.diagnostics.look import Found, Look
-from lmaps.supervisor.locks import holder_of
+from lmaps.diagnostics.context import CheckContext, CheckResult
+from lmaps.supervisor.locks import lock_holder
 from lmaps.transport.selfcheck import MIN_LIBZMQ, libzmq_version
 from lmaps.util.ownership import login_name
 from lmaps.util.text import plural
@@ -17,93 +17,95 @@ from lmaps.version import __version__
 OLDEST_PYTHON = (3, 11)
 
 
-def daemon(look: Look) -> Found:
-    """It answers, and is of this client's version."""
-    if not look.runs:
-        return _silent(look)
-    theirs, ours = look.told["version"], __version__
-    up = format_duration(look.told["uptime"])
-    words = f"lMaPS {theirs}, pid {look.told['pid']}, up {up}, as {login_name(look.manager)}"
+def daemon(context: CheckContext) -> CheckResult:
+    """The daemon answers, and has this client's version."""
+    if not context.answers:
+        return _no_answer(context)
+    theirs, ours = context.status["version"], __version__
+    uptime = format_duration(context.status["uptime"])
+    message = f"lMaPS {theirs}, pid {context.status['pid']}, up {uptime}, as {login_name(context.manager)}"
     if theirs != ours:
-        return Found("warning", f"{words}; this client is {ours}", "restart the daemon after an upgrade")
-    if look.manager == 0 and look.settings["user"] is None:
-        return Found("warning", f"{words}, who reads what clients send", "make the user lmaps: packaging/sysusers.d")
-    return Found("ok", words)
+        return CheckResult("warning", f"{message}; this client is {ours}", "restart the daemon after an upgrade")
+    if context.manager == 0 and context.settings["user"] is None:
+        return CheckResult(
+            "warning", f"{message}, who reads what clients send", "make the user lmaps: packaging/sysusers.d"
+        )
+    return CheckResult("ok", message)
 
 
-def _silent(look: Look) -> Found:
-    holder = holder_of(look.db)
+def _no_answer(context: CheckContext) -> CheckResult:
+    holder = lock_holder(context.db)
     if holder is None:
-        return Found("fault", f"no daemon answers at {look.endpoint}", "start it: lmapsd --workers 4")
-    words = f"lmapsd (pid {holder}) has the state, and does not answer at {look.endpoint}"
-    return Found("fault", words, "is that its socket (rpc.manager_bind)? if it is, its log tells more")
+        return CheckResult("fault", f"no daemon answers at {context.endpoint}", "start it: lmapsd --workers 4")
+    message = f"lmapsd (pid {holder}) has the state, and does not answer at {context.endpoint}"
+    return CheckResult("fault", message, "is that its socket (rpc.manager_bind)? if it is, its log tells more")
 
 
-def workers(look: Look) -> Found:
+def workers(context: CheckContext) -> CheckResult:
     """Each slot has its worker."""
-    if not look.runs:
-        return Found("unknown", "no daemon runs")
-    gone = [str(each["slot"]) for each in look.told["workers"] if each["state"] == "gone"]
-    if gone:
-        return Found("warning", f"slot {', '.join(gone)} waits for a worker", "the daemon's log tells why")
-    return Found("ok", plural(len(look.told["workers"]), "worker"))
+    empty = [str(row["slot"]) for row in context.status["workers"] if row["state"] == "gone"]
+    if empty:
+        return CheckResult("warning", f"slot {', '.join(empty)} waits for a worker", "the daemon's log tells why")
+    return CheckResult("ok", plural(len(context.status["workers"]), "worker"))
 
 
-def python(look: Look) -> Found:
-    """Python is one that lMaPS supports."""
-    told = look.told["versions"]["python"]
-    if _numbers(told)[:2] < OLDEST_PYTHON:
-        return Found("fault", f"Python {told} is too old", f"run it with {_dotted(OLDEST_PYTHON)} or newer")
-    return Found("ok", f"Python {told}")
+def python(context: CheckContext) -> CheckResult:
+    """lMaPS supports this Python."""
+    release = context.status["versions"]["python"]
+    if _numbers(release)[:2] < OLDEST_PYTHON:
+        return CheckResult("fault", f"Python {release} is too old", f"run it with {_dotted(OLDEST_PYTHON)} or newer")
+    return CheckResult("ok", f"Python {release}")
 
 
-def sqlite(look: Look) -> Found:
-    """The version, and whether it has the WAL-reset bug: that takes two connections, and lMaPS has one."""
-    told = look.told["versions"]["sqlite"]
-    if has_wal_reset_bug(_numbers(told)):
-        return Found("ok", f"SQLite {told}; its WAL-reset bug cannot happen here: the database has one connection")
-    return Found("ok", f"SQLite {told}")
+def sqlite(context: CheckContext) -> CheckResult:
+    """The SQLite version. Its WAL-reset bug takes two connections, and lMaPS opens one."""
+    release = context.status["versions"]["sqlite"]
+    if has_wal_reset_bug(_numbers(release)):
+        return CheckResult(
+            "ok", f"SQLite {release}; its WAL-reset bug cannot happen here: the database has one connection"
+        )
+    return CheckResult("ok", f"SQLite {release}")
 
 
-def has_wal_reset_bug(number: tuple[int, ...]) -> bool:
-    """Whether this SQLite can lose a transaction when a checkpoint of another connection resets the log."""
-    repaired = number >= (3, 51, 3) or (3, 50, 7) <= number < (3, 51) or (3, 44, 6) <= number < (3, 45)
-    return number >= (3, 7) and not repaired
+def has_wal_reset_bug(release: tuple[int, ...]) -> bool:
+    """Return whether this release can lose a transaction when a checkpoint of another connection resets the log."""
+    repaired = release >= (3, 51, 3) or (3, 50, 7) <= release < (3, 51) or (3, 44, 6) <= release < (3, 45)
+    return release >= (3, 7) and not repaired
 
 
-def libzmq(look: Look) -> Found:
-    """The library has the repairs that lMaPS relies on; the daemon refuses to start with an older one."""
-    told = look.told["versions"]["libzmq"]
-    if _numbers(told) < MIN_LIBZMQ:
-        return Found("fault", f"libzmq {told} is too old", f"install {_dotted(MIN_LIBZMQ)} or newer")
+def libzmq(context: CheckContext) -> CheckResult:
+    """The library has the fixes that lMaPS relies on; the daemon refuses to start with an older one."""
+    release = context.status["versions"]["libzmq"]
+    if _numbers(release) < MIN_LIBZMQ:
+        return CheckResult("fault", f"libzmq {release} is too old", f"install {_dotted(MIN_LIBZMQ)} or newer")
     ours = libzmq_version()
-    return Found("ok", f"libzmq {told}" + (f", this client {ours}" if ours != told else ""))
+    return CheckResult("ok", f"libzmq {release}" + (f", this client {ours}" if ours != release else ""))
 
 
-def ansible(look: Look) -> Found:
-    """ansible-playbook is there, if a unit uses it."""
-    users = [row["unit"] for row in look.told["units"] if row["handler"] == "ansible_playbook"]
+def ansible(context: CheckContext) -> CheckResult:
+    """ansible-playbook is installed, if a unit uses it."""
+    users = [row["unit"] for row in context.status["units"] if row["handler"] == "ansible_playbook"]
     if not users:
-        return Found("ok", "no unit uses it")
+        return CheckResult("ok", "no unit uses it")
     beside = Path(sys.executable).with_name("ansible-playbook")
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
-    if found is None:
-        words = f"there is no ansible-playbook, and {', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
-        return Found("fault", words, "pip install 'lmaps[ansible]'")
-    return Found("ok", f"{_core()}{found}")
+    program = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
+    if program is None:
+        message = f"there is no ansible-playbook, and {', '.join(users)} {'uses' if len(users) == 1 else 'use'} it"
+        return CheckResult("fault", message, "pip install 'lmaps[ansible]'")
+    return CheckResult("ok", f"{_core_version()}{program}")
 
 
-def _core() -> str:
+def _core_version() -> str:
     try:
         return f"ansible-core {version('ansible-core')}, "
     except PackageNotFoundError:
         return ""
 
 
-def _numbers(told: str) -> tuple[int, ...]:
-    """``3.12.0rc1`` as numbers; what is none ends them."""
+def _numbers(release: str) -> tuple[int, ...]:
+    """Return ``3.12.0rc1`` as (3, 12): the leading parts that are numbers."""
     parts = []
-    for part in told.split("."):
+    for part in release.split("."):
         if not part.isdecimal():
             break
         parts.append(int(part))

@@ -1,4 +1,4 @@
-"""Disk, clock, what was left behind, backups, secrets, units."""
+"""Checks of database, disk, clock, interrupted jobs, backups, secrets and units."""
 
 import os
 import shutil
@@ -8,132 +8,155 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lmaps.diagnostics.look import Found, Look
+from lmaps.diagnostics.context import CheckContext, CheckResult
+from lmaps.errors import AnotherDaemon, LmapsError
 from lmaps.process import tagged_processes
+from lmaps.store.backup import verify
+from lmaps.supervisor.locks import locked
 from lmaps.util.text import plural
 from lmaps.util.times import age, in_seconds, parse_time
 
 MIB = 2**20
-LITTLE, TOO_LITTLE = 1024 * MIB, 64 * MIB
-"""Bytes free of which is told, and that are too few."""
-SLOW = 0.1
-"""Seconds that a slow disk takes to keep 4 KiB."""
-TRIES = 5
-AHEAD = 1.0
-"""Seconds that a time may lie in the future: clocks are corrected in small steps."""
-OLD = 7 * 86400.0
-"""Seconds after which a backup is old."""
-UNWELL = frozenset({"dirty", "blocked", "broken", "invalid", "orphaned"})
-"""Conditions of a unit that want a person."""
+WARNING_BYTES = 1024 * MIB
+"""Less free space than this gives a warning."""
+FAULT_BYTES = 64 * MIB
+SLOW_WRITE_S = 0.1
+"""A disk that takes longer to write and sync 4 KiB is slow."""
+SYNC_BYTES = 4096
+SYNC_ROUNDS = 5
+MAX_CLOCK_STEP_S = 1.0
+"""A time may lie so far in the future: clocks are corrected in small steps."""
+MAX_BACKUP_AGE_S = 7 * 86400.0
+UNWELL_CONDITIONS = frozenset({"dirty", "blocked", "broken", "invalid", "orphaned"})
+"""Conditions of a unit that a person has to look at."""
 
 
-def space(look: Look) -> Found:
+def space(context: CheckContext) -> CheckResult:
     """The disk of the state has room."""
-    place = _place(look.db)
-    free = shutil.disk_usage(place).free
-    words = f"{free / MIB:,.0f} MiB free at {place}"
-    if free < LITTLE:
-        return Found("fault" if free < TOO_LITTLE else "warning", words, "make room: without it nothing is changed")
-    return Found("ok", words)
+    directory = next(parent for parent in context.db.parents if parent.is_dir())
+    free = shutil.disk_usage(directory).free
+    message = f"{free / MIB:,.0f} MiB free at {directory}"
+    if free >= WARNING_BYTES:
+        return CheckResult("ok", message)
+    return CheckResult(
+        "fault" if free < FAULT_BYTES else "warning", message, "make room: without it nothing is changed"
+    )
 
 
-def disk(look: Look) -> Found:
-    """The disk of the state keeps what it is given, and soon."""
-    if look.told.get("degraded"):
-        return Found("fault", look.told["degraded"], "look at the disk; the daemon tries it again every second")
-    place = look.db.parent
-    if not place.is_dir():
-        return Found("ok", f"there is no {place} yet")
-    if os.access(place, os.W_OK):
-        seconds = statistics.median(_seconds_to_keep(place))
-    elif look.told.get("commit_seconds"):
-        seconds = look.told["commit_seconds"]
+def disk(context: CheckContext) -> CheckResult:
+    """The disk of the state can be written, and fast enough."""
+    if context.status.get("degraded"):
+        advice = "look at the disk; the daemon tries it again every second"
+        return CheckResult("fault", context.status["degraded"], advice)
+    directory = context.db.parent
+    if not directory.is_dir():
+        return CheckResult("ok", f"there is no {directory} yet")
+    if os.access(directory, os.W_OK):
+        seconds = statistics.median(_sync_seconds(directory))
+    elif context.status.get("commit_seconds"):
+        seconds = context.status["commit_seconds"]
     else:
-        return Found("unknown", f"this user may not write in {place}, and there was no change yet")
-    words = f"{seconds * 1000:.1f} ms to keep a change"
-    return Found("warning", words, "each change waits for it") if seconds > SLOW else Found("ok", words)
+        return CheckResult("unknown", f"this user may not write in {directory}, and there was no change yet")
+    message = f"{seconds * 1000:.1f} ms to keep a change"
+    if seconds > SLOW_WRITE_S:
+        return CheckResult("warning", message, "each change waits for it")
+    return CheckResult("ok", message)
 
 
-def _seconds_to_keep(place: Path) -> list[float]:
-    """How long the disk takes to keep a little, some times; the state's own files are not touched."""
-    taken = []
-    with tempfile.TemporaryFile(dir=place) as file:
-        for _ in range(TRIES):
+def _sync_seconds(directory: Path) -> list[float]:
+    """Return how long the disk took to write and sync a little, several times; the state's own files stay untouched."""
+    durations = []
+    with tempfile.TemporaryFile(dir=directory) as file:
+        for _ in range(SYNC_ROUNDS):
             begin = time.monotonic()
-            os.write(file.fileno(), b"\0" * 4096)
+            os.write(file.fileno(), b"\0" * SYNC_BYTES)
             os.fdatasync(file.fileno())
-            taken.append(time.monotonic() - begin)
-    return taken
+            durations.append(time.monotonic() - begin)
+    return durations
 
 
-def clock(look: Look) -> Found:
-    """The newest change does not lie in the future. Order never depends on the clock, but what is shown does."""
-    newest = _newest(look)
+def clock(context: CheckContext) -> CheckResult:
+    """The newest change does not lie in the future. Order never depends on the clock, but the times shown do."""
+    newest = _newest_change(context)
     current = datetime.now(UTC)
-    if newest is not None and (newest - current).total_seconds() > AHEAD:
-        words = f"it is {_shown(current)}, and the newest change is of {_shown(newest)}"
-        return Found("warning", words, "set the clock; order and time limits do not depend on it")
-    return Found("ok", f"it is {_shown(current)}")
+    if newest is not None and (newest - current).total_seconds() > MAX_CLOCK_STEP_S:
+        message = f"it is {_to_text(current)}, and the newest change is of {_to_text(newest)}"
+        return CheckResult("warning", message, "set the clock; order and time limits do not depend on it")
+    return CheckResult("ok", f"it is {_to_text(current)}")
 
 
-def _newest(look: Look) -> datetime | None:
-    """When the newest change was made: as the daemon tells, else as the file does."""
-    if look.runs:
-        told = look.told.get("changed_at")
-        return parse_time(told) if told else None
-    return datetime.fromtimestamp(look.db.stat().st_mtime, UTC) if look.db.exists() else None
+def _newest_change(context: CheckContext) -> datetime | None:
+    """Return the time of the newest change: the daemon's answer, else the database's modification time."""
+    if context.answers:
+        changed_at = context.status.get("changed_at")
+        return parse_time(changed_at) if changed_at else None
+    return datetime.fromtimestamp(context.db.stat().st_mtime, UTC) if context.db.exists() else None
 
 
-def _shown(moment: datetime) -> str:
+def _to_text(moment: datetime) -> str:
     return in_seconds(moment.isoformat())
 
 
-def leftovers(look: Look) -> Found:
-    """No job was cut off that nobody has seen to. A daemon that runs sees to it itself."""
-    if look.runs:
-        return Found("ok", "the daemon ends what jobs leave running")
-    jobs = look.worker_socket.parent / "jobs"
+def leftovers(context: CheckContext) -> CheckResult:
+    """No interrupted job has left processes. A daemon that runs ends them itself."""
+    if context.answers:
+        return CheckResult("ok", "the daemon ends what jobs leave running")
+    jobs = context.worker_socket.parent / "jobs"
     cut_off = sorted(jobs.glob("*/*"), key=lambda folder: int(folder.name) if folder.name.isdecimal() else 0)
     if not cut_off:
-        return Found("ok", "no job was cut off")
-    running = sum(1 for folder in cut_off for _ in tagged_processes(folder))
-    words = f"job {', '.join(folder.name for folder in cut_off)} was cut off, {plural(running, 'process', 'processes')}"
-    return Found("warning", f"{words} still running", "the next start of lmapsd ends them")
+        return CheckResult("ok", "no job was cut off")
+    count = sum(1 for folder in cut_off for _ in tagged_processes(folder))
+    numbers = ", ".join(folder.name for folder in cut_off)
+    message = f"job {numbers} was cut off, {plural(count, 'process', 'processes')} still running"
+    return CheckResult("warning", message, "the next start of lmapsd ends them")
 
 
-def backups(look: Look) -> Found:
+def backups(context: CheckContext) -> CheckResult:
     """The newest backup is not old."""
-    if look.audit is None:
-        return Found("unknown", "only a daemon knows when the last one was made")
-    made = next((row["at"] for row in look.audit() if row["verb"] == "backup" and row["outcome"] == "ok"), None)
-    if made is None:
-        return Found("ok", "none was made lately", "lmaps backup FILE makes one, while the daemon runs")
-    old = (datetime.now(UTC) - parse_time(made)).total_seconds() > OLD
-    return Found("warning" if old else "ok", f"the newest was made {age(made)}", "lmaps backup FILE" if old else None)
+    rows = context.audit() if context.audit is not None else []
+    newest = next((row["at"] for row in rows if row["verb"] == "backup" and row["outcome"] == "ok"), None)
+    if newest is None:
+        return CheckResult("ok", "none was made lately", "lmaps backup FILE makes one, while the daemon runs")
+    message = f"the newest was made {age(newest)}"
+    if (datetime.now(UTC) - parse_time(newest)).total_seconds() > MAX_BACKUP_AGE_S:
+        return CheckResult("warning", message, "lmaps backup FILE")
+    return CheckResult("ok", message)
 
 
-def secrets(look: Look) -> Found:
-    """What units mark as secret is sealed in the database."""
-    keeping = [row["unit"] for row in look.told["units"] if row["secrets"]]
-    if not keeping:
-        return Found("ok", "no unit marks any")
-    names = ", ".join(keeping)
-    if look.settings["state_key"] is None:
-        return Found("warning", f"those of {names} are not sealed: a backup shows them", "set state_key")
-    return Found("ok", f"those of {names} are sealed")
+def secrets(context: CheckContext) -> CheckResult:
+    """The values that units mark as secret are encrypted in the database."""
+    marking = [row["unit"] for row in context.status["units"] if row["secrets"]]
+    if not marking:
+        return CheckResult("ok", "no unit marks any")
+    names = ", ".join(marking)
+    if context.settings["state_key"] is None:
+        return CheckResult("warning", f"those of {names} are not sealed: a backup shows them", "set state_key")
+    return CheckResult("ok", f"those of {names} are sealed")
 
 
-def units(look: Look) -> Found:
-    """Every unit file is in use, and no unit wants a person."""
-    if look.told["errors"]:
-        told = f"{plural(len(look.told['errors']), 'error')} in unit files"
-        return Found("fault", told, "lmaps units --errors, or lmapsd --check")
-    unwell = [f"{row['unit']} is {row['condition']}" for row in look.told["units"] if row.get("condition") in UNWELL]
+def units(context: CheckContext) -> CheckResult:
+    """Every unit file can be used, and no unit needs a person."""
+    rows, errors = context.status["units"], context.status["errors"]
+    loaded = context.unit_set
+    unwell = [f"{row['unit']} is {row['condition']}" for row in rows if row.get("condition") in UNWELL_CONDITIONS]
+    if errors:
+        message, advice = f"{plural(len(errors), 'error')} in unit files", "lmaps units --errors, or lmapsd --check"
+        return CheckResult("fault", message, advice, loaded.errors, loaded.warnings)
     if unwell:
-        return Found("warning", ", ".join(unwell), "lmaps jobs UNIT tells what happened")
-    return Found("ok", plural(len(look.told["units"]), "unit"))
+        return CheckResult("warning", ", ".join(unwell), "lmaps jobs UNIT tells what happened")
+    return CheckResult("ok", plural(len(rows), "unit"), warnings=loaded.warnings)
 
 
-def _place(path: Path) -> Path:
-    """The nearest directory that is there."""
-    return next(each for each in path.parents if each.is_dir())
+def database(context: CheckContext) -> CheckResult:
+    """The database is whole. One that a daemon holds is not read: that daemon has verified it at its start."""
+    if not context.db.exists() and not context.db.with_name(f"{context.db.name}.lineage").exists():
+        return CheckResult("ok", "there is none yet")
+    try:
+        with locked([context.db]):
+            verify(str(context.db))
+    except AnotherDaemon as error:
+        reason = error.message.removeprefix("cannot start: ")
+        return CheckResult("unknown", f"the database was not looked at: {reason}")
+    except LmapsError as error:
+        return CheckResult("fault", error.message, error.hint, (error,))
+    return CheckResult("ok", "the database is whole")

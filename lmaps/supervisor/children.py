@@ -1,4 +1,4 @@
-"""The fork: what the supervisor keeps of a child, and what a child does first."""
+"""The fork: the supervisor's view of a child, and the first acts of the child."""
 
 import contextlib
 import ctypes
@@ -19,13 +19,13 @@ from setproctitle import setproctitle
 
 from lmaps.config import Log
 from lmaps.errors import LmapsError
-from lmaps.supervisor.report import tell
+from lmaps.supervisor.report import print_error
 from lmaps.util import heartbeat
 from lmaps.util.failpoints import failpoint
 from lmaps.util.logs import set_up_logging
 from lmaps.util.signals import forget_signals, held_back
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 _context = multiprocessing.get_context("fork")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,18 +33,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(slots=True)
 class Child:
-    """A running child. ``pidfd`` is readable once it has ended, ``line`` is the supervisor's end of its line.
+    """A running child process.
 
-    ``started`` is on the monotonic clock, ``silent`` counts the seconds in which it has said nothing. ``unsent`` are
-    the orders that the line has had no room for yet.
+    ``pidfd`` is readable once the child has ended. ``channel`` is the supervisor's end of the channel between the two.
+    ``started`` is on the monotonic clock. ``silent_s`` counts the seconds since the child's last message. ``unsent``
+    holds the orders for which the channel has had no room yet.
     """
 
     name: str
     process: ForkProcess
     pidfd: int
-    line: socket.socket
+    channel: socket.socket
     started: float
-    silent: int = 0
+    silent_s: int = 0
     unsent: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -53,99 +54,107 @@ class Child:
         return self.process.pid or 0
 
     def events(self) -> dict[int, int]:
-        """The descriptors to wait for, each with what to wait for: for room on the line while orders are unsent."""
+        """Return the descriptors to poll, each with its poll events."""
         events = {self.pidfd: select.POLLIN}
-        if self.line.fileno() >= 0:
-            events[self.line.fileno()] = select.POLLIN | (select.POLLOUT if self.unsent else 0)
+        if self.channel.fileno() >= 0:
+            # POLLOUT only while orders wait: an empty channel is always writable, and the loop would spin.
+            events[self.channel.fileno()] = select.POLLIN | (select.POLLOUT if self.unsent else 0)
         return events
 
-    def has_spoken(self, ready: Collection[int]) -> bool:
-        """Whether there is something to `receive`, if the descriptors in ``ready`` are readable."""
-        return self.line.fileno() in ready
+    def has_message(self, ready: Collection[int]) -> bool:
+        """Return whether there is something to `receive`, if the descriptors in ``ready`` are readable."""
+        return self.channel.fileno() in ready
 
     def signal(self, number: int) -> None:
-        """Send a signal; a child that has ended does not get it, and nobody else does."""
+        """Send a signal to the child; if the child has ended, no process gets it."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
     def send(self, order: dict[str, Any]) -> None:
-        """Send ``order``, or keep it for `send_rest` while the line is full: the supervisor waits for nobody.
+        """Send ``order``, or keep it for `send_unsent` while the channel is full: the supervisor never blocks.
 
-        An order that is kept already is not kept twice, so that what is kept stays small.
+        An order that is kept already is not kept twice: a storm of SIGHUPs must not fill the memory.
         """
         if order not in self.unsent:
             self.unsent.append(order)
-        self.send_rest()
+        self.send_unsent()
 
-    def send_rest(self) -> None:
-        """Send the orders that are unsent, in order, as far as the line has room for them."""
-        while self.unsent and heartbeat.send(self.line, self.unsent[0]):
+    def send_unsent(self) -> None:
+        """Send the orders that were kept, the oldest first, as far as the channel has room."""
+        while self.unsent and heartbeat.send(self.channel, self.unsent[0]):
             del self.unsent[0]
 
     def receive(self) -> dict[str, Any] | None:
-        """What the child has sent; None if it has closed its end, and then this one is closed too."""
-        told = heartbeat.receive(self.line)
-        if told is None:
-            self.line.close()
+        """Return the child's next message, empty if there is none.
+
+        None means that the child has closed its end; this end is closed then too.
+        """
+        message = heartbeat.receive(self.channel)
+        if message is None:
+            self.channel.close()  # a channel at its end stays readable, and the loop would spin
         else:
-            self.silent = 0
-        return told
+            self.silent_s = 0
+        return message
 
     def reap(self) -> int:
-        """Reap the child, which has ended or is about to; its exit code (negative: the signal)."""
+        """Wait for the end of the child, free what belongs to it, and return its exit code (negative: the signal)."""
         self.process.join()
         os.close(self.pidfd)
-        self.line.close()
+        self.channel.close()
         return self.process.exitcode or 0
 
 
 def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
-    """Fork a child that is called ``name`` and does ``role`` with its end of a new line.
+    """Fork a child called ``name`` that runs ``role`` with its end of a new channel.
 
-    It exits with 0 when ``role`` returns, with the error's own code after a `LmapsError`, which it has told.
+    The child exits with 0 when ``role`` returns; after a `LmapsError`, which it prints, with that error's exit code.
     """
+    # A lock that another thread holds at the fork stays locked in the child for ever.
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 (names are enough)
     if threads != 1:
         raise LmapsError(f"cannot fork {name}: this process has {threads} threads, and one alone may fork")
     failpoint("supervisor.before_fork")
     ours, theirs = heartbeat.channel_pair()
     process = _context.Process(target=_child_main, args=(name, role, theirs, os.getpid(), log), name=name)
-    gc.freeze()
+    gc.freeze()  # else the child's first collection writes to every object, and copies all the pages that it shares
     with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
         process.start()
-    theirs.close()
+    theirs.close()  # else the child's end never closes, and its death is not seen on the channel
     failpoint("supervisor.after_fork")
     return Child(name, process, os.pidfd_open(process.pid or 0), ours, time.monotonic())
 
 
 def _child_main(
-    name: str, role: Callable[[socket.socket], None], line: socket.socket, supervisor: int, log: Log
+    name: str, role: Callable[[socket.socket], None], channel: socket.socket, supervisor: int, log: Log
 ) -> None:
     forget_signals()
-    close_foreign(keep=(0, 1, 2, line.fileno()))
+    close_inherited(keep=(0, 1, 2, channel.fileno()))
     setproctitle(f"lmapsd: {name}")
     set_up_logging(name, log["level"], log["format"])
     end_with(supervisor)
     try:
-        role(line)
+        role(channel)
     except LmapsError as error:
-        tell(error)
+        print_error(error)
         sys.exit(error.daemon_level)
 
 
-def close_foreign(keep: Collection[int]) -> None:
-    """Close every descriptor but those to ``keep``: locks and other children's lines are not to outlive their owner."""
+def close_inherited(keep: Collection[int]) -> None:
+    """Close every descriptor except those to ``keep``.
+
+    A child that kept a lock or another child's channel would hold it beyond the end of its owner.
+    """
     for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 (names are enough)
         if descriptor not in keep:
-            with contextlib.suppress(OSError):  # the one that listed them is gone already
+            with contextlib.suppress(OSError):  # the descriptor that listed the directory is closed already
                 os.close(descriptor)
 
 
 def end_with(supervisor: int) -> None:
-    """Have the kernel send SIGTERM when the supervisor is gone; one that is gone already sends none.
+    """Have the kernel send SIGTERM to this process when the supervisor ends.
 
-    To be called again when the user of this process has changed, which makes the kernel forget it.
+    Call it again after a change of user: the kernel clears the setting then.
     """
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != supervisor:
+    if os.getppid() != supervisor:  # it ended before the call, and no signal will come
         sys.exit(1)

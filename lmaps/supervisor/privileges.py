@@ -1,8 +1,8 @@
-"""What root hands over, and gives up: the process that reads the bytes of clients need not be root.
+"""Privileges of the manager: the process that parses the bytes of clients need not be root.
 
-Root's manager becomes another user as soon as its sockets are bound. Before that the supervisor hands the state over to
-him, and the sockets' directory to the group whose members may connect; directories that hold anything else are left
-alone.
+A manager that root starts becomes another user as soon as its sockets are bound. Before that the supervisor gives the
+state to this user, and the directory of the sockets to the group whose members may connect. Directories that contain
+anything else are left alone.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from lmaps.transport.addresses import ipc_path, is_tcp
 log = logging.getLogger(__name__)
 
 ACCOUNT = "lmaps"
-"""The user and the group that are taken if the host has them."""
-PR_SET_NO_NEW_PRIVS = 38
+"""The default user and group, used if the host has them."""
+PR_SET_NO_NEW_PRIVS = 38  # of linux/prctl.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Account(NamedTuple):
-    """A user of the host and his group."""
+    """A user of the host, with the primary group."""
 
     name: str
     uid: int
@@ -40,7 +40,10 @@ class Account(NamedTuple):
 
 
 def manager_account(config: Config) -> Account | None:
-    """Whom the manager becomes; None where it stays who it is. `ConfigError` if the host has no such user."""
+    """Return the account that the manager changes to, None if it keeps the daemon's user.
+
+    Raises `ConfigError` if the host lacks the configured user.
+    """
     if config["uid"] != 0:
         return None
     try:
@@ -53,7 +56,10 @@ def manager_account(config: Config) -> Account | None:
 
 
 def socket_group(config: Config) -> int | None:
-    """The group whose members may connect, beside root; None where there is none. `ConfigError` as above."""
+    """Return the gid of the group whose members may connect, None if root alone may.
+
+    Raises `ConfigError` if the host lacks the configured group.
+    """
     if config["uid"] != 0 or (config["group"] is None and manager_account(config) is None):
         return None
     try:
@@ -66,41 +72,42 @@ def socket_group(config: Config) -> int | None:
 
 @contextlib.contextmanager
 def private_files() -> Iterator[None]:
-    """Within the block what is made is for this user alone, unless it is said otherwise."""
-    before = os.umask(0o077)
+    """Create files for this user alone within the block, unless a mode is given."""
+    mask = os.umask(0o077)
     try:
         yield
     finally:
-        os.umask(before)
+        os.umask(mask)
 
 
 def chown_state(config: Config) -> None:
-    """Give the state to the manager's user, and the clients' sockets' directory to their group."""
+    """Give the state to the manager's user, and the directory of the clients' sockets to their group."""
     account, group = manager_account(config), socket_group(config)
     if account is not None:
-        _give_state(Path(config["db"]), account)
+        _chown_database(Path(config["db"]), account)
     elif config["uid"] == 0 and config["user"] is None:
         log.warning("the manager stays root: this host has no user %s", ACCOUNT)
     if group is not None:
         _share_sockets(config, group)
 
 
-def drop_privileges(config: Config, *, known: bool) -> None:
-    """Become the manager's user, for good. A state that is ``known``, or is not there, needs no upgrade.
+def drop_privileges(config: Config, *, state_opened: bool) -> None:
+    """Become the manager's user, for good.
 
-    Raises `ConfigError` if that user cannot do the manager's work where it is.
+    ``state_opened`` says that a manager of this daemon has opened the state, so that it needs no migration.
+    Raises `ConfigError` if this user cannot read the code or write the state.
     """
     account = manager_account(config)
     if account is None:
         return
-    if not known and Path(config["db"]).exists():
-        load_migrations()  # later this may be out of reach: who installs as root may forget who else has to read it
+    if not state_opened and Path(config["db"]).exists():
+        load_migrations()  # as root: a package that root installed with a strict umask is unreadable afterwards
     supervisor = os.getppid()
-    os.setgroups([])
+    os.setgroups([])  # before the change of user, who may not do it; else root's groups stay
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    end_with(supervisor)
+    end_with(supervisor)  # the change of user has cleared it
     state, code = Path(config["db"]).parent, Path(__file__).parents[1]
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
         hint = f"it takes a directory of its own, which can be reached: chown {account.name}: {state}; or user: root"
@@ -109,15 +116,16 @@ def drop_privileges(config: Config, *, known: bool) -> None:
         raise ConfigError(f"cannot run the manager as {account.name}, who cannot read {code}", hint="or user: root")
 
 
-def _give_state(db: Path, account: Account) -> None:
-    """The user may put links into his directory, so none is followed, and nothing with two names is given away."""
-    if _is_roots(db.parent, [db.name]):
+def _chown_database(db: Path, account: Account) -> None:
+    if _contains_only(db.parent, [db.name]):
         os.chown(db.parent, account.uid, account.gid)
         db.parent.chmod(0o700)
     for entry in db.parent.iterdir():
+        # The user can put links into this directory: following one, or giving away a file with a second name elsewhere,
+        # would give away any file of root's.
         status = entry.lstat()
-        ours = entry.name.startswith(db.name) and entry.suffix != ".lock"
-        if ours and status.st_uid == 0 and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        is_state = entry.name.startswith(db.name) and entry.suffix != ".lock"
+        if is_state and status.st_uid == 0 and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             os.chown(entry, account.uid, account.gid, follow_symlinks=False)
 
 
@@ -125,11 +133,11 @@ def _share_sockets(config: Config, group: int) -> None:
     sockets = [ipc_path(uri) for uri in config["rpc"]["manager_bind"] if not is_tcp(uri)]
     names = [*(path.name for path in sockets), ipc_path(config["rpc"]["worker_bind"]).name, "jobs"]
     for directory in {path.parent for path in sockets}:
-        if _is_roots(directory, names):
+        if _contains_only(directory, names):
             os.chown(directory, 0, group)
             directory.chmod(0o750)
 
 
-def _is_roots(directory: Path, names: Collection[str]) -> bool:
-    """Whether a directory is root's, and holds only what begins with these names."""
+def _contains_only(directory: Path, names: Collection[str]) -> bool:
+    """Return whether a directory is root's, and contains only entries whose names begin with ``names``."""
     return directory.stat().st_uid == 0 and all(entry.name.startswith(tuple(names)) for entry in directory.iterdir())

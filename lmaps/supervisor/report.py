@@ -1,4 +1,4 @@
-"""What lmapsd says to people."""
+"""Messages of lmapsd on standard error."""
 
 import contextlib
 import sys
@@ -6,18 +6,18 @@ import sys
 from lmaps.errors import Finding, LmapsError
 
 
-def tell(error: LmapsError) -> None:
-    """Say on standard error what cannot be done, each finding with its place, and the next step."""
-    say(error.message, *(describe(finding) for finding in error.errors), *([error.hint] if error.hint else []))
+def print_error(error: LmapsError) -> None:
+    """Print an error, each of its findings with its place, and the hint."""
+    print_lines(error.message, *map(describe, error.errors), *([error.hint] if error.hint else []))
 
 
-def say(sentence: str, *details: str) -> None:
-    """Say ``sentence`` on standard error, and ``details`` indented below it."""
-    with contextlib.suppress(OSError):
-        print(f"lmapsd: {sentence}", *(f"  {detail}" for detail in details), sep="\n", file=sys.stderr, flush=True)
+def print_lines(message: str, *details: str) -> None:
+    """Print ``message`` on standard error, and ``details`` indented below it."""
+    with contextlib.suppress(OSError):  # a closed standard error must not end the daemon
+        print(f"lmapsd: {message}", *(f"  {detail}" for detail in details), sep="\n", file=sys.stderr, flush=True)
 
 
 def describe(finding: Finding) -> str:
-    """A finding on a line: place, path, message."""
+    """Return a finding as one line: place, path, message."""
     path = finding.path if finding.at else ""
     return "  ".join(part for part in (finding.place, path, finding.message) if part)

@@ -1,6 +1,6 @@
-"""What the children are: each is composed in one function, after the fork.
+"""The roles of the children: one entry function for each, called after the fork.
 
-Their modules are imported before it: so a replacement is there within milliseconds, and is of the same code.
+The modules of both are imported before the fork: a replacement starts within milliseconds, and runs the same code.
 """
 
 import gc
@@ -16,35 +16,38 @@ from lmaps.transport.selfcheck import check_peer_credentials
 from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.worker.worker import Worker
 
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Of the manager: a large request creates objects by the hundred thousand, and hardly one in a cycle."""
+
 
 class Boot(NamedTuple):
-    """What the children of one daemon know of it: ``secret`` proves a worker to the manager.
+    """One run of the daemon, as its children know it.
 
-    The state is ``known`` once a manager of this daemon has opened it.
+    ``secret`` proves a worker to the manager. ``state_opened`` is whether a manager of this run has opened the state.
     """
 
     id: str
     secret: str
-    known: bool = False
+    state_opened: bool = False
 
 
-def run_manager(config: Config, boot: Boot, line: socket.socket) -> None:
-    """Serve clients and workers until told to end, or until ``line`` ends because the supervisor is gone."""
+def run_manager(config: Config, boot: Boot, channel: socket.socket) -> None:
+    """Serve clients and workers until stopped, or until ``channel`` ends because the supervisor is gone."""
     uri = config["rpc"]["worker_bind"]
-    doors = bind_manager_sockets(config, uri, boot.secret, socket_group(config))
+    sockets = bind_manager_sockets(config, uri, boot.secret, socket_group(config))
     check_peer_credentials(ipc_path(uri))
-    drop_privileges(config, known=boot.known)
-    gc.set_threshold(20_000, 20, 50)  # a large request makes objects by the hundred thousand, and hardly one in a cycle
-    Manager(uri, config, boot.id, SupervisorChannel(line), doors, state_opened=boot.known).start()
+    drop_privileges(config, state_opened=boot.state_opened)
+    gc.set_threshold(*GC_THRESHOLDS)
+    Manager(uri, config, boot.id, SupervisorChannel(channel), sockets, state_opened=boot.state_opened).start()
 
 
-def run_worker(config: Config, boot: Boot, slot: int, line: socket.socket) -> None:
-    """Run jobs in ``slot`` until told to end, or until ``line`` ends because the supervisor is gone."""
-    Worker(config["rpc"]["worker_bind"], config, slot, SupervisorChannel(line), boot.secret).start()
+def run_worker(config: Config, boot: Boot, slot: int, channel: socket.socket) -> None:
+    """Run jobs in ``slot`` until stopped, or until ``channel`` ends because the supervisor is gone."""
+    Worker(config["rpc"]["worker_bind"], config, slot, SupervisorChannel(channel), boot.secret).start()
 
 
 class Roles(NamedTuple):
-    """The two roles that the supervisor has children for."""
+    """The entry functions of the two kinds of children."""
 
     manager: Callable[[Config, Boot, socket.socket], None] = run_manager
     worker: Callable[[Config, Boot, int, socket.socket], None] = run_worker

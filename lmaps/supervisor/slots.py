@@ -1,4 +1,4 @@
-"""`Slot`: a place that a child fills, one after the other."""
+"""`Slot`: the place of a child, filled by one child after the other."""
 
 import logging
 import random
@@ -17,13 +17,14 @@ from lmaps.util.text import plural
 
 log = logging.getLogger(__name__)
 
-FIRST = 0.1
-LONGEST = 30.0
-"""Seconds of the first wait and of the longest; each is about twice the one before."""
-HEALTHY = 60.0
-"""Seconds of life after which earlier deaths are forgotten."""
-EARLY = 10.0
-"""A child that dies within so many seconds of its start died early."""
+FIRST_DELAY_S = 0.1
+"""The wait before the third child of a row of short lives; each further wait is about twice as long."""
+MAX_DELAY_S = 30.0
+MAX_DOUBLINGS = 16
+HEALTHY_S = 60.0
+"""A child that has lived for so long makes earlier deaths forgotten."""
+EARLY_S = 10.0
+"""A child that dies within this time of its start died early."""
 
 
 class Backoff:
@@ -33,72 +34,76 @@ class Backoff:
         self.early = 0
         self._deaths = 0
 
-    def after(self, lived: float) -> float:
-        """Seconds to wait, now that a child has died which lived for ``lived`` seconds: none the first time."""
-        self.early = self.early + 1 if lived < EARLY else 0
-        if lived >= HEALTHY:
+    def record_death(self, lived_s: float) -> float:
+        """Count the death of a child that lived for ``lived_s`` seconds, and return the seconds until the next start.
+
+        The first death is followed by a start at once.
+        """
+        self.early = self.early + 1 if lived_s < EARLY_S else 0
+        if lived_s >= HEALTHY_S:
             self._deaths = 0
         self._deaths += 1
         if self._deaths == 1:
             return 0.0
-        doubled = FIRST * float(2 ** min(self._deaths - 2, 16))
-        return min(LONGEST, doubled * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
+        doubled = FIRST_DELAY_S * float(2 ** min(self._deaths - 2, MAX_DOUBLINGS))
+        # Spread at random, or slots that died together would start together, again and again.
+        return min(MAX_DELAY_S, doubled * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
 
 
 @dataclass(slots=True)
 class Slot:
-    """A place that is to be filled: number 0 is the manager's, the others are workers'.
+    """The place of a child: number 0 is the manager's, the others are workers'.
 
-    ``child`` is who fills it, ``due`` when (monotonic) the next one may.
+    ``child`` is the one that runs now. ``start_at`` (monotonic) is when the next one may start.
     """
 
     number: int
     child: Child | None = None
-    due: float = 0.0
+    start_at: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
 
     @property
     def name(self) -> str:
-        """What the child here is called, in ``ps`` too."""
+        """The name of the child, in ``ps`` too."""
         return f"worker {self.number}" if self.number else "manager"
 
-    def fill(self, role: Callable[[socket.socket], None], settings: Log) -> None:
-        """Start a child here if there is none and it is time; one that cannot be forked is tried again later."""
-        if self.child is not None or time.monotonic() < self.due:
+    def start_child(self, role: Callable[[socket.socket], None], settings: Log) -> None:
+        """Start a child if none runs and the wait is over; if the fork fails, it is tried again later."""
+        if self.child is not None or time.monotonic() < self.start_at:
             return
         try:
             self.child = fork(self.name, role, settings)
         except OSError as error:
-            self._wait_after(0.0)
+            self._delay_start(lived_s=0.0)
             log.error("cannot fork %s: %s", self.name, error.strerror)
             return
         log.debug("%s runs, pid %d", self.name, self.child.pid)
 
-    def clear(self, child: Child) -> int:
-        """``child``, which was here, has ended: its exit code. The next one may have to wait."""
+    def reap_child(self, child: Child) -> int:
+        """Reap ``child``, which ran here and has ended; return its exit code."""
         code = child.reap()
         self.child = None
-        self._wait_after(time.monotonic() - child.started)
+        self._delay_start(time.monotonic() - child.started)
         return code
 
     def signal(self, number: int) -> None:
-        """Send a signal to the child here, if there is one."""
+        """Send a signal to the child, if one runs."""
         if self.child is not None:
             self.child.signal(number)
 
-    def _wait_after(self, lived: float) -> None:
-        self.due = time.monotonic() + self.backoff.after(lived)
+    def _delay_start(self, lived_s: float) -> None:
+        self.start_at = time.monotonic() + self.backoff.record_death(lived_s)
 
 
 def sweep_slots(jobs: Path) -> None:
-    """End the tools of every job that was cut off, whichever slot it ran in."""
+    """End the processes of every job that was cut off, in all slots below the folder ``jobs``."""
     make_directory(jobs)
     for slot in jobs.iterdir():
         sweep_slot(slot)
 
 
 def sweep_slot(slot: Path) -> None:
-    """End the tools of the jobs that were cut off in this slot, and remove what lies in their folders."""
+    """End the processes of the jobs that were cut off in this slot, and remove their folders."""
     for folder in slot.iterdir() if slot.is_dir() else ():
         killed = sweep_tag(folder)
         if killed:

@@ -1,4 +1,4 @@
-"""`Daemon`: one loop that keeps the wanted children alive, and ends them step by step."""
+"""`Daemon`: one loop that keeps the wanted children running, and ends them step by step."""
 
 import contextlib
 import enum
@@ -21,12 +21,12 @@ from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
 from lmaps.handlers import preload
 from lmaps.process import Outcome, reap_orphans, set_subreaper
 from lmaps.supervisor.children import Child
-from lmaps.supervisor.locks import held_paths, locked
+from lmaps.supervisor.locks import exclusive_paths, locked
 from lmaps.supervisor.privileges import chown_state, private_files
-from lmaps.supervisor.report import say
+from lmaps.supervisor.report import print_lines
 from lmaps.supervisor.roles import Boot, Roles
-from lmaps.supervisor.slots import EARLY, Slot, sweep_slot, sweep_slots
-from lmaps.supervisor.systemd import Watchdog, notify, tell_reloading
+from lmaps.supervisor.slots import EARLY_S, Slot, sweep_slot, sweep_slots
+from lmaps.supervisor.systemd import Watchdog, notify, notify_reloading
 from lmaps.transport.addresses import ipc_path
 from lmaps.transport.bind import remove_stale
 from lmaps.util.failpoints import failpoint
@@ -37,25 +37,26 @@ from lmaps.util.times import format_duration
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-GIVE_UP_AFTER = 5
+MAX_EARLY_DEATHS = 5
 """A manager that died early so many times in a row is not started again."""
-FINAL = frozenset({UsageError.daemon_level, StateUnusable.daemon_level, ConfigError.daemon_level})
-"""Exit codes of a child that say: starting it again would not help."""
-SILENT_FOR = 10
-"""Seconds after which a child that says nothing is taken for hung, and is killed."""
-WORKERS_WITHIN = 15.0
-"""Seconds that workers have to end their tools, to report it and to leave."""
-MANAGER_WITHIN = 10.0
-"""Seconds that the manager then has to finish its batch."""
+FINAL_EXIT_CODES = frozenset({UsageError.daemon_level, StateUnusable.daemon_level, ConfigError.daemon_level})
+"""Exit codes of a child for which a restart would not help."""
+MAX_SILENCE_S = 10
+"""A child that sends nothing for so long hangs, and is killed."""
+SECOND_S = 1.0
+WORKERS_STOP_S = 15.0
+"""The time that workers have to end their tools, to report the results and to exit."""
+MANAGER_STOP_S = 10.0
+"""The time that the manager then has to finish its batch."""
 
 
 class Step(enum.IntEnum):
-    """What the daemon does, and then, one after the other, the steps of its end."""
+    """The normal operation, and then, one after the other, the steps of the shutdown."""
 
     SERVE = 0
-    DRAIN = 1  # no new jobs, those that run go on
+    DRAIN = 1  # no new jobs; running ones continue
     END_WORKERS = 2
-    END_MANAGER = 3  # after the workers: it keeps what they report
+    END_MANAGER = 3  # after the workers: it stores what they report
     KILL = 4
     GONE = 5
 
@@ -63,8 +64,8 @@ class Step(enum.IntEnum):
 class Daemon:
     """Runs one manager and the workers, in processes of their own.
 
-    ``stop_grace`` is how many seconds running jobs have when the daemon is told to end. ``roles`` are what the children
-    do. ``workers`` are the slots that are to be kept filled, ``threads`` the processes that run.
+    ``stop_grace`` is the time [s] that running jobs have when the daemon is stopped. ``roles`` are the entry functions
+    of the children. ``workers`` are the workers' slots, ``threads`` the running processes.
     """
 
     def __init__(self, config: Config, stop_grace: float = 60.0, roles: Roles | None = None) -> None:
@@ -79,7 +80,7 @@ class Daemon:
         self._jobs = ipc_path(config["rpc"]["worker_bind"]).parent / "jobs"
         self._signals: SignalQueue | None = None
         self._step = Step.SERVE
-        self._until = math.inf
+        self._step_deadline = math.inf
         self._ready = False
         self._drained = False
         self._next_second = 0.0
@@ -87,27 +88,27 @@ class Daemon:
 
     @property
     def threads(self) -> list[ForkProcess]:
-        """The children that run: processes, where the original had threads."""
+        """The running children: processes, where the original had threads."""
         return [child.process for child in self._children()]
 
     def make_workers(self, count: int = 1) -> None:
-        """Want ``count`` workers more."""
+        """Add ``count`` workers to the wanted ones."""
         first = len(self.workers) + 1
         self.workers += [Slot(number) for number in range(first, first + count)]
 
     def run(self) -> int:
-        """Serve until told to end, and end everything that was started; the exit code.
+        """Serve until stopped, end everything that was started, and return the exit code.
 
-        SIGTERM lets running jobs end (`stop_grace`), a second one does not, nor does SIGINT; SIGHUP has the unit files
-        loaded anew. Raises `AnotherDaemon` if the state or a socket is in use, before anything is touched.
+        SIGTERM lets running jobs end (`stop_grace`); a second one, or SIGINT, stops them. SIGHUP reloads the unit
+        files. Raises `AnotherDaemon` if the state or a socket is in use, before anything is changed.
         """
         with (
             private_files(),
-            locked(held_paths(self.config, self.config["rpc"]["worker_bind"])),
+            locked(exclusive_paths(self.config, self.config["rpc"]["worker_bind"])),
             queued_signals(SIGNALS) as self._signals,
         ):
             chown_state(self.config)
-            set_subreaper()
+            set_subreaper()  # a dead worker's tools become children of this process, which can find and end them
             preload()
             setproctitle("lmapsd: supervisor")
             sweep_slots(self._jobs)
@@ -118,30 +119,30 @@ class Daemon:
                 while self._step is not Step.GONE:
                     self.manage_workers()
             finally:
-                self._kill_all()
+                self._end_everything()
         return self.exit_code
 
     def start_workers(self) -> None:
-        """Start the manager and the workers that are wanted, do not run, and are not to wait any longer."""
+        """Start the wanted children that do not run and whose wait is over."""
         for slot in self._wanted():
-            slot.fill(self._role(slot), self.config["log"])
+            slot.start_child(self._role(slot), self.config["log"])
 
     def manage_workers(self) -> None:
-        """One turn of the loop: wait until something happens, act on it, and start what is wanted and does not run."""
+        """Wait until something happens, act on it, and start the wanted children that do not run."""
         ready = self._wait()
         for child in self._children():
-            if child.has_spoken(ready):
-                self._hear(child.receive() or {})
-            child.send_rest()
+            if child.has_message(ready):
+                self._on_message(child.receive() or {})
+            child.send_unsent()
         if self._signals is not None:
             self._on_signal(self._signals.take())
         for slot in self._slots():
             if slot.child is not None and slot.child.pidfd in ready:
                 self._on_child_exit(slot, slot.child)
         reap_orphans(own=[child.pid for child in self._children()])
-        self._count_seconds()
-        self._watchdog.turn()
-        self._go_on()
+        self._kill_silent_children()
+        self._watchdog.run_once()
+        self._advance()
         self.start_workers()
 
     def _slots(self) -> list[Slot]:
@@ -151,24 +152,30 @@ class Daemon:
         return [slot.child for slot in self._slots() if slot.child is not None]
 
     def _wanted(self) -> list[Slot]:
-        """The slots to be filled now. A worker that dies in the drain is replaced: its successor tells the manager."""
+        """Return the slots to be filled now.
+
+        A worker that dies in the drain is replaced: the manager stores its job's end when the successor reports.
+        """
         if self._step is Step.SERVE:
             return self._slots()
         return self.workers if self._step is Step.DRAIN else []
 
     def _role(self, slot: Slot) -> partial[None]:
         if slot is self.manager:
-            return partial(self.roles.manager, self.config, self.boot._replace(known=self._ready))
+            return partial(self.roles.manager, self.config, self.boot._replace(state_opened=self._ready))
         return partial(self.roles.worker, self.config, self.boot, slot.number)
 
     def _wait(self) -> set[int]:
-        """Wait for a signal, a child's word, its end, room for its orders or a time; the descriptors to read from."""
+        """Wait for a signal, a child's message or exit, room for its orders, or a deadline.
+
+        Return the readable descriptors.
+        """
         poll = select.poll()
         for descriptor, events in self._watched():
             poll.register(descriptor, events)
-        starts = [slot.due for slot in self._wanted() if slot.child is None]
-        due = min([self._until, self._next_second, self._watchdog.next_due, *starts])
-        timeout = max(0, math.ceil((due - time.monotonic()) * 1000))
+        starts = [slot.start_at for slot in self._wanted() if slot.child is None]
+        deadline = min([self._step_deadline, self._next_second, self._watchdog.deadline, *starts])
+        timeout = max(0, math.ceil((deadline - time.monotonic()) * 1000))
         return {descriptor for descriptor, events in poll.poll(timeout) if events != select.POLLOUT}
 
     def _watched(self) -> Iterator[tuple[int, int]]:
@@ -177,56 +184,56 @@ class Daemon:
         for child in self._children():
             yield from child.events().items()
 
-    def _hear(self, news: dict[str, Any]) -> None:
-        """Take what the manager says; workers only beat."""
-        if "ready" in news:
-            self._tell_ready(news["ready"])
-        if "reloading" in news:
-            tell_reloading() if news["reloading"] else notify("READY=1")
-        if "drained" in news:
+    def _on_message(self, message: dict[str, Any]) -> None:
+        """Act on a message of the manager; workers send heartbeats only."""
+        if "ready" in message:
+            self._on_ready(message["ready"])
+        if "reloading" in message:
+            notify_reloading() if message["reloading"] else notify("READY=1")
+        if "drained" in message:
             self._drained = True
-        if "replace" in news:
-            self._replace(news["replace"])
+        if "replace" in message:
+            self._kill_worker(message["replace"])
 
-    def _tell_ready(self, state: dict[str, Any]) -> None:
+    def _on_ready(self, state: dict[str, Any]) -> None:
         counts = f"{plural(state['units'], 'unit')}, {plural(len(self.workers), 'worker')}"
-        sentence = f"ready, {counts}, revision {state['revision']}, {', '.join(state['endpoints'])}"
-        notify("READY=1", f"STATUS={sentence}")
-        self._tell_manager({"restarts": self._restarts})
-        if self._ready:
-            log.info(sentence)
+        message = f"ready, {counts}, revision {state['revision']}, {', '.join(state['endpoints'])}"
+        notify("READY=1", f"STATUS={message}")
+        self._send_to_manager({"restarts": self._restarts})
+        if self._ready:  # a manager that was started again: people wait for the first one only
+            log.info(message)
             return
         self._ready = True
         with contextlib.suppress(OSError):
-            print(f"lmapsd: {sentence}", flush=True)
+            print(f"lmapsd: {message}", flush=True)
 
-    def _replace(self, number: int) -> None:
-        """Kill a worker that the manager waits for in vain; its tools are swept, and another takes its place."""
+    def _kill_worker(self, number: int) -> None:
+        """Kill the worker in slot ``number``, which does not end its job; its tools are swept and it is replaced."""
         for slot in self.workers:
             if slot.number == number and slot.child is not None:
                 log.error("%s (pid %d) does not come to an end: killed", slot.name, slot.child.pid)
                 slot.child.signal(signal.SIGKILL)
 
     def _on_signal(self, numbers: list[int]) -> None:
-        """Act on the signals that have come; any number of SIGHUPs among them is one reload."""
+        """Act on the signals received; any number of SIGHUPs among them is one reload."""
         if signal.SIGHUP in numbers:
-            self._tell_manager({"reload": True})
+            self._send_to_manager({"reload": True})
         for number in numbers:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
 
     def _stop(self, number: int) -> None:
-        """Act on a signal to stop: the first SIGTERM drains, any further one cuts short what is waited for."""
+        """Act on a signal to stop: the first SIGTERM drains, every further one ends the current step at once."""
         if self._step is not Step.SERVE:
-            self._until = 0.0
+            self._step_deadline = 0.0
         elif number == signal.SIGTERM:
-            self._enter(Step.DRAIN)
+            self._begin(Step.DRAIN)
         else:
-            self._enter(Step.END_WORKERS)
+            self._begin(Step.END_WORKERS)
 
     def _on_child_exit(self, slot: Slot, child: Child) -> None:
-        """A child has ended: end what it has left, and see whether and when the next one starts."""
-        code = slot.clear(child)
+        """Reap a child, end the processes that it has left, and decide whether another one starts."""
+        code = slot.reap_child(child)
         failpoint("supervisor.reaped")
         if slot is not self.manager:
             failpoint("supervisor.before_sweep")
@@ -235,33 +242,38 @@ class Daemon:
             return
         self._restarts += 1
         if slot is not self.manager:
-            self._tell_manager({"lost": child.pid})
-            self._tell_manager({"restarts": self._restarts})
-        if code in FINAL or (code == AnotherDaemon.daemon_level and not self._ready):
+            self._send_to_manager({"lost": child.pid})
+            self._send_to_manager({"restarts": self._restarts})
+        # Once a manager has served, another program that has the database open is worth waiting for: it may close it.
+        if code in FINAL_EXIT_CODES or (code == AnotherDaemon.daemon_level and not self._ready):
             self._give_up(code)
-        elif slot is self.manager and slot.backoff.early >= GIVE_UP_AFTER:
-            say(f"cannot keep the manager alive: it ended {GIVE_UP_AFTER} times within {EARLY:.0f} s of its start")
+        elif slot is self.manager and slot.backoff.early >= MAX_EARLY_DEATHS:
+            deaths = f"it ended {MAX_EARLY_DEATHS} times within {EARLY_S:.0f} s of its start"
+            print_lines(f"cannot keep the manager alive: {deaths}")
             self._give_up(1)
         else:
             log.warning("%s (pid %d) has ended: %s", child.name, child.pid, Outcome(code).message)
 
-    def _count_seconds(self) -> None:
-        """Each second: kill the children that hang. Seconds in which this process could not run do not count."""
+    def _kill_silent_children(self) -> None:
+        """Count a second of silence for each child, once a second, and kill the children that hang.
+
+        Seconds are counted, not measured: while this process is stopped, or the host sleeps, no child is at fault.
+        """
         if time.monotonic() < self._next_second:
             return
-        self._next_second = time.monotonic() + 1.0
+        self._next_second = time.monotonic() + SECOND_S
         for child in self._children():
-            child.silent += 1
-            if child.silent == SILENT_FOR:
-                log.error("%s (pid %d) has said nothing for %d s: killed", child.name, child.pid, SILENT_FOR)
+            child.silent_s += 1
+            if child.silent_s == MAX_SILENCE_S:
+                log.error("%s (pid %d) has said nothing for %d s: killed", child.name, child.pid, MAX_SILENCE_S)
                 child.signal(signal.SIGKILL)
 
     def _give_up(self, code: int) -> None:
         self.exit_code = code
-        self._enter(Step.END_WORKERS)
+        self._begin(Step.END_WORKERS)
 
-    def _enter(self, step: Step) -> None:
-        """Begin a step of the end."""
+    def _begin(self, step: Step) -> None:
+        """Begin a step of the shutdown."""
         if self._step is Step.SERVE:
             failpoint("supervisor.stopping")
             notify("STOPPING=1", "STATUS=stopping")
@@ -269,20 +281,20 @@ class Daemon:
         now = time.monotonic()
         match step:
             case Step.DRAIN:
-                log.info("no new jobs; those that run have %s", format_duration(self.stop_grace))
-                self._until = now + self.stop_grace
-                self._tell_manager({"drain": True})
+                log.info("no new jobs; running ones have %s", format_duration(self.stop_grace))
+                self._step_deadline = now + self.stop_grace
+                self._send_to_manager({"drain": True})
             case Step.END_WORKERS:
-                self._until = now + WORKERS_WITHIN
+                self._step_deadline = now + WORKERS_STOP_S
                 self._signal(self.workers, signal.SIGTERM)
             case Step.END_MANAGER:
-                self._until = now + MANAGER_WITHIN
+                self._step_deadline = now + MANAGER_STOP_S
                 self._signal([self.manager], signal.SIGTERM)
             case Step.KILL:
-                self._until = math.inf  # what the kernel does not let go of still holds the state
+                self._step_deadline = math.inf  # a child in an uninterruptible sleep still has the database open
                 self._signal(self._slots(), signal.SIGKILL)
 
-    def _tell_manager(self, order: dict[str, Any]) -> None:
+    def _send_to_manager(self, order: dict[str, Any]) -> None:
         if self.manager.child is not None:
             self.manager.child.send(order)
 
@@ -290,10 +302,12 @@ class Daemon:
         for slot in slots:
             slot.signal(number)
 
-    def _go_on(self) -> None:
-        """Go to the next step of the end when this one is done or its time is over."""
-        while self._step not in (Step.SERVE, Step.GONE) and (self._is_done() or time.monotonic() >= self._until):
-            self._enter(Step(self._step + 1))
+    def _advance(self) -> None:
+        """Begin the next step of the shutdown when this one is done or its time is over."""
+        while self._step not in (Step.SERVE, Step.GONE) and (
+            self._is_done() or time.monotonic() >= self._step_deadline
+        ):
+            self._begin(Step(self._step + 1))
 
     def _is_done(self) -> bool:
         if self._step is Step.DRAIN:
@@ -304,8 +318,8 @@ class Daemon:
             return self.manager.child is None
         return not self._children()
 
-    def _kill_all(self) -> None:
-        """Whatever happened: leave nothing running."""
+    def _end_everything(self) -> None:
+        """Kill the children that are left, and end the processes of their jobs."""
         self._signal(self._slots(), signal.SIGKILL)
         for child in self._children():
             child.reap()

@@ -1,4 +1,4 @@
-"""What systemd hears (sd_notify): ready, reloading, stopping, alive. Where it waits for nothing, nothing is sent."""
+"""Notifications to systemd (sd_notify): ready, reloading, stopping, alive. Without systemd nothing is sent."""
 
 import contextlib
 import math
@@ -8,42 +8,43 @@ import time
 
 
 def notify(*states: str) -> None:
-    """Tell systemd ``states`` (``READY=1``), if this is a service that it waits for."""
+    """Send ``states`` (``READY=1``) to systemd, if systemd waits for notifications of this service."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     with (
         contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sending,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as connection,
     ):
-        sending.connect("\0" + address[1:] if address.startswith("@") else address)
-        sending.sendall("\n".join(states).encode())
+        connection.connect("\0" + address[1:] if address.startswith("@") else address)
+        connection.sendall("\n".join(states).encode())
 
 
-def tell_reloading() -> None:
-    """Tell systemd that a reload begins; READY=1 ends it."""
+def notify_reloading() -> None:
+    """Report to systemd that a reload begins; READY=1 ends it."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 class Watchdog:
-    """Tells systemd that this process turns its loop, twice as often as it is waited for.
+    """Reports to systemd that the loop of this process runs, twice in each interval that systemd asks for.
 
-    ``next_due`` (monotonic) is when to do it next, infinity if nobody waits.
+    ``deadline`` (monotonic) is when to report next, infinity if systemd does not ask for it.
     """
 
     def __init__(self) -> None:
-        self._every = _interval() / 2
-        self.next_due = time.monotonic() + self._every
+        self._interval_s = _watchdog_s() / 2
+        self.deadline = time.monotonic() + self._interval_s
 
-    def turn(self) -> None:
-        """Tell it, if it is time to."""
-        if time.monotonic() >= self.next_due:
-            self.next_due = time.monotonic() + self._every
+    def run_once(self) -> None:
+        """Report, if the deadline is over."""
+        if time.monotonic() >= self.deadline:
+            self.deadline = time.monotonic() + self._interval_s
             notify("WATCHDOG=1")
 
 
-def _interval() -> float:
-    """Seconds within which systemd wants to hear from this process."""
-    told = os.environ.get("WATCHDOG_USEC", "")
-    meant = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    return int(told) / 1_000_000 if told.isdecimal() and int(told) and meant else math.inf
+def _watchdog_s() -> float:
+    """Return the seconds after which systemd kills this process if it does not report; infinity for never."""
+    interval_us = os.environ.get("WATCHDOG_USEC", "")
+    # Another pid means that the variables were inherited from a service that started this process.
+    is_ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(interval_us) / 1_000_000 if interval_us.isdecimal() and int(interval_us) and is_ours else math.inf

@@ -18,7 +18,7 @@ from typing import NoReturn
 from lmaps.config import Config
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, StateUnusable, UsageError
 from lmaps.process import JOB_TAG
-from lmaps.supervisor.report import tell
+from lmaps.supervisor.report import print_error
 from lmaps.supervisor.roles import Boot, Roles
 from lmaps.supervisor.supervisor import Daemon
 from lmaps.util.heartbeat import SupervisorChannel
@@ -180,7 +180,7 @@ def main(manager: str, worker: str, grace: str = "60") -> int:
     try:
         return Daemon(configuration(), float(grace), Roles(ROLES[manager], ROLES[worker])).run()
     except LmapsError as error:
-        tell(error)
+        print_error(error)
         return error.daemon_level
 
 

@@ -33,7 +33,7 @@ Figure = Callable[[str, str], None]
 AT_ONCE = 20
 CROWD = """
 import os, sys
-from lmaps.supervisor import start
+from lmaps.cli.lmapsd import start
 waiting, gate = os.pipe()
 for _ in range(int(sys.argv[1])):
     if not os.fork():

@@ -28,7 +28,7 @@ class Shifted(datetime.datetime):
 from lmaps.util import times
 from lmaps.manager import housekeeping
 times.datetime = housekeeping.datetime = Shifted
-from lmaps.supervisor import start
+from lmaps.cli.lmapsd import start
 raise SystemExit(start())
 """
 """lmapsd with a wall clock that is as many days off as the file says that CLOCK names."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lmaps.cli import app
 from lmaps.cli.lmapsd import command
-from lmaps.supervisor.supervisor import FINAL, MANAGER_WITHIN, WORKERS_WITHIN
+from lmaps.supervisor.supervisor import FINAL_EXIT_CODES, MANAGER_STOP_S, WORKERS_STOP_S
 from lmaps.util.times import parse_duration
 from tests.daemons import BIN
 from tests.robustness.conftest import cannot
@@ -71,10 +71,10 @@ def test_what_the_unit_names_is_there() -> None:
 
 
 def test_the_unit_and_the_daemon_agree() -> None:
-    assert {int(code) for code in settings()["RestartPreventExitStatus"].split()} == FINAL
+    assert {int(code) for code in settings()["RestartPreventExitStatus"].split()} == FINAL_EXIT_CODES
     [grace] = [option.default for option in command.params if option.name == "stop_grace"]
     assert isinstance(grace, str)
-    assert float(settings()["TimeoutStopSec"]) > parse_duration(grace) + WORKERS_WITHIN + MANAGER_WITHIN
+    assert float(settings()["TimeoutStopSec"]) > parse_duration(grace) + WORKERS_STOP_S + MANAGER_STOP_S
 
 
 def test_variables_that_change_what_runs_do_not_reach_it() -> None:

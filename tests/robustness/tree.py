@@ -17,13 +17,14 @@ from tests.daemons import RunningDaemon, is_alive, until
 
 LAUNCH = """
 import os, sys
-from lmaps.supervisor import slots, start
+from lmaps.cli.lmapsd import start
+from lmaps.supervisor import slots
 def sqlite_alone(event, args):
     if event == "open" and str(args[0]).endswith(("lmaps.db", "lmaps.db-wal", "lmaps.db-shm")):
         print("cannot go on: our own code has opened", args[0], file=sys.stderr, flush=True)
         os._exit(99)
 sys.addaudithook(sqlite_alone)
-slots.EARLY = slots.HEALTHY = 0.0
+slots.EARLY_S = slots.HEALTHY_S = 0.0
 raise SystemExit(start())
 """
 """lmapsd, to which no death is one of a crash loop: here it is others who kill.

@@ -48,8 +48,8 @@ def restore(session: Session, file: str) -> None:
 
 def _daemon(arguments: list[str]) -> None:
     """Let the daemon's program do it, which knows the state; what it says stands for itself."""
-    from lmaps import supervisor  # noqa: PLC0415 (the store, which no other command loads)
+    from lmaps.cli import lmapsd  # noqa: PLC0415 (the store, which no other command loads)
 
-    code = supervisor.start(arguments)
+    code = lmapsd.start(arguments)
     if code:
         raise click.exceptions.Exit({75: 5}.get(code, 1))

@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,7 @@ from lmaps.errors import NotReached
 
 if TYPE_CHECKING:
     from lmaps.config import Config
-    from lmaps.diagnostics.look import Found, Look
+    from lmaps.diagnostics.context import CheckContext, CheckResult
     from lmaps.protocol import Reply
 
 AUDIT_ROWS = 10_000
@@ -40,41 +39,41 @@ def doctor(ctx: click.Context, session: Session, may: tuple[str, str, str] | Non
 
 def _examine(session: Session) -> int:
     """Tell what each check finds; the exit code."""
-    from lmaps.diagnostics.doctor import examine  # noqa: PLC0415 (it has all that the daemon has, which others do without)
+    from lmaps.diagnostics.checks import examine  # noqa: PLC0415 (it has all that the daemon has, which others do without)
 
-    found = examine(_look(session))
-    rows = [{"check": name} | asdict(each) for name, each in found.items()]
-    session.lines({"checks": rows}, list(_lines(found)), [name for name, each in found.items() if each.todo])
-    counts = Counter(each.verdict for each in found.values())
+    results = examine(_check_context(session))
+    rows = [{"check": name} | result.to_json() for name, result in results.items()]
+    session.lines({"checks": rows}, list(_lines(results)), [name for name, result in results.items() if result.advice])
+    counts = Counter(result.verdict for result in results.values())
     session.words(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     return int("fault" in counts)
 
 
-def _look(session: Session) -> "Look":
+def _check_context(session: Session) -> "CheckContext":
     """What there is to be looked at; errors of a daemon that answers are told as they are."""
-    from lmaps.diagnostics.look import Look, without_daemon  # noqa: PLC0415
+    from lmaps.diagnostics.context import CheckContext  # noqa: PLC0415
 
     endpoint = session.connect().endpoint
     try:
-        told = session.call("status").extra
+        status = session.call("status").extra
     except NotReached:
-        return Look(without_daemon(_config(session)), endpoint)
+        return CheckContext.from_files(_config(session), endpoint)
 
     def audit() -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = session.call("audit", limit=AUDIT_ROWS, since="-90d").extra["audit"]
         return rows
 
-    return Look(told, endpoint, audit)
+    return CheckContext(status, endpoint, audit)
 
 
-def _lines(found: Mapping[str, "Found"]) -> list[str]:
+def _lines(results: Mapping[str, "CheckResult"]) -> list[str]:
     """A line for each check, and one below it where there is something to do."""
-    heads = aligned([(name, each.verdict) for name, each in found.items()], indent="")
+    heads = aligned([(name, result.verdict) for name, result in results.items()], indent="")
     width = max(map(len, heads))
     lines = []
-    for head, each in zip(heads, found.values(), strict=True):
-        lines.append(f"{head.ljust(width)}  {each.words}")
-        lines += [f"{'':{width}}  -> {each.todo}"] if each.todo else []
+    for head, result in zip(heads, results.values(), strict=True):
+        lines.append(f"{head.ljust(width)}  {result.message}")
+        lines += [f"{'':{width}}  -> {result.advice}"] if result.advice else []
     return lines
 
 
@@ -89,8 +88,8 @@ def _may(session: Session, who: str, verb: str, unit: str) -> "Reply":
     try:
         return session.call("may", who=who, do=verb, on=unit)
     except NotReached:
-        from lmaps.diagnostics.check import may  # noqa: PLC0415
+        from lmaps.diagnostics.files import policy_decision  # noqa: PLC0415
 
         config = _config(session)
         session.words(f"no daemon runs: read from {config['policy'] or 'the built-in lines'}")
-        return may(config, who, verb, unit)
+        return policy_decision(config, who, verb, unit)

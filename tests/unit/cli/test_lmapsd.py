@@ -129,7 +129,7 @@ def test_options_stand_above_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(lmapsd, "Daemon", Recorder)
+    monkeypatch.setattr("lmaps.supervisor.supervisor.Daemon", Recorder)
     arguments = ["--workers", "7", "--db", "x.db", "--bind", "ipc://a.sock", "--bind", "ipc:///b.sock", "--units", "u"]
     (tmp_path / "c.yaml").write_text("workers: 3\n")
     assert lmapsd.start([*arguments, "--config", "c.yaml", "--stop-grace", "2m", "--log-level", "error"]) == 0

@@ -9,15 +9,15 @@ from lmaps.util.heartbeat import channel_pair, receive
 
 @pytest.fixture
 def pair():
-    """A child without a process, and its end of the line."""
+    """A child without a process, and its end of the channel."""
     ours, theirs = channel_pair()
     yield Child("manager", None, -1, ours, time.monotonic()), theirs
     ours.close()
     theirs.close()
 
 
-def test_orders_that_find_the_line_full_are_sent_when_there_is_room(pair):
-    child, line = pair
+def test_orders_that_find_the_channel_full_are_sent_when_there_is_room(pair):
+    child, channel = pair
     count = 0
     while not child.unsent:
         child.send({"restarts": count})
@@ -26,18 +26,18 @@ def test_orders_that_find_the_line_full_are_sent_when_there_is_room(pair):
         child.send({"reload": True})
     child.send({"drain": True})
     assert child.unsent == [{"restarts": count - 1}, {"reload": True}, {"drain": True}]
-    assert child.events()[child.line.fileno()] == select.POLLIN | select.POLLOUT
+    assert child.events()[child.channel.fileno()] == select.POLLIN | select.POLLOUT
     got = []
-    while order := receive(line):
+    while order := receive(channel):
         got.append(order)
-        child.send_rest()
+        child.send_unsent()
     assert got == [*({"restarts": number} for number in range(count)), {"reload": True}, {"drain": True}]
-    assert child.events()[child.line.fileno()] == select.POLLIN
+    assert child.events()[child.channel.fileno()] == select.POLLIN
 
 
 def test_orders_for_a_child_that_is_gone_are_not_kept(pair):
-    child, line = pair
-    line.close()
+    child, channel = pair
+    channel.close()
     child.send({"drain": True})
     assert child.unsent == []
     assert child.receive() is None

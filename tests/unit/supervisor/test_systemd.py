@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lmaps.supervisor.systemd import Watchdog, notify, tell_reloading
+from lmaps.supervisor.systemd import Watchdog, notify, notify_reloading
 
 
 @pytest.mark.parametrize("abstract", [True, False])
@@ -30,7 +30,7 @@ def test_a_reload_is_told_with_its_time(tmp_path, monkeypatch):
         listening.bind(str(tmp_path / "n"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
         before = time.monotonic_ns() // 1000
-        tell_reloading()
+        notify_reloading()
         state, stamp = listening.recv(64).decode().split("\n")
     assert state == "RELOADING=1"
     assert before <= int(stamp.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
@@ -52,4 +52,4 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_asks(monkeypatch, environment,
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert Watchdog().next_due - time.monotonic() == pytest.approx(every, abs=1.0)
+    assert Watchdog().deadline - time.monotonic() == pytest.approx(every, abs=1.0)

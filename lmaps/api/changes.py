@@ -9,6 +9,7 @@ from typing import Any
 from lmaps.api.context import Answer, Invocation
 from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
 from lmaps.model.diff import MISSING, Path, differences, look_up, pointer, same
+from lmaps.model.states import ChangesetKind, ConfirmationState
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Change, Changeset, Document, Edit
@@ -54,7 +55,11 @@ def _expect_confirmed(call: Invocation) -> None:
     for unit in _units(call):
         for job in call.tx.jobs.unconfirmed(unit):
             who = ", ".join(filter(None, [job.author, job.message]))
-            doing = f"until {job.confirm_deadline}" if job.confirmation == "waiting" else "it is being undone"
+            doing = (
+                f"until {job.confirm_deadline}"
+                if job.confirmation == ConfirmationState.WAITING
+                else "it is being undone"
+            )
             raise PendingConfirm(
                 f"cannot {call.verb} in {unit}: job {job.id} ({who}) waits for confirmation, {doing}",
                 hint=f"lmaps confirm {unit}, or lmaps confirm {unit} --rollback",
@@ -73,7 +78,7 @@ def _expect_revision(call: Invocation) -> None:
         return
     if newest is None:
         raise Outdated(f"cannot {call.verb} in {units[0]}: expected r{expected}, it has no changes yet")
-    whose = (call.tx.history.changeset(newest.target or 0) if newest.kind == "redo" else None) or newest
+    whose = (call.tx.history.changeset(newest.target or 0) if newest.kind == ChangesetKind.REDO else None) or newest
     who = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
     known = call.tx.history.horizon(newest.unit) <= expected < newest.revision
     shown = call.may(newest.unit, "show")
@@ -91,7 +96,13 @@ def document(call: Invocation, unit: Unit, key: str, given: Any, completed: Any)
 
 
 def record(
-    call: Invocation, unit: Unit, kind: str, edits: Sequence[Edit], target: int | None = None, *, ruled: bool = True
+    call: Invocation,
+    unit: Unit,
+    kind: ChangesetKind,
+    edits: Sequence[Edit],
+    target: int | None = None,
+    *,
+    ruled: bool = True,
 ) -> Changeset | None:
     """Keep ``edits`` as one change of the unit, if there are any, when they keep to the unit's rules.
 

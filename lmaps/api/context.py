@@ -15,6 +15,7 @@ from lmaps.config import Config
 from lmaps.config.limits import Section
 from lmaps.errors import Finding, NotFound, UnitUnusable
 from lmaps.model.policy import EVERY, Policy, Right, Subject
+from lmaps.model.states import Door
 from lmaps.model.units import Unit, UnitSet, unit_from_definition
 from lmaps.protocol import Reply
 from lmaps.store import Audited, Origin, Store, Transaction
@@ -94,7 +95,7 @@ class RequestContext:
     manager: ManagerState
     tx: Transaction
     subject: Subject
-    door: str = "api"
+    door: Door = Door.API
     arrived: float = field(default_factory=time.monotonic)
     audited: list[Audited] = field(default_factory=list)
 

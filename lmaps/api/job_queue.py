@@ -5,15 +5,14 @@ from typing import Any
 from lmaps.api.context import Invocation
 from lmaps.api.unit_status import condition, misfits
 from lmaps.errors import Busy, Conflict, NotFound, UnitUnusable
+from lmaps.model.states import ENDED, UNCONFIRMED, ConfirmationState, JobKind, JobState, UnitCondition
 from lmaps.model.units import Unit
 from lmaps.store import Job
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
 from lmaps.util.text import plural
 
-ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered"})
-
-
+_TAKEN_BACK = frozenset({ConfirmationState.UNDOING, ConfirmationState.UNDONE, ConfirmationState.UNDO_FAILED})
 RETRY_AFTER_MS = 5000
 """When to ask again for a job that the queue had no place for."""
 
@@ -25,9 +24,9 @@ SHOWN = (
 """The columns of a job that its readers see."""
 
 
-def queue(call: Invocation, unit: Unit, kind: str = "apply") -> Job:
+def queue(call: Invocation, unit: Unit, kind: JobKind = JobKind.APPLY) -> Job:
     """A new job of the unit, behind those that wait; its options are the request's."""
-    if condition(call, unit.name) == "invalid":
+    if condition(call, unit.name) == UnitCondition.INVALID:
         raise UnitUnusable(
             f"cannot apply {unit.name}: stored instances no longer fit its schema",
             errors=misfits(call, unit),
@@ -94,7 +93,7 @@ def not_there(call: Invocation) -> NotFound:
 
 def is_over(job: Job) -> bool:
     """Whether a job has ended, and is confirmed or undone if it was to be."""
-    return job.state in ENDED and job.confirmation not in ("waiting", "undoing")
+    return job.state in ENDED and job.confirmation not in UNCONFIRMED
 
 
 def told(call: Invocation, job: Job) -> dict[str, Any]:
@@ -107,10 +106,10 @@ def told(call: Invocation, job: Job) -> dict[str, Any]:
     covering = call.tx.jobs.find(job.covered_by) if job.covered_by is not None else None
     row = {"job": job.id} | {name: getattr(job, name) for name in SHOWN}
     row |= {"outcome": (covering or job).state, "over": is_over(job), "place": None, "after": None, "undone_by": None}
-    if job.confirmation in ("undoing", "undone", "undo_failed"):
+    if job.confirmation in _TAKEN_BACK:
         by = call.tx.jobs.undoing(job.unit, job.id)[0]
         row["undone_by"] = {"job": by.id, "revision": by.revision, "state": by.state}
-    if job.state == "queued":
+    if job.state == JobState.QUEUED:
         run = covering or job
         row["place"] = sum(1 for waiting in call.tx.jobs.queued() if waiting.id <= run.id)
         row["after"] = _before(call, run)
@@ -119,7 +118,7 @@ def told(call: Invocation, job: Job) -> dict[str, Any]:
 
 def _before(call: Invocation, job: Job) -> dict[str, Any] | None:
     """The job of the same unit that runs now."""
-    running = [each for each in call.tx.jobs.search(job.unit, ["running"]) if each.id != job.id]
+    running = [each for each in call.tx.jobs.search(job.unit, [JobState.RUNNING]) if each.id != job.id]
     if not running:
         return None
     return {"job": running[0].id, "author": running[0].author, "started_at": running[0].started_at}

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmaps.api.context import Deferred, Invocation, RequestContext
-from lmaps.api.job_queue import ENDED, told
+from lmaps.api.job_queue import told
 from lmaps.errors import HandlerFailed, MessageRefused
 from lmaps.model.schema import Schema
+from lmaps.model.states import ENDED, JobState
 from lmaps.protocol import Reply, Request
 from lmaps.util.jsonio import plain
 
@@ -88,6 +89,6 @@ def _when_ended(visit: RequestContext, reply: Reply) -> Reply | Deferred:
     if job is None or job.state not in ENDED:
         return Deferred(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
     row = told(call, job)
-    failed = 0 if row["outcome"] == "succeeded" else HandlerFailed.level
+    failed = 0 if row["outcome"] == JobState.SUCCEEDED else HandlerFailed.level
     level = job.rc if failed and job.rc and job.rc > 0 else failed
     return replace(reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": row})

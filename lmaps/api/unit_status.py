@@ -6,32 +6,30 @@ from collections.abc import Iterable
 from lmaps.api.context import Invocation, ManagerState
 from lmaps.errors import Finding
 from lmaps.model.schema import Schema
+from lmaps.model.states import UNSETTLED, JobState, UnitCondition
 from lmaps.model.units import Impact, Stored, Unit, impact, unit_from_definition
 from lmaps.store import Instance
 from lmaps.util import jsonio
 
-UNSETTLED = frozenset({"failed", "timed_out", "cancelled", "interrupted"})
-"""Outcomes of a job that leave the host in doubt."""
-
 
 def condition(call: Invocation, name: str) -> str:
-    """In one word how it stands with a unit; the most pressing one where several are true."""
+    """Return how a unit stands: a `UnitCondition`, the most pressing one where several hold."""
     unit = call.manager.units.units.get(name)
     if unit is None:
-        return "orphaned"
+        return UnitCondition.ORPHANED
     if call.manager.faults.get(name):
-        return "broken"
+        return UnitCondition.BROKEN
     last = call.tx.jobs.last_apply(name)
-    if last is not None and last.state == "running":
-        return "running"
+    if last is not None and last.state == JobState.RUNNING:
+        return UnitCondition.RUNNING
     if call.tx.jobs.unconfirmed(name):
-        return "confirming"
+        return UnitCondition.CONFIRMING
     if call.manager.fitting.wrong(call.tx, unit, call.limit):
-        return "invalid"
+        return UnitCondition.INVALID
     if last is not None and last.state in UNSETTLED:
-        return "dirty"
+        return UnitCondition.DIRTY
     waiting = call.tx.jobs.count_pending(name)
-    return f"pending {waiting}" if waiting else "in sync"
+    return f"{UnitCondition.PENDING} {waiting}" if waiting else UnitCondition.IN_SYNC
 
 
 def impact_on_stored(call: Invocation, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:

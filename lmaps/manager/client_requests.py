@@ -11,6 +11,7 @@ from lmaps.api import legacy
 from lmaps.api.registry import ENDPOINTS, AfterCommit, Answer, Deferred, Endpoint, ManagerState, RequestContext
 from lmaps.config.limits import Section, fits, read
 from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
+from lmaps.model.states import Door
 from lmaps.protocol import Reply, Request
 from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
 from lmaps.transport.server import Incoming, ServerSocket
@@ -51,12 +52,12 @@ def find_route(visit: RequestContext, payload: dict[str, Any]) -> Route:
     visit.manager.beat()
     if "v" in payload:
         request, finish = Request.decode(payload), None
-        if request.door == "cli":
-            visit.door = "cli"
+        if request.door == Door.CLI:
+            visit.door = Door.CLI
     else:
         translated = legacy.translate(payload)
         request, finish = translated.request, translated.finish
-        visit.door = "legacy"
+        visit.door = Door.LEGACY
     endpoint = ENDPOINTS.get(request.verb)
     if endpoint is None:
         near = nearest(request.verb, ENDPOINTS)

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from lmaps.api.endpoints.confirm import keep, left, timer, undo
-from lmaps.api.job_queue import ENDED
 from lmaps.api.registry import ManagerState
 from lmaps.errors import LmapsError
+from lmaps.model.states import ENDED, ConfirmationState, JobState
 from lmaps.protocol.work import Result
 from lmaps.store import Job, Store, Transaction
 from lmaps.util import times
@@ -64,7 +64,7 @@ class Confirmations:
     def look(self, tx: Transaction) -> None:
         """See which jobs wait now."""
         now = time.monotonic()
-        waiting = [job for job in tx.jobs.unconfirmed() if job.confirmation == "waiting"]
+        waiting = [job for job in tx.jobs.unconfirmed() if job.confirmation == ConfirmationState.WAITING]
         known, self._waiting = self._waiting, {}
         for job in waiting:
             each = self._waiting[job.id] = known.get(job.id) or Waiting(now + left(job))
@@ -90,7 +90,7 @@ class Confirmations:
 
     def _see_to(self, tx: Transaction, number: int, now: float) -> None:
         job, each = tx.jobs.find(number), self._waiting[number]
-        if job is None or job.confirmation != "waiting":
+        if job is None or job.confirmation != ConfirmationState.WAITING:
             return
         if each.news is not None:
             self._tell(tx, job, each.news)
@@ -116,7 +116,7 @@ class Confirmations:
         each = self._waiting.get(number)
         if each is None:
             return
-        passed = result.state == "succeeded"
+        passed = result.state == JobState.SUCCEEDED
         each.passes = each.passes + 1 if passed else 0
         how = "passed" if passed else f"failed ({result.error})" if result.rc is None else f"failed (exit {result.rc})"
         each.news = f"probe {how}, {each.passes} of {PASSES}"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ManagerState, Slot
 from lmaps.errors import LmapsError, MessageRefused
+from lmaps.model.states import JobKind, JobState
 from lmaps.process import STOP_GRACE_S
 from lmaps.protocol.work import (
     Ack,
@@ -76,7 +77,7 @@ class Dispatcher:
 
     def recover(self, tx: Transaction) -> None:
         """At the manager's start: what ran under an earlier daemon is `interrupted`; else its worker will tell."""
-        for job in tx.jobs.search(states=["running"]):
+        for job in tx.jobs.search(states=[JobState.RUNNING]):
             if job.boot_id != self.service.boot_id:
                 self._interrupt(tx, job)
             else:
@@ -150,7 +151,7 @@ class Dispatcher:
 
     def _begin(self, tx: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, Job]]:
         """Mark as running as many queued jobs as there are idle workers and free units."""
-        taken = {name for job in tx.jobs.search(states=["running"]) for name in self._needs(job)}
+        taken = {name for job in tx.jobs.search(states=[JobState.RUNNING]) for name in self._needs(job)}
         for job in tx.jobs.queued():
             if not idle:
                 return
@@ -173,7 +174,7 @@ class Dispatcher:
         digest = unit.digest if unit else job.digest
         tx.jobs.update(
             job.id,
-            state="running",
+            state=JobState.RUNNING,
             revision=revision,
             digest=digest,
             boot_id=self.service.boot_id,
@@ -239,22 +240,22 @@ class Dispatcher:
         _log_end(job, outcome, None)
         confirm.ended(self.service, tx, job.id)
         unit = self.service.units.units.get(job.unit)
-        plain = job.kind == "apply" and job.repeats is None and job.undoes is None and job.confirm_within is None
-        if unit is not None and unit.reruns and plain and outcome == "interrupted":
+        plain = job.kind == JobKind.APPLY and job.repeats is None and job.undoes is None and job.confirm_within is None
+        if unit is not None and unit.reruns and plain and outcome == JobState.INTERRUPTED:
             why = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
             tx.jobs.add(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
             self._look = True
 
-    def _outcome(self, job: Job) -> str:
+    def _outcome(self, job: Job) -> JobState:
         """What a job whose process is gone has come to."""
         if job.id not in self._overdue:
-            return "interrupted"
-        return "cancelled" if job.id in self._to_stop else "timed_out"
+            return JobState.INTERRUPTED
+        return JobState.CANCELLED if job.id in self._to_stop else JobState.TIMED_OUT
 
     def hello(self, tx: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
         """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
         slot = Slot(hello.slot, identity, hello.pid)
-        for job in tx.jobs.search(states=["running"]):
+        for job in tx.jobs.search(states=[JobState.RUNNING]):
             if job.slot != hello.slot:
                 continue
             self._awaited.discard(job.id)
@@ -282,7 +283,7 @@ class Dispatcher:
     def _forget(self, old: Slot | None, token: str | None) -> None:
         """Tell whoever waits for a task that died with its worker."""
         if old is not None and old.token is not None and old.token != token and old.token in self._running:
-            self._running.pop(old.token).then(Result(old.token, "interrupted", error=LOST))
+            self._running.pop(old.token).then(Result(old.token, JobState.INTERRUPTED, error=LOST))
 
     def more(self, tx: Transaction, identity: bytes, more: More) -> Callable[[], None]:
         """Hand over more of the state that a job runs with. Its time begins when it has all."""

@@ -22,6 +22,7 @@ from lmaps.manager.retention import Retention
 from lmaps.manager.tasks import TASKS
 from lmaps.manager.worker_messages import WorkerInbox
 from lmaps.model.policy import Policy, itself, load_policy
+from lmaps.model.states import JobState
 from lmaps.model.units import load_units
 from lmaps.protocol import VERSION, Reply, work
 from lmaps.protocol.work import Result
@@ -302,7 +303,7 @@ class Manager:
         self._dispatcher.fill(self._store)
         while not results:
             self.turn()
-        if results[0].state != "succeeded":
+        if results[0].state != JobState.SUCCEEDED:
             raise HandlerFailed(f"cannot run {name}: {results[0].error}")
         return results[0].value
 

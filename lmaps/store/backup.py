@@ -15,6 +15,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateDamaged, StateUnusable, StoreError
+from lmaps.model.states import Door
 from lmaps.store.checksums import check_rows
 from lmaps.store.dialects.sqlite import given_numbers, look_over, plain_errors
 from lmaps.store.encryption import Opaque
@@ -81,7 +82,7 @@ def restore(backup: str, path: str, author: str) -> Restored:
             with store.transaction() as tx:
                 for unit in tx.history.units():
                     tx.changesets.mark_restored(
-                        unit, Origin(author, door="cli", message=f"restored from {Path(backup).name}")
+                        unit, Origin(author, door=Door.CLI, message=f"restored from {Path(backup).name}")
                     )
                 revision = tx.revision()
         kept = _keep(file) if file.exists() else None

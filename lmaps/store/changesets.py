@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
+from lmaps.model.states import ChangesetKind
 from lmaps.store.history import History, net
 from lmaps.store.instances import MAX_ROWID, Instances
 from lmaps.store.jobs import Jobs
@@ -41,7 +42,9 @@ class Changesets:
         self._history = history
         self._jobs = jobs
 
-    def record(self, unit: str, kind: str, why: Origin, edits: Sequence[Edit], target: int | None = None) -> Changeset:
+    def record(
+        self, unit: str, kind: ChangesetKind, why: Origin, edits: Sequence[Edit], target: int | None = None
+    ) -> Changeset:
         """Record ``edits`` as one change at the end of the unit's line; the redo list is empty after it."""
         head = self._history.head(unit)
         revision = self._session.counters.revision + 1
@@ -62,7 +65,7 @@ class Changesets:
         taken = [each for revision in off for each in reversed(self._history.changes(revision))]
         made = self._append(
             unit,
-            "rollback",
+            ChangesetKind.ROLLBACK,
             why,
             oldest.revision,
             line_end=oldest.line_previous,
@@ -79,7 +82,7 @@ class Changesets:
             return None
         brought = [each for revision in back for each in self._history.changes(revision)]
         left = None if back[-1] == head.redo_end else head.redo_end
-        made = self._append(unit, "redo", why, back[-1], line_end=back[-1], redo_end=left)
+        made = self._append(unit, ChangesetKind.REDO, why, back[-1], line_end=back[-1], redo_end=left)
         self._carry_out(made, _together(made.revision, brought))
         return made
 
@@ -87,7 +90,7 @@ class Changesets:
         """Record that the state was put back from a backup: an empty changeset, not on the line."""
         head = self._history.head(unit)
         ends = {"line_end": head.line_end, "redo_end": head.redo_end} if head else {}
-        return self._append(unit, "restore", why, None, **ends)
+        return self._append(unit, ChangesetKind.RESTORE, why, None, **ends)
 
     def restore_history(self, changesets: Iterable[tuple[Changeset, Sequence[Change]]]) -> None:
         """Take over changesets as they are, oldest first, into a state that has none."""
@@ -154,7 +157,7 @@ class Changesets:
         kept = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
         return self._session.connection.scalar(kept) or MAX_ROWID
 
-    def _append(self, unit: str, kind: str, why: Origin, target: int | None, **ends: int | None) -> Changeset:
+    def _append(self, unit: str, kind: ChangesetKind, why: Origin, target: int | None, **ends: int | None) -> Changeset:
         self._session.counters.revision += 1
         made = Changeset(
             revision=self._session.counters.revision,

@@ -87,7 +87,7 @@ class History:
     def changeset(self, revision: int) -> Changeset | None:
         """The changeset of this revision."""
         found = self._session.rows(_CHANGESET, revision=revision)
-        return Changeset(**checked(changeset, found[0])) if found else None
+        return Changeset.from_columns(checked(changeset, found[0])) if found else None
 
     def newest(self) -> Changeset | None:
         """The newest changeset of all units."""
@@ -116,13 +116,13 @@ class History:
             wanted = wanted.where(changeset.c.at >= since)
         if until is not None:
             wanted = wanted.where(changeset.c.at <= until)
-        return [Changeset(**checked(changeset, row)) for row in self._session.connection.execute(wanted)]
+        return [Changeset.from_columns(checked(changeset, row)) for row in self._session.connection.execute(wanted)]
 
     def head(self, unit: str) -> Changeset | None:
         """The newest changeset of a unit."""
         known = self._session.cache.heads.get(unit)
         if known is None and (found := self._session.rows(_HEAD, unit=unit)):
-            known = self._session.cache.heads[unit] = Changeset(**checked(changeset, found[0]))
+            known = self._session.cache.heads[unit] = Changeset.from_columns(checked(changeset, found[0]))
         return known
 
     def horizon(self, unit: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, delete, exists, func, literal_column, or_, select, update
 
+from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind, JobState
 from lmaps.store.checksums import checked, signed
 from lmaps.store.history import History
 from lmaps.store.models import changeset, job, job_line
@@ -18,27 +19,32 @@ _UNIT = job.c.unit == bindparam("unit")
 _NEWEST = job.c.id.desc()
 _JOB = Prepared(select(job).where(job.c.id == bindparam("number")))
 _SIGN = Prepared(update(job).where(job.c.id == bindparam("number")).values(checksum=bindparam("signature")))
-_QUEUED = select(job).where(job.c.state == "queued").order_by(job.c.id)
+_QUEUED = select(job).where(job.c.state == JobState.QUEUED).order_by(job.c.id)
 _NEXT = Prepared(_QUEUED.where(job.c.covered_by.is_(None)))
 _COVERED = Prepared(_QUEUED.where(job.c.covered_by == bindparam("number")))
-_WAITING_OF = Prepared(select(func.count()).where(job.c.state == "queued", job.c.author == bindparam("author")))
-_GOING = job.c.confirmation.in_([literal_column("'waiting'"), literal_column("'undoing'")])
+_WAITING_OF = Prepared(select(func.count()).where(job.c.state == JobState.QUEUED, job.c.author == bindparam("author")))
+_GOING = job.c.confirmation.in_(
+    [literal_column(repr(state)) for state in (ConfirmationState.WAITING, ConfirmationState.UNDOING)]
+)
 _UNCONFIRMED = Prepared(select(job).where(_GOING).order_by(_NEWEST))
 _UNCONFIRMED_OF = Prepared(
     select(job).where(_GOING, literal_column("+job.unit") == bindparam("unit")).order_by(_NEWEST)
 )
 """Found by their confirmation: a unit has many jobs, and few of all wait."""
 _APPLIED = Prepared(
-    select(job.c.revision).where(_UNIT, job.c.state == "succeeded", job.c.kind == "apply").order_by(_NEWEST).limit(1)
+    select(job.c.revision)
+    .where(_UNIT, job.c.state == JobState.SUCCEEDED, job.c.kind == JobKind.APPLY)
+    .order_by(_NEWEST)
+    .limit(1)
 )
 _LAST = Prepared(
-    select(job).where(_UNIT, job.c.kind == "apply", job.c.started_at.is_not(None)).order_by(_NEWEST).limit(1)
+    select(job).where(_UNIT, job.c.kind == JobKind.APPLY, job.c.started_at.is_not(None)).order_by(_NEWEST).limit(1)
 )
 _RESTORED = Prepared(
     select(changeset.c.revision)
     .where(
         changeset.c.unit == bindparam("unit"),
-        changeset.c.kind == "restore",
+        changeset.c.kind == ChangesetKind.RESTORE,
         changeset.c.revision > bindparam("revision"),
     )
     .limit(1)
@@ -55,7 +61,7 @@ class Jobs:
         self._session = session
         self._history = history
 
-    def add(self, unit: str, kind: str, revision: int, digest: str, why: Origin, **columns: Any) -> Job:
+    def add(self, unit: str, kind: JobKind, revision: int, digest: str, why: Origin, **columns: Any) -> Job:
         """Queue a job; ``columns`` are the others that it has from its beginning."""
         self._session.counters.job += 1
         row = {
@@ -64,7 +70,7 @@ class Jobs:
             "kind": kind,
             "revision": revision,
             "digest": digest,
-            "state": "queued",
+            "state": JobState.QUEUED,
             "author": why.author,
             "on_behalf_of": why.on_behalf_of,
             "door": why.door,
@@ -127,7 +133,7 @@ class Jobs:
         covered = [each.id for each in self.covered_by(number)]
         self.update(number, ended_at=times.now(), **outcome)
         for each in covered:
-            self.update(each, ended_at=times.now(), **outcome | {"state": "covered"})
+            self.update(each, ended_at=times.now(), **outcome | {"state": JobState.COVERED})
         return [number, *covered]
 
     def withdraw(self, number: int) -> list[int]:
@@ -135,7 +141,7 @@ class Jobs:
         covered = [each.id for each in self.covered_by(number)]
         for place, each in enumerate(covered):
             self.update(each, covered_by=covered[0] if place else None)
-        self.update(number, state="cancelled", covered_by=None, ended_at=times.now())
+        self.update(number, state=JobState.CANCELLED, covered_by=None, ended_at=times.now())
         return [number]
 
     def last_apply(self, unit: str) -> Job | None:
@@ -188,7 +194,7 @@ class Jobs:
 
     def pinned_revisions(self, unit: str) -> list[int]:
         """The applied revision, and those of jobs that are not over: what was changed since is to stay known."""
-        going = select(job.c.revision).where(job.c.unit == unit, job.c.state.in_(("queued", "running")))
+        going = select(job.c.revision).where(job.c.unit == unit, job.c.state.in_((JobState.QUEUED, JobState.RUNNING)))
         back = [each.previous_revision for each in self.unconfirmed(unit)]
         return [*filter(None, [self.applied_revision(unit), *back]), *self._session.connection.scalars(going)]
 
@@ -225,7 +231,7 @@ class Jobs:
 
     def forget_output(self, succeeded_before: str, others_before: str, limit: int) -> int:
         """Remove the output of up to ``limit`` jobs that ended before these times; of how many it was."""
-        succeeded = job.c.state.in_(("succeeded", "covered"))
+        succeeded = job.c.state.in_((JobState.SUCCEEDED, JobState.COVERED))
         old = or_(and_(succeeded, job.c.ended_at < succeeded_before), and_(~succeeded, job.c.ended_at < others_before))
         has_output = exists().where(job_line.c.job == job.c.id)
         found = self._session.connection.scalars(
@@ -241,4 +247,12 @@ class Jobs:
 
 
 def _job(row: dict[str, Any]) -> Job:
-    return Job(**row | {"summary": json.loads(row["summary"]) if row["summary"] else None})
+    return Job(
+        **row
+        | {
+            "kind": JobKind(row["kind"]),
+            "state": JobState(row["state"]),
+            "confirmation": ConfirmationState(row["confirmation"]) if row["confirmation"] else None,
+            "summary": json.loads(row["summary"]) if row["summary"] else None,
+        }
+    )

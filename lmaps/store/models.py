@@ -4,6 +4,8 @@
 RFC 3339. ``checksum`` is that of the row's other columns, those that SQLite numbers by itself left out.
 """
 
+from enum import StrEnum
+
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -19,9 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-KINDS = ("create", "set", "delete", "rollback", "redo", "revert", "import", "restore")
-STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
-CONFIRMATIONS = ("waiting", "confirmed", "rearmed", "undoing", "undone", "undo_failed")
+from lmaps.model.states import ChangesetKind, ConfirmationState, JobState
 
 metadata = MetaData(
     naming_convention={
@@ -34,8 +34,8 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
 
 
 def _checksum() -> Column[int]:
@@ -77,7 +77,7 @@ changeset = Table(
     Column("line_previous", Integer),
     Column("redo_end", Integer),
     _checksum(),
-    _one_of("kind", KINDS),
+    _one_of("kind", ChangesetKind),
     Index(None, "unit", "revision"),
     sqlite_autoincrement=True,
 )
@@ -177,8 +177,8 @@ job = Table(
     Column("undoes", Integer),
     Column("repeats", Integer),
     _checksum(),
-    _one_of("state", STATES),
-    _one_of("confirmation", CONFIRMATIONS),
+    _one_of("state", JobState),
+    _one_of("confirmation", ConfirmationState),
     Index(None, "confirmation", sqlite_where=text("confirmation IS NOT NULL")),
     Index(None, "unit"),
     Index(None, "unit", "state"),

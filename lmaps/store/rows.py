@@ -1,7 +1,9 @@
 """Rows as frozen values. Documents are JSON text, the order of their properties kept."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from lmaps.model.states import ChangesetKind, ConfirmationState, Door, JobKind, JobState
 
 
 class Origin(NamedTuple):
@@ -9,7 +11,7 @@ class Origin(NamedTuple):
 
     author: str
     on_behalf_of: str | None = None
-    door: str = "api"
+    door: str = Door.API
     message: str | None = None
     ticket: str | None = None
     request_key: str | None = None
@@ -91,7 +93,7 @@ class Changeset(NamedTuple):
 
     revision: int
     unit: str
-    kind: str
+    kind: ChangesetKind
     author: str
     on_behalf_of: str | None
     door: str
@@ -103,6 +105,11 @@ class Changeset(NamedTuple):
     line_end: int | None
     line_previous: int | None
     redo_end: int | None
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> Self:
+        """Return the changeset that a row of the database, or of an exported history, describes by name."""
+        return cls(**{**columns, "kind": ChangesetKind(columns["kind"])})
 
     @property
     def on_line(self) -> bool:
@@ -151,10 +158,10 @@ class Job(NamedTuple):
 
     id: int
     unit: str
-    kind: str
+    kind: JobKind
     revision: int
     digest: str
-    state: str
+    state: JobState
     rc: int | None
     summary: dict[str, int] | None
     error: str | None
@@ -177,7 +184,7 @@ class Job(NamedTuple):
     confirm_boot_deadline: int | None
     timeout: float | None
     confirm_within: float | None
-    confirmation: str | None
+    confirmation: ConfirmationState | None
     host_boot: str | None
     undoes: int | None
     repeats: int | None

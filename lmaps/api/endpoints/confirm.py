@@ -12,6 +12,7 @@ from lmaps.api import job_queue
 from lmaps.api.context import Invocation, ManagerState
 from lmaps.api.endpoints import history
 from lmaps.errors import Conflict
+from lmaps.model.states import ENDED, ChangesetKind, ConfirmationState, Door, JobKind, JobState
 from lmaps.protocol import Reply
 from lmaps.store import Job, Origin, Transaction
 from lmaps.util import times
@@ -24,11 +25,11 @@ TRIES = 3
 def confirm(call: Invocation) -> Reply:
     """Keep what waits for confirmation, or undo it now."""
     name = call.kept_unit.name
-    found = [job for job in call.tx.jobs.unconfirmed(name) if job.confirmation == "waiting"]
+    found = [job for job in call.tx.jobs.unconfirmed(name) if job.confirmation == ConfirmationState.WAITING]
     if not found:
         raise Conflict(f"cannot confirm {name}: nothing of it waits for confirmation", hint=f"lmaps jobs {name}")
     job = found[0]
-    if job.state not in job_queue.ENDED:
+    if job.state not in ENDED:
         raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
     if call.args["rollback"]:
         undo(call.manager, call.tx, job, call.why)
@@ -42,13 +43,17 @@ def confirm(call: Invocation) -> Reply:
 
 def arm(tx: Transaction, job: Job) -> dict[str, Any]:
     """The columns of a job that starts and is to be confirmed; one that waited until now hands over its way back."""
-    waiting = [each for each in tx.jobs.unconfirmed(job.unit) if each.confirmation == "waiting" and each.id != job.id]
+    waiting = [
+        each
+        for each in tx.jobs.unconfirmed(job.unit)
+        if each.confirmation == ConfirmationState.WAITING and each.id != job.id
+    ]
     for each in waiting:
-        tx.jobs.update(each.id, confirmation="rearmed")
+        tx.jobs.update(each.id, confirmation=ConfirmationState.REARMED)
     failpoint("confirm.armed")
     within = job.confirm_within or 0
     return {
-        "confirmation": "waiting",
+        "confirmation": ConfirmationState.WAITING,
         "previous_revision": waiting[-1].previous_revision if waiting else tx.jobs.applied_revision(job.unit),
         "confirm_deadline": times.format_time(datetime.now(UTC) + timedelta(seconds=within)),
         "confirm_boot_deadline": int((time.clock_gettime(time.CLOCK_BOOTTIME) + within) * 1000),
@@ -70,7 +75,7 @@ def left(job: Job) -> float:
 
 def keep(manager: ManagerState, tx: Transaction, job: Job) -> None:
     """It is confirmed."""
-    tx.jobs.update(job.id, confirmation="confirmed", confirm_deadline=None)
+    tx.jobs.update(job.id, confirmation=ConfirmationState.CONFIRMED, confirm_deadline=None)
     manager.job_moved(job.id)
 
 
@@ -83,14 +88,14 @@ def undo(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
     before = job.previous_revision or 0
     edits = history.back_to(tx, job.unit, before)
     if edits:
-        tx.changesets.record(job.unit, "rollback", why, edits, before)
-    tx.jobs.update(job.id, confirmation="undoing", confirm_deadline=None)
+        tx.changesets.record(job.unit, ChangesetKind.ROLLBACK, why, edits, before)
+    tx.jobs.update(job.id, confirmation=ConfirmationState.UNDOING, confirm_deadline=None)
     _apply_again(manager, tx, job, why)
 
 
 def _apply_again(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
     revision = tx.history.newest_revision(job.unit) or 0
-    tx.jobs.add(job.unit, "apply", revision, job.digest, why, undoes=job.id)
+    tx.jobs.add(job.unit, JobKind.APPLY, revision, job.digest, why, undoes=job.id)
     manager.job_moved(job.id)
     manager.job_queued()
 
@@ -100,7 +105,7 @@ def ended(manager: ManagerState, tx: Transaction, number: int) -> None:
     job = tx.jobs.find(number)
     if job is None:
         return
-    if job.confirmation == "waiting" and job.state != "succeeded":
+    if job.confirmation == ConfirmationState.WAITING and job.state != JobState.SUCCEEDED:
         undo(manager, tx, job, timer(job, f"job {job.id} {job.state}"))
     if job.undoes is not None:
         _undo_ended(manager, tx, job, job.undoes)
@@ -110,14 +115,17 @@ def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -
     original = tx.jobs.find(undone)
     if original is None:
         return
-    if job.state == "interrupted" and len(tx.jobs.undoing(job.unit, undone)) < TRIES:
+    if job.state == JobState.INTERRUPTED and len(tx.jobs.undoing(job.unit, undone)) < TRIES:
         _apply_again(manager, tx, original, timer(original, f"again: job {job.id} was interrupted"))
         return
-    tx.jobs.update(undone, confirmation="undone" if job.state == "succeeded" else "undo_failed")
+    tx.jobs.update(
+        undone,
+        confirmation=ConfirmationState.UNDONE if job.state == JobState.SUCCEEDED else ConfirmationState.UNDO_FAILED,
+    )
     failpoint("confirm.undone")
     manager.job_moved(undone)
 
 
 def timer(job: Job, message: str) -> Origin:
     """Why the daemon itself changes something: for whom, and what has happened."""
-    return Origin(job.author, job.on_behalf_of, "timer", message, job.ticket)
+    return Origin(job.author, job.on_behalf_of, Door.TIMER, message, job.ticket)

@@ -12,6 +12,7 @@ from lmaps.api.revisions import resolve
 from lmaps.errors import AlreadyExists, Conflict, Finding, MessageRefused, NotFound, RevertConflict
 from lmaps.model.diff import MISSING, Clash, differences, merged, pointer, same
 from lmaps.model.schema.secrets import MASK
+from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Change, Changeset, Document, Edit, Instance, Transaction
@@ -33,7 +34,9 @@ def rollback(call: Invocation) -> Reply:
         raise MessageRefused("cannot roll back: give the number of steps or a revision to go back to, not both")
     if to is not None:
         revision = resolve(call, unit.name, to)
-        made = changes.record(call, unit, "rollback", back_to(call.tx, unit.name, revision), revision, ruled=False)
+        made = changes.record(
+            call, unit, ChangesetKind.ROLLBACK, back_to(call.tx, unit.name, revision), revision, ruled=False
+        )
         nothing = f"nothing to roll back in {unit.name}: it is as it was at r{revision}"
     else:
         made = call.tx.changesets.rollback(unit.name, call.why, call.args["steps"] or 1)
@@ -101,7 +104,7 @@ def revert(call: Invocation) -> Reply:
         )
     _check_keys(call, unit, edits)
     before = _state(call, unit)
-    made = changes.record(call, unit, "revert", edits, old.revision)
+    made = changes.record(call, unit, ChangesetKind.REVERT, edits, old.revision)
     return _moved(call, unit, made, "reverted", f"nothing to revert: nothing of r{old.revision} is left", before)
 
 
@@ -114,7 +117,7 @@ def _on_line(call: Invocation, unit: Unit) -> Changeset:
     if not old.on_line:
         raise Conflict(
             f"cannot revert r{revision} of {unit.name}: it is a {old.kind}",
-            hint=f"take it back by lmaps {'rollback' if old.kind == 'redo' else 'redo'} {unit.name}",
+            hint=f"take it back by lmaps {'rollback' if old.kind == ChangesetKind.REDO else 'redo'} {unit.name}",
         )
     if not call.tx.history.on_line(unit.name, [revision]):
         raise Conflict(f"cannot revert r{revision} of {unit.name}: it is not in effect, it was rolled back")

@@ -8,6 +8,7 @@ from typing import Any
 from lmaps.api.context import Invocation
 from lmaps.api.endpoint import NUMBER
 from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
+from lmaps.model.states import ChangesetKind
 from lmaps.model.units import unit_from_definition
 from lmaps.protocol import Reply
 from lmaps.store import Change, Changeset, Document, replay
@@ -39,7 +40,7 @@ _CHANGE = {
 }
 _COLUMNS: dict[str, dict[str, Any]] = {
     "revision": _REVISION,
-    "kind": {"enum": ["create", "set", "delete", "rollback", "redo", "revert", "import", "restore"]},
+    "kind": {"enum": [kind.value for kind in ChangesetKind]},
     "author": {"type": "string"},
     "on_behalf_of": _TEXT,
     "door": {"type": "string"},
@@ -162,7 +163,7 @@ def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> Non
 
 def _changeset(unit: str, each: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
     _check_columns(unit, each)
-    made = Changeset(unit=unit, **{name: each[name] for name in _COLUMNS if name in each})
+    made = Changeset.from_columns({"unit": unit, **{name: each[name] for name in _COLUMNS if name in each}})
     changes = [
         Change(
             made.revision,

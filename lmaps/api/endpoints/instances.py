@@ -8,6 +8,7 @@ from lmaps.api import changes
 from lmaps.api.context import Invocation
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
+from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Document, Edit, Instance
@@ -32,7 +33,7 @@ def create(call: Invocation) -> Reply:
     accepted = accept(call, unit, call.args["instances"])
     fresh, known = _sort_out(call, unit, accepted)
     edits = [Edit(None, stored(call, unit, one)) for one in fresh.values()]
-    made = changes.record(call, unit, "create", edits)
+    made = changes.record(call, unit, ChangesetKind.CREATE, edits)
     revision = made.revision if made else None
     return Reply(
         f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
@@ -56,7 +57,9 @@ def set_(call: Invocation) -> Reply:
     if instance and same(json.loads(instance.completed), one.completed):
         return _wrote(call, f"nothing to set in {unit.name}", [_told(instance.key, "unchanged", instance.revision)])
     document = stored(call, unit, one)
-    made = changes.record(call, unit, "set", [Edit.of(instance, document) if instance else Edit(None, document)])
+    made = changes.record(
+        call, unit, ChangesetKind.SET, [Edit.of(instance, document) if instance else Edit(None, document)]
+    )
     result = _told(one.key, "updated" if instance else "created", made.revision if made else None)
     return _wrote(call, f"set {result['short']} in {unit.name}", [result])
 
@@ -109,7 +112,7 @@ def delete(call: Invocation) -> Reply:
     unit = call.kept_unit
     there = picked(call, unit, list(dict.fromkeys(call.args["ids"])))
     gone = list({instance.id: instance for instance in there}.values())
-    made = changes.record(call, unit, "delete", [Edit.of(instance, None) for instance in gone])
+    made = changes.record(call, unit, ChangesetKind.DELETE, [Edit.of(instance, None) for instance in gone])
     revision = made.revision if made else None
     rows = [_told(instance.key, "deleted", revision) for instance in gone]
     return _wrote(call, f"deleted {plural(len(rows), 'instance')} in {unit.name}", rows)

@@ -4,8 +4,9 @@ import math
 
 from lmaps.api.context import Deferred, Invocation
 from lmaps.api.endpoints import instances
-from lmaps.api.job_queue import ENDED, find, is_over, queue, told
+from lmaps.api.job_queue import find, is_over, queue, told
 from lmaps.api.revisions import resolve
+from lmaps.model.states import ENDED, UNCONFIRMED, ConfirmationState, JobState
 from lmaps.protocol import Reply
 from lmaps.store import Job
 
@@ -26,7 +27,7 @@ def cancel(call: Invocation) -> Reply | Deferred:
     found = find(call)
     if found.state in ENDED:
         return _cancelled(call)
-    if found.state == "queued":
+    if found.state == JobState.QUEUED:
         for moved in call.tx.jobs.withdraw(found.id):
             call.manager.job_moved(moved)
         return _cancelled(call)
@@ -38,7 +39,7 @@ def _cancelled(call: Invocation) -> Reply | Deferred:
     found = find(call)
     if found.state not in ENDED:
         return Deferred(call, found.id, math.inf, _cancelled)
-    words = f", {found.error.rpartition(', ')[2]}" if found.error and found.state == "cancelled" else ""
+    words = f", {found.error.rpartition(', ')[2]}" if found.error and found.state == JobState.CANCELLED else ""
     return Reply(f"job {found.id} {found.state}{words}", extra={"job": told(call, found)})
 
 
@@ -102,7 +103,7 @@ def wait(call: Invocation) -> Reply | Deferred:
 
 def _going(call: Invocation, name: str) -> Job | None:
     """A job of the unit that something may still come of."""
-    found = [*call.tx.jobs.unconfirmed(name), *call.tx.jobs.search(name, ["running"])]
+    found = [*call.tx.jobs.unconfirmed(name), *call.tx.jobs.search(name, [JobState.RUNNING])]
     found += [job for job in call.tx.jobs.queued() if job.unit == name]
     return found[0] if found else None
 
@@ -117,13 +118,18 @@ def _is_applied(call: Invocation, name: str, what: str) -> bool | None:
 
 def _is_confirmed(call: Invocation, name: str) -> bool | None:
     last = _last_confirmed(call, name)
-    if last is None or last.confirmation in ("waiting", "undoing"):
+    if last is None or last.confirmation in UNCONFIRMED:
         return None
-    return last.confirmation == "confirmed"
+    return last.confirmation == ConfirmationState.CONFIRMED
 
 
 def _last_confirmed(call: Invocation, name: str) -> Job | None:
     """The newest job that was to be confirmed."""
     return next(
-        (job for job in call.tx.jobs.search(name, limit=100) if job.confirmation not in (None, "rearmed")), None
+        (
+            job
+            for job in call.tx.jobs.search(name, limit=100)
+            if job.confirmation not in (None, ConfirmationState.REARMED)
+        ),
+        None,
     )

@@ -6,6 +6,7 @@ from lmaps.api import changes, job_queue
 from lmaps.api.context import Invocation
 from lmaps.api.endpoints import instances
 from lmaps.errors import UnitUnusable
+from lmaps.model.states import JobKind
 from lmaps.protocol import Reply
 
 VERSION = 1
@@ -44,5 +45,5 @@ def plan_check(call: Invocation) -> Reply:
             f"cannot plan {unit.name} on the host: its handler {unit.handler} has no check mode",
             hint=f"lmaps plan {unit.name} shows what would be handed over",
         )
-    job = job_queue.queue(call, unit, "plan")
+    job = job_queue.queue(call, unit, JobKind.PLAN)
     return Reply(f"job {job.id}", extra={"job": job_queue.told(call, job)}, revision=job.revision or None, job=job.id)

@@ -14,6 +14,7 @@ from lmaps.api.revisions import resolve
 from lmaps.errors import Finding, LmapsError, MessageRefused, TookTooLong, TooManyDeletions, ValidationFailed
 from lmaps.model.diff import Path, leaves, same
 from lmaps.model.policy import Right
+from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Edit, Instance
@@ -45,7 +46,7 @@ def import_(call: Invocation) -> Reply:
     rows: list[dict[str, Any]] = []
     for each, unit_edits in edits:
         known = each.call.tx.instances.find(each.unit.name, [one.key for one in each.accepted])
-        made = changes.record(each.call, each.unit, "import", unit_edits)
+        made = changes.record(each.call, each.unit, ChangesetKind.IMPORT, unit_edits)
         failpoint("import.mid")
         rows += _told(each, unit_edits, known, made.revision if made else None)
     counts = [
@@ -195,7 +196,9 @@ def migrate(call: Invocation) -> Reply:
             rows.append((one, "unchanged", there.revision))
             continue
         document = instances.stored(call, unit, one)
-        made = changes.record(call, unit, "import", [Edit.of(there, document) if there else Edit(None, document)])
+        made = changes.record(
+            call, unit, ChangesetKind.IMPORT, [Edit.of(there, document) if there else Edit(None, document)]
+        )
         rows.append((one, "updated" if there else "created", made.revision if made else None))
     back = sum(result != "unchanged" for _, result, _ in rows[len(current) :])
     for _ in range(back):

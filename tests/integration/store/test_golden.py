@@ -202,7 +202,7 @@ from alembic import op
 from alembic.util import load_python_file
 revision = "9999"
 down_revision = "{head}"
-checksums = load_python_file(Path(__file__).parents[2], "checksums.py")
+checksums = load_python_file(Path(__file__).parents[1], "checksums.py")
 def upgrade():
     {upgrade}
 def downgrade():

@@ -11,33 +11,21 @@ out, it is never null on the wire. A name that is a keyword of Python ends in ``
 """
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property, partial
-from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    Generic,
-    Literal,
-    TypeVar,
-    Union,
-    dataclass_transform,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Generic, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 from lmaps.errors import Finding
 from lmaps.model.schema import Schema
+from lmaps.model.schema.dataclasses import (
+    Keywords,
+    is_required,
+    object_schema,
+    ordered_fields,
+    property_name,
+    without_none,
+)
 from lmaps.util import jsonio
-
-
-class Keywords:
-    """Keywords of JSON Schema that a type of Python does not say, for ``Annotated``."""
-
-    def __init__(self, **keywords: Any) -> None:
-        self.keywords = keywords
-
 
 UnitName = Annotated[str, Keywords(minLength=1, maxLength=64)]
 Text = Annotated[str, Keywords(maxLength=4096)]
@@ -51,7 +39,6 @@ Milliseconds = Annotated[int, Keywords(minimum=0, maximum=600_000)]
 Documents = list[Any]
 SomeDocuments = Annotated[list[Any], Keywords(minItems=1)]
 
-_TYPES = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
 _Arguments = TypeVar("_Arguments")
 _Convert = Callable[[Any], Any]
 
@@ -85,7 +72,7 @@ class Reader(Generic[_Arguments]):
     @cached_property
     def definition(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""
-        return _object_schema(self.kind)
+        return object_schema(self.kind)
 
     @cached_property
     def schema(self) -> Schema:
@@ -107,77 +94,16 @@ class Reader(Generic[_Arguments]):
 
     def rows(self) -> list[tuple[str, bool, str]]:
         """Return each argument of the class's own for the reference: its name, whether it is required, its doc."""
-        own = [part for part in _ordered(self.kind) if part.name in self.kind.__annotations__]
-        return [(_wire_name(part), _is_required(part), part.metadata.get("doc", "")) for part in own]
-
-
-def _wire_name(part: Field[Any]) -> str:
-    return part.name.removesuffix("_")
-
-
-def _is_required(part: Field[Any]) -> bool:
-    return part.default is MISSING and part.default_factory is MISSING
-
-
-def _ordered(kind: Any) -> list[Field[Any]]:
-    """Return the fields of a class: its own before those that it has from its bases."""
-    return sorted(fields(kind), key=lambda part: part.name not in kind.__annotations__)
-
-
-def _object_schema(kind: Any, *, is_nested: bool = False) -> dict[str, Any]:
-    hints, parts = get_type_hints(kind, include_extras=True), _ordered(kind)
-    required = [_wire_name(part) for part in parts if _is_required(part)]
-    return {
-        "type": "object",
-        "properties": {_wire_name(part): _schema(hints[part.name]) | _default(part) for part in parts},
-        **({"required": required} if required or not is_nested else {}),
-        "additionalProperties": False,
-    }
-
-
-def _default(part: Field[Any]) -> dict[str, Any]:
-    if part.default_factory is not MISSING:
-        return {"default": part.default_factory()}
-    return {} if part.default in (MISSING, None) else {"default": part.default}
-
-
-def _schema(hint: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a type."""
-    hint = _without_none(hint)
-    base, *annotations = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    base = _without_none(base)
-    keywords: dict[str, Any] = {}
-    for annotation in annotations:
-        keywords |= annotation.keywords
-    origin, parts = get_origin(base) or base, get_args(base)
-    if base is Any:
-        schema: dict[str, Any] = {}
-    elif origin is Literal:
-        schema = {"enum": list(parts)}
-    elif is_dataclass(base):
-        schema = _object_schema(base, is_nested=True)
-    else:
-        schema = {"type": _TYPES[origin]}
-    items = {"items": _schema(parts[0])} if origin is list and parts != (Any,) else {}
-    if items and "properties" in items["items"]:  # short keywords before the long one
-        return schema | keywords | items
-    return schema | items | keywords
-
-
-def _without_none(hint: Any) -> Any:
-    """Return ``X`` for ``X | None``."""
-    if isinstance(hint, UnionType) or get_origin(hint) is Union:  # the latter where X is annotated
-        [hint] = [part for part in get_args(hint) if part is not NoneType]
-        return hint
-    return hint
+        own = [part for part in ordered_fields(self.kind) if part.name in self.kind.__annotations__]
+        return [(property_name(part), is_required(part), part.metadata.get("doc", "")) for part in own]
 
 
 def _converter(kind: Any) -> _Convert:
     """Return what makes an instance of a class from values that fit its schema."""
     hints = get_type_hints(kind)
-    found = ((_wire_name(part), _value_converter(hints[part.name])) for part in fields(kind))
+    found = ((property_name(part), _value_converter(hints[part.name])) for part in fields(kind))
     converters = {name: converter for name, converter in found if converter is not None}
-    renamed = {_wire_name(part): part.name for part in fields(kind) if part.name != _wire_name(part)}
+    renamed = {property_name(part): part.name for part in fields(kind) if part.name != property_name(part)}
 
     def convert(values: dict[str, Any]) -> Any:
         if not converters.keys().isdisjoint(values):
@@ -192,7 +118,7 @@ def _converter(kind: Any) -> _Convert:
 
 def _value_converter(hint: Any) -> _Convert | None:
     """Return what makes a field's value from that of the request; None if it stays as it is."""
-    hint = _without_none(hint)
+    hint = without_none(hint)
     if hint is int:
         return _integer
     if is_dataclass(hint):

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lmaps.api.context import AfterCommit, Deferred
+from lmaps.api.context import AfterCommit, Answer, Deferred
 from lmaps.api.registry import ENDPOINTS, ManagerState, RequestContext
 from lmaps.config import load_config
+from lmaps.manager.client_requests import find_route
 from lmaps.model.policy import itself
 from lmaps.model.units import load_units_from
 from lmaps.protocol import Reply, Request
@@ -24,6 +25,12 @@ def _empty() -> "tempfile.TemporaryDirectory[str]":
     made = tempfile.TemporaryDirectory(prefix="lm")
     open_store(str(Path(made.name) / "lmaps.db")).close()
     return made
+
+
+def respond(context: RequestContext, payload: dict[str, Any]) -> Answer:
+    """Return the answer to a decoded request of any form; raise what the client would be refused with."""
+    route = find_route(context, payload)
+    return route.finished(context, route.endpoint.answer(context, route.request))
 
 
 class InProcess:

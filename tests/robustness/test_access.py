@@ -27,7 +27,7 @@ from lmaps.transport.server import ServerSocket
 from lmaps.transport.zap import Peer
 from lmaps.util.jsonio import plain
 from tests.daemons import RunningDaemon
-from tests.in_process import InProcess
+from tests.in_process import InProcess, respond
 from tests.robustness.conftest import cannot
 from tests.robustness.users import as_user
 
@@ -254,7 +254,7 @@ class World:
         with self.tx.discarded():
             visit = RequestContext(service, self.tx, service.policy.subject(peer.uid, peer.gid, peer.key))
             try:
-                answer = client_requests.handle(visit, request)
+                answer = respond(visit, request)
             except LmapsError as error:
                 return error
         return Reply("") if isinstance(answer, Deferred | AfterCommit) else answer
@@ -437,17 +437,17 @@ def test_a_request_key_is_its_subjects_alone(world: World) -> None:
         uid: RequestContext(world.lmaps.service, world.tx, world.lmaps.service.policy.subject(uid, 62999))
         for uid in (61001, 61002)
     }
-    first = client_requests.handle(visits[61001], request)
+    first = respond(visits[61001], request)
     assert isinstance(first, Reply) and first.revision is not None
-    assert client_requests.handle(visits[61001], request) == first
+    assert respond(visits[61001], request) == first
     with pytest.raises(LmapsError, match="was used for another request"):
-        client_requests.handle(visits[61002], request)
+        respond(visits[61002], request)
     for verb in ("delete", "create"):
         with pytest.raises(LmapsError, match="was used for another request"):
-            client_requests.handle(visits[61002], request | {"verb": verb, "args": {"unit": "web", **OTHERS[verb]}})
+            respond(visits[61002], request | {"verb": verb, "args": {"unit": "web", **OTHERS[verb]}})
     policy_of(world, (["gid:62999"], ["show"], ["web"]))
     with pytest.raises(NotAllowed):
-        client_requests.handle(visits[61001], request)
+        respond(visits[61001], request)
 
 
 OTHERS: dict[str, dict[str, Any]] = {"delete": {"ids": ["k"]}, "create": {"instances": [{"host": "other"}]}}
@@ -459,7 +459,7 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
         with world.tx.discarded():
             subject = world.lmaps.service.policy.subject(peer.uid, peer.gid, peer.key)
             args = {"unit": "web", "instances": [{"host": "x"}], "on_behalf_of": "root"}
-            client_requests.handle(
+            respond(
                 RequestContext(world.lmaps.service, world.tx, subject),
                 {"v": VERSION, "verb": "create", "args": args},
             )

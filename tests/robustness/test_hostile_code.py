@@ -13,7 +13,7 @@ ATTRIBUTES = frozenset(
     "os.system os.popen os.spawnl os.spawnlp os.startfile subprocess.getoutput subprocess.getstatusoutput tempfile.mktemp "
     "yaml.load yaml.load_all yaml.full_load yaml.unsafe_load yaml.Loader yaml.FullLoader yaml.UnsafeLoader".split()
 )
-IN_ITS_PLACE = {"plugins/ansible_playbook/warm/preparation.py": ["yaml.load", "yaml.load"]}
+IN_ITS_PLACE = {"handlers/ansible/warm/preparation.py": ["yaml.load", "yaml.load"]}
 """What stands in the place of the same within another program, and does what that does: with Ansible's own loaders."""
 METHODS = frozenset("recv_pyobj send_pyobj recv_serialized".split())
 

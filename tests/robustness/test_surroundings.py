@@ -26,8 +26,8 @@ class Shifted(datetime.datetime):
         with open(os.environ["CLOCK"]) as file:
             return datetime.datetime.now(tz) + datetime.timedelta(days=float(file.read() or 0))
 from lmaps.util import times
-from lmaps.manager import housekeeping
-times.datetime = housekeeping.datetime = Shifted
+from lmaps.manager import retention
+times.datetime = retention.datetime = Shifted
 from lmaps.cli.lmapsd import start
 raise SystemExit(start())
 """

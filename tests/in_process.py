@@ -44,7 +44,10 @@ class InProcess:
         if not (directory / "lmaps.db").exists():
             shutil.copy(Path(_empty().name) / "lmaps.db", directory)
         self.store = open_store(str(directory / "lmaps.db"))
-        self.service = ManagerState(load_config(str(file)), load_units_from([]), "boot")
+        self.reloads, self.beats = 0, 0
+        self.service = ManagerState(
+            load_config(str(file)), load_units_from([]), "boot", reload=self._reload, beat=self._beat
+        )
         self.load(units)
 
     def load(self, units: str) -> None:
@@ -52,6 +55,14 @@ class InProcess:
         loaded = load_units_from((f"unit{number}.yaml", text) for number, text in enumerate(units.split("---\n")))
         assert not loaded.errors, loaded.errors
         self.service.units = loaded
+
+    def _reload(self) -> None:
+        """Take the place of the manager's reload; the units come by `load`."""
+        self.reloads += 1
+
+    def _beat(self) -> None:
+        """Take the place of the supervisor, which counts a manager as stuck that does not beat."""
+        self.beats += 1
 
     def call(self, verb: str, *, key: str | None = None, **args: Any) -> Reply:
         """The reply; raises what the daemon refuses with."""

@@ -48,28 +48,42 @@ class Slot:
 
 
 @dataclass(slots=True)
-class ManagerState:
-    """What the manager knows beside its state. Verbs read it; `reload` alone swaps the units and the policy.
+class JobSignals:
+    """What transactions report about jobs; the manager's loop acts on it after their commit.
 
-    ``stop_job`` has a running job ended, ``job_moved`` wakes whoever waits for one, ``job_queued`` has the queue looked
-    at, ``beat`` tells the supervisor that work goes on. ``counters`` count what happened since the manager's start (and
-    restarts since the daemon's), ``denials`` are those of each subject, ``fitting`` tells what no longer fits its unit.
+    moved          jobs that have changed: answer the requests that wait for one of them
+    to_stop        running jobs to be ended before their time
+    queue_changed  whether a queued job may be startable now
+
+    A transaction that is undone may leave a signal behind. It wakes somebody for nothing, and does no harm.
+    """
+
+    moved: set[int] = field(default_factory=set)
+    to_stop: set[int] = field(default_factory=set)
+    queue_changed: bool = True
+
+
+@dataclass(slots=True)
+class ManagerState:
+    """What the manager holds in memory. Endpoints read it; only a reload replaces the units and the policy.
+
+    ``reload`` loads units, policy and keys again, ``beat`` tells the supervisor that the manager is not stuck.
+    ``counters`` count since the manager's start (restarts: since the daemon's), ``denials`` are those of each subject,
+    ``fitting`` tells what no longer fits its unit.
     """
 
     config: Config
     units: UnitSet
     boot_id: str
+    reload: Callable[[], None]
+    beat: Callable[[], None]
     policy: Policy = field(default_factory=Policy)
     supervisor: int | None = None
     handlers: dict[str, Any] = field(default_factory=dict)
     faults: dict[str, list[Finding]] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    reload: Callable[[], None] = lambda: None
-    beat: Callable[[], None] = lambda: None
-    stop_job: Callable[[int], None] = lambda _job: None
-    job_moved: Callable[[int], None] = lambda _job: None
-    job_queued: Callable[[], None] = lambda: None
+    signals: JobSignals = field(default_factory=JobSignals)
     copies: dict[str, BinaryIO] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
     denials: dict[str, TokenBucket] = field(default_factory=dict)

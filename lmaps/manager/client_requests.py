@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from lmaps.api import legacy
@@ -70,10 +70,9 @@ def find_route(visit: RequestContext, payload: dict[str, Any]) -> Route:
 class ClientRequests:
     """Takes what clients ask for and gives back what they are to know."""
 
-    def __init__(self, service: ManagerState, store: Store, clients: ServerSocket, on_job: Callable[[], None]) -> None:
+    def __init__(self, service: ManagerState, store: Store, clients: ServerSocket) -> None:
         self.service = service
         self._store = store
-        self.on_job = on_job
         self._clients = clients
         self._parked: list[tuple[Deferred, ClientRequest]] = []
         self._in_flight: Counter[int | str | None] = Counter()
@@ -265,7 +264,7 @@ class ClientRequest:
             self._say(self._desk.after(self._answer))
             return
         if isinstance(self._answer, Deferred) or self._answer.job is not None:
-            self._desk.on_job()
+            self._desk.service.signals.queue_changed = True
         if isinstance(self._answer, Deferred):
             self._waiting = self._answer
             self._desk.park(self._answer, self)

@@ -125,4 +125,4 @@ class Confirmations:
     def _tell(self, tx: Transaction, job: Job, text: str) -> None:
         line = {"at": times.now(), "stream": "note", "text": text}
         tx.jobs.add_lines(job.id, tx.jobs.last_line(job.id) + 1, [line])
-        self.service.job_moved(job.id)
+        self.service.signals.moved.add(job.id)

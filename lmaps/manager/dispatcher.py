@@ -63,7 +63,6 @@ class Dispatcher:
 
     def __init__(self, service: ManagerState, workers: ServerSocket, on_hello: Callable[[], None]) -> None:
         self.service = service
-        self.moved: set[int] = set()
         self.draining = False
         self._workers = workers
         self._on_hello = on_hello
@@ -72,7 +71,6 @@ class Dispatcher:
         self._awaited: set[int] = set()
         self._to_stop: set[int] = set()
         self._overdue: set[int] = set()
-        self._look = True
         self._not_before = 0.0
 
     def recover(self, tx: Transaction) -> None:
@@ -91,19 +89,6 @@ class Dispatcher:
     def idle(self) -> bool:
         """Whether no worker runs anything, as far as all have said how it stands."""
         return not self._awaited and all(slot.token is None for slot in self.service.slots.values())
-
-    def take_moved(self) -> set[int]:
-        """The jobs that have moved since the last call."""
-        moved, self.moved = self.moved, set()
-        return moved
-
-    def job_moved(self, job: int) -> None:
-        """Somebody else than a worker has moved a job."""
-        self.moved.add(job)
-
-    def look(self) -> None:
-        """There may be a job to start."""
-        self._look = True
 
     @property
     def next_due(self) -> float:
@@ -134,7 +119,7 @@ class Dispatcher:
             task = self._waiting.popleft()
             self._running[task.run.token] = task
             self._start(idle.popleft(), task.run, None, TASK_WITHIN)
-        if not self._look or not idle or self.draining:
+        if not self.service.signals.queue_changed or not idle or self.draining:
             return
         try:
             with store.transaction() as tx:
@@ -145,7 +130,7 @@ class Dispatcher:
             log.error("no job can be started: %s", error)
             self._not_before = time.monotonic() + RETRY
             return
-        self._look = False
+        self.service.signals.queue_changed = False
         for slot, run, job in started:
             self._start(slot, run, job.id, self._longest(job))
 
@@ -208,7 +193,7 @@ class Dispatcher:
         slot.token, slot.job = run.token, job
         slot.due = time.monotonic() + longest + STOP_GRACE_S + EXIT_GRACE_S
         if job is not None:
-            self.moved.add(job)
+            self.service.signals.moved.add(job)
             failpoint("dispatch.after")
             with log_context(job=job, unit=run.kwargs["unit"], revision=run.kwargs["revision"], slot=slot.number):
                 log.info("job started")
@@ -220,11 +205,12 @@ class Dispatcher:
         """Send ``message`` to the worker behind ``identity``; one that is gone is replaced, and says hello."""
         self._workers.send(identity, encode(message))
 
-    def stop(self, job: int) -> None:
-        """End a job that runs, as soon as its worker can be told."""
-        self._to_stop.add(job)
+    def stop_jobs(self) -> None:
+        """Have the jobs ended that were signalled; a worker that is not connected learns of it when it is again."""
+        signalled, self.service.signals.to_stop = self.service.signals.to_stop, set()
+        self._to_stop |= signalled
         for slot in self.service.slots.values():
-            if slot.job == job and slot.token is not None:
+            if slot.job in signalled and slot.token is not None:
                 slot.due = min(slot.due, time.monotonic() + STOP_GRACE_S + EXIT_GRACE_S)
                 self.say(slot.identity, Stop(slot.token))
 
@@ -234,7 +220,7 @@ class Dispatcher:
         A job that was to be confirmed, or that took one back, is seen to by its confirmation alone.
         """
         outcome = self._outcome(job)
-        self.moved.update(tx.jobs.end(job.id, state=outcome, error=LOST))
+        self.service.signals.moved.update(tx.jobs.end(job.id, state=outcome, error=LOST))
         self._to_stop.discard(job.id)
         self._overdue.discard(job.id)
         _log_end(job, outcome, None)
@@ -244,7 +230,7 @@ class Dispatcher:
         if unit is not None and unit.reruns and plain and outcome == JobState.INTERRUPTED:
             why = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
             tx.jobs.add(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
-            self._look = True
+            self.service.signals.queue_changed = True
 
     def _outcome(self, job: Job) -> JobState:
         """What a job whose process is gone has come to."""
@@ -275,7 +261,7 @@ class Dispatcher:
                 self.say(identity, Done(hello.token))
             elif slot.token is not None and slot.job in self._to_stop:
                 self.say(identity, Stop(slot.token))
-            self._look = True
+            self.service.signals.queue_changed = True
             self._on_hello()
 
         return settle
@@ -301,7 +287,7 @@ class Dispatcher:
         if slot is not None and slot.job is not None:
             new = max(lines.first, tx.jobs.last_line(slot.job) + 1)
             tx.jobs.add_lines(slot.job, new, lines.lines[new - lines.first :])
-            self.moved.add(slot.job)
+            self.service.signals.moved.add(slot.job)
         return lambda: self.acknowledge(identity, lines)
 
     def acknowledge(self, identity: bytes, lines: Lines) -> None:
@@ -315,7 +301,7 @@ class Dispatcher:
         job = tx.jobs.find(slot.job) if slot is not None and slot.job is not None else None
         if slot is not None and slot.job is not None:
             ended = tx.jobs.end(slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error)
-            self.moved.update(ended)
+            self.service.signals.moved.update(ended)
             confirm.ended(self.service, tx, slot.job)
             self._to_stop.discard(slot.job)
             failpoint("result.before_commit")
@@ -327,7 +313,7 @@ class Dispatcher:
                 _log_end(job, result.state, result.rc)
             if slot is not None:
                 slot.token, slot.job, slot.due = None, None, math.inf
-            self._look = True
+            self.service.signals.queue_changed = True
             task = self._running.pop(result.token, None)
             if task is not None:
                 task.then(result)

@@ -157,10 +157,7 @@ class Manager:
         self._housekeeping = Retention()
         self._looking = BackgroundChecks(self.service)
         self._confirmations = Confirmations(self.service, self._dispatcher.call)
-        self.service.stop_job = self._dispatcher.stop
-        self.service.job_moved = self._dispatcher.job_moved
-        self.service.job_queued = self._dispatcher.look
-        self._desk = ClientRequests(self.service, self._store, self._clients, self._dispatcher.look)
+        self._desk = ClientRequests(self.service, self._store, self._clients)
         self._poller = Poller()
         for source in (self._clients, self._workers):
             self._poller.watch(source)
@@ -186,11 +183,7 @@ class Manager:
         told = self._hearing.collect(heard=self._workers in ready)
         asked = self._desk.collect() if self._clients in ready else []
         commit(self._store, [*told, *asked])
-        self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
-        commit(self._store, self._desk.due(self._dispatcher.take_moved()))
-        self._dispatcher.fill(self._store)
-        self._confirmations.turn(self._store, moved=bool(self._dispatcher.moved))
-        commit(self._store, self._desk.due(self._dispatcher.take_moved()))
+        self._act_on_signals()
         self._housekeeping.turn(self._store)
         self._looking.turn(self._store)
         self._store.turn()
@@ -198,6 +191,19 @@ class Manager:
             self._channel.report({"replace": slot})
         if self._dispatcher.draining and self._dispatcher.idle:
             self._channel.report({"drained": True})
+
+    def _act_on_signals(self) -> None:
+        """Act on what was committed about jobs: start and stop them, answer the requests that wait for one."""
+        self._answer_waiting()
+        self._dispatcher.stop_jobs()
+        self._dispatcher.fill(self._store)
+        self._answer_waiting()  # those that wait for a job to start
+
+    def _answer_waiting(self) -> None:
+        signals = self.service.signals
+        self._confirmations.turn(self._store, moved=bool(signals.moved))
+        moved, signals.moved = signals.moved, set()
+        commit(self._store, self._desk.due(moved))
 
     def _hear_supervisor(self) -> None:
         order = self._channel.receive()
@@ -321,7 +327,8 @@ class Manager:
             route = find_route(visit, payload)
             answer = route.finished(visit, route.endpoint.answer(visit, route.request))
         while isinstance(answer, Deferred):
-            self._dispatcher.look()
+            self.service.signals.queue_changed = True
+            self._act_on_signals()  # before the wait: nothing else would start or stop the job
             self.turn(answer.until)
             with self._store.transaction() as tx:
                 answer = answer.resume(tx)

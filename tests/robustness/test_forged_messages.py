@@ -51,7 +51,7 @@ def manager(short_path: Path) -> Iterator[Manager]:
 def apply(manager: Manager) -> int:
     job = manager.answer("apply", unit="web").job
     assert job is not None
-    manager._dispatcher.look()
+    manager.service.signals.queue_changed = True
     return job
 
 

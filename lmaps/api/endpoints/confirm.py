@@ -76,15 +76,14 @@ def left(job: Job) -> float:
 def keep(manager: ManagerState, tx: Transaction, job: Job) -> None:
     """It is confirmed."""
     tx.jobs.update(job.id, confirmation=ConfirmationState.CONFIRMED, confirm_deadline=None)
-    manager.job_moved(job.id)
+    manager.signals.moved.add(job.id)
 
 
 def undo(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
     """Bring the previous state back, and have it applied."""
     for each in tx.jobs.queued():
         if each.unit == job.unit:
-            for moved in tx.jobs.withdraw(each.id):
-                manager.job_moved(moved)
+            manager.signals.moved.update(tx.jobs.withdraw(each.id))
     before = job.previous_revision or 0
     edits = history.back_to(tx, job.unit, before)
     if edits:
@@ -96,8 +95,8 @@ def undo(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
 def _apply_again(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
     revision = tx.history.newest_revision(job.unit) or 0
     tx.jobs.add(job.unit, JobKind.APPLY, revision, job.digest, why, undoes=job.id)
-    manager.job_moved(job.id)
-    manager.job_queued()
+    manager.signals.moved.add(job.id)
+    manager.signals.queue_changed = True
 
 
 def ended(manager: ManagerState, tx: Transaction, number: int) -> None:
@@ -123,7 +122,7 @@ def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -
         confirmation=ConfirmationState.UNDONE if job.state == JobState.SUCCEEDED else ConfirmationState.UNDO_FAILED,
     )
     failpoint("confirm.undone")
-    manager.job_moved(undone)
+    manager.signals.moved.add(undone)
 
 
 def timer(job: Job, message: str) -> Origin:

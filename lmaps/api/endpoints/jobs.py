@@ -28,10 +28,9 @@ def cancel(call: Invocation) -> Reply | Deferred:
     if found.state in ENDED:
         return _cancelled(call)
     if found.state == JobState.QUEUED:
-        for moved in call.tx.jobs.withdraw(found.id):
-            call.manager.job_moved(moved)
+        call.manager.signals.moved.update(call.tx.jobs.withdraw(found.id))
         return _cancelled(call)
-    call.manager.stop_job(found.id)
+    call.manager.signals.to_stop.add(found.id)
     return Deferred(call, found.id, math.inf, _cancelled)
 
 

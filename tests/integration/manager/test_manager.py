@@ -130,11 +130,11 @@ def test_a_job_waits_while_no_worker_is_there(manager: Manager) -> None:
     manager._dispatcher.lose(manager.service.slots[1].pid)
     job = manager.answer("apply", unit="web").job
     for _ in range(3):
-        manager._dispatcher.look()
+        manager.service.signals.queue_changed = True
         manager.turn()
     assert manager.answer("job", job=job).extra["job"]["state"] == "queued"
     manager.service.slots[1].gone = False
-    manager._dispatcher.look()
+    manager.service.signals.queue_changed = True
     until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
 
 

@@ -101,7 +101,8 @@ class ClientRequests:
         if group:
             counters["groups"] += 1
             counters["group_largest"] = max(counters["group_largest"], len(group))
-        counters["dropped"], counters["connections_refused"] = self._clients.dropped, self._clients.gate.refused
+        counters["dropped"] = self._clients.dropped
+        counters["connections_refused"] = self._clients.authenticator.refused
         return group
 
     def section(self, incoming: Incoming) -> Section:
@@ -169,7 +170,7 @@ class ClientRequests:
 
     def knows(self, peer: Peer) -> bool:
         """Whether what ``peer`` has proved in its handshake still counts."""
-        return self._clients.gate.knows(peer)
+        return self._clients.authenticator.is_authorized(peer)
 
     def after(self, answer: AfterCommit) -> Reply:
         """The answer that is made outside every transaction."""

@@ -142,15 +142,15 @@ class Manager:
         finally:
             self.running = False
             self._store.close()
-            self._gate.close()
+            self._authenticator.close()
 
     def _open(self) -> None:
         """Make everything that this process owns; nobody is served yet."""
         config = self.service.config
         doors = self._doors or bind_manager_sockets(config, self._worker_endpoint)
-        self._gate = ZapAuthenticator(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
-        self._clients = ServerSocket(self._gate, CLIENT_DOMAIN, doors.clients)
-        self._workers = ServerSocket(self._gate, WORKER_DOMAIN, doors.workers)
+        self._authenticator = ZapAuthenticator(config["uid"], doors.secret, config["limits"]["connections"], doors.keys)
+        self._clients = ServerSocket(self._authenticator, CLIENT_DOMAIN, doors.clients)
+        self._workers = ServerSocket(self._authenticator, WORKER_DOMAIN, doors.workers)
         self._store: Store = open_store(config["db"], doors.sealer, self._channel.beat, known=self._state_opened)
         self._dispatcher = Dispatcher(self.service, self._workers, self._heard)
         self._hearing = WorkerInbox(self._workers, self._dispatcher)
@@ -252,7 +252,7 @@ class Manager:
         if findings:
             raise ValidationFailed("cannot reload: units, policy and keys in use stay as they are", errors=findings)
         failpoint("reload.before_swap")
-        self.service.units, self.service.policy, self._gate.authorized = loaded, policy, authorized
+        self.service.units, self.service.policy, self._authenticator.authorized = loaded, policy, authorized
         failpoint("reload.after_swap")
         self._found_by_handlers = {}
         self._find_faults()
@@ -275,7 +275,7 @@ class Manager:
             return read_authorized_keys(directory, self._owner) if _is_remote(self.service.config) else frozenset()
         except ConfigError as refused:
             findings += refused.errors or [Finding(refused.message, file=directory)]
-            return self._gate.authorized
+            return self._authenticator.authorized
 
     def _find_faults(self) -> None:
         found = {unit.name: handler_faults(self.service, unit) for unit in self.service.units.units.values()}

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 IPC = "ipc://"
 TCP = "tcp://"
-MAX_IPC_PATH = 107
-"""Bytes that the address of a unix socket may have."""
+MAX_IPC_PATH_BYTES = 107
+"""The kernel's limit for the address of a unix socket, less its final NUL."""
 
 
 def is_tcp(uri: str) -> bool:
-    """Whether ``uri`` is one of tcp."""
+    """Return whether ``uri`` is a tcp endpoint."""
     return uri.startswith(TCP)
 
 
@@ -28,24 +28,30 @@ def check_endpoint(uri: str) -> None:
 
 
 def ipc_path(uri: str) -> "Path":
-    """The file of an ``ipc://`` URI; `ConfigError` for any other transport and for a path that is too long."""
+    """Return the file of an ``ipc://`` URI; raise `ConfigError` for any other URI and for a path that is too long."""
     from pathlib import Path  # noqa: PLC0415 (2 ms that a client need not pay)
 
     return Path(ipc_file(uri))
 
 
 def ipc_file(uri: str) -> str:
-    """The same as text."""
+    """Return the file of an ``ipc://`` URI as text; raise `ConfigError` as `ipc_path` does."""
+    # Absolute only: abstract sockets ("@name") have no file, and so no mode that keeps other users out.
     if not uri.startswith(IPC) or not uri.removeprefix(IPC).startswith("/"):
         raise ConfigError(f"cannot use {uri!r} as an endpoint: expected ipc:// and an absolute path")
     path = uri.removeprefix(IPC)
-    if len(os.fsencode(path)) > MAX_IPC_PATH:
-        raise ConfigError(f"cannot use {uri}: its path has {len(os.fsencode(path))} bytes, {MAX_IPC_PATH} is the most")
+    length = len(os.fsencode(path))
+    if length > MAX_IPC_PATH_BYTES:
+        raise ConfigError(f"cannot use {uri}: its path has {length} bytes, {MAX_IPC_PATH_BYTES} is the most")
     return path
 
 
 def tcp_address(uri: str) -> tuple[str, int]:
-    """Host and port of a ``tcp://`` URI, an IPv6 address without its brackets; `ConfigError` if it has not both."""
+    """Return host and port of a ``tcp://`` URI, an IPv6 address without its brackets.
+
+    Raises `ConfigError` if one of them is missing, and for the host ``*``: all interfaces are served only if somebody
+    writes 0.0.0.0 or [::].
+    """
     host, _, port = uri.removeprefix(TCP).rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not is_tcp(uri) or not host or host == "*" or not port.isdecimal() or not 0 < int(port) < 2**16:

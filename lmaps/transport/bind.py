@@ -1,7 +1,7 @@
-"""Sockets bound to their addresses, and not yet listening: made by a process that still has its rights.
+"""Sockets that are bound to their addresses and do not listen yet: made by a process that still has root's rights.
 
-A stale unix socket is replaced, anything else at a path is refused: ``ipc`` of libzmq alone would unlink whatever it
-finds.
+A stale unix socket is replaced, anything else at a path is refused. libzmq's own ``bind`` unlinks whatever it finds: it
+would delete a regular file, and take the socket of another daemon that is running.
 """
 
 import contextlib
@@ -24,44 +24,46 @@ class BoundSocket(NamedTuple):
 
 
 def bind_sockets(uris: Sequence[str], group: int | None = None) -> list[BoundSocket]:
-    """A socket for each of ``uris``. The files are of mode 0600; with a ``group`` (gid) 0660 and that group's.
+    """Return a bound socket for each of ``uris``. The files have mode 0600; with a ``group`` (gid) 0660 and that group.
 
-    Raises `ConfigError` for what cannot be used, `AnotherDaemon` if somebody listens there.
+    Raises `ConfigError` for an address that cannot be used, `AnotherDaemon` if another process listens there.
     """
-    made: list[BoundSocket] = []
+    sockets: list[BoundSocket] = []
     try:
         for uri in uris:
-            made.append(BoundSocket(uri, _bind_tcp(uri) if is_tcp(uri) else _bind_unix(ipc_path(uri), group)))
+            sockets.append(BoundSocket(uri, _bind_tcp(uri) if is_tcp(uri) else _bind_unix(ipc_path(uri), group)))
     except BaseException:
-        for bound in made:
+        for bound in sockets:
             bound.socket.close()
         raise
-    return made
+    return sockets
 
 
 def remove(uris: Iterable[str]) -> None:
-    """Remove the files of ``uris``, which are this process's own."""
+    """Remove the socket files of ``uris``, which have to be this process's own."""
     for uri in uris:
         if not is_tcp(uri):
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # the supervisor does what we may not
+            # A manager without root's rights may not delete in /run/lmaps: the supervisor does it then.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 ipc_path(uri).unlink()
 
 
 def remove_stale(uris: Iterable[str]) -> None:
-    """Remove the sockets at ``uris`` that nobody serves any more."""
+    """Remove the socket files of ``uris`` at which no process listens any more."""
     for uri in uris:
         if not is_tcp(uri) and ipc_path(uri).is_socket() and not _is_served(ipc_path(uri)):
             ipc_path(uri).unlink()
 
 
 def _bind_unix(path: Path, group: int | None) -> socket.socket:
-    _clear(path)
+    _remove_stale_file(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    # The umask, not a chmod afterwards: between bind and chmod any user could connect.
     mask = os.umask(0o177)
     try:
         bound.bind(str(path))
         if group is not None:
-            os.chown(path, -1, group, follow_symlinks=False)
+            os.chown(path, -1, group, follow_symlinks=False)  # before the mode: else the old group gets the rights
             path.chmod(0o660)
     except OSError as error:
         bound.close()
@@ -71,23 +73,23 @@ def _bind_unix(path: Path, group: int | None) -> socket.socket:
     return bound
 
 
-def _clear(path: Path) -> None:
-    """Make way at ``path`` if what is there is a socket that nobody serves."""
+def _remove_stale_file(path: Path) -> None:
+    """Remove a socket at which no process listens; raise if anything else is at ``path``."""
     try:
-        mode = path.lstat().st_mode
+        mode = path.lstat().st_mode  # lstat: a link to a socket is no socket of ours
     except FileNotFoundError:
         return
     except OSError as error:
         raise ConfigError(f"cannot listen at {path}: {error.strerror}") from error
     if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"cannot listen at {path}: it is no socket; move it away, or set rpc.manager_bind")
+        raise ConfigError(f"cannot listen at {path}: the file is no socket; move it away, or set rpc.manager_bind")
     if _is_served(path):
-        raise AnotherDaemon(f"cannot listen at {path}: another program does")
+        raise AnotherDaemon(f"cannot listen at {path}: another program listens there")
     path.unlink()
 
 
 def _is_served(path: Path) -> bool:
-    """Whether a process listens at the unix socket ``path``."""
+    """Return whether a process listens at the unix socket ``path``."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
         try:
             probe.connect(str(path))
@@ -104,6 +106,7 @@ def _bind_tcp(uri: str) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen at {uri}: {error.strerror}") from error
     try:
+        # Without it a restarted daemon could not bind for a minute, while old connections are in TIME_WAIT.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:

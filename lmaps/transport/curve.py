@@ -1,12 +1,12 @@
-"""Key pairs of CURVE: who is at either end of a tcp connection.
+"""CURVE key pairs: they prove who is at either end of a tcp connection.
 
-Each key is a line of text: its kind, 32 bytes in base64, for public keys a comment. The secret one is a file of its
-own, of mode 0600 or 0400; its public half may be shown to anybody::
+Each key is a line of text: its kind, 32 bytes in base64, for public keys a comment. The secret key is in a file of its
+own, of mode 0600 or 0400; the public key is no secret::
 
     lmaps-secret-key 3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
     lmaps-public-key 9mLyQhXq1o2y0M1kU8oR7J0bq2m1rJ3T0sVb4m2cXzo= alice@laptop
 
-A key's fingerprint is what policy, audit and history call its holder.
+Policy, audit and history name the holder of a key by its fingerprint.
 """
 
 import base64
@@ -24,49 +24,49 @@ from zmq.utils import z85
 from lmaps.errors import ConfigError, Finding
 from lmaps.util.ownership import check_owned, foreign_hand
 
-SECRET, PUBLIC = "lmaps-secret-key", "lmaps-public-key"
+SECRET_KIND, PUBLIC_KIND = "lmaps-secret-key", "lmaps-public-key"
 PUBLIC_SUFFIX = ".pub"
 KEY_BYTES = 32
 
 
 class KeyPair(NamedTuple):
-    """Both halves, 32 bytes each."""
+    """A public and its secret key, 32 bytes each."""
 
     public: bytes
     secret: bytes
 
     @property
     def fingerprint(self) -> str:
-        """That of the public half."""
+        """The fingerprint of the public key."""
         return fingerprint(self.public)
 
 
 class ServerKeys(NamedTuple):
-    """What a listener at tcp needs: its own key, and the fingerprints of the clients that it lets in."""
+    """The keys of a server at tcp: its own, and the fingerprints of the authorized clients."""
 
     own: KeyPair
     clients: frozenset[str]
 
 
 class ClientKeys(NamedTuple):
-    """What a client at tcp needs: its own key, and the public key that the server has to have."""
+    """The keys of a client at tcp: its own, and the public key that the server has to prove."""
 
     own: KeyPair
     server: bytes
 
 
 def fingerprint(public: bytes) -> str:
-    """32 hexadecimal digits that stand for a public key: half of its SHA-256."""
+    """Return the fingerprint of a public key: 32 hexadecimal digits, half of its SHA-256."""
     return hashlib.sha256(public).hexdigest()[:32]
 
 
 def make_key_pair(path: Path, comment: str) -> KeyPair:
-    """Make a pair: ``path`` gets the secret half, mode 0600, ``path.pub`` the public one.
+    """Make a key pair: ``path`` gets the secret key, mode 0600, ``path.pub`` the public one.
 
-    Raises FileExistsError if one of them is there: nobody gets a key back that was written over.
+    Raises FileExistsError if one of the files is there: a key that was overwritten cannot be restored.
     """
     pair = _pair(z85.decode(zmq.curve_keypair()[1]))
-    _write(path, f"{SECRET} {_coded(pair.secret)}\n", 0o600)
+    _write(path, f"{SECRET_KIND} {_encoded(pair.secret)}\n", 0o600)
     try:
         _write(public_path(path), f"{public_line(pair.public, comment)}\n", 0o644)
     except OSError:
@@ -76,17 +76,20 @@ def make_key_pair(path: Path, comment: str) -> KeyPair:
 
 
 def public_path(path: Path) -> Path:
-    """Where the public half of the secret key at ``path`` lies."""
+    """Return the file of the public key that belongs to the secret key in ``path``."""
     return path.with_name(path.name + PUBLIC_SUFFIX)
 
 
 def public_line(public: bytes, comment: str) -> str:
-    """A public key as text."""
-    return f"{PUBLIC} {_coded(public)} {comment}"
+    """Return a public key as a line of text."""
+    return f"{PUBLIC_KIND} {_encoded(public)} {comment}"
 
 
 def read_key_pair(file: str) -> KeyPair:
-    """The pair whose secret half is in ``file``; `ConfigError` if it holds none, or if others could read it."""
+    """Return the key pair whose secret key is in ``file``.
+
+    Raises `ConfigError` if the file holds none, or if other users can read it.
+    """
     try:
         mode = stat.S_IMODE(Path(file).stat().st_mode)
         text = Path(file).read_text()
@@ -95,29 +98,29 @@ def read_key_pair(file: str) -> KeyPair:
         raise ConfigError(message, hint=f"make it: lmaps keygen {file}") from error
     if mode & 0o077:
         raise ConfigError(f"cannot use the secret key {file}: others can read it (mode {mode:04o}); chmod 600 {file}")
-    secret = _decoded(SECRET, text)
+    secret = _decoded(SECRET_KIND, text)
     if secret is None:
-        raise ConfigError(f"cannot use the secret key {file}: {_expected(SECRET)}")
+        raise ConfigError(f"cannot use the secret key {file}: {_expected(SECRET_KIND)}")
     return _pair(secret)
 
 
 def read_public_key(file: str) -> bytes:
-    """The one public key in ``file``."""
+    """Return the public key in ``file``; raise `ConfigError` unless it holds exactly one."""
     try:
-        found = list(_public_keys(Path(file)))
+        keys = list(_public_keys(Path(file)))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot read the public key {file}: {_reason(error)}", hint="copy the server's key file *.pub there"
         ) from error
-    if len(found) != 1 or isinstance(found[0], Finding):
-        raise ConfigError(f"cannot use the public key {file}: {_expected(PUBLIC)}")
-    return found[0]
+    if len(keys) != 1 or isinstance(keys[0], Finding):
+        raise ConfigError(f"cannot use the public key {file}: {_expected(PUBLIC_KIND)}")
+    return keys[0]
 
 
 def read_server_keys(server_key: str, directory: str, owner: int | None = None) -> ServerKeys:
-    """What serving at tcp takes; `ConfigError` names what is missing and what to do.
+    """Return the keys for serving at tcp; raise `ConfigError` with what is missing and what to do.
 
-    Nobody but root and ``owner`` (this user) may be able to write the files.
+    Only root and ``owner`` (default: this user) may be able to write the files.
     """
     try:
         check_owned(server_key, os.getuid() if owner is None else owner, "the secret key")
@@ -129,34 +132,35 @@ def read_server_keys(server_key: str, directory: str, owner: int | None = None) 
 
 
 def read_authorized_keys(directory: str, owner: int | None = None) -> frozenset[str]:
-    """The fingerprints of all public keys in the files ``*.pub`` of ``directory``.
+    """Return the fingerprints of all public keys in the files ``*.pub`` of ``directory``.
 
-    Raises `ConfigError` with every line that is no key, with every file that others than root and ``owner`` (this user)
-    may write, and if there is no key at all.
+    Raises `ConfigError` with every line that is no key, with every file that users other than root and ``owner``
+    (default: this user) may write, and if there is no key at all: a daemon that serves nobody is a mistake.
     """
-    whose = os.getuid() if owner is None else owner
+    owner = os.getuid() if owner is None else owner
     try:
         files = sorted(path for path in Path(directory).iterdir() if path.suffix == PUBLIC_SUFFIX)
-        found = [each for file in files for each in _owned_keys(file, whose)]
+        entries = [entry for file in files for entry in _owned_keys(file, owner)]
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot serve at tcp: cannot read {directory}: {_reason(error)}", hint=_CURE) from error
-    faults = [each for each in found if isinstance(each, Finding)]
-    if faults:
-        raise ConfigError(f"cannot use the clients' keys in {directory}", errors=faults)
-    if not found:
-        raise ConfigError(f"cannot serve at tcp: no client's key lies in {directory}", hint=_CURE)
-    return frozenset(fingerprint(each) for each in found if isinstance(each, bytes))
+        raise ConfigError(f"cannot serve at tcp: cannot read {directory}: {_reason(error)}", hint=_HINT) from error
+    findings = [entry for entry in entries if isinstance(entry, Finding)]
+    if findings:
+        raise ConfigError(f"cannot use the clients' keys in {directory}", errors=findings)
+    if not entries:
+        raise ConfigError(f"cannot serve at tcp: no client's key lies in {directory}", hint=_HINT)
+    return frozenset(fingerprint(entry) for entry in entries if isinstance(entry, bytes))
 
 
-_CURE = "put a client's public key there, as NAME.pub; lmaps keygen makes one"
+_HINT = "put a client's public key there, as NAME.pub; lmaps keygen makes one"
 
 
 def read_client_keys(client_key: str, server_public_key: str) -> ClientKeys:
-    """What speaking to a daemon at tcp takes; `ConfigError` names what is missing and what to do."""
+    """Return the keys of a client at tcp; raise `ConfigError` with what is missing and what to do."""
     return ClientKeys(read_key_pair(client_key), read_public_key(server_public_key))
 
 
 def _owned_keys(file: Path, owner: int) -> Iterator[bytes | Finding]:
+    # Whoever can write the file can authorize a key of his own.
     fault = foreign_hand(file, owner)
     if fault is None:
         yield from _public_keys(file)
@@ -165,12 +169,12 @@ def _owned_keys(file: Path, owner: int) -> Iterator[bytes | Finding]:
 
 
 def _public_keys(file: Path) -> Iterator[bytes | Finding]:
-    """The key of each line, or what is wrong with it; empty lines and those that begin with # do not count."""
+    """Yield the key of each line, or what is wrong with the line; skip empty lines and those that begin with #."""
     for number, line in enumerate(file.read_text().splitlines(), 1):
         if line.strip() and not line.startswith("#"):
-            key = _decoded(PUBLIC, line)
+            key = _decoded(PUBLIC_KIND, line)
             if key is None:
-                yield Finding(_expected(PUBLIC), file=str(file), line=number)
+                yield Finding(_expected(PUBLIC_KIND), file=str(file), line=number)
             else:
                 yield key
 
@@ -180,17 +184,18 @@ def _expected(kind: str) -> str:
 
 
 def _decoded(kind: str, line: str) -> bytes | None:
-    words = line.split(None, 2)
-    if len(words) < 2 or words[0] != kind or (kind == SECRET and len(words) > 2):
+    """Return the key in a line of this kind, None if there is none."""
+    fields = line.split(None, 2)
+    if len(fields) < 2 or fields[0] != kind or (kind == SECRET_KIND and len(fields) > 2):
         return None
     try:
-        key = base64.b64decode(words[1], validate=True)
+        key = base64.b64decode(fields[1], validate=True)
     except (ValueError, binascii.Error):
         return None
     return key if len(key) == KEY_BYTES else None
 
 
-def _coded(key: bytes) -> str:
+def _encoded(key: bytes) -> str:
     return base64.b64encode(key).decode()
 
 
@@ -203,7 +208,10 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Write a new file, to the disk."""
+    """Write a new file, and flush it to the disk.
+
+    Its mode is set as it is made: zmq's own `create_certificates` leaves secret keys readable for everybody.
+    """
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "w") as file:  # noqa: PTH123
         file.write(text)
         file.flush()

@@ -1,4 +1,8 @@
-"""That the library tells who a peer is: tried at each start, because it says so in a text of its own making."""
+"""A check at each start that libzmq reports a peer's credentials.
+
+It reports them in a text that is not part of its documented interface. If a version of libzmq changed that text,
+nobody's rights could be looked up, or worse: the wrong user's would be.
+"""
 
 import os
 import time
@@ -13,43 +17,45 @@ from lmaps.transport.zap import CLIENT_DOMAIN, Peer, ZapAuthenticator
 from lmaps.transport.zmtp import LocalClientSocket
 
 MIN_LIBZMQ = (4, 3, 4)
-"""Of libzmq: older ones can be made to write where they must not, before anybody has proved who he is."""
-WITHIN = 5.0
+"""Older versions write outside their memory when a stranger sends a crafted handshake."""
+TIMEOUT_S = 5.0
+POLL_S = 0.002
 
 
 def libzmq_version() -> str:
-    """The version of libzmq, such as ``4.3.5``."""
+    """Return the version of libzmq, such as ``4.3.5``."""
     return zmq.zmq_version()
 
 
-def check_peer_credentials(beside: Path) -> None:
-    """Connect to ourselves, by a socket beside the path ``beside``, and be told who we are.
+def check_peer_credentials(path: Path) -> None:
+    """Connect to ourselves, by a socket in the directory of ``path``, and compare what libzmq reports of the peer.
 
-    Raises `ConfigError` if the library is too old, or does not tell: then nobody's rights could be looked up.
+    Raises `ConfigError` if libzmq is too old, or reports anything but our own uid and pid.
     """
     if zmq.zmq_version_info() < MIN_LIBZMQ:
         raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: expected {'.'.join(map(str, MIN_LIBZMQ))} or newer")
-    found = _peer_of_ourselves(f"ipc://{beside.with_name('.self')}")
-    if (found.uid, found.pid) != (os.getuid(), os.getpid()):
-        raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: it does not tell who connects, but {found}")
+    peer = _own_peer(f"ipc://{path.with_name('.self')}")
+    if (peer.uid, peer.pid) != (os.getuid(), os.getpid()):
+        raise ConfigError(f"cannot use libzmq {zmq.zmq_version()}: it does not report who connects, but {peer}")
 
 
-def _peer_of_ourselves(uri: str) -> Peer:
-    gate = ZapAuthenticator()
+def _own_peer(uri: str) -> Peer:
+    """Return this process as libzmq reports it to a server at ``uri``; an unknown peer after `TIMEOUT_S`."""
+    authenticator = ZapAuthenticator()
     poller = Poller()
-    listener = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
-    link = LocalClientSocket(uri)
+    server = ServerSocket(authenticator, CLIENT_DOMAIN, bind_sockets([uri]))
+    client = LocalClientSocket(uri)
     try:
-        with listening(listener):
-            poller.watch(listener)
-            deadline = time.monotonic() + WITHIN
+        with listening(server):
+            poller.watch(server)
+            deadline = time.monotonic() + TIMEOUT_S
             while time.monotonic() < deadline:
-                link.send(b"who am I", time.monotonic())
-                incoming = listener.receive()
-                if incoming is not None:
-                    return incoming.peer
-                poller.wait(0.002)
+                client.send(b"who am I", time.monotonic())
+                message = server.receive()
+                if message is not None:
+                    return message.peer
+                poller.wait(POLL_S)
     finally:
-        link.close()
-        gate.close()
+        client.close()
+        authenticator.close()
     return Peer()

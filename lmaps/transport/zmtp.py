@@ -1,31 +1,31 @@
-"""`LocalClientSocket`: a client's way to a manager on its own host. It speaks ZMTP (rfc.zeromq.org/spec/37) itself.
+"""`LocalClientSocket`: a client's connection to a manager on its own host. It speaks ZMTP (rfc.zeromq.org/spec/37).
 
-To load ZMQ and start its threads takes longer than a request does, and a client needs little of it: a greeting, one
-command each way, then frames.
+Loading ZeroMQ and starting its threads takes longer than a request, and a client needs little of the protocol: a
+greeting, one command each way, then frames.
 """
 
-import _socket as socket  # what `socket` puts around it takes a command 2 ms to load
 import select
+import socket
 import time
 
 from lmaps.errors import Busy, LmapsError, NotAllowed
 from lmaps.transport.addresses import ipc_file, is_tcp
 
 MORE, LONG, COMMAND = 1, 2, 4
-"""What the first byte of a frame says of it."""
+"""Flags in the first byte of a frame."""
 NULL = b"NULL".ljust(20, b"\0")
-"""The mechanism of unix sockets: the kernel tells who the client is."""
+"""The security mechanism of unix sockets: none, since the kernel reports who the client is."""
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + NULL + bytes(32)
 READY, ERROR = b"\x05READY", b"\x05ERROR"
-AGAIN_AFTER_MS = 10
-"""When a manager that is not there is looked for again."""
-RETRY_AFTER_MS = 1000
+RECONNECT_MS = 10
+"""Pause before the next attempt to connect to a manager that does not listen."""
+BUSY_RETRY_MS = 1000
 """When a user who has too many connections is to try again."""
-CHUNK = 65536
+READ_BYTES = 65536
 
 
 class LocalClientSocket:
-    """A client's connection, made anew after it was lost. Nothing is queued for a manager that is not there."""
+    """A client's connection, made again after it was lost. Nothing is queued for a manager that is not there."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -33,9 +33,9 @@ class LocalClientSocket:
         self._connection: _Connection | None = None
 
     def send(self, body: bytes, deadline: float) -> bool:
-        """Send ``body`` as soon as the manager is connected; False if it is not by ``deadline`` (monotonic).
+        """Send ``body`` as soon as the manager is connected; return False if it is not by ``deadline`` (monotonic).
 
-        Raises `NotAllowed` or `Busy` if it refuses the connection.
+        Raises `NotAllowed` or `Busy` if the manager refuses the connection.
         """
         message = _frame(b"", MORE) + _frame(body)
         while True:
@@ -45,7 +45,7 @@ class LocalClientSocket:
                 if self._connection.is_accepted(self.uri):
                     self._connection.send(message)
                     return True
-                if not self._connection.turn(deadline):
+                if not self._connection.run_once(deadline):
                     return False
             except OSError:
                 self.close()
@@ -53,11 +53,14 @@ class LocalClientSocket:
                     return False
 
     def receive(self, deadline: float) -> bytes | None:
-        """The next message; None at ``deadline`` (monotonic), `ConnectionError` if the connection was lost."""
+        """Return the next message, None at ``deadline`` (monotonic); raise `ConnectionError` if the connection is lost.
+
+        A lost connection is not made again here: the request may have been executed, and only its sender can ask again.
+        """
         if self._connection is None:
             raise ConnectionError(self.uri)
-        while (body := self._connection.message()) is None:
-            if not self._connection.turn(deadline):
+        while (body := self._connection.next_message()) is None:
+            if not self._connection.run_once(deadline):
                 return None
         return body
 
@@ -78,59 +81,62 @@ class _Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self._socket.connect(path)
+            # All at once: the server's answer then takes one round trip instead of two.
             self.send(GREETING + _frame(READY + _property(b"Socket-Type", b"DEALER"), COMMAND))
         except OSError:
             self._socket.close()
             raise
 
     def send(self, data: bytes) -> None:
-        """Send ``data``: what of it does not fit now, as soon as `turn` can."""
+        """Send ``data``; `run_once` sends later what does not fit into the socket now."""
         self._unsent += data
         try:
             del self._unsent[: self._socket.send(self._unsent)]
         except BlockingIOError:
             return
 
-    def turn(self, deadline: float) -> bool:
-        """Send and receive once something can be; False if that is not by ``deadline``."""
+    def run_once(self, deadline: float) -> bool:
+        """Wait until something can be sent or received, and do it once; return False if ``deadline`` passes first."""
         poller = select.poll()
         poller.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        found = poller.poll(milliseconds(deadline))
-        for _, events in found:
+        ready = poller.poll(remaining_ms(deadline))
+        for _, events in ready:
             if events & select.POLLOUT:
                 self.send(b"")
-            if events & ~select.POLLOUT:
+            if events & ~select.POLLOUT:  # POLLHUP and POLLERR too: reading says what happened
                 self._read()
-        return bool(found)
+        return bool(ready)
 
     def _read(self) -> None:
-        data = self._socket.recv(CHUNK)
+        data = self._socket.recv(READ_BYTES)
         if not data:
-            raise ConnectionError("the other end has closed it")
+            raise ConnectionError("the server has closed the connection")
         self._unread += data
 
     def is_accepted(self, uri: str) -> bool:
-        """Whether the manager has let us in by now; raises if it has refused."""
+        """Return whether the manager has accepted the connection by now; raise if it has refused it."""
         if not self._greeted and len(self._unread) >= len(GREETING):
-            self._take_greeting()
+            self._read_greeting()
         if self._greeted and not self._accepted and (frame := self._next_frame()) is not None:
             flags, command = frame
             if flags & COMMAND and command.startswith(ERROR):
-                raise refusal(uri, _status(command))
+                raise connection_refusal(uri, _status(command))
             if not flags & COMMAND or not command.startswith(READY):
-                raise ConnectionError("the other end is no manager")
+                raise ConnectionError("the server is no manager")
             self._accepted = True
         return self._accepted
 
-    def _take_greeting(self) -> None:
-        told = bytes(self._unread[: len(GREETING)])
+    def _read_greeting(self) -> None:
+        greeting = bytes(self._unread[: len(GREETING)])
         del self._unread[: len(GREETING)]
-        if (told[0], told[9]) != (GREETING[0], GREETING[9]) or told[10] < GREETING[10] or told[12:32] != NULL:
-            raise ConnectionError("the other end is no manager")
+        signature = (greeting[0], greeting[9])
+        # Any version from ours on: a newer server falls back to the version that it reads in our greeting.
+        if signature != (GREETING[0], GREETING[9]) or greeting[10] < GREETING[10] or greeting[12:32] != NULL:
+            raise ConnectionError("the server is no manager")
         self._greeted = True
 
-    def message(self) -> bytes | None:
-        """The next message, if it is there whole; one of another shape is dropped."""
+    def next_message(self) -> bytes | None:
+        """Return the next message, None if it has not arrived as a whole. Messages of another shape are dropped."""
         while (frame := self._next_frame()) is not None:
             flags, body = frame
             if flags & COMMAND:
@@ -143,13 +149,14 @@ class _Connection:
         return None
 
     def _next_frame(self) -> tuple[int, bytes] | None:
-        """Flags and body of the next frame, if it is there whole."""
+        """Return flags and body of the next frame, None if it has not arrived as a whole."""
         if not self._unread:
             return None
         start = 9 if self._unread[0] & LONG else 2
         end = start + int.from_bytes(self._unread[1:start], "big")
         if len(self._unread) < max(start, end):
             return None
+        # The memoryview is gone before the next line: a bytearray that is looked at cannot be shortened.
         frame = self._unread[0], bytes(memoryview(self._unread)[start:end])
         del self._unread[:end]
         return frame
@@ -170,30 +177,29 @@ def _property(name: bytes, value: bytes) -> bytes:
 
 
 def _status(command: bytes) -> int:
-    """The gate's answer in an ERROR command, such as 400."""
+    """Return the status that the ZAP authenticator gave, such as 400, from an ERROR command."""
     reason = command[len(ERROR) + 1 :]
     if not reason.isdigit():
-        raise ConnectionError("the other end is no manager")
+        raise ConnectionError("the server is no manager")
     return int(reason)
 
 
 def _pause(deadline: float) -> bool:
-    """Let some time pass before the next try; False if ``deadline`` has passed."""
-    left = milliseconds(deadline)
-    select.poll().poll(min(left, AGAIN_AFTER_MS))
+    """Wait `RECONNECT_MS` at most; return False if ``deadline`` (monotonic) has passed then."""
+    select.poll().poll(min(remaining_ms(deadline), RECONNECT_MS))
     return time.monotonic() < deadline
 
 
-def milliseconds(deadline: float) -> int:
-    """What is left until ``deadline`` (monotonic seconds), rounded up so that a poll never ends early."""
+def remaining_ms(deadline: float) -> int:
+    """Return the milliseconds until ``deadline`` (monotonic seconds), rounded up so that a poll never ends early."""
     return max(0, int((deadline - time.monotonic()) * 1000) + 1)
 
 
-def refusal(uri: str, status: int) -> LmapsError:
-    """What the manager says to a connection that it does not take."""
+def connection_refusal(uri: str, status: int) -> LmapsError:
+    """Return the error for a connection that the ZAP authenticator refused: 500 for now, any other status for good."""
     if status == 500:
-        all_taken = "there are as many connections over tcp as the daemon takes"
-        why = all_taken if is_tcp(uri) else "this user has as many connections as he may (limits.connections)"
-        return Busy(f"cannot connect to {uri}: {why}", extra={"retry_after_ms": RETRY_AFTER_MS})
-    who = "key" if is_tcp(uri) else "user"
-    return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {who} in")
+        who = "the daemon has as many connections over tcp" if is_tcp(uri) else "this user has as many connections"
+        limit = "it may have" if is_tcp(uri) else "limits.connections allows"
+        return Busy(f"cannot connect to {uri}: {who} as {limit}", extra={"retry_after_ms": BUSY_RETRY_MS})
+    subject = "key" if is_tcp(uri) else "user"
+    return NotAllowed(f"cannot connect to {uri}: the daemon does not let this {subject} in")

@@ -86,7 +86,7 @@ def test_many_clients_at_once(start_daemon: Start) -> None:
 
 
 HEAVY = {
-    "alembic", "difflib", "hmac", "importlib.metadata", "jsonschema", "logging", "pathlib", "shutil", "signal", "socket",
+    "alembic", "difflib", "hmac", "importlib.metadata", "jsonschema", "logging", "pathlib", "shutil", "signal",
     "sqlalchemy", "yaml", "zmq",
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ def soon():
 
 def send(listener, client, body):
     """As soon as the handshake is done, which the listener's end has to turn for."""
-    until(lambda: listener.gate.answer() or client.send(body, time.monotonic()))
+    until(lambda: listener.authenticator.answer() or client.send(body, time.monotonic()))
 
 
 def test_a_message_and_its_answer_and_who_sent_it(listener, client):
@@ -79,14 +79,14 @@ def test_nobody_gets_in_while_the_gate_does_not_answer(listener, client):
      "localhost:1:2:3\n", "x:localhost:1:2:3", "localhost:\u0661:2:3", "localhost:99999999999:2:3"],
 )  # fmt: skip
 def test_a_peer_that_is_told_in_other_words_is_not_known(address):
-    assert not Peer.at(address).is_known
+    assert not Peer.from_address(address).is_known
 
 
 def test_the_library_tells_who_we_are(short_path, monkeypatch):
     check_peer_credentials(short_path / "x.sock")
     assert not list(short_path.iterdir())
-    monkeypatch.setattr(Peer, "at", classmethod(lambda cls, _: cls(os.getuid(), os.getgid(), 1)))
-    with pytest.raises(ConfigError, match="it does not tell who connects"):
+    monkeypatch.setattr(Peer, "from_address", classmethod(lambda cls, _: cls(os.getuid(), os.getgid(), 1)))
+    with pytest.raises(ConfigError, match="it does not report who connects"):
         check_peer_credentials(short_path / "x.sock")
     monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 3))
     with pytest.raises(ConfigError, match="expected 4.3.4 or newer"):
@@ -116,7 +116,7 @@ def test_a_worker_of_another_user_stays_out(uri, caplog):
     link = WorkerSocket(uri, "ours")
     with listening(ServerSocket(gate, WORKER_DOMAIN, bind_sockets([uri]))):
         until(lambda: gate.answer() or gate.refused)
-    assert "not of the daemon's user" in caplog.text
+    assert "it does not belong to the daemon's user" in caplog.text
     link.close()
     gate.close()
 
@@ -188,7 +188,7 @@ def test_anything_else_at_the_path_is_left_alone(uri, short_path, kind):
         path.mkdir()
     else:
         path.symlink_to(short_path / "target")
-    with pytest.raises(ConfigError, match="it is no socket"):
+    with pytest.raises(ConfigError, match="the file is no socket"):
         bind_sockets([f"ipc://{short_path}/other.sock", uri])
     assert path.lstat()
 
@@ -246,7 +246,7 @@ def test_a_poller_waits_for_sockets_and_descriptors(listener, client):
     poller = Poller()
     poller.watch(listener)
     poller.watch(reading)
-    until(lambda: listener.gate.answer() or client.send(b"x", time.monotonic()))
+    until(lambda: listener.authenticator.answer() or client.send(b"x", time.monotonic()))
     until(lambda: listener in poller.wait(5))
     assert until(listener.receive).body == b"x"
     assert poller.wait(0) == set()

@@ -186,7 +186,10 @@ def test_a_large_answer_of_the_library(short_path):
 
 @pytest.mark.parametrize(
     ("status", "error", "words"),
-    [(b"400", NotAllowed, "does not let this user in"), (b"500", Busy, "as many connections as he may")],
+    [
+        (b"400", NotAllowed, "does not let this user in"),
+        (b"500", Busy, "this user has as many connections as limits.connections allows"),
+    ],
 )
 def test_who_is_refused_by_the_library_is_told_why(short_path, monkeypatch, status, error, words):
     uri = f"ipc://{short_path}/s.sock"
@@ -195,7 +198,7 @@ def test_who_is_refused_by_the_library_is_told_why(short_path, monkeypatch, stat
     def refuse(_):
         raise Refused(status, "no")
 
-    monkeypatch.setattr(gate, "_look_at", refuse)
+    monkeypatch.setattr(gate, "_check_process", refuse)
     made = ServerSocket(gate, CLIENT_DOMAIN, bind_sockets([uri]))
     with listening(made), contextlib.closing(LocalClientSocket(uri)) as link, pytest.raises(error, match=words):
         until(lambda: gate.answer() or link.send(b"x", now()))

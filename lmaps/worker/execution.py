@@ -1,16 +1,18 @@
-"""A job as it runs: the order, the program that carries it out, its limits and its folder."""
+"""A running job: the order, the program that carries it out, its limits and its folder."""
 
 import contextlib
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lmaps.config import Config
 from lmaps.errors import HandlerFailed, ValidationFailed
+from lmaps.handlers import Handlers
 from lmaps.handlers.base import State, UnitHandler
 from lmaps.model.schema import scrubber
 from lmaps.model.units import Unit, load_units
@@ -23,17 +25,18 @@ from lmaps.util.times import format_duration
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a job may run, and how long it may say nothing, in seconds; None for ever."""
+    """The limits of a job in seconds: its running time, and the time without output; None for no limit."""
 
     timeout: float | None = None
-    idle: float | None = None
+    idle_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A state that is to be carried to the host, or shown: of which unit, which text of it, which revision.
+    """The state of a unit at a revision, to be applied or planned by a job.
 
-    ``timeout`` (seconds) stands above the unit's own. The job's folder is named by its number, and by nothing else.
+    ``digest`` is that of the unit's definition as the manager has loaded it. ``job`` is the job's number, ``given`` and
+    ``completed`` are the instances. ``timeout`` [s] overrides the unit's own.
     """
 
     unit: str
@@ -45,14 +48,34 @@ class Order:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
+        # The number names the job's folder, which is emptied first: a path could name any folder.
         if type(self.job) is not int:
             raise HandlerFailed(f"cannot apply {self.unit}: a job is a number, not {self.job!r}")
 
 
-class Execution:
-    """A job that runs: its program, its limits, and what it has said so far, without ``secrets``.
+class TaskContext(Protocol):
+    """The worker as its tasks see it."""
 
-    Its owner polls and turns it.
+    config: Config
+    handlers: Handlers
+    jobs_folder: Path
+    fork_servers: ForkServers
+    log: logging.Logger
+
+    def beat(self) -> None:
+        """Report to the supervisor that a long task goes on."""
+
+    def emit(self, line: Line) -> None:
+        """Take a line of output for the manager."""
+
+    def stop(self) -> None:
+        """Leave when the running task is stopped and its result stored."""
+
+
+class Execution:
+    """A running job: its program, its limits, and its events so far, without ``secrets``.
+
+    Its owner waits for `fds` and `deadline`, and calls `run_once`.
     """
 
     def __init__(
@@ -72,83 +95,89 @@ class Execution:
         self._limits = limits
         self._events: list[dict[str, Any]] = []
         self._scrub = scrubber(secrets)
-        self._stopped = ("interrupted", "the daemon was stopped: it may have run in part")
+        self._stop_reason = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")
-        self._process = Process(program, folder, self._take, fork_servers, self._scrub)
+        self._process = Process(program, folder, self._on_line, fork_servers, self._scrub)
         failpoint("worker.after_spawn")
 
-    def _take(self, line: Line) -> None:
+    def _on_line(self, line: Line) -> None:
+        # Events are scrubbed as text: a secret may be part of any string in them, and of a key.
         event = None if line.event is None else json.loads(self._scrub(json.dumps(line.event)))
         if event is not None:
             self._events.append(event)
-        text = line.text if line.stream == "output" else self._scrub(line.text)
+        text = line.text if line.stream == "output" else self._scrub(line.text)  # output was scrubbed as it was read
         self._sink(line._replace(text=text, event=event))
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the program ended, when it has."""
+        """How the program ended; None while it runs."""
         return self._process.outcome
 
     @property
     def deadline(self) -> float | None:
-        """When to turn it, if it says nothing until then (monotonic)."""
-        own = self._process.deadline
-        return min((at for at, _ in self._due()), default=None) if own is None else own
+        """When to call `run_once` although there is no output (monotonic); None for never."""
+        # While the process is being stopped its own deadline counts: the limits would stop it again.
+        stopping = self._process.deadline
+        return min((at for at, _ in self._limit_times()), default=None) if stopping is None else stopping
 
     def fds(self) -> list[int]:
-        """The descriptors to wait for."""
+        """Return the descriptors to poll."""
         return self._process.fds()
 
-    def turn(self) -> None:
-        """Read what has come, and see to the limits."""
+    def run_once(self) -> None:
+        """Read the output that has come, and stop the program if a limit is exceeded."""
         self._process.run_once()
-        due = [words for at, words in self._due() if time.monotonic() >= at]
-        if due and self._process.deadline is None and self.outcome is None:
-            self._stopped = ("timed_out", f"{due[0]}: it may have run in part")
+        exceeded = [message for at, message in self._limit_times() if time.monotonic() >= at]
+        if exceeded and self._process.deadline is None and self.outcome is None:
+            self._stop_reason = ("timed_out", f"{exceeded[0]}: it may have run in part")
             self._process.stop()
 
-    def _due(self) -> Iterator[tuple[float, str]]:
+    def _limit_times(self) -> Iterator[tuple[float, str]]:
+        """Yield when each limit is exceeded, with the message for it."""
         if self._limits.timeout is not None:
             yield (
                 self._process.started_at + self._limits.timeout,
                 f"it ran longer than {format_duration(self._limits.timeout)}",
             )
-        if self._limits.idle is not None:
+        if self._limits.idle_timeout is not None:
             yield (
-                self._process.last_output_at + self._limits.idle,
-                f"it said nothing for {format_duration(self._limits.idle)}",
+                self._process.last_output_at + self._limits.idle_timeout,
+                f"it said nothing for {format_duration(self._limits.idle_timeout)}",
             )
 
     def cancel(self) -> None:
-        """End it, because somebody wants so."""
-        self._stopped = ("cancelled", "it may have run in part")
+        """Stop the program on a client's request."""
+        self._stop_reason = ("cancelled", "it may have run in part")
         self._process.stop()
 
     def stop(self, grace: float = STOP_GRACE_S) -> None:
-        """End it, because the daemon ends."""
+        """Stop the program because the daemon stops; it has ``grace`` seconds before it is killed."""
         self._process.stop(grace)
 
     def result(self, token: str, outcome: Outcome) -> Result:
-        """How the job ended. Its folder is gone then."""
+        """Return the result of the job that ended with ``outcome``, and remove its folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
         state, error = "succeeded", None
         if outcome.stopped:
-            state, words = self._stopped
-            error = f"{words}, {plural(len(outcome.left_running), 'process', 'processes')} left"
+            state, reason = self._stop_reason
+            error = f"{reason}, {plural(len(outcome.left_running), 'process', 'processes')} left"
         elif outcome.rc not in self._program.success:
             state, error = "failed", f"the handler ended with {outcome.message}"
         summary = self._handler.summary(outcome, self._events, self._program)
         return Result(token, state, rc=outcome.rc, summary=summary, error=error)
 
 
-def start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, Path], Program]) -> Execution:
+def start(
+    context: TaskContext, order: Order, make: Callable[[TaskContext, UnitHandler, State, Path], Program]
+) -> Execution:
     """Start the program that ``make`` returns for the order's unit and state, in a folder of the job's own.
 
-    Raises what `unit_as_queued` and `job_folder` do, and `ValidationFailed` if a document no longer fits.
+    Raises `HandlerFailed` if the unit's file has changed or the folder cannot be written, `UnitUnusable` if there is no
+    such handler, and `ValidationFailed` if an instance no longer fits the unit.
     """
     unit = unit_as_queued(context.config, order.unit, order.digest)
     state = State(unit, order.revision, order.given, order.completed, context.beat)
-    _check_again(state)
+    _validate(state)
     handler = context.handlers.get(unit.handler)(context=unit)
     folder = context.jobs_folder / str(order.job)
     with job_folder(folder):
@@ -159,29 +188,34 @@ def start(context: Any, order: Order, make: Callable[[Any, UnitHandler, State, P
 
 
 def unit_as_queued(config: Config, name: str, digest: str) -> Unit:
-    """The unit as its file has it now, which has to be as it was when the manager loaded it."""
+    """Return the unit in its file.
+
+    Raises `HandlerFailed` if the file has changed since the manager loaded it: the job was queued for the old text.
+    """
     unit = load_units(config).units.get(name)
     if unit is None or unit.digest != digest:
         raise HandlerFailed(f"cannot apply {name}: its unit file has changed since it was loaded; lmaps reload")
     return unit
 
 
-def _check_again(state: State) -> None:
+def _validate(state: State) -> None:
+    """Validate every instance again: the worker runs as root, the manager does not, so its word is not enough."""
     unit = state.unit
     for _, document in state.each():
-        wrong = unit.schema.findings(document)
-        if wrong:
+        findings = unit.schema.findings(document)
+        if findings:
             name = unit.identify(document) if unit.primary_key in document else "an instance"
             raise ValidationFailed(
-                f"cannot apply {unit.name}: {name} no longer fits: {wrong[0].path} {wrong[0].message}"
+                f"cannot apply {unit.name}: {name} no longer fits: {findings[0].path} {findings[0].message}"
             )
 
 
 @contextlib.contextmanager
 def job_folder(folder: Path) -> Iterator[None]:
-    """Make the job's own folder, mode 0700, there as long as something of the job may run; if it cannot be begun, gone.
+    """Create the job's own folder, mode 0700, for the start of the job in the block.
 
-    Raises `HandlerFailed` if what the job needs cannot be written.
+    The folder stays as long as processes of the job may run; if the block fails, it is removed. Raises `HandlerFailed`
+    if the files of the job cannot be written.
     """
     try:
         shutil.rmtree(folder, ignore_errors=True)

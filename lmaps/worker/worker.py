@@ -1,4 +1,4 @@
-"""The worker: runs one task at a time, and tells the manager what comes of it until it is stored."""
+"""The worker: runs one task at a time, and reports output and result to the manager until they are stored."""
 
 import logging
 import math
@@ -22,18 +22,17 @@ from lmaps.util.signals import queued_signals
 from lmaps.worker.execution import Execution
 from lmaps.worker.tasks import TASKS
 
-STORED_WITHIN = 2.0
-"""Seconds that a stopping worker waits for the manager to store its last result."""
-BATCH = 500
-"""Lines of one message."""
-UNACKNOWLEDGED = 20_000
-"""Lines that may wait for the manager; the tool's output is read on only when there are fewer."""
+RESULT_TIMEOUT_S = 2.0
+"""The time that a stopping worker waits for the manager to store its last result."""
+LINES_PER_MESSAGE = 500
+MAX_PENDING_LINES = 20_000
+"""Lines that may wait for the manager; the tool's output is read on only while there are fewer."""
 
 
 class Worker:
     """Runs tasks of the manager, one at a time.
 
-    It connects to the manager and stays through the manager's restarts: what is not acknowledged is said again.
+    It outlives the manager: to the next one it sends again every line and result that is not acknowledged.
     """
 
     def __init__(
@@ -44,9 +43,9 @@ class Worker:
         channel: SupervisorChannel | None = None,
         secret: str = NO_SECRET,
     ) -> None:
-        """``manager_endpoint`` is the URI at which the manager serves its workers; ``slot`` is this worker's number.
+        """``manager_endpoint`` is the URI at which the manager serves its workers, ``slot`` this worker's number.
 
-        The ``channel`` comes from a supervisor, and so does the ``secret`` that proves the worker to the manager.
+        ``channel`` leads to the supervisor, if there is one. ``secret`` proves the worker to the manager.
         """
         self.running = True
         self.config = config
@@ -63,27 +62,27 @@ class Worker:
         self._execution: Execution | None = None
         self._result: Result | None = None
         self._pending: deque[Line] = deque()
-        self._first = 1
-        self._sent = 0
+        self._first_pending = 1  # the number of the line at the head of the queue
+        self._sent = 0  # how many lines of the queue were sent and wait for their acknowledgement
         self._leave_at: float | None = None
 
     def start(self) -> None:
         """Connect and work until stopped: by `stop`, by SIGTERM, or because the supervisor is gone."""
         set_subreaper()
-        self._link = WorkerSocket(self._manager_endpoint, self._secret)
+        self._socket = WorkerSocket(self._manager_endpoint, self._secret)
         try:
             with queued_signals([signal.SIGTERM]) as self._signals:
                 while self.running or not self._may_leave():
-                    self._turn()
+                    self._run_once()
         finally:
             if self._execution is not None:
                 self._execution.stop(grace=0)
-                self._finish_now(self._execution)
+                self._kill(self._execution)
             self.fork_servers.close()
-            self._link.close()
+            self._socket.close()
 
     def stop(self) -> None:
-        """Leave when what runs is stopped and its result stored, or after `STORED_WITHIN`."""
+        """Leave when the running task is stopped and its result stored, or after `RESULT_TIMEOUT_S`."""
         if not self.running:
             return
         self.running = False
@@ -94,99 +93,100 @@ class Worker:
         if self._execution is not None:
             return False
         if self._leave_at is None:
-            self._leave_at = time.monotonic() + STORED_WITHIN
+            self._leave_at = time.monotonic() + RESULT_TIMEOUT_S
         return self._result is None or time.monotonic() >= self._leave_at
 
-    def _turn(self) -> None:
-        """One turn of the loop: wait, hear the manager, see to the program that runs, say what is new."""
-        ready = self._link.poll(self._sources(), self._timeout())
+    def _run_once(self) -> None:
+        """Wait until something happens, act on the manager's messages, and send the new output."""
+        ready = self._socket.poll(self._sources(), self._timeout())
         if self._signals.take():
             self.stop()
         if ready.intersection(self._channel.fds()) and self._channel.receive() is None:
-            self._orphaned()
+            self._on_supervisor_gone()
         self._channel.beat()
-        if self._link.connected():
-            self._greet()
-        while (message := self._link.receive()) is not None:
-            self._hear(message)
-        self._see_to_execution()
-        self._say_lines()
+        if self._socket.connected():
+            self._on_connected()
+        while (message := self._socket.receive()) is not None:
+            self._on_message(message)
+        self._run_execution()
+        self._send_lines()
 
     def _sources(self) -> list[int]:
         sources = [self._signals.fd, *self._channel.fds()]
-        if self._execution is not None and len(self._pending) < UNACKNOWLEDGED:
+        # A full queue stops the tool at its pipe, before the worker's memory is full.
+        if self._execution is not None and len(self._pending) < MAX_PENDING_LINES:
             sources += self._execution.fds()
         return sources
 
     def _timeout(self) -> float | None:
         deadlines = [self._leave_at, self._execution.deadline if self._execution else None, self._channel.deadline]
-        due = min(deadline for deadline in deadlines if deadline is not None)
-        return None if due == math.inf else due - time.monotonic()
+        deadline = min(deadline for deadline in deadlines if deadline is not None)
+        return None if deadline == math.inf else deadline - time.monotonic()
 
-    def _orphaned(self) -> None:
-        """The supervisor is gone: end what runs, at once, and leave."""
+    def _on_supervisor_gone(self) -> None:
+        """Kill the running program and leave: the next daemon must not find its tools still at work."""
         self.running = False
         self._leave_at = time.monotonic()
         if self._execution is not None:
             self._execution.stop(grace=0)
 
-    def _greet(self) -> None:
-        """Say who is here, and everything again that the manager has not acknowledged."""
-        self._link.send(Hello(self.slot, os.getpid(), self.handlers.describe(), self._token))
+    def _on_connected(self) -> None:
+        """Introduce this worker to the manager, and send again all that is not acknowledged."""
+        self._socket.send(Hello(self.slot, os.getpid(), self.handlers.describe(), self._token))
         self._sent = 0
-        self._ask_for_more()
-        self._say_lines()
-        self._say_result()
+        self._request_more()
+        self._send_lines()
+        self._send_result()
 
-    def _hear(self, message: ManagerMessage) -> None:
+    def _on_message(self, message: ManagerMessage) -> None:
         match message:
             case Run():
-                self._take(message)
+                self._on_run(message)
             case Part(token, after) if (run := self._partial) and (token, after) == (run.token, run.last):
-                self._take_part(run, message)
+                self._on_part(run, message)
             case Stop(token) if (run := self._partial) and token == run.token:
-                self._give_up(run, "cancelled", "it had not begun")
+                self._abandon(run, "cancelled", "it had not begun")
             case Stop() if message.token == self._token and self._execution is not None:
                 self._execution.cancel()
             case Ack() if message.token == self._token:
-                while self._pending and self._first <= message.upto:
+                while self._pending and self._first_pending <= message.upto:
                     self._pending.popleft()
-                    self._first += 1
+                    self._first_pending += 1
                     self._sent -= 1
             case Done() if message.token == self._token:
                 self._token = self._result = self._partial = None
 
-    def _take(self, run: Run) -> None:
+    def _on_run(self, run: Run) -> None:
         if self._token is not None:
             self.log.error("a task was refused: another one runs")
             return
         failpoint("worker.got")
-        self._token, self._first, self._sent = run.token, 1, 0
+        self._token, self._first_pending, self._sent = run.token, 1, 0
         self._pending.clear()
-        self._go_on(run)
+        self._begin_if_complete(run)
 
-    def _go_on(self, run: Run) -> None:
-        """Begin the task if its state is all there, else ask for more."""
+    def _begin_if_complete(self, run: Run) -> None:
+        """Begin the task if it has all its instances, else request more of them."""
         self._partial = None if run.last is None else run
         if run.last is None:
             self._begin(run)
         else:
-            self._ask_for_more()
+            self._request_more()
 
-    def _ask_for_more(self) -> None:
+    def _request_more(self) -> None:
         if self._partial is not None and self._partial.last is not None:
-            self._link.send(More(self._partial.token, self._partial.last))
+            self._socket.send(More(self._partial.token, self._partial.last))
 
-    def _take_part(self, run: Run, part: Part) -> None:
+    def _on_part(self, run: Run, part: Part) -> None:
         if part.error is not None:
-            self._give_up(run, "failed", part.error)
+            self._abandon(run, "failed", part.error)
             return
         for name, rows in part.rows.items():
             run.kwargs[name] += rows
-        self._go_on(replace(run, last=part.last))
+        self._begin_if_complete(replace(run, last=part.last))
 
-    def _give_up(self, run: Run, state: str, error: str) -> None:
-        """End a task whose state is not all there."""
+    def _abandon(self, run: Run, state: str, error: str) -> None:
+        """End a task that has not begun, as it lacks instances."""
         self._partial = None
         self._end(Result(run.token, state, error=error))
 
@@ -195,7 +195,7 @@ class Worker:
             value = TASKS[run.task](self, *run.args, **run.kwargs)
         except LmapsError as error:
             self._end(Result(run.token, "failed", error=error.message, code=error.code))
-        except Exception as error:  # the edge: whatever a task or a plugin raises, the worker goes on
+        except Exception as error:  # a plugin may raise anything, and the worker has to serve other units
             self.log.exception("the task %s failed", run.task)
             self._end(Result(run.token, "failed", error=f"{type(error).__name__}: {error}"))
         else:
@@ -205,45 +205,45 @@ class Worker:
                 self._end(Result(run.token, "succeeded", value=value))
 
     def beat(self) -> None:
-        """Tell the supervisor that what takes long goes on."""
+        """Report to the supervisor that a long task goes on."""
         self._channel.beat()
 
     def emit(self, line: Line) -> None:
-        """Take a line of what runs, to be told to the manager."""
+        """Queue a line of the running program for the manager."""
         failpoint("worker.mid_run")
         self._pending.append(line)
 
-    def _see_to_execution(self) -> None:
+    def _run_execution(self) -> None:
         execution = self._execution
-        if execution is None or len(self._pending) >= UNACKNOWLEDGED:
+        if execution is None or len(self._pending) >= MAX_PENDING_LINES:
             return
-        execution.turn()
+        execution.run_once()
         if execution.outcome is not None and self._token is not None:
             self._execution = None
             failpoint("worker.after_exit")
             self._end(execution.result(self._token, execution.outcome))
 
-    def _finish_now(self, execution: Execution) -> None:
-        """The loop has failed: leave nothing of the program behind."""
+    def _kill(self, execution: Execution) -> None:
+        """Wait for the end of a program that was told to stop at once: the loop has failed, nothing may stay behind."""
         while execution.outcome is None:
-            execution.turn()
+            execution.run_once()
             os.sched_yield()
 
     def _end(self, result: Result) -> None:
         self._result = result
-        self._say_lines()
-        self._say_result()
+        self._send_lines()
+        self._send_result()
 
-    def _say_lines(self) -> None:
-        """Send the lines that the manager has not been sent."""
+    def _send_lines(self) -> None:
+        """Send the queued lines that were not sent yet, until the socket is full."""
         while self._token is not None and self._sent < len(self._pending):
-            batch = [line.to_json() for line in islice(self._pending, self._sent, self._sent + BATCH)]
-            if not self._link.send(Lines(self._token, self._first + self._sent, batch)):
+            batch = [line.to_json() for line in islice(self._pending, self._sent, self._sent + LINES_PER_MESSAGE)]
+            if not self._socket.send(Lines(self._token, self._first_pending + self._sent, batch)):
                 return
             self._sent += len(batch)
 
-    def _say_result(self) -> None:
+    def _send_result(self) -> None:
         if self._result is not None:
             failpoint("worker.before_send")
-            self._link.send(self._result)
+            self._socket.send(self._result)
             failpoint("worker.after_send")

@@ -12,7 +12,7 @@ from lmaps import config
 from lmaps.api.registry import ENDPOINTS
 from lmaps.cli import app
 from lmaps.cli.lmapsd import command as lmapsd
-from lmaps.cli.session import global_options
+from lmaps.cli.options import global_options
 from lmaps.errors import error_tree
 from lmaps.handlers import find_handlers
 from lmaps.manager import tasks as manager_tasks

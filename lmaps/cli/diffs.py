@@ -1,80 +1,92 @@
-"""How differences are told: lines for people, a JSON patch for programs."""
+"""Differences between instances: lines for people, a JSON patch for programs."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lmaps.cli.render import Table, short
+from lmaps.cli.render import short
 from lmaps.cli.session import Session
 from lmaps.model.diff import MISSING, Difference
+from lmaps.util.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from lmaps.protocol import Reply
+    from lmaps.protocol import Reply, views
+    from lmaps.protocol.views import ChangedInstance, InstanceDiff
+else:
+    views = LazyModule("lmaps.protocol.views")  # 15 ms, needed only where there is a difference to print
 
-WIDEST_ID = 40
-"""Characters of IDs that are aligned."""
+MAX_ALIGNED_ID = 40
+"""Characters of IDs up to which the column after them is aligned."""
+MAX_SIGNS = 5
+"""Instances that `signs` names."""
 
 
-def tell_dry_run(session: Session, reply: "Reply") -> NoReturn:
-    """Show what would change; exit code 1 if anything would."""
-    tell_diff(session, reply.extra["diff"])
-    session.words(reply.message)
+def print_dry_run(session: Session, reply: "Reply") -> NoReturn:
+    """Print what would change and end the command; exit code 1 if anything would."""
+    print_diff(session, read_diff(reply))
+    session.print_message(reply.message)
     raise click.exceptions.Exit(reply.level)
 
 
-def tell_diff(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Show rows of a diff."""
-    patch = [each for row in rows for each in _operations(row)]
-    session.data(patch, Table((), [(line,) for line in all_lines(rows)]), [row["id"] for row in rows])
+def read_diff(reply: "Reply") -> "list[InstanceDiff]":
+    """Return the rows of the diff in a reply."""
+    return [views.InstanceDiff.from_json(row) for row in reply.extra["diff"]]
 
 
-def all_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The lines of several rows, what differs in one column."""
-    width = max((len(row["short"]) for row in rows), default=0)
-    return [line for row in rows for line in diff_lines(row, min(width, WIDEST_ID))]
+def print_diff(session: Session, rows: Sequence["InstanceDiff"]) -> None:
+    """Print rows of a diff: a JSON patch as data, lines for people."""
+    patch = [operation for row in rows for operation in _operations(row)]
+    session.print_lines(patch, all_lines(rows), [row.id for row in rows])
 
 
-def diff_lines(row: dict[str, Any], width: int = 0) -> Iterator[str]:
-    """``+ www.example.org  port=8080 tls=false``, ``~ www.example.org  tls: true -> false``, a line a path.
+def all_lines(rows: Sequence["InstanceDiff"]) -> list[str]:
+    """Return the lines of several rows, the differences aligned in one column."""
+    width = max((len(row.short) for row in rows), default=0)
+    return [line for row in rows for line in diff_lines(row, min(width, MAX_ALIGNED_ID))]
 
-    The property that has the ID is left out.
+
+def diff_lines(row: "InstanceDiff", width: int = 0) -> Iterator[str]:
+    """Yield the lines of a row; the property that holds the ID is left out.
+
+    ``+ www.example.org  port=8080 tls=false``; for a change a line per path: ``~ www.example.org  tls: true -> false``
     """
-    found = [Difference.from_json(each) for each in row["differences"]]
-    lead = f"{row['sign']} {row['short']:<{width}}  "
-    if row["sign"] != "~":
-        others = [each for each in found if each.path != (row["named_by"],)]
-        told = [f"{_name(each)}={short(each.after if row['sign'] == '+' else each.before)}" for each in others]
-        yield (lead + " ".join(told)).rstrip()
+    lead = f"{row.sign} {row.short:<{width}}  "
+    if row.sign != "~":
+        others = [difference for difference in row.differences if difference.path != (row.named_by,)]
+        values = [(_name(difference), _value(row.sign, difference)) for difference in others]
+        yield (lead + " ".join(f"{name}={short(value)}" for name, value in values)).rstrip()
         return
-    for number, each in enumerate(found):
-        was, now = ("(nothing)" if value is MISSING else short(value) for value in (each.before, each.after))
-        yield f"{lead if number == 0 else ' ' * len(lead)}{_name(each)}: {was} -> {now}"
+    for number, difference in enumerate(row.differences):
+        before, after = (
+            "(nothing)" if value is MISSING else short(value) for value in (difference.before, difference.after)
+        )
+        yield f"{lead if number == 0 else ' ' * len(lead)}{_name(difference)}: {before} -> {after}"
 
 
-def signs(rows: Sequence[dict[str, Any]], total: int | None = None) -> str:
-    """``+a ~b and 3 more``."""
-    named = " ".join(f"{row['sign']}{row['short']}" for row in rows[:5])
-    more = (len(rows) if total is None else total) - min(len(rows), 5)
-    return f"{named} and {more} more" if more > 0 else named
+def signs(rows: Sequence["ChangedInstance"], total: int | None = None) -> str:
+    """Return the first of ``rows`` and how many more of ``total`` there are: ``+a ~b and 3 more``."""
+    names = " ".join(f"{row.sign}{row.short}" for row in rows[:MAX_SIGNS])
+    more = (len(rows) if total is None else total) - min(len(rows), MAX_SIGNS)
+    return f"{names} and {more} more" if more > 0 else names
 
 
-def _name(each: Difference) -> str:
-    return ".".join(map(str, each.path))
+def _name(difference: Difference) -> str:
+    return ".".join(map(str, difference.path))
 
 
-def _operations(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The operations of a JSON patch on the instances as an object by ID."""
-    above = [*([row["unit"]] if "unit" in row else []), row["id"]]
-    found = [Difference.from_json(each) for each in row["differences"]]
-    if row["sign"] == "+":
-        yield Difference((), MISSING, _document(found)).to_patch(*above)
-    elif row["sign"] == "-":
-        yield Difference((), _document(found), MISSING).to_patch(*above)
-    else:
-        yield from (each.to_patch(*above) for each in reversed(found))
+def _value(sign: str, difference: Difference) -> Any:
+    """Return the value that comes with, or goes with, an instance."""
+    return difference.after if sign == "+" else difference.before
 
 
-def _document(found: Sequence[Difference]) -> dict[str, Any]:
-    """The document that came or went: its properties are what differs from nothing."""
-    return {str(each.path[0]): each.before if each.after is MISSING else each.after for each in found}
+def _operations(row: "InstanceDiff") -> Iterator[dict[str, Any]]:
+    """Yield the operations of a JSON patch on an object of the instances by ID."""
+    above = [*([] if row.unit is None else [row.unit]), row.id]
+    if row.sign == "~":
+        # From the end: removing an item of an array moves those behind it.
+        yield from (difference.to_patch(*above) for difference in reversed(row.differences))
+        return
+    document = {str(difference.path[0]): _value(row.sign, difference) for difference in row.differences}
+    whole = Difference((), MISSING, document) if row.sign == "+" else Difference((), document, MISSING)
+    yield whole.to_patch(*above)

@@ -1,98 +1,102 @@
-"""What comes in: documents of files, directories and stdin, and properties from ``--set``."""
+"""Documents that the user hands in, by files, directories, stdin and ``--set``; and files that commands write."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmaps.errors import DocumentRefused, Finding, LmapsError, MessageRefused, UsageError
 from lmaps.util import jsonio
+from lmaps.util.failpoints import failpoint
+from lmaps.util.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from lmaps.util import yamlio
-import contextlib
-import os
-from collections.abc import Iterable
-from pathlib import Path
+    import pathlib
 
-from lmaps.util.failpoints import failpoint
+    from lmaps.util import yamlio
+else:
+    pathlib, yamlio = LazyModule("pathlib"), LazyModule("lmaps.util.yamlio")  # 20 ms, needed only for files
 
 SUFFIXES = (".yaml", ".yml", ".json")
-MAX_FILE = 64 * 1024 * 1024
-"""Bytes of one file that are read."""
+MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
-class Given(NamedTuple):
-    """A document that the user gave, with the way back to its place in a file."""
+class InputDocument(NamedTuple):
+    """A document that the user handed in.
+
+    value   the document
+    source  the document of a file that holds it, None for one made of ``--set``
+    at      the keys and indices that lead to it inside ``source``
+    """
 
     value: Any
-    document: "yamlio.Document | None" = None
+    source: "yamlio.Document | None" = None
     at: tuple[str | int, ...] = ()
 
     def locate(self, finding: Finding) -> Finding:
-        """``finding`` with its place in the user's file, where there is one."""
-        if self.document is None:
+        """Return ``finding``, which is about this document, with its place in the user's file if there is one."""
+        if self.source is None:
             return finding
-        return self.document.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
+        return self.source.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
 
 
-def read_documents(names: Sequence[str]) -> list[Given]:
-    """The documents in files, in directories (their files sorted) and on stdin (``-``). A list holds one each."""
-    given = [one for name in names for path in expand(name) for one in _read(path)]
-    if not given:
+def read_documents(names: Sequence[str]) -> list[InputDocument]:
+    """Return the documents in files, in directories (their files sorted) and on stdin (``-``).
+
+    A document that is a list stands for its items. Raises `UsageError` if there is no document at all.
+    """
+    documents = [document for name in names for path in expand(name) for document in _read(path)]
+    if not documents:
         raise UsageError(f"cannot find a document in {', '.join(names)}")
-    return given
+    return documents
 
 
 def expand(name: str) -> list[str]:
-    """The files in a directory, sorted; anything else as it is. `UsageError` if there is nothing to be read."""
-    from pathlib import Path  # noqa: PLC0415 (who gives no file does without)
+    """Return the files in a directory, sorted; the name itself if it is none.
 
-    path = Path(name)
+    Raises `UsageError` if the directory cannot be read or has no file that is YAML or JSON by its name.
+    """
+    path = pathlib.Path(name)
     try:
         if name == "-" or not path.is_dir():
             return [name]
-        found = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        files = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from error
-    if not found:
+    if not files:
         raise UsageError(f"cannot find a document in {name}: it has no *.yaml, *.yml or *.json")
-    return found
+    return files
 
 
-def read_text(name: str) -> bytes:
-    """What is in a file or on stdin (``-``); `UsageError` if it cannot be read."""
-    from pathlib import Path  # noqa: PLC0415 (as above)
-
+def read_file(name: str) -> bytes:
+    """Return the content of a file or of stdin (``-``). Raises `UsageError` if it cannot be read or is too large."""
     try:
         if name == "-":
             if sys.stdin is None:
                 raise UsageError("cannot read stdin: it is closed")
-            data = sys.stdin.buffer.read(MAX_FILE + 1)
+            data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
         else:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_FILE + 1)
+            with pathlib.Path(name).open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from error
-    if len(data) > MAX_FILE:
-        raise UsageError(f"cannot read {name}: it has more than {MAX_FILE // 2**20} MiB")
+    if len(data) > MAX_FILE_BYTES:
+        raise UsageError(f"cannot read {name}: it has more than {MAX_FILE_BYTES // 2**20} MiB")
     return data
 
 
-def _read(name: str) -> Iterator[Given]:
-    from lmaps.util import yamlio  # noqa: PLC0415 (who gives no file does without)
-
-    data = read_text(name)
+def _read(name: str) -> Iterator[InputDocument]:
+    data = read_file(name)
     shown = "stdin" if name == "-" else name
-    for document in _json(data, shown) if name.endswith(".json") else yamlio.load(data, file=shown):
+    for document in _read_json(data, shown) if name.endswith(".json") else yamlio.load(data, file=shown):
         if isinstance(document.value, list):
-            yield from (Given(each, document, (index,)) for index, each in enumerate(document.value))
+            yield from (InputDocument(item, document, (index,)) for index, item in enumerate(document.value))
         else:
-            yield Given(document.value, document)
+            yield InputDocument(document.value, document)
 
 
-def _json(data: bytes, name: str) -> "list[yamlio.Document]":
-    from lmaps.util import yamlio  # noqa: PLC0415
-
+def _read_json(data: bytes, name: str) -> "list[yamlio.Document]":
     try:
         value = jsonio.decode(data)
     except MessageRefused as refused:
@@ -102,49 +106,48 @@ def _json(data: bytes, name: str) -> "list[yamlio.Document]":
 
 
 def assignments(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> list[tuple[tuple[str, ...], Any]]:
-    """Path and value of each ``K=V`` pair, ``a.b=V`` for a nested property.
+    """Return path and value of each ``K=V`` pair, ``a.b=V`` for a nested property.
 
-    ``types`` tells the type of each property: where it is string the value is text as it stands, else it is read as
-    YAML (``8080``, ``true``, ``[a, b]``); where a string is one of several types, text is what fits none of the others.
+    ``types`` returns the type of each property, and is called only if there are pairs. A string's value is the text as
+    it stands, any other is read as YAML (``8080``, ``true``, ``[a, b]``); where string is one of several types, text
+    that fits none of the others is a string. Raises `UsageError` for what cannot be read.
     """
-    known = types() if pairs else {}
-    made = []
+    type_of = types() if pairs else {}
+    values = []
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise UsageError(f"cannot read --set {pair}: expected PROPERTY=VALUE")
-        made.append((tuple(name.split(".")), _typed(name, text, known.get(name, "any").split(" or "))))
-    return made
+        values.append((tuple(name.split(".")), _typed_value(name, text, type_of.get(name, "any").split(" or "))))
+    return values
 
 
 def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> dict[str, Any]:
-    """A document from `assignments`."""
-    made: dict[str, Any] = {}
+    """Return a document made of `assignments`."""
+    document: dict[str, Any] = {}
     for (*above, last), value in assignments(pairs, types):
-        target = made
+        target = document
         for key in above:
             target = target.setdefault(key, {})
             if not isinstance(target, dict):
                 raise UsageError(f"cannot set {'.'.join([*above, last])}: {key} has a value already")
         target[last] = value
-    return made
+    return document
 
 
-def _typed(name: str, text: str, types: Sequence[str]) -> Any:
-    """``text`` as a value of the first of ``types`` that it can be; a string only where it can be no other."""
+def _typed_value(name: str, text: str, types: Sequence[str]) -> Any:
+    """Return ``text`` as a value of one of ``types``; as a string only where it fits no other of them."""
     if "string" not in types:
-        return _value(name, text)
+        return _yaml_value(name, text)
     others = {*types, *(["integer"] if "number" in types else [])} - {"string"}
     try:
-        value = _value(name, text) if others else text
+        value = _yaml_value(name, text) if others else text
     except UsageError:
         return text
     return value if jsonio.type_name(value) in others else text
 
 
-def _value(name: str, text: str) -> Any:
-    from lmaps.util import yamlio  # noqa: PLC0415
-
+def _yaml_value(name: str, text: str) -> Any:
     try:
         documents = yamlio.load(text)
     except LmapsError as error:
@@ -152,39 +155,43 @@ def _value(name: str, text: str) -> Any:
     return documents[0].value if documents else None
 
 
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Write ``path`` aside, make it durable, and move it into place; `UsageError` if that cannot be done.
+def write_whole(path: "pathlib.Path", parts: Iterable[bytes]) -> None:
+    """Write ``path`` with mode 0600, whole or not at all, also across a power cut.
 
-    What is no file (a directory, a device, a pipe) is never replaced.
+    Raises `UsageError` if it cannot be written, and for anything but a file (a directory, a device, a pipe).
     """
-    aside = _name_aside(path)
+    temporary = _temporary_name(path)
     try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.writelines(parts)
             file.flush()
+            # Before the rename: else a power cut leaves an empty file in the place of the old one.
             os.fsync(file.fileno())
         failpoint("export.before_rename")
-        aside.rename(path)
+        temporary.rename(path)
         failpoint("export.after_rename")
         _sync_directory(path.parent)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     finally:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            temporary.unlink()
 
 
-def _name_aside(path: Path) -> Path:
+def _temporary_name(path: "pathlib.Path") -> "pathlib.Path":
+    """Return a name beside ``path``: a rename is atomic only within a file system."""
     try:
         special = path.exists() and not path.is_file()
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
     if special:
-        raise UsageError(f"cannot write {path}: it is no file; without --output data goes to stdout")
+        # A rename would replace /dev/null or a pipe by a file.
+        raise UsageError(f"cannot write {path}: it is not a file; without --output data goes to stdout")
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
-def _sync_directory(directory: Path) -> None:
+def _sync_directory(directory: "pathlib.Path") -> None:
+    """Make a rename in ``directory`` durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

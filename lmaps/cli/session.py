@@ -1,119 +1,141 @@
-"""What every command is given: the global options, the daemon, and where data and words go.
+"""One call of ``lmaps``: its global options, the daemon's client, and the two streams it prints to.
 
-stdout has data and nothing else, in the format that was asked for; stderr has words, progress and hints.
+stdout gets data and nothing else, in the format asked for; stderr gets messages, progress and hints.
 """
 
 import contextlib
-import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 
 from lmaps.cli import render
 from lmaps.errors import LmapsError, UsageError
+from lmaps.util.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from lmaps.client import Client
-    from lmaps.protocol import Reply
+    import pathlib
 
-FORMATS = ("table", "yaml", "json", "pretty", "dict", "name")
+    from lmaps import client, config, protocol
+    from lmaps.util import times
+else:
+    # --help, --version and completion scripts talk to no daemon: they start without its client.
+    client, config, protocol = (LazyModule(f"lmaps.{name}") for name in ("client", "config", "protocol"))
+    times = LazyModule("lmaps.util.times")
+    pathlib = LazyModule("pathlib")  # 2 ms, needed only where a stream is closed
+
+DEFAULT_TIMEOUT_S = 30.0
+STRUCTURED_FORMATS = ("yaml", "json", "pretty", "dict")
 
 
-def _open_stream(name: str) -> Any:
-    """stdout or stderr, in UTF-8 whatever the locale says; if it was closed, what is written goes nowhere."""
-    stream: Any = getattr(sys, name)
-    if stream is None:
-        from pathlib import Path  # noqa: PLC0415 (2 ms that only a closed stream has to pay)
+Row = TypeVar("Row", bound=NamedTuple)
 
-        return Path(os.devnull).open("w", encoding="utf-8")
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    return stream
+
+def read_row(shape: type[Row], row: Mapping[str, Any]) -> Row:
+    """Return a row of an answer as the named tuple ``shape``; fields that it does not have are left out."""
+    construct: Any = shape
+    values: Row = construct(**{name: row[name] for name in shape._fields if name in row})
+    return values
 
 
 class Session:
-    """One call of ``lmaps``: its global options, the daemon's client, and its two streams."""
+    """The global options of a call by their names, and what commands reach the daemon and the user with.
 
-    config: str | None = None
-    endpoint: str | None = None
-    format: str | None = None
-    color: str = "auto"
-    quiet: bool = False
-    verbose: bool = False
-    timeout: str | None = None
-    client_key: str | None = None
-    server_public_key: str | None = None
+    ``client`` is made from the options when a command first asks the daemon; tests hand in their own.
+    """
 
-    def __init__(self, client: "Client | None" = None, stdout: Any = None, stderr: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        client: "client.Client | None" = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+        endpoint: str | None = None,
+    ) -> None:
         self.client = client
         self.stdout = stdout or _open_stream("stdout")
         self.stderr = stderr or _open_stream("stderr")
-        vars(self).update(options)
+        self.endpoint = endpoint
+        self.config: str | None = None
+        self.format: str | None = None
+        self.color = "auto"
+        self.quiet = False
+        self.verbose = False
+        self.timeout: str | None = None
+        self.client_key: str | None = None
+        self.server_public_key: str | None = None
 
     @property
     def output_format(self) -> str:
-        """The format of data: what was asked for, else a table on a terminal and YAML otherwise."""
+        """The format of data: the one asked for, else a table on a terminal and YAML otherwise."""
         return self.format or ("table" if self.stdout.isatty() else "yaml")
+
+    @property
+    def structured(self) -> bool:
+        """Whether a format was asked for that programs read."""
+        return self.format in STRUCTURED_FORMATS
 
     @property
     def in_color(self) -> bool:
         """Whether data is coloured: as asked for, else on a terminal unless NO_COLOR is set."""
         if self.color == "auto":
-            return bool(self.stdout.isatty()) and not os.environ.get("NO_COLOR")
+            return self.stdout.isatty() and not os.environ.get("NO_COLOR")
         return self.color == "always"
 
-    def connect(self) -> "Client":
-        """The client, made when it is first needed."""
+    def connect(self) -> "client.Client":
+        """Return the client, made at the first call."""
         if self.client is None:
             self.client = _make_client(self)
         return self.client
 
-    def call(self, verb: str, *, request_key: str | None = None, **args: Any) -> "Reply":
-        """Ask the daemon; arguments that are None are left out. Raises what the daemon refuses with."""
-        from lmaps.protocol import Request  # noqa: PLC0415 (help and completion do without)
+    def call(self, verb: str, *, request_key: str | None = None, **args: Any) -> "protocol.Reply":
+        """Send a request and return its reply; arguments that are None are left out.
 
-        told = {name: value for name, value in args.items() if value is not None}
+        Raises the error that a refusal stands for, and `UsageError` for text that is not UTF-8.
+        """
+        args = {name: value for name, value in args.items() if value is not None}
         begin = time.monotonic()
         try:
-            reply = self.connect().ask(Request(verb, told, key=request_key, door="cli"))
+            reply = self.connect().ask(protocol.Request(verb, args, key=request_key, door="cli"))
         except UnicodeEncodeError as error:
-            raise UsageError(f"cannot {verb}: {_around(error)} is not UTF-8") from error
+            raise UsageError(f"cannot send {_text_around(error)}: it is not UTF-8") from error
         if self.verbose:
-            took = (time.monotonic() - begin) * 1000
-            self.tell(f"{verb}: {reply.code or 'ok'} from {self.connect().endpoint} in {took:.0f} ms")
+            took_ms = (time.monotonic() - begin) * 1000
+            self.print_error(f"{verb}: {reply.code or 'ok'} from {self.connect().endpoint} in {took_ms:.0f} ms")
         if reply.code is not None:
             raise reply.error()
         return reply
 
-    def words(self, text: str) -> None:
-        """Tell people something, unless they want it quiet."""
+    def print_message(self, text: str) -> None:
+        """Print a line for people on stderr, unless --quiet was given."""
         if not self.quiet:
-            self.tell(text)
+            self.print_error(text)
 
-    def tell(self, text: str) -> None:
-        """Tell people something that they have to know; where stderr takes nothing, nobody is there to be told."""
+    def print_error(self, text: str) -> None:
+        """Print a line on stderr even under --quiet. A stderr that cannot be written to is no error."""
         try:
             print(render.safe(text) if self.stderr.isatty() else text, file=self.stderr, flush=True)
         except OSError:
-            _forget_what_is_buffered(self.stderr)
+            _discard_buffer(self.stderr)
 
     def write(self, text: str) -> None:
-        """Write data; a reader that has gone away ends the command, and is no error."""
+        """Write ``text`` to stdout. A reader that has gone away ends the command with exit code 0."""
         try:
             self.stdout.write(text)
             self.stdout.flush()
         except OSError as error:
-            _forget_what_is_buffered(self.stdout)
+            _discard_buffer(self.stdout)
             if isinstance(error, BrokenPipeError):
                 raise click.exceptions.Exit(0) from error
             raise LmapsError(f"cannot write to stdout: {error.strerror}") from error
 
-    def data(self, value: Any, table: "render.Table | None" = None, names: Sequence[str] | None = None) -> None:
-        """Print data: as a table where there is one and none of the other formats is asked for."""
+    def print_data(self, value: Any, table: "render.Table | None" = None, names: Sequence[str] | None = None) -> None:
+        """Print ``value`` in the output format.
+
+        ``table`` is its form for people (YAML if there is none), ``names`` are the lines of ``-o name``.
+        """
         form = self.output_format
         if form == "name":
             text = "".join(f"{name}\n" for name in names or ())
@@ -123,194 +145,42 @@ class Session:
             text = render.render(value, "yaml" if form == "table" else form)
         self.write(text)
 
-    def lines(self, value: Any, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
-        """Print data that people read as lines rather than as a table."""
-        self.data(value, render.Table((), [(line,) for line in lines]), names)
-
-    @property
-    def structured(self) -> bool:
-        """Whether a program reads the data: a format of data was asked for."""
-        return self.format in ("yaml", "json", "pretty", "dict")
+    def print_lines(self, value: Any, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
+        """Print ``value``, for people as ``lines`` rather than as a table."""
+        self.print_data(value, render.Table((), [(line,) for line in lines]), names)
 
 
-def _around(error: UnicodeEncodeError) -> str:
-    """The argument that cannot be encoded, as far as it can be told from where it stands in the request."""
+def _open_stream(name: str) -> TextIO:
+    """Return stdout or stderr, in UTF-8 whatever the locale says; /dev/null in the place of a closed one."""
+    stream: Any = getattr(sys, name)
+    if stream is None:
+        return pathlib.Path(os.devnull).open("w", encoding="utf-8")
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return stream  # type: ignore[no-any-return]
+
+
+def _text_around(error: UnicodeEncodeError) -> str:
+    """Return the argument that cannot be encoded, as far as its place in the request tells it."""
     return repr(error.object[: error.end].rpartition('"')[2])
 
 
-def _forget_what_is_buffered(stream: Any) -> None:
-    """At its end Python tries once more to write it, and would tell that this fails too."""
+def _discard_buffer(stream: TextIO) -> None:
+    """Point the stream at /dev/null: Python flushes it once more at exit and would report that this fails too."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _make_client(session: Session) -> "Client":
-    from lmaps import config  # noqa: PLC0415 (help does without)
-    from lmaps.client import Client  # noqa: PLC0415 (commands that ask nobody do without)
-    from lmaps.util.times import parse_duration  # noqa: PLC0415
-
+def _make_client(session: Session) -> "client.Client":
+    """Return a client: an option goes before its environment variable, that before the configuration's key."""
     file = session.config or os.environ.get("LMAPS_CONFIG") or config.find_config_file()
     settings = config.client_settings(file)
-    endpoint = session.endpoint or os.environ.get("LMAPS_ENDPOINT") or settings.endpoint
-    timeout = parse_duration(session.timeout) if session.timeout else settings.timeout or 30.0
     client_key = session.client_key or os.environ.get("LMAPS_CLIENT_KEY") or settings.client_key
     server_key = session.server_public_key or os.environ.get("LMAPS_SERVER_PUBLIC_KEY") or settings.server_public_key
-    return Client(
-        endpoint,
-        timeout,
-        session.words,
+    return client.Client(
+        session.endpoint or os.environ.get("LMAPS_ENDPOINT") or settings.endpoint,
+        times.parse_duration(session.timeout) if session.timeout else settings.timeout or DEFAULT_TIMEOUT_S,
+        session.print_message,
         client_key or config.CLIENT_KEY,
         server_key or config.SERVER_PUBLIC_KEY,
     )
-
-
-def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Put a global option where every command finds it, whether it stood before the command or after."""
-    if value is not None and value is not False:
-        setattr(ctx.ensure_object(Session), str(param.name), value)
-
-
-def _global(*names: str, **attributes: Any) -> click.Option:
-    return click.Option(names, expose_value=False, callback=_keep, **attributes)
-
-
-def global_options(*, hidden: bool) -> list[click.Option]:
-    """The options that may stand before a command or after it."""
-    return [
-        _global("--config", metavar="FILE", hidden=hidden, help="Configuration; else LMAPS_CONFIG, else lmaps.yaml."),
-        _global("--endpoint", "-e", metavar="URI", hidden=hidden, help="The daemon's socket; else LMAPS_ENDPOINT."),
-        _global("--client-key", metavar="FILE", hidden=hidden, help="Secret key, over tcp; else LMAPS_CLIENT_KEY."),
-        _global(
-            "--server-public-key",
-            metavar="FILE",
-            hidden=hidden,
-            help="The daemon's key, over tcp; else LMAPS_SERVER_PUBLIC_KEY.",
-        ),
-        _global("--format", "-o", type=click.Choice(FORMATS), hidden=hidden, help="Form of data on stdout."),
-        _global("--color", type=click.Choice(("auto", "always", "never")), hidden=hidden, help="Colour of tables."),
-        _global("--quiet", "-q", is_flag=True, default=None, hidden=hidden, help="Say only what has to be known."),
-        _global(
-            "--verbose",
-            "-v",
-            is_flag=True,
-            default=None,
-            hidden=hidden,
-            help="Say what is asked, and how long it takes.",
-        ),
-        _global("--timeout", metavar="DURATION", hidden=hidden, help="How long to wait for an answer, such as 30s."),
-    ]
-
-
-class Command(click.Command):
-    """A command that takes the global options too."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params += global_options(hidden=True)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples stand as they are written."""
-        formatter.write_paragraph()
-        for line in (self.epilog or "").splitlines():
-            formatter.write(f"  {line}\n")
-        formatter.write_paragraph()
-        formatter.write("Global options: lmaps --help\n")
-
-
-def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function, whose first argument is the `Session`, a command of ``lmaps``."""
-
-    def decorate(function: Callable[..., Any]) -> click.Command:
-        return click.command(name, cls=Command, epilog=f"Examples:\n{examples}")(click.pass_obj(function))
-
-    return decorate
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def complete_units(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """The units that begin so, within 300 ms; nothing if the daemon does not say."""
-    session = ctx.ensure_object(Session)
-    session.timeout, session.quiet = "0.3s", True
-    try:
-        rows = session.call("units").extra["units"]
-    except LmapsError:
-        return []
-    return [row["unit"] for row in rows if row["unit"].startswith(incomplete)]
-
-
-def unit_argument(function: F) -> F:
-    """UNIT as an argument, or as ``--unit``/``-u``."""
-    function = click.option("--unit", "-u", "unit_option", metavar="UNIT", hidden=True)(function)
-    return click.argument("unit", required=False, shell_complete=complete_units)(function)
-
-
-def any_unit(unit: str | None, unit_option: str | None) -> str | None:
-    """The unit that was named, in one way or the other, if any was."""
-    if unit and unit_option and unit != unit_option:
-        raise UsageError(f"cannot tell which unit is meant, {unit} or {unit_option}: name one")
-    return unit_option or unit
-
-
-def the_unit(unit: str | None, unit_option: str | None) -> str:
-    """The unit that was named, in one way or the other."""
-    named = any_unit(unit, unit_option)
-    if named is None:
-        raise UsageError("cannot tell which unit is meant: name it", hint="lmaps units lists them")
-    return named
-
-
-def unit_and_ids(unit: str | None, unit_option: str | None, ids: tuple[str, ...]) -> tuple[str, list[str]]:
-    """The unit, and the IDs: with ``--unit`` the first argument is an ID already."""
-    name = the_unit(None if unit_option else unit, unit_option)
-    return name, [*([unit] if unit_option and unit else []), *ids]
-
-
-def write_options(function: F) -> F:
-    """Who asks, for what reason, and under which condition; the command gets them as one `Write`, ``write``."""
-
-    @functools.wraps(function)
-    def gathered(*args: Any, **kwargs: Any) -> Any:
-        told = {name: kwargs.pop(name) for name in ("message", "ticket", "on_behalf_of", "if_rev", "dry_run")}
-        told["on_behalf_of"] = told["on_behalf_of"] or _original_user()
-        write = Write(
-            {name: value for name, value in told.items() if value}, kwargs.pop("key"), kwargs.pop("changed_rc")
-        )
-        return function(*args, write=write, **kwargs)
-
-    wrapped: Any = gathered
-    for option in (
-        click.option("--changed-rc", metavar="N", type=click.IntRange(0, 255), help="Exit code if something changed."),
-        click.option("--dry-run", is_flag=True, help="Show what would change (exit code 1), and keep nothing."),
-        click.option("--if-rev", metavar="REV", help="Only if this is the unit's newest revision."),
-        click.option("--key", metavar="KEY", help="Makes it safe to send the request again."),
-        click.option("--on-behalf-of", metavar="NAME", help="For whom it is done; under sudo who called it."),
-        click.option("--ticket", metavar="ID", help="The ticket that asks for it."),
-        click.option("--message", "-m", metavar="TEXT", help="Why it is done."),
-    ):
-        wrapped = option(wrapped)
-    made: F = wrapped
-    return made
-
-
-def _original_user() -> str | None:
-    """Who called sudo; the socket proves root alone."""
-    return os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
-
-
-class Write(NamedTuple):
-    """What is said with a change: ``args`` for the daemon, the request's key, the exit code if something changed."""
-
-    args: dict[str, Any]
-    key: str | None = None
-    changed_rc: int | None = None
-
-    def send(self, session: Session, verb: str, **args: Any) -> "Reply":
-        """Ask for the change."""
-        return session.call(verb, request_key=self.key, **args, **self.args)
-
-    def end(self, *, changed: bool) -> None:
-        """End the command with ``--changed-rc``, if something changed."""
-        if changed and self.changed_rc is not None:
-            raise click.exceptions.Exit(self.changed_rc)

@@ -1,115 +1,104 @@
 """Jobs as they run: queued, watched, detached from, and how they end."""
 
-import functools
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
+from lmaps.cli.options import Run, Write
 from lmaps.cli.render import revision
-from lmaps.cli.session import Session, Write
-from lmaps.errors import HandlerFailed, JobStopped, UsageError
+from lmaps.cli.session import Session
+from lmaps.errors import HandlerFailed, JobStopped
+from lmaps.util.lazy import LazyModule
+from lmaps.util.text import plural
 from lmaps.util.times import age, format_duration, in_seconds, seconds_between
 
 if TYPE_CHECKING:
-    from lmaps.protocol import Reply
-from lmaps.util.text import plural
+    from lmaps.protocol import Reply, views
+    from lmaps.protocol.views import JobView
+else:
+    views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
 
-WAIT_MS = 10_000
-"""How long the daemon may hold back an answer while a job says nothing."""
+MAX_WAIT_MS = 10_000
+"""How long the daemon may delay an answer while a job prints nothing."""
+REDRAW_MS = 1000
+"""How often the progress line is redrawn meanwhile."""
+CANCEL_WINDOW_S = 2.0
+"""A second Ctrl-C within this time after the first cancels the job."""
+
 STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
 ENDED = frozenset(STATES[2:])
-CONFIRMED = {"undone": 11, "undo_failed": 12}
-LEVELS = {"succeeded": 0, "failed": HandlerFailed.level}
-INTERRUPTED_BY_USER = 130
-AGAIN_WITHIN = 2.0
-"""Seconds within which a second Ctrl-C cancels the job."""
-
+UNDO_LEVELS = {"undone": 11, "undo_failed": 12}
+"""Exit codes of a job that was not confirmed."""
+OUTCOME_LEVELS = {"succeeded": 0, "failed": HandlerFailed.level}
+"""Exit codes by the outcome of the run; any other outcome has that of `JobStopped`."""
+INTERRUPTED_LEVEL = 130
+"""Exit code after Ctrl-C, as of a shell: 128 and the number of SIGINT."""
 WORST_FIRST = (12, 6, 11, 10, 7, 5, 3, 8, 4, 9, 1, 0)
+"""Exit codes, the one that needs a person soonest first."""
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Run(NamedTuple):
-    """How a job is to be run and watched."""
-
-    wait: bool
-    args: dict[str, Any]
+CLEAR_LINE = "\r\x1b[2K"
 
 
-def run_options(function: F) -> F:
-    """How to run the job; the command gets them as one `Run`, ``run``."""
+class JobLine(NamedTuple):
+    """A line of a job's output, or one of its events; ``row`` is the line as the daemon sent it."""
 
-    @functools.wraps(function)
-    def gathered(*args: Any, **kwargs: Any) -> Any:
-        told = {"timeout": kwargs.pop("job_timeout"), "confirm": kwargs.pop("confirm")}
-        run = Run(kwargs.pop("wait"), {name: value for name, value in told.items() if value})
-        return function(*args, run=run, **kwargs)
-
-    wrapped: Any = gathered
-    for option in (
-        click.option("--confirm", metavar="D", help="Undo it unless somebody, or its probe, confirms within D."),
-        click.option("--job-timeout", metavar="D", help="End the job if it runs longer, such as 10m."),
-        click.option("--wait/--no-wait", default=True, help="Watch the job to its end, or print its number alone."),
-    ):
-        wrapped = option(wrapped)
-    made: F = wrapped
-    return made
+    number: int
+    stream: str
+    text: str
+    event: dict[str, Any]
+    row: dict[str, Any]
 
 
-def apply_options(function: F) -> F:
-    """Whether to apply after the change, and how; the command gets a `Run` or None as ``run``."""
-
-    @functools.wraps(function)
-    def gathered(*args: Any, applying: bool, run: Run, **kwargs: Any) -> Any:
-        if not applying and (run.args or not run.wait):
-            raise UsageError("cannot run a job that is not asked for: add --apply")
-        return function(*args, run=run if applying else None, **kwargs)
-
-    option = click.option("--apply", "applying", is_flag=True, help="Then hand the state to the unit's handler.")
-    wrapped: Any = gathered
-    made: F = run_options(option(wrapped))
-    return made
+def read_lines(reply: "Reply") -> list[JobLine]:
+    """Return the lines in a reply."""
+    return [
+        JobLine(row["number"], row["stream"], row["text"], row.get("event") or {}, row) for row in reply.extra["lines"]
+    ]
 
 
-def asked(run: Run | None) -> dict[str, Any]:
-    """What is said to the daemon of the job that is to follow."""
-    return {} if run is None else {"apply": run.args}
+def read_job(reply: "Reply") -> "JobView":
+    """Return the job in a reply."""
+    return views.JobView.from_json(reply.extra["job"])
 
 
-def and_apply(session: Session, reply: "Reply", run: Run | None, write: Write) -> None:
-    """See the job through that was asked for with a change; ends the command then."""
+def finish_with_job(session: Session, reply: "Reply", run: Run | None, write: Write) -> None:
+    """If a job was asked for with a change, watch it and end the command with its exit code."""
     if run is not None:
-        see_through(session, reply.extra["job"], run, write)
+        run_to_end(session, read_job(reply), run, write)
 
 
-def see_through(session: Session, queued: dict[str, Any], run: Run, write: Write) -> NoReturn:
-    """Watch a job that was just queued, if that is wanted, and end the command with its exit code."""
-    number = queued["job"]
+def run_to_end(session: Session, queued: "JobView", run: Run, write: Write) -> NoReturn:
+    """Watch a job that was just queued, unless --no-wait was given, and end the command with its exit code."""
     if not run.wait:
-        session.lines(queued, [f"job {number}"], [str(number)])
+        session.print_lines(queued.to_json(), [f"job {queued.job}"], [str(queued.job)])
         raise click.exceptions.Exit(0)
-    session.words(f"job {number}: apply {queued['unit']} {revision(queued['revision'])}{_place(queued)}")
-    ended = watch(session, number)
-    session.words(outcome(ended))
+    session.print_message(f"job {queued.job}: apply {queued.unit} {revision(queued.revision)}{_place(queued)}")
+    job = watch(session, queued.job)
+    session.print_message(outcome(job))
     if session.structured or session.format == "name":
-        session.data(ended, names=[str(number)])
-    if level(ended) == 0:
-        write.end(changed=not ended["summary"] or ended["summary"]["changed"] > 0)
-    raise click.exceptions.Exit(level(ended))
+        session.print_data(job.to_json(), names=[str(job.job)])
+    if level(job) == 0:
+        # Without a summary the handler cannot tell what it changed: it counts as a change.
+        write.finish(changed=not job.summary or job.summary["changed"] > 0)
+    raise click.exceptions.Exit(level(job))
 
 
-def _place(queued: dict[str, Any]) -> str:
-    """``, 3rd in the queue, after job 812 (alice, 40 s)``."""
-    before = queued["after"]
-    if queued["place"] is None or (before is None and queued["place"] == 1):
+def _place(queued: "JobView") -> str:
+    """Return what a job waits for: ``, 3rd in the queue, after job 812 (alice, 40 s)``; nothing if it runs next."""
+    before = queued.after
+    if queued.place is None or (before is None and queued.place == 1):
         return ""
-    told = f", {_ordinal(queued['place'])} in the queue"
+    text = f", {_ordinal(queued.place)} in the queue"
     if before is None:
-        return told
-    since = age(before["started_at"]).removesuffix(" ago")
-    return f"{told}, after job {before['job']} ({before['author']}, {since})"
+        return text
+    return f"{text}, after job {before.job} ({before.author}, {_since(before.started_at)})"
+
+
+def _since(started_at: str | None) -> str:
+    """Return how long ago a job has started: ``40 s``."""
+    return age(started_at or "").removesuffix(" ago")
 
 
 def _ordinal(number: int) -> str:
@@ -117,144 +106,153 @@ def _ordinal(number: int) -> str:
     return f"{number}{suffix}"
 
 
-def watch(session: Session, number: int) -> dict[str, Any]:
-    """Show a job's output until it has ended; the job as it ended.
+def watch(session: Session, number: int) -> "JobView":
+    """Print a job's output until it has ended; return the job as it ended.
 
-    Ctrl-C says how to come back, exit code 130; a second one soon after it cancels the job.
+    Ctrl-C detaches and ends the command with exit code 130; a second one soon after it cancels the job.
     """
-    ended: dict[str, Any] = {}
+    latest: JobView | None = None
     progress = Progress(session)
     try:
-        for batch, job in follow(session, number, most_ms=EVERY_MS if progress.shown else WAIT_MS):
+        for lines, job in follow(session, number, max_wait_ms=REDRAW_MS if progress.shown else MAX_WAIT_MS):
             progress.clear()
-            for line in batch:
-                progress.hear(line)
-                if line["text"]:
-                    session.words(f"{line['number']:>4}  {line['text']}")
-            if job["state"] in ENDED and not job["over"] and ended.get("state") != job["state"]:
-                session.words(_unconfirmed(job))
+            for line in lines:
+                progress.update(line)
+                if line.text:
+                    session.print_message(f"{line.number:>4}  {line.text}")
+            if job.state in ENDED and not job.over and (latest is None or latest.state != job.state):
+                session.print_message(_unconfirmed(job))
             progress.draw(job)
-            ended = job
+            latest = job
     except KeyboardInterrupt:
         _detach(session, number)
-    return ended
+    assert latest is not None  # noqa: S101 (follow yields the job at least once)
+    return latest
 
 
-def _unconfirmed(job: dict[str, Any]) -> str:
-    if job["confirmation"] == "undoing":
-        return f"{outcome(job)}; going back to r{job['previous_revision']}"
-    until = in_seconds(job["confirm_deadline"])
-    return f"{outcome(job)}; goes back to r{job['previous_revision']} at {until} unless: lmaps confirm {job['unit']}"
+def _unconfirmed(job: "JobView") -> str:
+    """Return how a job ended that is neither confirmed nor undone yet, and what happens next."""
+    if job.confirmation == "undoing":
+        return f"{outcome(job)}; going back to r{job.previous_revision}"
+    until = in_seconds(job.confirm_deadline or "")
+    return f"{outcome(job)}; goes back to r{job.previous_revision} at {until} unless: lmaps confirm {job.unit}"
 
 
 def _detach(session: Session, number: int) -> NoReturn:
-    again = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # one that comes while it is told counts
+    """Say how to come back, wait on a terminal for a second Ctrl-C, and end the command."""
+    second = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
+    # Blocked, a signal that comes while the line is printed is kept for sigtimedwait.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        session.tell(f"\ndetached, the job goes on: lmaps attach {number}{again}")
-        cancels = again and signal.sigtimedwait({signal.SIGINT}, AGAIN_WITHIN) is not None
+        session.print_error(f"\ndetached, the job goes on: lmaps attach {number}{second}")
+        cancel = second and signal.sigtimedwait({signal.SIGINT}, CANCEL_WINDOW_S) is not None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if cancels:
-        session.tell(session.call("cancel", job=number).message)
+    if cancel:
+        session.print_error(session.call("cancel", job=number).message)
         raise click.exceptions.Exit(JobStopped.level)
-    raise click.exceptions.Exit(INTERRUPTED_BY_USER)
+    raise click.exceptions.Exit(INTERRUPTED_LEVEL)
 
 
 def follow(
-    session: Session, number: int, after: int = 0, most_ms: int = WAIT_MS
-) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
-    """The lines of a job after ``after`` as they come, with the job as it is then, until it has ended."""
+    session: Session, number: int, after: int = 0, max_wait_ms: int = MAX_WAIT_MS
+) -> Iterator[tuple[list[JobLine], "JobView"]]:
+    """Yield the lines of a job after ``after`` as they come, each time with the job as it is, until it has ended."""
     state = "queued"
     while True:
-        extra = session.call(
-            "lines", job=number, after=after, wait_ms=min(most_ms, wait_ms(session)), state=state
-        ).extra
-        lines: list[dict[str, Any]] = extra["lines"]
-        state = extra["job"]["state"]
-        yield lines, extra["job"]
+        delay_ms = min(max_wait_ms, wait_ms(session))
+        reply = session.call("lines", job=number, after=after, wait_ms=delay_ms, state=state)
+        lines, job = read_lines(reply), read_job(reply)
+        yield lines, job
+        state = job.state
         if lines:
-            after = lines[-1]["number"]
-        elif extra["job"]["over"]:
+            after = lines[-1].number
+        elif job.over:
             return
 
 
 def wait_ms(session: Session) -> int:
-    """How long the daemon may hold back an answer: well within the time that is waited for it."""
-    return min(WAIT_MS, int(session.connect().timeout * 500))
+    """Return how long the daemon may delay an answer: at most half of the time that the client waits for it."""
+    return min(MAX_WAIT_MS, int(session.connect().timeout * 500))
 
 
-def level(job: dict[str, Any]) -> int:
-    """The exit code for how a job, or the one that covered it, ended."""
-    return CONFIRMED.get(job["confirmation"], LEVELS.get(job["outcome"], JobStopped.level))
-
-
-def _undone(job: dict[str, Any]) -> str:
-    """``web was not confirmed: r7 brings back the state of r1, applied by job 3 (handler ok)``."""
-    why = "was not confirmed" if job["state"] == "succeeded" else f"{job['state']} ({job['error']})"
-    by, back = job["undone_by"], f"r{job['previous_revision']}"
-    if job["confirmation"] == "undone":
-        done = f"applied by job {by['job']} (handler ok)"
-        return f"{job['unit']} {why}: r{by['revision']} brings back the state of {back}, {done}"
-    return f"{job['unit']} {why}, and the undo failed: job {by['job']} {by['state']}; the host needs a person"
+def level(job: "JobView") -> int:
+    """Return the exit code for how a job, or the one that covered it, ended."""
+    undo_level = UNDO_LEVELS.get(job.confirmation or "")
+    return OUTCOME_LEVELS.get(job.outcome, JobStopped.level) if undo_level is None else undo_level
 
 
 def worst(levels: Iterable[int]) -> int:
-    """Of several exit codes the one that counts."""
+    """Return the most serious of several exit codes."""
     return min(levels, key=WORST_FIRST.index)
 
 
-def outcome(job: dict[str, Any]) -> str:
-    """``job 1 succeeded in 3.1 s: ok 3, changed 2, failed 0, unknown 0; web applied r1``."""
-    if job["confirmation"] in CONFIRMED:
+def outcome(job: "JobView") -> str:
+    """Return how a job ended: ``job 1 succeeded in 3.1 s: ok 3, changed 2, failed 0, unknown 0; web applied r1``."""
+    if job.confirmation in UNDO_LEVELS:
         return _undone(job)
-    took = f" in {format_duration(seconds_between(job['started_at'], job['ended_at']))}" if job["started_at"] else ""
-    counts = f": {', '.join(f'{name} {count}' for name, count in job['summary'].items())}" if job["summary"] else ""
-    covered = f" by job {job['covered_by']}, which {job['outcome']}" if job["state"] == "covered" else ""
-    applied = job["outcome"] == "succeeded" and job["kind"] == "apply"
-    end = f"; {job['unit']} applied {revision(job['revision'])}" if applied else ""
-    end = f"; {job['error']}" if job["error"] else end
-    return f"job {job['job']} {job['state']}{covered}{took}{counts}{end}"
+    covered = f" by job {job.covered_by}, which {job.outcome}" if job.state == "covered" else ""
+    took = f" in {format_duration(seconds_between(job.started_at, job.ended_at or ''))}" if job.started_at else ""
+    counts = f": {summary_text(job.summary)}" if job.summary else ""
+    applied = job.outcome == "succeeded" and job.kind == "apply"
+    end = job.error or (f"{job.unit} applied {revision(job.revision)}" if applied else "")
+    return f"job {job.job} {job.state}{covered}{took}{counts}{end and '; '}{end}"
 
 
-CLEAR = "\r\x1b[2K"
-EVERY_MS = 1000
-"""How often the line is drawn anew while nothing happens."""
+def _undone(job: "JobView") -> str:
+    """``web was not confirmed: r7 brings back the state of r1, applied by job 3 (handler ok)``."""
+    reason = "was not confirmed" if job.state == "succeeded" else f"{job.state} ({job.error})"
+    undo = job.undone_by
+    if undo is None:
+        return f"{job.unit} {reason}, and the undo failed; the host needs a person"
+    if job.confirmation == "undone":
+        result = f"applied by job {undo.job} (handler ok)"
+        return f"{job.unit} {reason}: r{undo.revision} brings back the state of r{job.previous_revision}, {result}"
+    return f"{job.unit} {reason}, and the undo failed: job {undo.job} {undo.state}; the host needs a person"
+
+
+def summary_text(summary: dict[str, int]) -> str:
+    """Return the counts of a run: ``ok 3, changed 2, failed 0, unknown 0``."""
+    return ", ".join(f"{name} {count}" for name, count in summary.items())
 
 
 class Progress:
-    """``task 3 of 7, 2 hosts, 12.3 s``: from a job's events, on a terminal alone."""
+    """A line on the terminal made from a job's events: ``task 3 of 7, 2 hosts, 12.3 s``. Not shown elsewhere."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.shown = bool(session.stderr.isatty()) and not session.quiet
+        self.shown = session.stderr.isatty() and not session.quiet
         self._tasks = self._total = 0
         self._hosts: set[str] = set()
         self._drawn = False
 
-    def hear(self, line: dict[str, Any]) -> None:
-        """Take in a line of the job."""
-        event = line.get("event") or {}
-        if event.get("event") == "playbook_on_play_start":
-            self._total += event.get("tasks") or 0
-        if event.get("event") == "playbook_on_task_start":
+    def update(self, line: JobLine) -> None:
+        """Count the event of a line of the job."""
+        kind, host = line.event.get("event"), line.event.get("host")
+        if kind == "playbook_on_play_start":
+            self._total += line.event.get("tasks") or 0
+        if kind == "playbook_on_task_start":
             self._tasks += 1
-        if event.get("host"):
-            self._hosts.add(event["host"])
+        if host:
+            self._hosts.add(host)
 
-    def draw(self, job: dict[str, Any]) -> None:
-        """Say how far it is."""
-        if not self.shown or job["state"] != "running":
+    def draw(self, job: "JobView") -> None:
+        """Draw the line while the job runs."""
+        if not self.shown or job.state != "running":
             return
-        task = [f"task {self._tasks}" + (f" of {max(self._total, self._tasks)}" if self._total else "")]
-        hosts = [plural(len(self._hosts), "host")]
-        told = [*(task if self._tasks else []), *(hosts if self._hosts else []), age(job["started_at"])[: -len(" ago")]]
-        self._session.stderr.write(f"{CLEAR}      {', '.join(told)}")
+        parts = []
+        if self._tasks:
+            # A play that includes tasks runs more of them than it announced.
+            total = f" of {max(self._total, self._tasks)}" if self._total else ""
+            parts.append(f"task {self._tasks}{total}")
+        if self._hosts:
+            parts.append(plural(len(self._hosts), "host"))
+        self._session.stderr.write(f"{CLEAR_LINE}      {', '.join([*parts, _since(job.started_at)])}")
         self._session.stderr.flush()
         self._drawn = True
 
     def clear(self) -> None:
-        """Make room for a line of the job."""
+        """Remove the line, so that output can be printed in its place."""
         if self._drawn:
-            self._session.stderr.write(CLEAR)
+            self._session.stderr.write(CLEAR_LINE)
             self._drawn = False

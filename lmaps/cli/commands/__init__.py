@@ -1,1 +1,1 @@
-"""The commands of ``lmaps``: a file per group, loaded when one of its commands is called."""
+"""The commands of ``lmaps``, a file per resource; each is imported when one of its commands is called."""

@@ -4,12 +4,23 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lmaps.cli.documents import write_whole
-from lmaps.cli.session import Session, command
+from lmaps.cli.options import command
+from lmaps.cli.session import Session
 from lmaps.errors import LmapsError, UsageError
+from lmaps.util.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from lmaps.cli import lmapsd
+else:
+    lmapsd = LazyModule("lmaps.cli.lmapsd")  # it imports the store, which --help does without
+
+LEVELS = {75: 5}
+"""Exit codes of lmapsd that are another one here: 75, a daemon runs, is a conflict."""
 
 
 @command("backup", examples="lmaps backup lmaps-2026-11-23.db\nsha256sum -c lmaps-2026-11-23.db.sha256")
@@ -17,21 +28,23 @@ from lmaps.errors import LmapsError, UsageError
 def backup(session: Session, file: str) -> None:
     """Copy the whole state to FILE while the daemon runs, verify it, and write its checksum to FILE.sha256."""
     path = Path(file).resolve()
-    made = session.call("backup").extra
+    extra = session.call("backup").extra
+    size, checksum = extra["size"], extra["sha256"]
     digest = hashlib.sha256()
-    write_whole(path, _parts(session, made["backup"], made["size"], digest))
-    if digest.hexdigest() != made["sha256"]:
-        raise LmapsError(f"cannot rely on {file}: its checksum is not the daemon's; make another backup")
-    write_whole(path.with_name(f"{path.name}.sha256"), [f"{made['sha256']}  {path.name}\n".encode()])
-    _daemon(["--verify", str(path)])
-    rows = {"file": str(path), "size": made["size"], "sha256": made["sha256"]}
-    session.lines(rows, [f"{file}  {made['size']} bytes  sha256 {made['sha256']}"], [str(path)])
+    write_whole(path, _parts(session, extra["backup"], size, digest))
+    if digest.hexdigest() != checksum:
+        raise LmapsError(f"the checksum of {file} is not the daemon's: make another backup")
+    write_whole(path.with_name(f"{path.name}.sha256"), [f"{checksum}  {path.name}\n".encode()])
+    _run_lmapsd(["--verify", str(path)])
+    data = {"file": str(path), "size": size, "sha256": checksum}
+    session.print_lines(data, [f"{file}  {size} bytes  sha256 {checksum}"], [str(path)])
 
 
-def _parts(session: Session, number: str, size: int, digest: "hashlib._Hash") -> Iterator[bytes]:
+def _parts(session: Session, backup_id: str, size: int, digest: "hashlib._Hash") -> Iterator[bytes]:
+    """Yield the copy part by part, and feed ``digest`` with it."""
     offset = 0
     while offset < size:
-        part = base64.b64decode(session.call("backup_read", backup=number, offset=offset).extra["data"])
+        part = base64.b64decode(session.call("backup_read", backup=backup_id, offset=offset).extra["data"])
         digest.update(part)
         yield part
         offset += len(part)
@@ -40,16 +53,14 @@ def _parts(session: Session, number: str, size: int, digest: "hashlib._Hash") ->
 @command("restore", examples="lmaps restore lmaps-2026-11-23.db")
 @click.argument("file", metavar="FILE")
 def restore(session: Session, file: str) -> None:
-    """Put a backup in the place of the state. The daemon has to be stopped; the old state is kept aside."""
+    """Replace the state by a backup. The daemon must be stopped; the old state is kept beside the new one."""
     if not Path(file).is_file():
         raise UsageError(f"cannot restore {file}: there is no such file")
-    _daemon([*(["--config", session.config] if session.config else []), "--restore", str(Path(file).resolve())])
+    _run_lmapsd([*(["--config", session.config] if session.config else []), "--restore", str(Path(file).resolve())])
 
 
-def _daemon(arguments: list[str]) -> None:
-    """Let the daemon's program do it, which knows the state; what it says stands for itself."""
-    from lmaps.cli import lmapsd  # noqa: PLC0415 (the store, which no other command loads)
-
+def _run_lmapsd(arguments: list[str]) -> None:
+    """Run lmapsd, which opens databases and prints its own errors. Ends the command if it fails."""
     code = lmapsd.start(arguments)
     if code:
-        raise click.exceptions.Exit({75: 5}.get(code, 1))
+        raise click.exceptions.Exit(LEVELS.get(code, 1))

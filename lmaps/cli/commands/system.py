@@ -1,157 +1,206 @@
 """``status``, ``audit``, ``handlers``, ``reload``, ``discover``, ``completion``."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.shell_completion import get_completion_class
 
+from lmaps.cli.options import command, limit_option, optional_unit_argument
 from lmaps.cli.render import Table, aligned, revision
-from lmaps.cli.session import Session, any_unit, command, unit_argument
+from lmaps.cli.session import Session, read_row
+from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration, in_seconds
 
-SLOW_COMMIT = 0.1
-"""Seconds that a commit takes on a disk that is called slow."""
+if TYPE_CHECKING:
+    from lmaps.protocol import views
+    from lmaps.protocol.views import UnitStatus
+else:
+    views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
+
+SLOW_COMMIT_S = 0.1
+"""A disk on which a commit takes longer is called slow."""
+
+COUNTER_LINES = {
+    "requests": {
+        "requests": "{:,} answered",
+        "refused": "{:,} refused",
+        "busy": "{:,} told to come back",
+        "dropped": "{:,} dropped",
+    },
+    "denied": {
+        "denied": "{:,}",
+        "audit_suppressed": "{:,} of them left out of the audit",
+        "connections_refused": "{:,} refused a connection",
+    },
+    "restarts": {"restarts": "{:,} since the start"},
+}
+"""The lines of `status` that show counters: the counters of each, with their text."""
+
+
+class _Status(NamedTuple):
+    """The status of the daemon as it is printed. An older daemon does not send the fields with defaults."""
+
+    version: str
+    pid: int
+    supervisor: int | None
+    uptime: float
+    endpoints: Sequence[str]
+    db: str
+    revision: int
+    queue: int
+    workers: Sequence[Mapping[str, Any]]
+    units: Sequence[Mapping[str, Any]]
+    errors: Sequence[Mapping[str, Any]]
+    versions: Mapping[str, str] | None = None
+    counters: Mapping[str, int] = {}
+    degraded: str | None = None
+    commit_seconds: float = 0.0
+
+
+class _Worker(NamedTuple):
+    """A worker in the status."""
+
+    slot: int
+    pid: int | None
+    state: str
+    job: int | None
 
 
 @command("status", examples="lmaps status\nlmaps status -o json\nlmaps status --wait --timeout 1m")
 @click.option("--wait", is_flag=True, help="Wait for a daemon that is starting, for up to --timeout.")
 def status(session: Session, wait: bool) -> None:
-    """Show how the daemon stands: processes, queue, state, units."""
+    """Show the daemon's processes, queue, state and units."""
     if wait:
         client = session.connect()
         client.reach_within = client.timeout
     extra = session.call("status").extra
-    session.lines(extra, _status_lines(extra))
+    session.print_lines(extra, _status_lines(read_row(_Status, extra)))
 
 
-def _status_lines(told: dict[str, Any]) -> list[str]:
-    head = [
-        ("daemon", f"lMaPS {told['version']}{_made_of(told)}, up {format_duration(told['uptime'])}"),
-        ("processes", f"supervisor {told['supervisor'] or '-'}, manager {told['pid']}"),
-        ("sockets", ", ".join(told["endpoints"])),
-        ("state", f"{told['db']} at {revision(told['revision'])}{_disk(told)}"),
-        ("queue", plural(told["queue"], "job")),
-        *_counted(told.get("counters", {})),
+def _status_lines(status: _Status) -> list[str]:
+    workers = [read_row(_Worker, row) for row in status.workers]
+    units = [views.UnitStatus.from_json(row) for row in status.units]
+    rows = [
+        ("daemon", f"lMaPS {status.version}{_versions(status)}, up {format_duration(status.uptime)}"),
+        ("processes", f"supervisor {status.supervisor or '-'}, manager {status.pid}"),
+        ("sockets", ", ".join(status.endpoints)),
+        ("state", f"{status.db} at {revision(status.revision)}{_disk(status)}"),
+        ("queue", plural(status.queue, "job")),
+        *_counted(status.counters),
+        *((f"worker {worker.slot}", _worker_state(worker)) for worker in workers),
+        *((f"unit {unit.unit}", _unit_state(unit)) for unit in units),
     ]
-    workers = [(f"worker {worker['slot']}", _worker(worker)) for worker in told["workers"]]
-    units = [(f"unit {unit['unit']}", _stands(unit)) for unit in told["units"]]
-    lines = aligned([*head, *workers, *units], indent="")
-    return [
-        *lines,
-        *([f"{plural(len(told['errors']), 'error')} in unit files: lmaps units --errors"] if told["errors"] else []),
-    ]
+    lines = aligned(rows, indent="")
+    if status.errors:
+        lines.append(f"{plural(len(status.errors), 'error')} in unit files: lmaps units --errors")
+    return lines
 
 
-def _made_of(told: dict[str, Any]) -> str:
-    """`` with Python 3.11.2, SQLite 3.40.1, libzmq 4.3.5``."""
-    versions = told.get("versions")
-    if not versions:
+def _versions(status: _Status) -> str:
+    """Return what the daemon runs on: `` with Python 3.11.2, SQLite 3.40.1, libzmq 4.3.5``."""
+    if not status.versions:
         return ""
-    return f" with Python {versions['python']}, SQLite {versions['sqlite']}, libzmq {versions['libzmq']}"
+    return " with Python {python}, SQLite {sqlite}, libzmq {libzmq}".format_map(status.versions)
 
 
-def _counted(counters: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """What has been counted, on three lines at most; what has not happened is not mentioned."""
-    lines = {
-        "requests": [
-            ("requests", "{:,} answered"),
-            ("refused", "{:,} refused"),
-            ("busy", "{:,} told to come back"),
-            ("dropped", "{:,} dropped"),
-        ],
-        "denied": [
-            ("denied", "{:,}"),
-            ("audit_suppressed", "{:,} of them left out of the audit"),
-            ("connections_refused", "{:,} refused a connection"),
-        ],
-        "restarts": [("restarts", "{:,} since the start")],
-    }
-    for head, parts in lines.items():
-        told = [words.format(counters[name]) for name, words in parts if counters.get(name)]
-        if told:
-            yield head, ", ".join(told)
+def _disk(status: _Status) -> str:
+    """Return what is wrong with the disk, an empty text if nothing is."""
+    if status.degraded:
+        return f"; {status.degraded}"
+    if status.commit_seconds < SLOW_COMMIT_S:
+        return ""
+    return f"; the disk is slow, the last change took it {format_duration(status.commit_seconds)}"
 
 
-def _disk(told: dict[str, Any]) -> str:
-    """What is to be said about the disk, if anything is."""
-    if told.get("degraded"):
-        return f"; {told['degraded']}"
-    seconds = told.get("commit_seconds") or 0
-    return f"; the disk is slow, the last change took it {format_duration(seconds)}" if seconds >= SLOW_COMMIT else ""
+def _counted(counters: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of `COUNTER_LINES`, without the counters that are zero."""
+    for head, texts in COUNTER_LINES.items():
+        parts = [text.format(counters[name]) for name, text in texts.items() if counters.get(name)]
+        if parts:
+            yield head, ", ".join(parts)
 
 
-def _worker(worker: dict[str, Any]) -> str:
-    return f"pid {worker['pid']}, " + (f"runs job {worker['job']}" if worker["job"] else worker["state"])
+def _worker_state(worker: _Worker) -> str:
+    return f"pid {worker.pid}, " + (f"runs job {worker.job}" if worker.job else worker.state)
 
 
-def _stands(unit: dict[str, Any]) -> str:
-    """``pending 2, at r9, applied r7``."""
-    known = {"at": revision(unit["revision"]), "applied": revision(unit["applied"])}
-    return ", ".join([unit["condition"], *(f"{name} {number}" for name, number in known.items() if number)])
+def _unit_state(unit: "UnitStatus") -> str:
+    """Return a unit's condition and revisions: ``pending 2, at r9, applied r7``."""
+    at = [f"at {revision(unit.revision)}"] if unit.revision is not None else []
+    applied = [f"applied {revision(unit.applied)}"] if unit.applied is not None else []
+    return ", ".join([unit.condition, *at, *applied])
+
+
+class _AuditRow(NamedTuple):
+    """A request in the audit; ``suppressed`` counts equal denials before it that were not recorded."""
+
+    sequence: int
+    at: str
+    subject: str
+    on_behalf_of: str | None
+    door: str
+    verb: str
+    unit: str | None
+    revision: int | None
+    job: int | None
+    outcome: str
+    suppressed: int
 
 
 @command("audit", examples="lmaps audit\nlmaps audit web --since -2h\nlmaps audit --author alice --limit 100")
-@unit_argument
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many rows."
-)
-@click.option("--since", metavar="TIME", help="Only what came since: RFC 3339, HH:MM, or -2h.")
-@click.option("--author", metavar="NAME", help="Only what this user asked for.")
-def audit(
-    session: Session, unit: str | None, unit_option: str | None, limit: int, since: str | None, author: str | None
-) -> None:
-    """List who asked for what, newest first: changes, what was revealed, and what was denied."""
-    name = any_unit(unit, unit_option)
-    rows = session.call("audit", unit=name, limit=limit, since=since, author=author).extra["audit"]
+@optional_unit_argument
+@limit_option
+@click.option("--since", metavar="TIME", help="Only later requests: RFC 3339, HH:MM, or -2h.")
+@click.option("--author", metavar="NAME", help="Only requests of this user.")
+def audit(session: Session, unit: str | None, limit: int, since: str | None, author: str | None) -> None:
+    """List who asked for what, newest first: changes, reveals of secrets, and denials."""
+    data = session.call("audit", unit=unit, limit=limit, since=since, author=author).extra["audit"]
+    rows = [read_row(_AuditRow, row) for row in data]
     headers = ("AT", "AUTHOR", "DOOR", "VERB", "UNIT", "REVISION", "JOB", "OUTCOME")
-    cells = [
-        (
-            in_seconds(row["at"]),
-            _who(row),
-            *(row[name] for name in ("door", "verb", "unit")),
-            revision(row["revision"]),
-            row["job"],
-            _outcome(row),
-        )
-        for row in rows
-    ]
-    session.data(rows, Table(headers, cells), [str(row["sequence"]) for row in rows])
+    session.print_data(data, Table(headers, list(map(_audit_cells, rows))), [str(row.sequence) for row in rows])
 
 
-def _who(row: dict[str, Any]) -> str:
-    return " for ".join(filter(None, (row["subject"], row["on_behalf_of"])))
+def _audit_cells(row: _AuditRow) -> Sequence[Any]:
+    author = f"{row.subject} for {row.on_behalf_of}" if row.on_behalf_of else row.subject
+    outcome = f"{row.outcome}, after {row.suppressed} more" if row.suppressed else row.outcome
+    return (in_seconds(row.at), author, row.door, row.verb, row.unit, revision(row.revision), row.job, outcome)
 
 
-def _outcome(row: dict[str, Any]) -> str:
-    """``not-allowed, after 4 more``."""
-    return f"{row['outcome']}, after {row['suppressed']} more" if row["suppressed"] else str(row["outcome"])
+class _Handler(NamedTuple):
+    """A handler, or the error that keeps it from being loaded."""
+
+    type: str
+    preview: str | None = None
+    doc: str | None = None
+    error: str | None = None
 
 
 @command("handlers", examples="lmaps handlers\nlmaps handlers -o yaml")
 def handlers(session: Session) -> None:
     """List the handlers that units may name."""
-    rows = session.call("handlers").extra["handlers"]
-    cells = [(row["type"], row.get("preview"), row.get("doc") or f"cannot be loaded: {row['error']}") for row in rows]
-    session.data(rows, Table(("HANDLER", "PREVIEW", "WHAT IT DOES"), cells), [row["type"] for row in rows])
+    data = session.call("handlers").extra["handlers"]
+    rows = [read_row(_Handler, row) for row in data]
+    cells = [(row.type, row.preview, row.doc or f"cannot be loaded: {row.error}") for row in rows]
+    session.print_data(data, Table(("HANDLER", "PREVIEW", "WHAT IT DOES"), cells), [row.type for row in rows])
 
 
 @command("reload", examples="lmaps reload")
 def reload(session: Session) -> None:
-    """Load unit files, policy and keys anew: all of it, or nothing if there is an error."""
+    """Reload unit files, policy and keys: all of them, or nothing if there is an error."""
     reply = session.call("reload")
     if session.structured:
-        session.data(reply.extra, names=reply.extra["units"])
-    session.words(reply.message)
+        session.print_data(reply.extra, names=reply.extra["units"])
+    session.print_message(reply.message)
 
 
 @command("discover", examples="lmaps discover -o pretty\nlmaps discover ipc:///run/lmaps/manager.sock")
 @click.argument("uri", metavar="[URI]", required=False)
 def discover(session: Session, uri: str | None) -> None:
-    """Show which requests the daemon takes, as JSON Schema."""
+    """Show which requests the daemon accepts, as JSON Schema."""
     session.endpoint = uri or session.endpoint
-    session.data(session.call("discover").extra)
+    session.print_data(session.call("discover").extra)
 
 
 @command(
@@ -161,7 +210,8 @@ def discover(session: Session, uri: str | None) -> None:
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(ctx: click.Context, session: Session, shell: str) -> None:
-    """Print what makes a shell complete commands, options and units."""
-    made = get_completion_class(shell)
-    if made is not None:
-        session.write(made(ctx.find_root().command, {}, "lmaps", "_LMAPS_COMPLETE").source() + "\n")
+    """Print a script that completes commands, options and units in a shell."""
+    completion_class = get_completion_class(shell)
+    if completion_class is not None:
+        script = completion_class(ctx.find_root().command, {}, "lmaps", "_LMAPS_COMPLETE").source()
+        session.write(f"{script}\n")

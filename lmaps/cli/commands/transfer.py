@@ -1,20 +1,35 @@
-"""``import``, ``migrate``."""
+"""``import``, ``migrate``, ``export``."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from lmaps.cli.commands.instances import send_documents, tell_write
-from lmaps.cli.diffs import tell_dry_run
-from lmaps.cli.documents import Given, read_documents, write_whole
-from lmaps.cli.session import Session, Write, command, complete_units, write_options
+from lmaps.cli.commands.instances import finish_write, send_documents
+from lmaps.cli.diffs import print_dry_run
+from lmaps.cli.documents import InputDocument, read_documents, write_whole
+from lmaps.cli.options import Write, command, complete_units, write_options
+from lmaps.cli.session import Session
 from lmaps.errors import DocumentRefused, Finding, UsageError
 from lmaps.util import fast_yaml
+from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
+
+if TYPE_CHECKING:
+    from lmaps.model import data_types
+else:
+    data_types = LazyModule("lmaps.model.data_types")  # needed only for the original's trees
+
+VERSION = 1
+"""The version of the export's form."""
+PAGE_DOCUMENTS = 5000
+"""Documents that one answer of an export may have."""
+HEAD = {"lmaps": "export", "version": VERSION}
+HISTORY_FIELDS = ("definitions", "history")
+"""The fields of a unit that only an export with --history has."""
 
 
 @command(
@@ -28,46 +43,43 @@ from lmaps.util.text import plural
     type=click.Choice(("merge", "replace", "skip")),
     default="merge",
     show_default=True,
-    help="merge adds and replaces by ID, skip adds only, replace makes the state what the files are.",
+    help="merge adds and replaces by ID, skip adds only, replace makes the state equal to the files.",
 )
 @click.option(
     "--max-deletes", metavar="N", type=click.IntRange(0), default=0, help="Instances that replace may delete."
 )
 @write_options
 def import_(session: Session, files: tuple[str, ...], mode: str, max_deletes: int, write: Write) -> None:
-    """Take in what export wrote: all of it, or nothing."""
+    """Store what export wrote: all of it, or nothing."""
     if not files:
-        raise UsageError("cannot import nothing: name a file that lmaps export wrote, or - for stdin")
-    units = [unit for file in files for unit in _exported(file)]
-    if any("history" in unit for unit in units):
-        told = [unit.history for unit in units]
-        reply = write.send(session, "import_history", units=told)
-        if reply.extra.get("dry_run"):
-            tell_dry_run(session, reply)
-        session.words(reply.message)
-        write.end(changed=True)
+        raise UsageError("name a file that lmaps export wrote, or - for stdin")
+    units = [unit for file in files for unit in _read_export(file)]
+    if any(unit.has_history for unit in units):
+        _import_history(session, units, write)
         return
-    given = [one for unit in units for one in unit.instances]
+    documents = [document for unit in units for document in unit.instances]
+    payload = [{"unit": unit.name, "instances": [document.value for document in unit.instances]} for unit in units]
     reply = send_documents(
-        given,
-        lambda _: write.send(
-            session,
-            "import",
-            units=[{"unit": unit.name, "instances": [one.value for one in unit.instances]} for unit in units],
-            mode=mode,
-            max_deletes=max_deletes,
-        ),
+        documents, lambda _: write.send(session, "import", units=payload, mode=mode, max_deletes=max_deletes)
     )
-    tell_write(session, reply, write)
-    session.words(reply.message)
+    finish_write(session, reply, write)
+    session.print_message(reply.message)
 
 
-@dataclass(frozen=True)
+def _import_history(session: Session, units: Sequence["ExportedUnit"], write: Write) -> None:
+    reply = write.send(session, "import_history", units=[unit.history for unit in units])
+    if reply.extra.get("dry_run"):
+        print_dry_run(session, reply)
+    session.print_message(reply.message)
+    write.finish(changed=True)
+
+
+@dataclass(frozen=True, slots=True)
 class ExportedUnit:
-    """One unit of a file that `export` wrote: as it stands there, and its documents with their places."""
+    """One unit of a file that `export` wrote: its document, and its instances with their places in the file."""
 
     document: dict[str, Any]
-    instances: list[Given]
+    instances: list[InputDocument]
 
     @property
     def name(self) -> str:
@@ -75,37 +87,40 @@ class ExportedUnit:
         return str(self.document["unit"])
 
     @property
+    def has_history(self) -> bool:
+        """Whether the unit's changesets were exported too."""
+        return "history" in self.document
+
+    @property
     def history(self) -> dict[str, Any]:
-        """The unit with its changesets: what else is in the file follows from them."""
-        return {name: self.document[name] for name in ("unit", "definitions", "history") if name in self.document}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.document
+        """The unit with its changesets, without its instances: those follow from the changesets."""
+        return {name: self.document[name] for name in ("unit", *HISTORY_FIELDS) if name in self.document}
 
 
-def _exported(file: str) -> list[ExportedUnit]:
-    """The units in a file that `export` wrote, as YAML or as JSON."""
-    given = read_documents([file])
-    head = given[0].value
-    if not isinstance(head, dict) or head.get("lmaps") != "export":
-        raise UsageError(f"cannot import {file}: it is no export of lMaPS; lmaps create takes plain documents")
-    if head.get("version") != VERSION:
-        raise UsageError(f"cannot import {file}: its version is {head.get('version')}, this lMaPS reads {VERSION}")
-    found = [Given(one, given[0].document, ("units", place)) for place, one in enumerate(head.get("units", []))]
-    return [_exported_unit(file, one) for one in [*found, *given[1:]]]
+def _read_export(file: str) -> list[ExportedUnit]:
+    """Return the units in a file that `export` wrote, as YAML or as JSON."""
+    head, *documents = read_documents([file])
+    if not isinstance(head.value, dict) or head.value.get("lmaps") != "export":
+        raise UsageError(f"cannot import {file}: it is not an export of lMaPS; lmaps create takes plain documents")
+    version = head.value.get("version")
+    if version != VERSION:
+        raise UsageError(f"cannot import {file}: its version is {version}, this lMaPS reads {VERSION}")
+    # As JSON the units are in the head, as YAML each is a document of its own.
+    inside = head.value.get("units", [])
+    units = [InputDocument(unit, head.source, ("units", index)) for index, unit in enumerate(inside)]
+    return [_exported_unit(file, document) for document in [*units, *documents]]
 
 
-def _exported_unit(file: str, one: Given) -> ExportedUnit:
-    told = one.value
-    if (
-        not isinstance(told, dict)
-        or not isinstance(told.get("unit"), str)
-        or not isinstance(told.get("instances"), list)
-    ):
-        finding = one.locate(Finding("no unit: expected an object with unit and instances"))
+def _exported_unit(file: str, document: InputDocument) -> ExportedUnit:
+    unit = document.value
+    instances = unit.get("instances") if isinstance(unit, dict) else None
+    if not isinstance(instances, list) or not isinstance(unit.get("unit"), str):
+        finding = document.locate(Finding("no unit: expected an object with unit and instances"))
         raise DocumentRefused(f"cannot import {file}: not every document is a unit", errors=[finding])
-    places = [Given(each, one.document, (*one.at, "instances", place)) for place, each in enumerate(told["instances"])]
-    return ExportedUnit(told, places)
+    at = (*document.at, "instances")
+    return ExportedUnit(
+        unit, [InputDocument(value, document.source, (*at, index)) for index, value in enumerate(instances)]
+    )
 
 
 @command(
@@ -113,66 +128,67 @@ def _exported_unit(file: str, one: Given) -> ExportedUnit:
     examples="lmaps migrate --from-store /var/lib/old/web --unit web\nlmaps migrate --from-config /etc/lmaps.yaml",
 )
 @click.option("--from-store", metavar="DIR", help="The original's tree of one unit: current/ and rollback/.")
-@click.option("--unit", "-u", metavar="UNIT", help="The unit that takes it in.")
+@click.option("--unit", "-u", metavar="UNIT", help="The unit that stores it.")
 @click.option("--from-config", metavar="FILE", help="The original's configuration: each of its units that has a store.")
 @write_options
 def migrate(session: Session, from_store: str | None, unit: str | None, from_config: str | None, write: Write) -> None:
-    """Take in what the original lMaPS kept: its instances in their order, and what was rolled back for redo."""
+    """Store what the original lMaPS stored: its instances in their order, and what was rolled back, for redo."""
     if (from_store is None) == (from_config is None):
-        raise UsageError("cannot tell what to migrate: give --from-store DIR with --unit UNIT, or --from-config FILE")
+        raise UsageError("give --from-store DIR with --unit UNIT, or --from-config FILE")
     if from_store is not None and unit is None:
-        raise UsageError("cannot tell which unit takes it in: give --unit UNIT")
+        raise UsageError("--from-store needs a unit: give --unit UNIT")
     stores = [(str(unit), from_store)] if from_store is not None else _stores(str(from_config), unit)
     for name, directory in stores:
         _migrate(session, name, directory, write)
 
 
 def _migrate(session: Session, unit: str, directory: str, write: Write) -> None:
-    current, undone = _tree(directory)
+    current, undone = _read_tree(directory)
     count = len(current)
 
-    def send(documents: list[Any]) -> Any:
-        return write.send(session, "migrate", unit=unit, current=documents[:count], undone=documents[count:])
+    def send(values: list[Any]) -> Any:
+        return write.send(session, "migrate", unit=unit, current=values[:count], undone=values[count:])
 
     reply = send_documents([*current, *undone], send)
-    tell_write(session, reply, write)
-    session.words(reply.message)
+    finish_write(session, reply, write)
+    session.print_message(reply.message)
 
 
 def _stores(file: str, only: str | None) -> list[tuple[str, str]]:
-    """Unit and store of each unit in the original's configuration."""
-    told = read_documents([file])[0].value
-    units = told.get("units", []) if isinstance(told, dict) else []
+    """Return unit and directory of each store in the original's configuration, of the unit ``only`` if given."""
+    document = read_documents([file])[0].value
+    units = document.get("units", []) if isinstance(document, dict) else []
     metas = [unit.get("meta", {}) for unit in units if isinstance(unit, dict)]
-    found = [(meta["name"], meta["store_root"]) for meta in metas if meta.get("store_root") and meta.get("name")]
-    found = [(name, str(Path(file).parent / root)) for name, root in found if only in (None, name)]
-    if not found:
+    stores = [(meta.get("name"), meta.get("store_root")) for meta in metas]
+    base = Path(file).parent
+    stores = [(name, str(base / root)) for name, root in stores if name and root and only in (None, name)]
+    if not stores:
         raise UsageError(f"cannot migrate from {file}: none of its units has a store_root")
-    return found
+    return stores
 
 
-def _tree(directory: str) -> tuple[list[Given], list[Given]]:
-    """The documents of the original's tree, in the order of the times that name its files."""
-    from lmaps.model.data_types import YamlFile, files_by_time  # noqa: PLC0415 (export and import do without)
-
-    current, undone = (Path(directory) / name for name in (YamlFile.current_dir, YamlFile.rollback_dir))
+def _read_tree(directory: str) -> tuple[list[InputDocument], list[InputDocument]]:
+    """Return the current and the undone documents of the original's tree, in the order of the files' times."""
+    names = (data_types.YamlFile.current_dir, data_types.YamlFile.rollback_dir)
+    current, undone = (Path(directory) / name for name in names)
     if not current.is_dir():
-        raise UsageError(f"cannot migrate {directory}: it has no directory {YamlFile.current_dir}")
-    found = [files_by_time(str(path)) if path.is_dir() else [] for path in (current, undone)]
-    documents = [read_documents(files) if files else [] for files in found]
+        raise UsageError(f"cannot migrate {directory}: it has no directory {current.name}")
+    files = [data_types.files_by_time(str(path)) if path.is_dir() else [] for path in (current, undone)]
+    documents = [read_documents(paths) if paths else [] for paths in files]
     return documents[0], documents[1]
 
 
-VERSION = 1
-"""Version of the form in which state is exported."""
-PAGE = 5000
-"""Documents that are asked for at once."""
-HEAD = {"lmaps": "export", "version": VERSION}
-INSTANCES = "instances"
-HISTORY = ("definitions", "history")
+class _Piece(NamedTuple):
+    """A part of an export.
 
-Pieces = Iterator[tuple[dict[str, Any] | None, Sequence[Any], dict[str, Any]]]
-"""What is said of a unit before its documents, None if that has been said; some documents; what is said after them."""
+    head       the unit's fields before its instances, None if an earlier piece had them
+    instances  the next documents of the unit
+    tail       the unit's fields after its instances
+    """
+
+    head: dict[str, Any] | None
+    instances: Sequence[Any]
+    tail: dict[str, Any]
 
 
 @command(
@@ -184,8 +200,8 @@ Pieces = Iterator[tuple[dict[str, Any] | None, Sequence[Any], dict[str, Any]]]
 @click.option("--yaml", "form", flag_value="yaml", help="One YAML stream: a head, then a document per unit (default).")
 @click.option("--json", "form", flag_value="json", help="One JSON object.")
 @click.option("--tree", metavar="DIR", help="The original's files below DIR/UNIT: current/ and rollback/.")
-@click.option("--at", metavar="REV", help="As it was then: r41, @~2, applied, or a time.")
-@click.option("--history", is_flag=True, help="With every changeset: what an empty daemon can take in.")
+@click.option("--at", metavar="REV", help="The state at that time: r41, @~2, applied, or a time.")
+@click.option("--history", is_flag=True, help="With every changeset: an empty daemon can import it.")
 @click.option("--reveal", is_flag=True, default=None, help="With secrets, else they are masked.")
 @click.option("--output", metavar="FILE", help="Write to FILE, whole or not at all, mode 0600.")
 def export(
@@ -198,118 +214,121 @@ def export(
     reveal: bool | None,
     output: str | None,
 ) -> None:
-    """Write out the documents that were given, of all units or of those named."""
+    """Write the stored documents as they were given, of all units or of those named."""
     if tree is not None and (form or output is not None):
-        raise UsageError("cannot write a tree as one file: --tree goes alone")
+        raise UsageError("a tree is not one file: --tree goes alone")
     if history and (at is not None or tree is not None):
-        raise UsageError("cannot export the history at one revision or as a tree: --history goes alone")
+        raise UsageError("a history is neither of one revision nor a tree: --history goes alone")
     if "" in (tree, output):
-        raise UsageError("cannot write to '': name a directory with --tree or a file with --output")
-    exported = Exported(session, units, at, history=history, reveal=reveal)
+        raise UsageError("the name '' is no file: name a directory with --tree or a file with --output")
+    exported = Export(session, units, at, history=history, reveal=reveal)
     if tree is not None:
         _write_tree(Path(tree), exported.whole())
     else:
         as_json = (form or session.format) in ("json", "pretty")
-        texts = (_json if as_json else _yaml)(exported.pieces())
+        texts = (_json_texts if as_json else _yaml_texts)(exported.pieces())
         if output is not None:
             write_whole(Path(output).resolve(), (text.encode() for text in texts))
         else:
             for text in texts:
                 session.write(text)
-    session.words(f"exported {plural(exported.units, 'unit')}, {plural(exported.count, 'instance')} {exported.at}")
+    unit_count, count = plural(exported.unit_count, "unit"), plural(exported.count, "instance")
+    session.print_message(f"exported {unit_count}, {count} at r{exported.revision}")
 
 
-class Exported:
-    """What the daemon tells of the units, and how much of it has come: together it is the state of one moment."""
+class Export:
+    """The units as the daemon sends them, page by page: together the state of one moment.
+
+    ``unit_count``, ``count`` (of instances) and ``revision`` are what has come so far.
+    """
 
     def __init__(
         self, session: Session, units: Sequence[str], at: str | None, *, history: bool, reveal: bool | None
     ) -> None:
-        self.units, self.count, self.at = 0, 0, ""
+        self.unit_count = self.count = 0
+        self.revision: int | None = None
         self._session = session
         self._args = {"units": list(units), "at": at, "history": history, "reveal": reveal}
 
     def whole(self) -> list[dict[str, Any]]:
-        """All units at once, with what redo would bring."""
-        return list(self._ask(**self._args)["units"])
+        """Return all units at once, each with its undone documents."""
+        return list(self._fetch(**self._args)["units"])
 
-    def pieces(self) -> Pieces:
-        """The units, some documents after the other. With the whole history all of a unit is asked for at once."""
-        return self._pieces(self._ask(limit=None if self._args["history"] else PAGE, **self._args))
-
-    def _pieces(self, extra: dict[str, Any]) -> Pieces:
-        before: str | None = None
+    def pieces(self) -> Iterator[_Piece]:
+        """Yield the units page by page. With the history a unit comes in one piece."""
+        extra = self._fetch(limit=None if self._args["history"] else PAGE_DOCUMENTS, **self._args)
+        previous: str | None = None
         while True:
             for row in extra["units"]:
-                yield _piece(row, row["unit"] != before)
-                before = row["unit"]
+                name = row["unit"]
+                yield _piece(row, first=name != previous)
+                previous = name
             if not extra.get("next"):
                 return
-            extra = self._ask(limit=PAGE, **self._args | {"at": None} | extra["next"])
+            # The next page names the revisions of the first, so that later changes do not get into it.
+            extra = self._fetch(limit=PAGE_DOCUMENTS, **self._args | {"at": None} | extra["next"])
 
-    def _ask(self, **args: Any) -> dict[str, Any]:
+    def _fetch(self, **args: Any) -> dict[str, Any]:
         extra = self._session.call("export", **args).extra
-        self.at = self.at or f"at r{extra['revision']}"
-        self.units += sum(1 for row in extra["units"] if not args.get("after") or row is not extra["units"][0])
-        self.count += sum(len(row[INSTANCES]) for row in extra["units"])
+        rows = extra["units"]
+        if self.revision is None:
+            self.revision = extra["revision"]
+        # A page that starts after a document goes on with the unit of the page before.
+        self.unit_count += len(rows) - (1 if args.get("after") and rows else 0)
+        self.count += sum(len(row["instances"]) for row in rows)
         return extra
 
 
-def _piece(row: dict[str, Any], first: bool) -> tuple[dict[str, Any] | None, Sequence[Any], dict[str, Any]]:
-    history = {name: row[name] for name in HISTORY if name in row}
-    head = {name: value for name, value in row.items() if name not in (INSTANCES, "undone", *HISTORY)}
-    return head if first else None, row[INSTANCES], history
+def _piece(row: dict[str, Any], *, first: bool) -> _Piece:
+    tail = {name: row[name] for name in HISTORY_FIELDS if name in row}
+    head = {name: value for name, value in row.items() if name not in ("instances", "undone", *HISTORY_FIELDS)}
+    return _Piece(head if first else None, row["instances"], tail)
 
 
-def _yaml(pieces: Pieces) -> Iterator[str]:
-    """A stream of YAML documents: a head, then one for each unit."""
+def _yaml_texts(pieces: Iterator[_Piece]) -> Iterator[str]:
+    """Yield the text of a stream of YAML documents: a head, then one for each unit."""
     yield f"---\n{fast_yaml.dump(HEAD)}"
-    empty = False
-    for head, documents, history in pieces:
+    empty_list = " []\n"
+    end = ""  # what the list of instances still needs: it has no items as long as none has come
+    for head, instances, tail in pieces:
         if head is not None:
-            yield f"{_none(empty)}---\n{fast_yaml.dump(head)}{INSTANCES}:"
-            empty = True
-        if documents:
-            yield ("\n" if empty else "") + fast_yaml.items(documents)
-            empty = False
-        if history:
-            yield _none(empty) + fast_yaml.dump(history)
-            empty = False
-    yield _none(empty)
+            yield f"{end}---\n{fast_yaml.dump(head)}instances:"
+            end = empty_list
+        if instances:
+            yield ("\n" if end else "") + fast_yaml.items(instances)
+            end = ""
+        if tail:
+            yield end + fast_yaml.dump(tail)
+            end = ""
+    yield end
 
 
-def _none(empty: bool) -> str:
-    """What ends a list of documents that has none."""
-    return " []\n" if empty else ""
-
-
-def _json(pieces: Pieces) -> Iterator[str]:
-    """One JSON object."""
+def _json_texts(pieces: Iterator[_Piece]) -> Iterator[str]:
+    """Yield the text of one JSON object."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     yield f'{encode(HEAD)[:-1]}, "units": ['
-    end, between = "", ""
-    for head, documents, history in pieces:
+    end, separator = "", ""
+    for head, instances, tail in pieces:
         if head is not None:
-            yield f'{end}{encode(head)[:-1]}, "{INSTANCES}": ['
-            between = ""
-        if documents:
-            yield between + encode(documents)[1:-1]
-            between = ", "
-        end = f"]{', ' + encode(history)[1:-1] if history else ''}}}, "
+            yield f'{end}{encode(head)[:-1]}, "instances": ['
+            separator = ""
+        if instances:
+            yield separator + encode(instances)[1:-1]
+            separator = ", "
+        end = f"]{', ' + encode(tail)[1:-1] if tail else ''}}}, "
     yield f"{end.removesuffix(', ')}]}}\n"
 
 
 def _write_tree(directory: Path, units: Sequence[dict[str, Any]]) -> None:
-    """A directory per unit in the original's form; what is there already is never touched."""
-    from lmaps.model.data_types import get_data_type_by_name  # noqa: PLC0415 (the other forms do without)
-
+    """Write a directory per unit in the original's form. Raises `UsageError` rather than touch one that exists."""
     for unit in units:
-        root = directory / unit["unit"]
+        name, type_name = unit["unit"], unit["type"]
+        root = directory / name
         if root.exists():
-            raise UsageError(f"cannot export to {root}: it is there already")
+            raise UsageError(f"cannot export to {root}: it exists already")
         try:
-            store = get_data_type_by_name(unit["type"])(store_root=str(root), store_key=unit["store_key"])
-            _fill(store, unit["instances"])
+            store = data_types.get_data_type_by_name(type_name)(store_root=str(root), store_key=unit["store_key"])
+            _store_documents(store, unit["instances"])
             for document in reversed(unit["undone"]):
                 store.new_store(document)
                 store.rollback()
@@ -317,6 +336,6 @@ def _write_tree(directory: Path, units: Sequence[dict[str, Any]]) -> None:
             raise UsageError(f"cannot write {root}: {error.strerror}") from error
 
 
-def _fill(store: Any, documents: Iterable[dict[str, Any]]) -> None:
+def _store_documents(store: "data_types.DataStore", documents: Iterable[dict[str, Any]]) -> None:
     for document in documents:
         store.new_store(document)

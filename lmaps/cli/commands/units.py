@@ -5,14 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmaps.cli.documents import expand, read_text
+from lmaps.cli.documents import expand, read_file
+from lmaps.cli.options import Command, command, complete_units, required_unit
 from lmaps.cli.render import Table, revision
-from lmaps.cli.session import Command, Session, command, complete_units, the_unit
+from lmaps.cli.session import Session
 from lmaps.errors import Finding, UsageError
+from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
 
 if TYPE_CHECKING:
-    from lmaps.protocol import Reply
+    from lmaps import protocol
+    from lmaps.model import units as unit_files
+    from lmaps.protocol import views
+else:
+    protocol = LazyModule("lmaps.protocol")
+    unit_files = LazyModule("lmaps.model.units")  # schemas, needed only for --offline
+    views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
 
 
 @command("units", examples="lmaps units\nlmaps units --errors\nlmaps units -o json")
@@ -20,24 +28,22 @@ if TYPE_CHECKING:
 def units(session: Session, errors: bool) -> None:
     """List units: type, handler, instances, revisions, condition."""
     extra = session.call("units").extra
-    refused = [Finding.from_json(told) for told in extra["errors"]]
+    refused = [Finding.from_json(row) for row in extra["errors"]]
     if errors:
         rows = [(finding.place, finding.path, finding.message) for finding in refused]
-        session.data(extra["errors"], Table(("PLACE", "PATH", "ERROR"), rows), [row[0] for row in rows])
+        session.print_data(
+            extra["errors"], Table(("PLACE", "PATH", "ERROR"), rows), [finding.place for finding in refused]
+        )
         return
     headers = ("UNIT", "TYPE", "HANDLER", "INSTANCES", "REVISION", "APPLIED", "CONDITION")
-    session.data(
-        extra["units"],
-        Table(headers, [_row(unit) for unit in extra["units"]]),
-        [unit["unit"] for unit in extra["units"]],
-    )
+    rows_of_units = [views.UnitView.from_json(row) for row in extra["units"]]
+    cells = [
+        (row.unit, row.type, row.handler, row.instances, revision(row.revision), revision(row.applied), row.condition)
+        for row in rows_of_units
+    ]
+    session.print_data(extra["units"], Table(headers, cells), [row.unit for row in rows_of_units])
     if refused:
-        session.words(f"{plural(len(refused), 'error')} in unit files: lmaps units --errors")
-
-
-def _row(unit: dict[str, Any]) -> tuple[Any, ...]:
-    revisions = (revision(unit["revision"]), revision(unit["applied"]))
-    return (unit["unit"], unit["type"], unit["handler"], unit["instances"], *revisions, unit["condition"])
+        session.print_message(f"{plural(len(refused), 'error')} in unit files: lmaps units --errors")
 
 
 @command("explain", examples="lmaps explain web\nlmaps explain web.port\nlmaps explain web --schema -o json")
@@ -46,31 +52,28 @@ def _row(unit: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--schema", is_flag=True, help="The JSON Schema itself.")
 def explain(session: Session, path: str | None, unit_option: str | None, schema: bool) -> None:
     """Show a unit's properties: type, default, limits, text."""
-    named = the_unit(path, unit_option)
-    unit, wanted = _split(session, named)
-    extra = session.call("explain", unit=unit, property=wanted).extra
+    name, wanted = _unit_and_property(session, required_unit(path, unit_option))
+    extra = session.call("explain", unit=name, property=wanted).extra
     if schema:
-        session.data(extra["schema"])
+        session.print_data(extra["schema"])
         return
-    rows = [
-        (row["path"], row["type"], _default(row), row["limits"] or None, row["description"])
-        for row in extra["properties"]
-    ]
+    data = extra["properties"]
+    rows = [(row["path"], row["type"], _default(row), row["limits"] or None, row["description"]) for row in data]
     if session.output_format == "table":
-        session.words(f"{unit}: {extra['description'] or extra['type']}, handler {extra['handler']}")
+        session.print_message(f"{name}: {extra['description'] or extra['type']}, handler {extra['handler']}")
     table = Table(("PROPERTY", "TYPE", "DEFAULT", "LIMITS", "DESCRIPTION"), rows)
-    session.data(extra["properties"], table, [row["path"] for row in extra["properties"]])
+    session.print_data(data, table, [row[0] for row in rows])
 
 
-def _split(session: Session, named: str) -> tuple[str, str | None]:
-    """Unit and property: names of units may have dots themselves, so the longest one that is there counts."""
-    known = [row["unit"] for row in session.call("units").extra["units"]]
-    fitting = [name for name in known if named == name or named.startswith(f"{name}.")]
-    unit = max(fitting, key=len) if fitting else named.partition(".")[0]
-    return unit, named[len(unit) + 1 :] or None
+def _unit_and_property(session: Session, path: str) -> tuple[str, str | None]:
+    """Split a path into unit and property. A unit's name may have dots itself: the longest that exists counts."""
+    names = [row["unit"] for row in session.call("units").extra["units"]]
+    matching = [name for name in names if path == name or path.startswith(f"{name}.")]
+    name = max(matching, key=len) if matching else path.partition(".")[0]
+    return name, path[len(name) + 1 :] or None
 
 
-def _default(row: dict[str, Any]) -> Any:
+def _default(row: dict[str, Any]) -> str | None:
     if row["required"]:
         return "required"
     return json.dumps(row["default"], ensure_ascii=False) if "default" in row else None
@@ -83,45 +86,42 @@ def unit() -> None:
 
 @unit.command("check", cls=Command, epilog="Examples:\nlmaps unit check web.yaml\nlmaps unit check --offline units.d")
 @click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True)
-@click.option("--offline", is_flag=True, help="Without the daemon: handlers and stored instances are left out.")
+@click.option("--offline", is_flag=True, help="Without the daemon: handlers and stored instances are not checked.")
 @click.pass_obj
 def check(session: Session, files: tuple[str, ...], offline: bool) -> None:
-    """Check unit files: what would be refused, what is odd, and what it would do to the instances that are stored.
+    """Check unit files: errors, warnings, and what they would do to the stored instances.
 
-    Exit code 1 if anything would be refused, or would touch what is stored.
+    Exit code 1 if a file would be refused, or would affect stored instances.
     """
-    texts = [{"name": name, "text": _text(name)} for each in files for name in expand(each)]
+    texts = [{"name": name, "text": _read_text(name)} for file in files for name in expand(file)]
     reply = _check_offline(texts) if offline else session.call("unit_check", files=texts)
     findings = [(finding, "error") for finding in reply.errors]
-    findings += [(Finding.from_json(told), "warning") for told in reply.extra["warnings"]]
-    rows = [(found.place, kind, found.path, found.message) for found, kind in findings]
-    rows += [(told["file"], told["impact"], told["path"], told["message"]) for told in reply.extra.get("impacts", ())]
-    data = {"errors": [each.to_json() for each in reply.errors], **reply.extra}
-    session.data(data, Table(("PLACE", "KIND", "PATH", "FINDING"), rows) if rows else Table((), []))
-    session.words(f"{plural(len(texts), 'file')}: {reply.message}")
+    findings += [(Finding.from_json(row), "warning") for row in reply.extra["warnings"]]
+    rows = [(finding.place, kind, finding.path, finding.message) for finding, kind in findings]
+    rows += [(row["file"], row["impact"], row["path"], row["message"]) for row in reply.extra.get("impacts", ())]
+    data = {"errors": [finding.to_json() for finding in reply.errors], **reply.extra}
+    session.print_data(data, Table(("PLACE", "KIND", "PATH", "FINDING"), rows) if rows else Table((), []))
+    session.print_message(f"{plural(len(texts), 'file')}: {reply.message}")
     raise click.exceptions.Exit(reply.level)
 
 
-def _text(name: str) -> str:
+def _read_text(name: str) -> str:
     try:
-        return read_text(name).decode("utf-8-sig")
+        return read_file(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"cannot read {name}: it is not UTF-8") from error
 
 
-def _check_offline(texts: list[dict[str, str]]) -> "Reply":
-    """As the daemon does it, but for the handlers, which it alone knows."""
-    from lmaps.model.units import load_units_from  # noqa: PLC0415
-    from lmaps.protocol import Reply  # noqa: PLC0415 (only offline pays for the schema)
-
-    found = load_units_from((file["name"], file["text"]) for file in texts)
-    errors = tuple(finding for error in found.errors for finding in error.errors)
-    return Reply(
-        f"{plural(len(errors), 'error')}, {plural(len(found.warnings), 'warning')}",
+def _check_offline(texts: list[dict[str, str]]) -> "protocol.Reply":
+    """Return what the daemon would reply, without the checks that need its handlers and its state."""
+    loaded = unit_files.load_units_from((file["name"], file["text"]) for file in texts)
+    errors = tuple(finding for error in loaded.errors for finding in error.errors)
+    return protocol.Reply(
+        f"{plural(len(errors), 'error')}, {plural(len(loaded.warnings), 'warning')}",
         level=1 if errors else 0,
         extra={
-            "units": [{"unit": name, "file": unit.file, "ok": True} for name, unit in found.units.items()],
-            "warnings": [finding.to_json() for finding in found.warnings],
+            "units": [{"unit": name, "file": unit.file, "ok": True} for name, unit in loaded.units.items()],
+            "warnings": [finding.to_json() for finding in loaded.warnings],
         },
         errors=errors,
     )

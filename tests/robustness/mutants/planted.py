@@ -167,16 +167,16 @@ MUTANTS = [
         "tests/robustness/test_power_cuts.py::test_a_power_cut_right_after_a_file_was_written",
         "AssertionError",
         (
-            Patch("lmaps/cli/documents.py", "    aside = _name_aside(path)\n", "    _name_aside(path)\n"),
+            Patch("lmaps/cli/documents.py", "    temporary = _temporary_name(path)\n", "    _temporary_name(path)\n"),
             Patch(
                 "lmaps/cli/documents.py",
-                "os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL",
+                "os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL",
                 "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
             ),
             Patch("lmaps/cli/documents.py", "            os.fsync(file.fileno())\n", ""),
-            Patch("lmaps/cli/documents.py", "        aside.rename(path)\n", ""),
+            Patch("lmaps/cli/documents.py", "        temporary.rename(path)\n", ""),
             Patch("lmaps/cli/documents.py", "        _sync_directory(path.parent)\n", ""),
-            Patch("lmaps/cli/documents.py", "            aside.unlink()\n", "            pass\n"),
+            Patch("lmaps/cli/documents.py", "            temporary.unlink()\n", "            pass\n"),
         ),
     ),
     Mutant(

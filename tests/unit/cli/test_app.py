@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from lmaps.cli import app
-from lmaps.cli.session import Session, complete_units
+from lmaps.cli.options import complete_units
+from lmaps.cli.session import Session
 from lmaps.errors import Finding, NotFound, NotReached, ValidationFailed
 from lmaps.protocol import Reply
 from tests.unit.cli.test_commands import StandIn
@@ -171,7 +172,7 @@ def test_control_bytes_in_words_are_written_out_on_a_terminal(session):
 
 def test_a_group_without_its_command_is_one_sentence(session):
     assert run(session, "unit") == 2
-    assert session.stderr.getvalue() == "cannot understand the command: missing command\n  try: lmaps unit --help\n"
+    assert session.stderr.getvalue() == "missing command\n  try: lmaps unit --help\n"
 
 
 @pytest.mark.parametrize("incomplete", ["", "w", "x"])

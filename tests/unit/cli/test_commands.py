@@ -51,7 +51,7 @@ ANSWERS = {
     "reload": Reply("reloaded 1 unit, 0 changed", extra={"units": ["web"], "changed": []}),
     "discover": Reply("schema", extra={"verbs": {}}),
     "unit_check": Reply("1 error, 0 warnings", level=1, extra={"units": [], "warnings": []}, errors=(Finding("bad", ("meta",), file="f", line=1, column=2),)),
-    "status": Reply("", extra={"version": "1", "pid": 2, "supervisor": 1, "uptime": 3.0, "db": "/db", "revision": 4, "endpoints": ["ipc:///s"], "workers": [{"slot": 1, "pid": 3, "state": "idle", "job": None}], "queue": 0, "units": [{"unit": "web", "revision": 4, "applied": 3, "condition": "in sync"}], "errors": []}),
+    "status": Reply("", extra={"version": "1", "pid": 2, "supervisor": 1, "uptime": 3.0, "db": "/db", "revision": 4, "endpoints": ["ipc:///s"], "workers": [{"slot": 1, "pid": 3, "state": "idle", "job": None}], "queue": 0, "units": [{"unit": "web", "handler": "noop", "secrets": False, "revision": 4, "applied": 3, "condition": "in sync"}], "errors": []}),
 }  # fmt: skip
 
 
@@ -246,7 +246,7 @@ def test_export_to_a_stream_a_file_and_a_tree(lmaps, tmp_path):
     [rolled_back] = (tmp_path / "t/web/rollback").iterdir()
     assert (current.read_text(), rolled_back.read_text()) == ("a: 'no'\n", "b: 1\n")
     again = lmaps("export", "--tree", str(tmp_path / "t"))
-    assert (again.code, "it is there already" in again.err) == (2, True)
+    assert (again.code, "it exists already" in again.err) == (2, True)
     assert lmaps("export", "--output", "/nothing/here").code == 2
 
 
@@ -255,8 +255,8 @@ def test_export_to_a_stream_a_file_and_a_tree(lmaps, tmp_path):
     [
         ("frobnicate", "there is no command frobnicate"),
         ("statuz", "did you mean status?"),
-        ("show", "which unit is meant"),
-        ("create web", "cannot create nothing"),
+        ("show", "no unit is named"),
+        ("create web", "no document is given"),
         ("create web -f /nothing", "cannot read /nothing: No such file"),
         ("create web -f a --set b=c", "use one of them"),
         ("create web --set b", "expected PROPERTY=VALUE"),
@@ -313,7 +313,7 @@ print(*sorted(set(sys.modules) - before))
 
 def test_help_imports_little_beside_click():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
-    rooms = ("cli", "cli.app", "cli.render", "cli.session", "errors")
+    rooms = ("cli", "cli.app", "cli.options", "cli.render", "cli.session", "errors", "util", "util.lazy")
     assert done.stdout.splitlines()[-1].split() == ["lmaps", *(f"lmaps.{room}" for room in rooms)]
     assert "rollback" in done.stdout
 

@@ -132,6 +132,6 @@ def test_on_a_terminal_a_line_says_how_far_it_is():
     session = Session(client=Playing(), stdout=io.StringIO(), stderr=Terminal())
     progress = watch.watch(session, 1)
     said = session.stderr.getvalue()
-    assert progress["state"] == "succeeded"
+    assert progress.state == "succeeded"
     assert "\r\x1b[2K      task 1 of 2, 1 host, " in said
     assert said.endswith("\r\x1b[2K")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lmaps.cli import app
-from lmaps.cli.documents import expand, read_documents, read_text, set_properties
+from lmaps.cli.documents import expand, read_documents, read_file, set_properties
 from lmaps.cli.session import Session
 from lmaps.errors import UsageError
 from tests.unit.cli.test_commands import StandIn
@@ -69,7 +69,7 @@ def test_a_directory_means_its_files_sorted(tmp_path):
 def test_a_closed_stdin_is_told(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UsageError, match="cannot read stdin: it is closed"):
-        read_text("-")
+        read_file("-")
 
 
 def test_documents_from_stdin(monkeypatch):
@@ -82,8 +82,8 @@ def test_documents_from_stdin(monkeypatch):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("show \udcff", "cannot show: '\\udcff' is not UTF-8\n"),
-        ("rollback web -m a\udcff", "cannot rollback: 'a\\udcff' is not UTF-8\n"),
+        ("show \udcff", "cannot send '\\udcff': it is not UTF-8\n"),
+        ("rollback web -m a\udcff", "cannot send 'a\\udcff': it is not UTF-8\n"),
     ],
 )
 def test_an_argument_that_is_not_utf_8_is_told(tmp_path, line, words):
@@ -105,5 +105,5 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_sent(tmp_path):
 def test_two_units_are_one_too_many(line):
     daemon = StandIn()
     code, words = run(*line.split(), client=daemon)
-    assert (code, words.startswith("cannot tell which unit is meant, web or api: name one")) == (2, True)
+    assert (code, words.startswith("two units are named, web and api: name one")) == (2, True)
     assert daemon.asked == []

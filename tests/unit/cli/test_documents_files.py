@@ -14,7 +14,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     path = (tmp_path / name).resolve()
-    with pytest.raises(UsageError, match=f"cannot write {path}: it is no file"):
+    with pytest.raises(UsageError, match=f"cannot write {path}: it is not a file"):
         write_whole(path, [b"text"])
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 

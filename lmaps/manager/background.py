@@ -1,4 +1,4 @@
-"""What the manager finds out about what is stored while others are answered: a part in each turn."""
+"""What the manager finds out about stored instances while others are answered: a part in each run of its loop."""
 
 import logging
 import math
@@ -14,41 +14,46 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundChecks:
-    """Looks for the values that no two instances may share, and for instances that no longer fit their unit."""
+    """Fills the index of unique values, and looks for instances that no longer fit their unit.
 
-    def __init__(self, service: ManagerState) -> None:
-        self._service = service
+    After a reload both are true of nothing yet. A client that came first would wait for all of it, and hold up others.
+    """
+
+    def __init__(self, manager: ManagerState) -> None:
+        self._manager = manager
         self._units: UnitSet | None = None
-        self._unknown: list[tuple[str, Path]] = []
+        self._unindexed: list[tuple[str, Path]] = []
 
     @property
-    def next_due(self) -> float:
-        """When there is something to look at (monotonic): now, or never."""
-        service = self._service
-        return 0.0 if self._units is not service.units or self._unknown or service.fitting.unfinished else math.inf
+    def deadline(self) -> float:
+        """When to run next (monotonic): now, or never."""
+        manager = self._manager
+        is_done = self._units is manager.units and not self._unindexed and not manager.fitting.unfinished
+        return math.inf if is_done else 0.0
 
-    def turn(self, store: Store) -> None:
-        """Look at a part, if there is one."""
-        if self._units is not self._service.units:
-            self._units = self._service.units
-            self._unknown = [(unit.name, path) for unit in self._units.units.values() for path in unit.unique]
+    def run_once(self, store: Store) -> None:
+        """Do one part of what is left."""
+        if self._units is not self._manager.units:
+            self._units = self._manager.units
+            self._unindexed = [(unit.name, path) for unit in self._units.units.values() for path in unit.unique]
         try:
-            if self._unknown:
-                self._know_values(store, *self._unknown.pop())
-            elif self._service.fitting.unfinished:
-                self._look_at(store, self._service.fitting.unfinished.pop())
+            if self._unindexed:
+                self._index(store, *self._unindexed.pop())
+            elif self._manager.fitting.unfinished:
+                self._check(store, self._manager.fitting.unfinished.pop())
         except LmapsError as error:
-            log.error("what is stored cannot be looked at: %s", error)
+            # What was popped is not tried again: the request that needs it does the same work, and tells its client.
+            log.error("stored instances cannot be checked: %s", error)
 
-    def _know_values(self, store: Store, unit: str, path: Path) -> None:
+    def _index(self, store: Store, unit: str, path: Path) -> None:
         with store.transaction() as tx:
-            known = tx.unique_index.extend(unit, path)
-        if not known:
-            self._unknown.append((unit, path))
+            is_complete = tx.unique_index.extend(unit, path)
+        if not is_complete:
+            self._unindexed.append((unit, path))
 
-    def _look_at(self, store: Store, name: str) -> None:
-        unit = self._service.units.units.get(name)
-        if unit is not None:
-            limit = TimeLimit(self._service.config["limits"]["message"]["validation"])
+    def _check(self, store: Store, name: str) -> None:
+        unit = self._manager.units.units.get(name)
+        if unit is not None:  # a reload may have taken it away
+            limit = TimeLimit(self._manager.config["limits"]["message"]["validation"])
             with store.transaction() as tx:
-                self._service.fitting.wrong(tx, unit, limit)
+                self._manager.fitting.wrong(tx, unit, limit)  # it says itself whether more is unfinished

@@ -1,21 +1,20 @@
-"""The desk: takes clients' requests, sends the answers, keeps those that wait for a job."""
+"""Requests of clients: taken from the socket, answered as part of a group, or parked until a job has moved."""
 
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from lmaps.api import legacy
 from lmaps.api.registry import ENDPOINTS, AfterCommit, Answer, Deferred, Endpoint, ManagerState, RequestContext
-from lmaps.config.limits import Section, fits, read
+from lmaps.config import limits
 from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
+from lmaps.manager.fair_share import FairShare
 from lmaps.model.states import Door
 from lmaps.protocol import Reply, Request
-from lmaps.store import DATABASE_ERRORS, Audited, Store, Transaction
+from lmaps.store import DATABASE_ERRORS, Store, Transaction
 from lmaps.transport.server import Incoming, ServerSocket
-from lmaps.transport.zap import Peer
 from lmaps.util.failpoints import failpoint
 from lmaps.util.logs import log_context
 from lmaps.util.text import nearest
@@ -25,8 +24,6 @@ log = logging.getLogger(__name__)
 GROUP_REQUESTS = 256
 GROUP_BYTES = 1024 * 1024
 """A group takes no more requests, and no more bytes, than this; a larger request goes alone."""
-RETRY_AFTER_MS = 100
-"""When a subject that has too many requests in flight is to ask again."""
 
 
 class Route(NamedTuple):
@@ -37,53 +34,53 @@ class Route(NamedTuple):
 
     endpoint: Endpoint
     request: Request
+    door: Door
     finish: legacy.Finish | None = None
 
-    def finished(self, visit: RequestContext, answer: Answer) -> Answer:
-        """Return the endpoint's answer in the form of the request."""
-        return answer if self.finish is None or not isinstance(answer, Reply) else self.finish(visit, answer)
 
-
-def find_route(visit: RequestContext, payload: dict[str, Any]) -> Route:
-    """Return the route of a decoded request, of today's form or the original's, and note its door in ``visit``.
+def find_route(payload: dict[str, Any]) -> Route:
+    """Return the route of a decoded request, of today's form or the original's.
 
     Raises `MessageRefused` for a request of neither form, `NotFound` for a name that is not in the table.
     """
-    visit.manager.beat()
     if "v" in payload:
         request, finish = Request.decode(payload), None
-        if request.door == Door.CLI:
-            visit.door = Door.CLI
+        door = (
+            Door.CLI if request.door == Door.CLI else Door.API
+        )  # a client may not claim to be the timer, or the original
     else:
         translated = legacy.translate(payload)
         request, finish = translated.request, translated.finish
-        visit.door = Door.LEGACY
+        door = Door.LEGACY
     endpoint = ENDPOINTS.get(request.verb)
     if endpoint is None:
         near = nearest(request.verb, ENDPOINTS)
         raise NotFound(
             f"cannot do {request.verb[:64]!r}: there is no such verb" + (f"; did you mean {near}?" if near else ""),
         )
-    return Route(endpoint, request, finish)
+    return Route(endpoint, request, door, finish)
 
 
 class ClientRequests:
-    """Takes what clients ask for and gives back what they are to know."""
+    """Takes requests from the clients' socket, sends their answers, and keeps those that wait for a job."""
 
-    def __init__(self, service: ManagerState, store: Store, clients: ServerSocket) -> None:
-        self.service = service
-        self._store = store
+    def __init__(self, manager: ManagerState, store: Store, clients: ServerSocket) -> None:
+        self.manager = manager
+        self.store = store
+        self.authenticator = clients.authenticator
+        self.share = FairShare(manager)
+        self.deadline = math.inf
+        """When the first parked request's time is over (monotonic), infinity if there is none."""
         self._clients = clients
         self._parked: list[tuple[Deferred, ClientRequest]] = []
-        self._in_flight: Counter[int | str | None] = Counter()
-        self._slow: dict[int | str | None, float] = {}
 
     def collect(self) -> list["ClientRequest"]:
-        """The requests that wait at the socket, as many as make one group; what cannot be read is refused at once."""
+        """Return the requests that wait at the socket, as many as make one group; refuse those that cannot be read."""
         group: list[ClientRequest] = []
-        counters = self.service.counters
+        counters = self.manager.counters
         size = 0
-        for _ in range(GROUP_REQUESTS):  # refused ones count too: who floods does not keep the others waiting
+        # Refused requests count towards the group: a client that floods must not keep the others waiting.
+        for _ in range(GROUP_REQUESTS):
             incoming = self._clients.receive() if size < GROUP_BYTES else None
             if incoming is None:
                 break
@@ -94,222 +91,175 @@ class ClientRequests:
             except MessageRefused as refused:
                 self.send(incoming, Reply.refusal(refused).encode(), refused.code)
                 continue
-            if self._enter(incoming.peer):
-                group.append(request)
+            if request.account is not None and (busy := self.share.enter(request.account)):
+                request.refuse(busy)
             else:
-                request.refuse(self._too_many())
+                group.append(request)
         if group:
             counters["groups"] += 1
             counters["group_largest"] = max(counters["group_largest"], len(group))
-        counters["dropped"] = self._clients.dropped
-        counters["connections_refused"] = self._clients.authenticator.refused
+        counters["dropped"], counters["connections_refused"] = self._clients.dropped, self.authenticator.refused
         return group
 
-    def section(self, incoming: Incoming) -> Section:
-        """Which limits hold for a message; it is found out only for one that may exceed those that hold for all."""
-        service, peer = self.service, incoming.peer
-        if fits(incoming.body, service.config["limits"]["message"]):
-            return "message"
-        return service.section(service.policy.subject(peer.uid, peer.gid, peer.key))
-
-    def _enter(self, peer: Peer) -> bool:
-        """Count a request that is to be answered; False if its subject has too many."""
-        if not self.service.bounds(peer.uid):
-            return True
-        who = peer.key or peer.uid
-        if self._in_flight[who] >= self.service.config["limits"]["in_flight"]:
-            return False
-        self._in_flight[who] += 1
-        return True
-
-    def _too_many(self) -> Busy:
-        most = self.service.config["limits"]["in_flight"]
-        return Busy(
-            f"cannot take the request: {most} of this subject wait for their answers already (limits.in_flight)",
-            extra={"retry_after_ms": RETRY_AFTER_MS},
-        )
-
-    def leave(self, peer: Peer) -> None:
-        """A request that was counted has its answer."""
-        if self.service.bounds(peer.uid):
-            who = peer.key or peer.uid
-            self._in_flight[who] -= 1
-            if not self._in_flight[who]:
-                del self._in_flight[who]
-
-    def took_long(self, peer: Peer, seconds: float) -> None:
-        """Serve others first for as long as a subject's request has taken in vain."""
-        if self.service.bounds(peer.uid):
-            self._slow[peer.key or peer.uid] = time.monotonic() + seconds
-
-    def expect_quick(self, peer: Peer) -> None:
-        """The subject has not just had more than its share of the time; else `Busy`."""
-        who = peer.key or peer.uid
-        left = self._slow.get(who, -math.inf) - time.monotonic() if self._slow else 0
-        if left > 0:
-            words = "an earlier request of this subject took too long, others come first"
-            raise Busy(f"cannot take the request: {words}", extra={"retry_after_ms": math.ceil(left * 1000)})
-        self._slow.pop(who, None)
-
-    def encode(self, reply: Reply, request_id: str | None) -> bytes:
-        """The body of an answer; `TooLarge` if it has more bytes than an answer may have."""
-        body = reply.encode(request_id)
-        most = self.service.config["limits"]["reply"]
-        if len(body) > most:
-            words = f"the answer has {len(body):,} bytes, {most:,} is the most (limits.reply)"
-            raise TooLarge(f"cannot answer: {words}; nothing was changed", hint="ask for less at once")
-        return body
-
     def send(self, incoming: Incoming, body: bytes, code: str | None) -> None:
-        """Answer the request that came as ``incoming``."""
-        counters = self.service.counters
+        """Send the answer to the request that came as ``incoming``; ``code`` is that of a refusal."""
+        counters = self.manager.counters
         counters["requests"] += 1
         counters["refused"] += code is not None
         counters["busy"] += code == Busy.code
         self._clients.send(incoming.identity, body)
 
-    def knows(self, peer: Peer) -> bool:
-        """Whether what ``peer`` has proved in its handshake still counts."""
-        return self._clients.authenticator.is_authorized(peer)
-
-    def after(self, answer: AfterCommit) -> Reply:
-        """The answer that is made outside every transaction."""
-        try:
-            return answer.then(self._store)
-        except LmapsError as error:
-            return Reply.refusal(error)
-
-    def park(self, later: Deferred, request: "ClientRequest") -> None:
+    def park(self, deferred: Deferred, request: "ClientRequest") -> None:
         """Keep a request whose answer is not there yet."""
-        self._parked.append((later, request))
+        self._parked.append((deferred, request))
+        self.deadline = min(self.deadline, deferred.until)
 
-    def due(self, moved: Collection[int]) -> list["ClientRequest"]:
-        """Parked requests that may have an answer now: their job is among ``moved``, or their time is over."""
+    def take_answerable(self, moved: Collection[int]) -> list["ClientRequest"]:
+        """Return the parked requests whose job is among ``moved`` or whose time is over, and park them no longer."""
         now = time.monotonic()
-        due = [parked for parked in self._parked if parked[0].job in moved or parked[0].until <= now]
-        self._parked = [parked for parked in self._parked if parked not in due]
-        return [request for _, request in due]
-
-    @property
-    def next_due(self) -> float:
-        """When the first parked request's time is over (monotonic), infinity if there is none."""
-        return min((later.until for later, _ in self._parked), default=math.inf)
+        waiting, answerable = [], []
+        for deferred, request in self._parked:
+            if deferred.job in moved or deferred.until <= now:
+                answerable.append(request)
+            else:
+                waiting.append((deferred, request))
+        self._parked = waiting
+        self.deadline = min((deferred.until for deferred, _ in waiting), default=math.inf)
+        return answerable
 
 
 class ClientRequest:
-    """One client's request as a piece of work."""
+    """One client's request, as part of a group."""
 
-    def __init__(self, desk: ClientRequests, incoming: Incoming) -> None:
-        self._desk = desk
+    def __init__(self, requests: ClientRequests, incoming: Incoming) -> None:
+        """Read the request; raise `MessageRefused` if it cannot be read."""
+        manager, peer = requests.manager, incoming.peer
+        section: limits.Section = "message"
+        if not limits.fits(incoming.body, manager.config["limits"]["message"]):
+            # Most messages are small enough for every client; only for larger ones the rights are looked up.
+            section = manager.section(manager.policy.subject(peer.uid, peer.gid, peer.key))
+        self._requests = requests
         self._incoming = incoming
-        self._told = read(incoming.body, desk.service.config["limits"], desk.section(incoming))
-        told_id = self._told.get("id")
-        self._id = told_id if isinstance(told_id, str) else None
+        self.account = requests.share.account(peer)
+        self._payload = limits.read(incoming.body, manager.config["limits"], section)
+        request_id = self._payload.get("id")
+        self._id = request_id if isinstance(request_id, str) else None
         self._arrived = time.monotonic()
-        self._waiting: Deferred | None = None
+        self._deferred: Deferred | None = None
         self._overdue: TookTooLong | None = None
         self._answer: Answer = Reply("")
         self._body = b""
 
     def run(self, tx: Transaction) -> None:
-        """Let the verb answer. An error that left nothing behind is an answer too, any other undoes the group.
+        """Have the endpoint answer.
 
-        So do those of the database: what they mean depends on whether it can be opened again.
+        An error that has left nothing in the transaction is an answer too; any other one undoes the group.
         """
-        peer = self._incoming.peer
-        self._visit = self._new_visit(tx)
-        with log_context(request=self._id, subject=self._visit.subject.name):
+        manager = self._requests.manager
+        manager.beat()  # for each request: all of a group together may take longer than the supervisor waits
+        self._context = context = self._new_context(tx)
+        with log_context(request=self._id, subject=context.subject.name):
             begin = time.monotonic()
             try:
-                if self._overdue is not None:  # it would take as long again
-                    raise self._overdue
-                if self._waiting is not None:
-                    self._answer = self._waiting.resume(tx)
+                if self._overdue is not None:
+                    raise self._overdue  # the group is run again: this request would take as long again
+                if self._deferred is not None:
+                    self._answer = self._deferred.resume(tx)
                 else:
-                    self._desk.expect_quick(peer)
-                    route = find_route(self._visit, self._told)
-                    self._answer = route.finished(self._visit, route.endpoint.answer(self._visit, route.request))
+                    if self.account is not None:
+                        self._requests.share.expect_quick(self.account)
+                    route = find_route(self._payload)
+                    context.door = route.door
+                    answer = route.endpoint.answer(context, route.request)
+                    if route.finish is not None and isinstance(answer, Reply):
+                        answer = route.finish(context, answer)
+                    self._answer = answer
                 if isinstance(self._answer, Reply):
-                    self._body = self._desk.encode(self._answer, self._id)
+                    # Before the commit: an answer that is too large to be sent must undo what it tells of.
+                    self._body = self._encode(self._answer)
             except LmapsError as error:
                 log.debug("refused: %s", error.code)
                 if isinstance(error, TookTooLong):
                     self._overdue = error
-                    self._desk.took_long(peer, time.monotonic() - begin)
+                    if self.account is not None:
+                        self._requests.share.penalize(self.account, time.monotonic() - begin)
                 if tx.wrote or isinstance(error, StoreError):
                     raise
-                self._refusal(error)
+                self._refuse(error)
             except DATABASE_ERRORS:
-                raise  # the store knows what they mean
+                raise  # what they mean depends on whether the database can be opened again, which the store tries
             except Exception as error:  # the edge: whatever one request meets, the others go on
                 log.exception("request failed")
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
 
-    def _new_visit(self, tx: Transaction) -> RequestContext:
-        """Return the visit of the subject that the socket has proved; a key that no longer counts proves nothing."""
-        peer, service = self._incoming.peer, self._desk.service
-        subject = service.policy.subject(peer.uid, peer.gid, peer.key)
-        if not self._desk.knows(peer):
+    def _new_context(self, tx: Transaction) -> RequestContext:
+        """Return the context of the request: its subject is the one that the socket has proved."""
+        peer, manager = self._incoming.peer, self._requests.manager
+        subject = manager.policy.subject(peer.uid, peer.gid, peer.key)
+        if not self._requests.authenticator.is_authorized(
+            peer
+        ):  # a reload has taken its key away while it was connected
             subject = subject._replace(proofs=frozenset())
-        return RequestContext(service, tx, subject, arrived=self._arrived)
+        return RequestContext(manager, tx, subject, arrived=self._arrived)
+
+    def _encode(self, reply: Reply) -> bytes:
+        """Return the body of an answer; raise `TooLarge` if it has more bytes than an answer may have."""
+        body = reply.encode(self._id)
+        most = self._requests.manager.config["limits"]["reply"]
+        if len(body) > most:
+            reason = f"the answer has {len(body):,} bytes, {most:,} is the most (limits.reply)"
+            raise TooLarge(f"cannot answer: {reason}; nothing was changed", hint="ask for less at once")
+        return body
 
     def settle(self) -> None:
-        """Send the answer, or wait for it; then log what was audited."""
-        self._settle()
-        for entry in self._visit.audited:
-            with log_context(request=self._id, **_fields(entry)):
+        """Send the answer, or park the request; then log what it has added to the audit."""
+        if isinstance(self._answer, AfterCommit):
+            self._answer_after_commit(self._answer)
+        if isinstance(self._answer, Deferred):
+            self._deferred = self._answer
+            self._requests.park(self._answer, self)
+            self._requests.manager.signals.queue_changed = True
+        elif isinstance(self._answer, Reply):
+            self._requests.manager.signals.queue_changed |= self._answer.job is not None
+            self._send(self._answer.code)
+        for entry in self._context.audited:
+            with log_context(
+                request=self._id,
+                subject=entry.subject,
+                on_behalf_of=entry.on_behalf_of,
+                door=entry.door,
+                verb=entry.verb,
+                unit=entry.unit,
+                key=entry.request_key,
+                revision=entry.revision,
+                job=entry.job,
+                suppressed=entry.suppressed or None,
+            ):
                 log.info("request done" if entry.outcome == "ok" else "request denied")
 
-    def _settle(self) -> None:
-        if isinstance(self._answer, AfterCommit):
-            self._say(self._desk.after(self._answer))
-            return
-        if isinstance(self._answer, Deferred) or self._answer.job is not None:
-            self._desk.service.signals.queue_changed = True
-        if isinstance(self._answer, Deferred):
-            self._waiting = self._answer
-            self._desk.park(self._answer, self)
-        else:
-            self._send(self._answer.code)
-
-    def fail(self, error: LmapsError) -> None:
-        """Tell the client that nothing was kept."""
-        self._refusal(error)
-        self._send(error.code)
+    def _answer_after_commit(self, after: AfterCommit) -> None:
+        """Make the answer that cannot be made within a transaction."""
+        try:
+            self._answer = after.then(self._requests.store)
+            self._body = self._encode(self._answer)
+        except LmapsError as error:
+            self._refuse(error)
 
     def refuse(self, busy: Busy) -> None:
-        """Tell the client that it has not even been counted."""
-        self._refusal(busy)
-        self._desk.send(self._incoming, self._body, busy.code)
+        """Answer that the client has too many requests in flight; this one was not counted."""
+        self._refuse(busy)
+        self._requests.send(self._incoming, self._body, busy.code)
 
-    def _say(self, reply: Reply) -> None:
-        code = reply.code
-        try:
-            self._body = self._desk.encode(reply, self._id)
-        except TooLarge as error:
-            code = error.code
-            self._refusal(error)
-        self._send(code)
+    def fail(self, error: LmapsError) -> None:
+        """Answer that nothing of it was kept."""
+        self._refuse(error)
+        self._send(error.code)
 
-    def _refusal(self, error: LmapsError) -> None:
+    def _refuse(self, error: LmapsError) -> None:
         self._answer = Reply.refusal(error, self._id)
         self._body = self._answer.encode()
 
     def _send(self, code: str | None) -> None:
-        self._desk.leave(self._incoming.peer)
-        self._desk.send(self._incoming, self._body, code)
-
-
-def _fields(entry: Audited) -> dict[str, Any]:
-    """What a line of the log tells of a row of the audit."""
-    return {
-        "subject": entry.subject,
-        "on_behalf_of": entry.on_behalf_of,
-        "door": entry.door,
-        "verb": entry.verb,
-        "unit": entry.unit,
-        "key": entry.request_key,
-        "revision": entry.revision,
-        "job": entry.job,
-        "suppressed": entry.suppressed or None,
-    }
+        if self.account is not None:
+            self._requests.share.leave(self.account)
+        self._requests.send(self._incoming, self._body, code)

@@ -1,6 +1,7 @@
-"""Confirmations: sees to deadlines and probes of jobs that are to be confirmed.
+"""Confirmations: undoes in time what nobody has confirmed, and runs the probes that confirm by themselves.
 
-What counts stands in the database. Here is only when to look next, and how often a probe has passed.
+Deadlines stand in the database, so they outlive every process. Here is only when to run next, and how often a probe
+has passed: after a restart it begins to count again.
 """
 
 import logging
@@ -24,105 +25,111 @@ log = logging.getLogger(__name__)
 
 PASSES = 3
 """Passes of a probe in a row that confirm."""
-EVERY = 5.0
-"""Seconds between two runs of a probe."""
-RETRY = 1.0
-"""Seconds after which what the disk refused is tried again."""
+PROBE_INTERVAL_S = 5.0
+"""Time between two runs of a probe."""
+RETRY_S = 1.0
+"""After a write that the disk refused, wait so long before the next try."""
 
 RunTask = Callable[[str, list[Any], dict[str, Any], Callable[[Result], None]], None]
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A job that waits: until when (monotonic), and how its probe stands; ``news`` is not yet told.
+    """A job that waits for confirmation. Times are monotonic.
 
-    ``probed_at`` is when the probe runs next: infinity before the job has ended, and while the probe runs.
+    due        when it is undone
+    probing    whether its probe has begun to run
+    probed_at  when the probe runs next: infinity before the job has ended, and while the probe runs
+    passes     how often in a row the probe has passed
+    note       how the probe went last, if the job's output does not say it yet
     """
 
     due: float
     probing: bool = False
     probed_at: float = math.inf
     passes: int = 0
-    news: str | None = None
+    note: str | None = None
+
+    def is_due(self, now: float) -> bool:
+        """Whether there is something to do for the job."""
+        return self.due <= now or self.probed_at <= now or self.note is not None
 
 
 class Confirmations:
     """Looks after the jobs that wait for confirmation. ``run_task`` has a worker run a task."""
 
-    def __init__(self, service: ManagerState, run_task: RunTask) -> None:
-        self.service = service
+    def __init__(self, manager: ManagerState, run_task: RunTask) -> None:
+        self.deadline = math.inf
+        """When to run next (monotonic), infinity if nothing waits."""
+        self._manager = manager
         self._run_task = run_task
         self._waiting: dict[int, Waiting] = {}
-        self._not_before = 0.0
 
-    @property
-    def next_due(self) -> float:
-        """When to turn next (monotonic), infinity if nothing waits."""
-        due = min((min(each.due, each.probed_at) for each in self._waiting.values()), default=math.inf)
-        return max(due, self._not_before)
-
-    def look(self, tx: Transaction) -> None:
-        """See which jobs wait now."""
+    def load(self, tx: Transaction) -> None:
+        """Read which jobs wait now."""
         now = time.monotonic()
-        waiting = [job for job in tx.jobs.unconfirmed() if job.confirmation == ConfirmationState.WAITING]
-        known, self._waiting = self._waiting, {}
-        for job in waiting:
-            each = self._waiting[job.id] = known.get(job.id) or Waiting(now + left(job))
-            if not each.probing and job.state in ENDED and self._has_probe(job):
-                each.probing, each.probed_at = True, now
+        jobs = [job for job in tx.jobs.unconfirmed() if job.confirmation == ConfirmationState.WAITING]
+        former, self._waiting = self._waiting, {}
+        for job in jobs:
+            waiting = self._waiting[job.id] = former.get(job.id) or Waiting(now + left(job))
+            if not waiting.probing and job.state in ENDED and self._has_probe(job):
+                waiting.probing, waiting.probed_at = True, now
+        self._schedule()
 
-    def turn(self, store: Store, *, moved: bool) -> None:
+    def run_once(self, store: Store) -> None:
         """Undo what was not confirmed in time, confirm what has passed its probe, run the probes that are due."""
         now = time.monotonic()
-        acting = [
-            number for number, each in self._waiting.items() if each.due <= now or each.news or each.probed_at <= now
-        ]
-        if (not moved and not acting) or now < self._not_before:
-            return
+        acting = [number for number, waiting in self._waiting.items() if waiting.is_due(now)]
         try:
             with store.transaction() as tx:
                 for number in acting:
-                    self._see_to(tx, number, now)
-                self.look(tx)
+                    self._act(tx, number, now)
+                self.load(tx)
         except LmapsError as error:
-            log.error("a confirmation cannot be seen to: %s", error)
-            self._not_before = now + RETRY
+            log.error("a confirmation cannot be recorded: %s", error)
+            self.deadline = now + RETRY_S
 
-    def _see_to(self, tx: Transaction, number: int, now: float) -> None:
-        job, each = tx.jobs.find(number), self._waiting[number]
+    def _schedule(self) -> None:
+        waiting = self._waiting.values()
+        self.deadline = min((min(job.due, job.probed_at) for job in waiting), default=math.inf)
+
+    def _act(self, tx: Transaction, number: int, now: float) -> None:
+        job, waiting = tx.jobs.find(number), self._waiting[number]
         if job is None or job.confirmation != ConfirmationState.WAITING:
             return
-        if each.news is not None:
-            self._tell(tx, job, each.news)
-            each.news = None
-        if each.passes >= PASSES:
-            keep(self.service, tx, job)
-        elif each.due <= now:
+        if waiting.note is not None:
+            self._add_note(tx, job, waiting.note)
+            waiting.note = None
+        if waiting.passes >= PASSES:
+            keep(self._manager, tx, job)
+        elif waiting.due <= now:
             failpoint("confirm.due")
-            undo(self.service, tx, job, timer(job, f"job {job.id} was not confirmed"))
-        elif each.probed_at <= now:
-            each.probed_at = math.inf
-            each.probing = self._has_probe(job)
-            if each.probing:
+            undo(self._manager, tx, job, timer(job, f"job {job.id} was not confirmed"))
+        elif waiting.probed_at <= now:
+            waiting.probed_at = math.inf  # a probe that takes longer than the interval must not run twice at once
+            waiting.probing = self._has_probe(job)
+            if waiting.probing:
                 failpoint("confirm.probe")
-                digest = self.service.units.units[job.unit].digest
-                self._run_task("probe", [job.unit, digest], {}, partial(self._probed, number))
+                digest = self._manager.units.units[job.unit].digest
+                self._run_task("probe", [job.unit, digest], {}, partial(self._on_probe, number))
 
     def _has_probe(self, job: Job) -> bool:
-        unit = self.service.units.units.get(job.unit)
+        unit = self._manager.units.units.get(job.unit)
         return unit is not None and bool(unit.probe)
 
-    def _probed(self, number: int, result: Result) -> None:
-        each = self._waiting.get(number)
-        if each is None:
-            return
+    def _on_probe(self, number: int, result: Result) -> None:
+        """Count how a probe went; its line is written by the next run, for this is called outside a transaction."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return  # confirmed or undone meanwhile
         passed = result.state == JobState.SUCCEEDED
-        each.passes = each.passes + 1 if passed else 0
+        waiting.passes = waiting.passes + 1 if passed else 0
         how = "passed" if passed else f"failed ({result.error})" if result.rc is None else f"failed (exit {result.rc})"
-        each.news = f"probe {how}, {each.passes} of {PASSES}"
-        each.probed_at = time.monotonic() + EVERY
+        waiting.note = f"probe {how}, {waiting.passes} of {PASSES}"
+        waiting.probed_at = time.monotonic() + PROBE_INTERVAL_S
+        self.deadline = 0.0
 
-    def _tell(self, tx: Transaction, job: Job, text: str) -> None:
+    def _add_note(self, tx: Transaction, job: Job, text: str) -> None:
         line = {"at": times.now(), "stream": "note", "text": text}
         tx.jobs.add_lines(job.id, tx.jobs.last_line(job.id) + 1, [line])
-        self.service.signals.moved.add(job.id)
+        self._manager.signals.moved.add(job.id)

@@ -1,7 +1,7 @@
 """Dispatch: which worker runs what. Jobs of the queue, and tasks that the manager itself needs.
 
-A job is marked running, with slot, token and the daemon's boot id, before its worker hears of it; what a worker says
-counts only under the token that its slot holds. So a job runs at most once, whoever dies.
+A job is durably marked as running, with slot, token and the daemon's boot id, before its worker hears of it, and a
+worker's messages count only under the token that its slot holds: so a job runs at most once, whichever process dies.
 """
 
 import logging
@@ -14,22 +14,10 @@ from typing import Any, NamedTuple
 
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ManagerState, Slot
-from lmaps.errors import LmapsError, MessageRefused
+from lmaps.errors import LmapsError
 from lmaps.model.states import JobKind, JobState
 from lmaps.process import STOP_GRACE_S
-from lmaps.protocol.work import (
-    Ack,
-    Done,
-    Hello,
-    Lines,
-    ManagerMessage,
-    More,
-    Part,
-    Result,
-    Run,
-    Stop,
-    encode,
-)
+from lmaps.protocol.work import ManagerMessage, Result, Run, Stop, encode
 from lmaps.store import Job, Origin, Page, Store, Transaction
 from lmaps.transport.server import ServerSocket
 from lmaps.util import times
@@ -39,87 +27,110 @@ from lmaps.util.logs import log_context
 
 log = logging.getLogger(__name__)
 
-RETRY = 1.0
-"""Seconds after which what the disk refused is tried again."""
+RETRY_S = 1.0
+"""After a write that the disk refused, wait so long before the next try."""
+PAGE_SIZE = 10_000
+"""Instances that one message hands over at most: one of all would block the loop while it is made."""
+TASK_TIMEOUT_S = 60.0
+"""How long a task of the manager's own may take."""
+EXIT_GRACE_S = 2.0
+"""How long a worker may take to report the end of its tool, after the tool has had `STOP_GRACE_S`."""
 
 LOST = "the process that ran it is gone: it may have run in part"
-AT_ONCE = 10_000
-"""Instances that one message hands over, at most."""
-TASK_WITHIN = 60.0
-"""Seconds that a task of the manager's may take."""
-EXIT_GRACE_S = 2.0
-"""Seconds that a worker has to tell of an end, after its tool has had `STOP_GRACE_S`."""
 
 
 class Task(NamedTuple):
-    """A task that the manager itself wants run: what to run and whom to tell."""
+    """A task that the manager itself has run; ``on_result`` is called with what came of it."""
 
     run: Run
-    then: Callable[[Result], None]
+    on_result: Callable[[Result], None]
+
+
+class EndedJob(NamedTuple):
+    """A job whose end was recorded, in which state and with which exit code."""
+
+    job: Job
+    state: str
+    rc: int | None = None
+
+
+class StartedJob(NamedTuple):
+    """A job that was marked as running, for the worker of this slot."""
+
+    slot: Slot
+    run: Run
+    job: Job
 
 
 class Dispatcher:
-    """Knows the workers and gives them work."""
+    """Knows what each worker runs, and gives idle workers work."""
 
-    def __init__(self, service: ManagerState, workers: ServerSocket, on_hello: Callable[[], None]) -> None:
-        self.service = service
+    def __init__(self, manager: ManagerState, workers: ServerSocket) -> None:
         self.draining = False
+        self.stopping: set[int] = set()
+        """Jobs to be ended before their time, until they have ended: their worker may have to be told once more."""
+        self._manager = manager
         self._workers = workers
-        self._on_hello = on_hello
         self._waiting: deque[Task] = deque()
         self._running: dict[str, Task] = {}
-        self._awaited: set[int] = set()
-        self._to_stop: set[int] = set()
+        self._unreported: set[int] = set()
         self._overdue: set[int] = set()
         self._not_before = 0.0
 
     def recover(self, tx: Transaction) -> None:
-        """At the manager's start: what ran under an earlier daemon is `interrupted`; else its worker will tell."""
-        for job in tx.jobs.search(states=[JobState.RUNNING]):
-            if job.boot_id != self.service.boot_id:
-                self._interrupt(tx, job)
-            else:
-                self._awaited.add(job.id)
+        """At the manager's start, end the jobs that an earlier daemon has left running.
 
-    def call(self, task: str, args: list[Any], kwargs: dict[str, Any], then: Callable[[Result], None]) -> None:
+        Jobs of this daemon go on: only the manager was replaced, and their workers will say so (`adopt`).
+        """
+        for job in tx.jobs.search(states=[JobState.RUNNING]):
+            if job.boot_id != self._manager.boot_id:
+                log_end(self.interrupt(tx, job))
+            else:
+                self._unreported.add(job.id)
+
+    def call(self, task: str, args: list[Any], kwargs: dict[str, Any], on_result: Callable[[Result], None]) -> None:
         """Have ``task`` run by the next idle worker, before any job."""
-        self._waiting.append(Task(Run(secrets.token_hex(8), task, args, kwargs), then))
+        self._waiting.append(Task(Run(secrets.token_hex(8), task, args, kwargs), on_result))
 
     @property
     def idle(self) -> bool:
-        """Whether no worker runs anything, as far as all have said how it stands."""
-        return not self._awaited and all(slot.token is None for slot in self.service.slots.values())
+        """Whether no worker runs anything. False while it is unknown, after a restart of the manager."""
+        return not self._unreported and all(slot.token is None for slot in self._manager.slots.values())
 
     @property
-    def next_due(self) -> float:
-        """When jobs are tried to be started again, or a worker is overdue (monotonic), infinity if there is neither."""
-        again = self._not_before if self._not_before > time.monotonic() else math.inf
-        return min([again, *(slot.due for slot in self.service.slots.values())])
+    def deadline(self) -> float:
+        """When jobs are to be started again, or a worker is overdue (monotonic); infinity if there is neither."""
+        retry = self._not_before if self._not_before > time.monotonic() else math.inf
+        return min([retry, *(slot.due for slot in self._manager.slots.values())])
 
-    def overdue(self) -> Iterator[int]:
-        """The slots whose worker should have told of an end by now: it hangs. Each is named once."""
-        for slot in self.service.slots.values():
+    def take_overdue(self) -> Iterator[int]:
+        """Yield, once, the number of each slot whose worker should have reported an end by now: it hangs."""
+        for slot in self._manager.slots.values():
             if slot.due <= time.monotonic():
                 slot.due = math.inf
                 self._overdue.update([] if slot.job is None else [slot.job])
                 yield slot.number
 
-    def lose(self, pid: int) -> None:
-        """A worker has died: its slot is given nothing until another one says hello."""
-        for slot in self.service.slots.values():
+    def on_worker_death(self, pid: int) -> None:
+        """Give the worker's slot nothing until another one has connected.
+
+        Its job is ended then, not now: what the worker had sent before it died may still be in the socket.
+        """
+        for slot in self._manager.slots.values():
             if slot.pid == pid:
                 slot.gone, slot.due = True, math.inf
 
-    def fill(self, store: Store) -> None:
+    def assign_jobs(self, store: Store) -> None:
         """Give idle workers what waits: tasks first, then the oldest jobs whose unit is free."""
-        if time.monotonic() < self._not_before:
+        signals = self._manager.signals
+        if not (self._waiting or signals.queue_changed) or time.monotonic() < self._not_before:
             return
-        idle = deque(slot for _, slot in sorted(self.service.slots.items()) if slot.state == "idle")
+        idle = deque(slot for _, slot in sorted(self._manager.slots.items()) if slot.state == "idle")
         while idle and self._waiting:
             task = self._waiting.popleft()
             self._running[task.run.token] = task
-            self._start(idle.popleft(), task.run, None, TASK_WITHIN)
-        if not self.service.signals.queue_changed or not idle or self.draining:
+            self._start(idle.popleft(), task.run, None, TASK_TIMEOUT_S)
+        if not signals.queue_changed or not idle or self.draining:
             return
         try:
             with store.transaction() as tx:
@@ -128,211 +139,170 @@ class Dispatcher:
                     failpoint("dispatch.before")
         except LmapsError as error:
             log.error("no job can be started: %s", error)
-            self._not_before = time.monotonic() + RETRY
+            self._not_before = time.monotonic() + RETRY_S
             return
-        self.service.signals.queue_changed = False
+        signals.queue_changed = False
+        # Only now, when the jobs are durably running: a worker that was sent one whose mark is then lost would run it,
+        # and so would the next one.
         for slot, run, job in started:
-            self._start(slot, run, job.id, self._longest(job))
+            self._start(slot, run, job.id, self.timeout_s(job))
 
-    def _begin(self, tx: Transaction, idle: deque[Slot]) -> Iterator[tuple[Slot, Run, Job]]:
+    def _begin(self, tx: Transaction, idle: deque[Slot]) -> Iterator[StartedJob]:
         """Mark as running as many queued jobs as there are idle workers and free units."""
-        taken = {name for job in tx.jobs.search(states=[JobState.RUNNING]) for name in self._needs(job)}
+        taken = {name for job in tx.jobs.search(states=[JobState.RUNNING]) for name in self._locks(job)}
         for job in tx.jobs.queued():
             if not idle:
                 return
-            if taken & self._needs(job):
-                continue
-            taken |= self._needs(job)
+            locks = self._locks(job)
+            if taken & locks:
+                continue  # it keeps its place; younger jobs of free units need not wait for it
+            taken |= locks
             slot = idle.popleft()
-            yield slot, self._mark_running(tx, job, slot), job
+            yield StartedJob(slot, self._mark_running(tx, job, slot), job)
 
-    def _needs(self, job: Job) -> set[tuple[str, str]]:
-        """What no two running jobs may share: the unit, and the locks that it names."""
-        unit = self.service.units.units.get(job.unit)
+    def _locks(self, job: Job) -> set[tuple[str, str]]:
+        """Return what no two running jobs may share: the unit, and the locks that it names."""
+        unit = self._manager.units.units.get(job.unit)
         return {("unit", job.unit), *(("lock", name) for name in (unit.locks if unit else ()))}
 
     def _mark_running(self, tx: Transaction, job: Job, slot: Slot) -> Run:
+        """Record that the job runs, and return the message for its worker."""
         token = secrets.token_hex(8)
-        unit = self.service.units.units.get(job.unit)
+        unit = self._manager.units.units.get(job.unit)
+        # The state of now, not of when the job was queued: that is why a job covers those that were queued after it.
         revision = tx.history.newest_revision(job.unit) or 0
-        page = tx.snapshots.page(job.unit, revision, 0, AT_ONCE)
+        page = tx.snapshots.page(job.unit, revision, 0, PAGE_SIZE)
         digest = unit.digest if unit else job.digest
         tx.jobs.update(
             job.id,
             state=JobState.RUNNING,
             revision=revision,
             digest=digest,
-            boot_id=self.service.boot_id,
+            boot_id=self._manager.boot_id,
             slot=slot.number,
             pid=slot.pid,
             token=token,
             started_at=times.now(),
             **(confirm.arm(tx, job) if job.confirm_within is not None else {}),
         )
-        return Run(
-            token,
-            job.kind,
-            kwargs={
-                "unit": job.unit,
-                "digest": digest,
-                "revision": revision,
-                "job": job.id,
-                "timeout": job.timeout,
-                **_rows(page),
-            },
-            last=page.last,
-        )
+        kwargs = {
+            "unit": job.unit,
+            "digest": digest,
+            "revision": revision,
+            "job": job.id,
+            "timeout": job.timeout,
+            **document_lists(page),
+        }
+        return Run(token, job.kind, kwargs=kwargs, last=page.last)
 
-    def _longest(self, job: Job) -> float:
-        """Seconds that a job may run, infinity if there is no limit."""
-        unit = self.service.units.units.get(job.unit)
-        limit = job.timeout if job.timeout is not None or unit is None else unit.timeout
-        return math.inf if limit is None else limit
+    def timeout_s(self, job: Job) -> float:
+        """Return how many seconds a job may run, infinity if there is no limit."""
+        unit = self._manager.units.units.get(job.unit)
+        timeout = job.timeout if job.timeout is not None or unit is None else unit.timeout
+        return math.inf if timeout is None else timeout
 
-    def _start(self, slot: Slot, run: Run, job: int | None, longest: float) -> None:
+    def extend(self, slot: Slot, timeout_s: float) -> None:
+        """Have the slot's task end within so many seconds from now; its worker itself ends the tool then."""
+        slot.due = time.monotonic() + timeout_s + STOP_GRACE_S + EXIT_GRACE_S
+
+    def _start(self, slot: Slot, run: Run, job: int | None, timeout_s: float) -> None:
         slot.token, slot.job = run.token, job
-        slot.due = time.monotonic() + longest + STOP_GRACE_S + EXIT_GRACE_S
+        self.extend(slot, timeout_s)
         if job is not None:
-            self.service.signals.moved.add(job)
+            self._manager.signals.moved.add(job)
             failpoint("dispatch.after")
             with log_context(job=job, unit=run.kwargs["unit"], revision=run.kwargs["revision"], slot=slot.number):
                 log.info("job started")
-        self.say(slot.identity, run)
+        self.send(slot.identity, run)
         if job is not None:
             failpoint("dispatch.sent")
 
-    def say(self, identity: bytes, message: ManagerMessage) -> None:
-        """Send ``message`` to the worker behind ``identity``; one that is gone is replaced, and says hello."""
+    def send(self, identity: bytes, message: ManagerMessage) -> None:
+        """Send ``message`` to the worker behind ``identity``; one that is gone loses it, and its successor connects."""
         self._workers.send(identity, encode(message))
 
     def stop_jobs(self) -> None:
-        """Have the jobs ended that were signalled; a worker that is not connected learns of it when it is again."""
-        signalled, self.service.signals.to_stop = self.service.signals.to_stop, set()
-        self._to_stop |= signalled
-        for slot in self.service.slots.values():
+        """Have the workers of the jobs that are signalled end them."""
+        signalled, self._manager.signals.to_stop = self._manager.signals.to_stop, set()
+        self.stopping |= signalled
+        for slot in self._manager.slots.values():
             if slot.job in signalled and slot.token is not None:
                 slot.due = min(slot.due, time.monotonic() + STOP_GRACE_S + EXIT_GRACE_S)
-                self.say(slot.identity, Stop(slot.token))
+                self.send(slot.identity, Stop(slot.token))
 
-    def _interrupt(self, tx: Transaction, job: Job) -> None:
-        """Its process is gone. If the unit says so it is run once more, else people decide.
+    def adopt(self, tx: Transaction, slot: Slot, token: str | None) -> list[EndedJob]:
+        """Compare the running jobs of a slot with ``token``, of the task that its worker says it runs.
 
-        A job that was to be confirmed, or that took one back, is seen to by its confirmation alone.
+        A job with this token goes on: the manager was restarted, or the connection lost. A job with another one has
+        died with an earlier worker of the slot, and is ended and returned.
+        """
+        lost = []
+        for job in tx.jobs.search(states=[JobState.RUNNING]):
+            if job.slot != slot.number:
+                continue
+            self._unreported.discard(job.id)
+            if job.token == token:
+                failpoint("adopt")
+                slot.token, slot.job = job.token, job.id
+                self.extend(slot, self.timeout_s(job))
+            else:
+                lost.append(self.interrupt(tx, job))
+        return lost
+
+    def interrupt(self, tx: Transaction, job: Job) -> EndedJob:
+        """End a job whose process is gone; queue it once more if its unit allows that, else people decide.
+
+        A job that was to be confirmed, or that undoes one, is not queued again: its confirmation decides what follows.
         """
         outcome = self._outcome(job)
-        self.service.signals.moved.update(tx.jobs.end(job.id, state=outcome, error=LOST))
-        self._to_stop.discard(job.id)
-        self._overdue.discard(job.id)
-        _log_end(job, outcome, None)
-        confirm.ended(self.service, tx, job.id)
-        unit = self.service.units.units.get(job.unit)
+        self.end(tx, job.id, state=outcome, error=LOST)
+        unit = self._manager.units.units.get(job.unit)
         plain = job.kind == JobKind.APPLY and job.repeats is None and job.undoes is None and job.confirm_within is None
         if unit is not None and unit.reruns and plain and outcome == JobState.INTERRUPTED:
             why = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
             tx.jobs.add(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
-            self.service.signals.queue_changed = True
+            self._manager.signals.queue_changed = True
+        return EndedJob(job, outcome)
 
     def _outcome(self, job: Job) -> JobState:
-        """What a job whose process is gone has come to."""
+        """Return the final state of a job whose process is gone."""
         if job.id not in self._overdue:
             return JobState.INTERRUPTED
-        return JobState.CANCELLED if job.id in self._to_stop else JobState.TIMED_OUT
+        # Its worker was replaced because it hung: the job was not interrupted by chance, it is over.
+        return JobState.CANCELLED if job.id in self.stopping else JobState.TIMED_OUT
 
-    def hello(self, tx: Transaction, identity: bytes, hello: Hello) -> Callable[[], None]:
-        """A worker is there: adopt the job that it still runs; a job that its slot ran and it does not is lost."""
-        slot = Slot(hello.slot, identity, hello.pid)
-        for job in tx.jobs.search(states=[JobState.RUNNING]):
-            if job.slot != hello.slot:
-                continue
-            self._awaited.discard(job.id)
-            if job.token == hello.token:
-                failpoint("adopt")
-                slot.token, slot.job = job.token, job.id
-                slot.due = time.monotonic() + self._longest(job) + STOP_GRACE_S + EXIT_GRACE_S
-            else:
-                self._interrupt(tx, job)
-        known = slot.token is not None or hello.token in self._running
+    def end(self, tx: Transaction, job: int, **columns: Any) -> None:
+        """Record the end of a running job, of those that it covers, and what follows for its confirmation."""
+        self._manager.signals.moved.update(tx.jobs.end(job, **columns))
+        confirm.ended(self._manager, tx, job)
 
-        def settle() -> None:
-            self._forget(self.service.slots.get(hello.slot), hello.token)
-            self.service.slots[hello.slot] = slot
-            self.service.handlers = hello.handlers
-            if hello.token is not None and not known:
-                self.say(identity, Done(hello.token))
-            elif slot.token is not None and slot.job in self._to_stop:
-                self.say(identity, Stop(slot.token))
-            self.service.signals.queue_changed = True
-            self._on_hello()
+    def forget(self, ended: EndedJob) -> None:
+        """Drop what is remembered of a job, and log its end.
 
-        return settle
+        To be called after the commit: if the group is undone and run again, the second run needs the same answers.
+        """
+        self.stopping.discard(ended.job.id)
+        self._overdue.discard(ended.job.id)
+        log_end(ended)
 
-    def _forget(self, old: Slot | None, token: str | None) -> None:
-        """Tell whoever waits for a task that died with its worker."""
-        if old is not None and old.token is not None and old.token != token and old.token in self._running:
-            self._running.pop(old.token).then(Result(old.token, JobState.INTERRUPTED, error=LOST))
+    def is_running(self, token: str | None) -> bool:
+        """Whether ``token`` is that of a task of the manager's own."""
+        return token in self._running
 
-    def more(self, tx: Transaction, identity: bytes, more: More) -> Callable[[], None]:
-        """Hand over more of the state that a job runs with. Its time begins when it has all."""
-        slot = self._slot(identity, more.token)
-        job = tx.jobs.find(slot.job) if slot is not None and slot.job is not None else None
-        if slot is None or job is None:
-            return lambda: None
-        page = tx.snapshots.page(job.unit, job.revision, more.after, AT_ONCE)
-        slot.due = time.monotonic() + self._longest(job) + STOP_GRACE_S + EXIT_GRACE_S
-        return lambda: self.say(identity, Part(more.token, more.after, _rows(page), page.last))
-
-    def lines(self, tx: Transaction, identity: bytes, lines: Lines) -> Callable[[], None]:
-        """Keep the lines that are new; those that came before are sent again after a reconnect."""
-        slot = self._slot(identity, lines.token)
-        if slot is not None and slot.job is not None:
-            new = max(lines.first, tx.jobs.last_line(slot.job) + 1)
-            tx.jobs.add_lines(slot.job, new, lines.lines[new - lines.first :])
-            self.service.signals.moved.add(slot.job)
-        return lambda: self.acknowledge(identity, lines)
-
-    def acknowledge(self, identity: bytes, lines: Lines) -> None:
-        """Tell the worker that it may forget these lines."""
-        self.say(identity, Ack(lines.token, lines.first + len(lines.lines) - 1))
-
-    def result(self, tx: Transaction, identity: bytes, result: Result) -> Callable[[], None]:
-        """Keep how a job ended, or hand a task's value to whoever waits for it; the worker is idle then."""
-        failpoint("result.recv")
-        slot = self._slot(identity, result.token)
-        job = tx.jobs.find(slot.job) if slot is not None and slot.job is not None else None
-        if slot is not None and slot.job is not None:
-            ended = tx.jobs.end(slot.job, state=result.state, rc=result.rc, summary=result.summary, error=result.error)
-            self.service.signals.moved.update(ended)
-            confirm.ended(self.service, tx, slot.job)
-            self._to_stop.discard(slot.job)
-            failpoint("result.before_commit")
-
-        def settle() -> None:
-            failpoint("result.after_commit")
-            self.say(identity, Done(result.token))
-            if job is not None:
-                _log_end(job, result.state, result.rc)
-            if slot is not None:
-                slot.token, slot.job, slot.due = None, None, math.inf
-            self.service.signals.queue_changed = True
-            task = self._running.pop(result.token, None)
-            if task is not None:
-                task.then(result)
-
-        return settle
-
-    def _slot(self, identity: bytes, token: str) -> Slot | None:
-        """The slot that speaks under the token it was given; None for a voice from the past."""
-        slot = next((slot for slot in self.service.slots.values() if slot.identity == identity), None)
-        if slot is None:
-            raise MessageRefused("cannot hear a worker that has not said hello")
-        return slot if slot.token == token else None
+    def finish_task(self, result: Result) -> None:
+        """Hand the result to whoever has called for the task; the result of a job is handed to nobody."""
+        task = self._running.pop(result.token, None)
+        if task is not None:
+            task.on_result(result)
 
 
-def _rows(page: Page) -> dict[str, Any]:
-    """Instances as the tasks take them."""
+def document_lists(page: Page) -> dict[str, Any]:
+    """Return instances as the tasks take them: lists ``given`` and ``completed``, of JSON text as it is stored."""
     return {"given": Encoded.array(page.given), "completed": Encoded.array(page.completed)}
 
 
-def _log_end(job: Job, state: str, rc: int | None) -> None:
-    with log_context(job=job.id, unit=job.unit, revision=job.revision, state=state, rc=rc):
+def log_end(ended: EndedJob) -> None:
+    """Log the end of a job."""
+    job = ended.job
+    with log_context(job=job.id, unit=job.unit, revision=job.revision, state=ended.state, rc=ended.rc):
         log.info("job ended")

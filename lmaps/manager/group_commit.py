@@ -1,4 +1,7 @@
-"""Group commit: all work that waits shares one transaction, and nobody is answered before it is durable."""
+"""Group commit: all requests and messages that wait share a transaction, and nobody is answered before it is durable.
+
+One commit waits for the disk once, whatever is in it: with many clients the daemon's write rate comes from that.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -12,29 +15,34 @@ log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """A piece of work on the state. It may run twice, but what it did the first time is then undone."""
+    """A client's request or a worker's message, as part of a group.
+
+    ``run`` may be called twice: the transaction of the first call has been undone then.
+    """
 
     def run(self, tx: Transaction) -> None:
-        """Do it, inside the transaction. An error here undoes the whole group."""
+        """Read and write within the transaction. An error raised here undoes the whole group."""
 
     def settle(self) -> None:
-        """It is durable: answer."""
+        """Answer: what ``run`` has written is durable."""
 
     def fail(self, error: LmapsError) -> None:
-        """It was not kept, and will not be: say so."""
+        """Answer with the error: nothing of it was written, and it will not be tried again."""
 
 
 def commit(store: Store, works: Sequence[Work]) -> None:
-    """Run ``works`` in one transaction, then settle each.
+    """Run ``works`` in one transaction, then settle each in the same order.
 
-    If one of them fails, or the commit does, nothing of the group was kept: each runs again, alone. So does what was
-    alone if the disk failed; if it fails again nobody knows what the disk has.
+    If one of them or the commit fails, nothing of the group was written, and each runs again in a transaction of its
+    own. What fails alone gets the error; when the disk has failed it is tried once more first.
     """
     if not works:
         return
     try:
         _run(store, works)
     except DiskFailed as error:
+        # SQLite cannot tell what of a failed write reached the disk. The store has opened the database again, so a
+        # second attempt works on what is really there.
         log.error("a group of %d is run again one by one: %s", len(works), error)
         for work in works:
             _repeat(store, work)
@@ -43,6 +51,8 @@ def commit(store: Store, works: Sequence[Work]) -> None:
         if len(works) == 1:
             works[0].fail(error)
             return
+        # There are no savepoints: SQLite ends the whole transaction by itself for some errors (a full disk), and with
+        # it the savepoints of the others. One by one only the one that failed is harmed.
         log.info("a group of %d is run again one by one: %s", len(works), error.code)
         failpoint("batch.again")
         for work in works:
@@ -55,13 +65,13 @@ def _run(store: Store, works: Sequence[Work]) -> None:
     with store.transaction() as tx:
         failpoint("batch.begin")
         for work in works:
-            tx.wrote = False
+            tx.wrote = False  # so that a refused request can tell whether it has left something behind
             work.run(tx)
         failpoint("batch.before_commit")
 
 
 def _repeat(store: Store, work: Work) -> None:
-    """Run once more what the disk has failed in."""
+    """Run once more what the disk has failed in; if it fails again nobody knows what the disk holds."""
     try:
         _run(store, [work])
     except (StoreError, Degraded) as error:

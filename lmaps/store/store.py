@@ -118,7 +118,7 @@ class Store:
     """The state. One process has it, and hands out one transaction at a time.
 
     ``disk`` tells how the disk does. When it has failed the database is opened anew; if that fails too, or the state is
-    damaged, there is no writing any more, and reading as far as it goes. ``next_due`` is when `turn` tries again
+    damaged, there is no writing any more, and reading as far as it goes. ``deadline`` is when `run_once` tries again
     (monotonic).
     """
 
@@ -127,7 +127,7 @@ class Store:
         self.path = path
         self._progress = progress
         self.disk = DiskHealth()
-        self.next_due = math.inf
+        self.deadline = math.inf
         self._damaged = False
         self._looked_at = 0.0
         self._sealer = sealer
@@ -201,7 +201,7 @@ class Store:
             self._refuse(error)
         else:
             self.disk.refusal = None
-            self.next_due = math.inf
+            self.deadline = math.inf
 
     def _refuse(self, error: LmapsError) -> None:
         """Write nothing any more: for good if the state is damaged, else until the disk does again."""
@@ -211,12 +211,12 @@ class Store:
         again = "nothing is to be done here: it is tried again every second"
         hint = error.hint if isinstance(error, StateDamaged) else again
         self.disk.refusal = Degraded(f"cannot write: {error.message}; the state can only be read", hint=hint)
-        self.next_due = math.inf if self._damaged else time.monotonic() + RETRY
+        self.deadline = math.inf if self._damaged else time.monotonic() + RETRY
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """If it is time: try whether the disk does again, and keep the log small."""
         now = time.monotonic()
-        if now >= self.next_due:
+        if now >= self.deadline:
             self._open_anew()
             if self.disk.refusal is None:
                 log.warning("the disk takes what is written again")

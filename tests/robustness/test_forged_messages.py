@@ -40,7 +40,7 @@ def manager(short_path: Path) -> Iterator[Manager]:
     worker.start()
     made = Manager(uri, config, "boot", SupervisorChannel(theirs))
     with made.serving():
-        until(lambda: made.turn() or made.service.slots)
+        until(lambda: made.run_once() or made.state.slots)
         yield made
     os.kill(worker.pid or 0, signal.SIGTERM)
     worker.join(10)
@@ -51,7 +51,7 @@ def manager(short_path: Path) -> Iterator[Manager]:
 def apply(manager: Manager) -> int:
     job = manager.answer("apply", unit="web").job
     assert job is not None
-    manager.service.signals.queue_changed = True
+    manager.state.signals.queue_changed = True
     return job
 
 
@@ -61,8 +61,8 @@ def state(manager: Manager, job: int) -> str:
 
 def connected(manager: Manager) -> WorkerSocket:
     """A connection of a worker that has not said anything yet."""
-    link = WorkerSocket(manager.service.config["rpc"]["worker_bind"], NO_SECRET)
-    until(lambda: manager.turn() or (link.poll([], 0.1) is not None and link.connected()))
+    link = WorkerSocket(manager.state.config["rpc"]["worker_bind"], NO_SECRET)
+    until(lambda: manager.run_once() or (link.poll([], 0.1) is not None and link.connected()))
     return link
 
 
@@ -78,10 +78,10 @@ def test_what_a_worker_says_of_foreign_jobs(
     rng, count = random.Random(seed), rounds(200, 10_000)
     (short_path / "gate").touch()
     finished = apply(manager)
-    until(lambda: manager.turn() or state(manager, finished) == "succeeded")
+    until(lambda: manager.run_once() or state(manager, finished) == "succeeded")
     (short_path / "gate").unlink()
     running = apply(manager)
-    until(lambda: manager.turn() or state(manager, running) == "running")
+    until(lambda: manager.run_once() or state(manager, running) == "running")
     with manager._store.transaction() as tx:
         tokens = [job.token for job in tx.jobs.search() if job.token] + ["0" * 16]
     forger = connected(manager)
@@ -97,14 +97,14 @@ def test_what_a_worker_says_of_foreign_jobs(
             else Lines(token, 1, [{"at": "now", "stream": "output", "text": "forged"}])
         )
         if number % 50 == 49:
-            manager.turn()
+            manager.run_once()
     assert state(manager, running) == "running"
     assert "forged" not in json.dumps(manager.answer("lines", job=running, wait_ms=0).extra)
     assert state(manager, finished) == "succeeded"
     forger.close()
     (short_path / "gate").touch()
-    until(lambda: manager.turn() or state(manager, running) == "succeeded")
+    until(lambda: manager.run_once() or state(manager, running) == "succeeded")
     following = apply(manager)
-    manager._dispatcher.lose(os.getpid())
-    until(lambda: manager.turn() or state(manager, following) == "succeeded")
+    manager._dispatcher.on_worker_death(os.getpid())
+    until(lambda: manager.run_once() or state(manager, following) == "succeeded")
     figure("56 forged results and output for foreign jobs", f"{count:,} messages: 0 accepted, jobs go on")

@@ -78,7 +78,7 @@ def test_every_task(manager: Manager) -> None:
     assert manager.run_task(tasks.get_worker_units_instances, "web") == {"vhosts": [COMPLETED]}
     assert tasks.get_worker_units_instances(manager, "web") == {"vhosts": [COMPLETED]}
     assert manager.run_task(tasks.rollback_worker_units_instances, name="web")["removing"] == [{"host": "a"}]
-    worker = manager.service.slots[1].pid
+    worker = manager.state.slots[1].pid
     assert manager.run_task(tasks.stop_worker_thread) == {}
     until(lambda: not is_alive(worker))
 

@@ -58,7 +58,7 @@ def manager(short_path: Path, line: tuple[socket.socket, socket.socket]) -> Iter
     worker.start()
     made = Manager(uri, config, "boot", SupervisorChannel(line[1]))
     with made.serving():
-        until(lambda: made.turn() or made.service.slots)
+        until(lambda: made.run_once() or made.state.slots)
         yield made
     os.kill(worker.pid or 0, signal.SIGCONT)
     os.kill(worker.pid or 0, signal.SIGTERM)
@@ -79,7 +79,7 @@ def test_every_task_is_run_by_its_name(manager: Manager) -> None:
     assert manager.run_task("get_worker_units_instances", "web") == {"vhosts": [completed]}
     undone = manager.run_task("rollback_worker_units_instances", name="web")
     assert (undone["removing"], undone["after"]) == ([{"host": "a"}], {"vhosts": []})
-    worker = manager.service.slots[1].pid
+    worker = manager.state.slots[1].pid
     assert manager.run_task("stop_worker_thread") == {}
     until(lambda: not is_alive(worker))  # it leaves by itself, and is not to be told so once more on its way
 
@@ -104,13 +104,13 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
 def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
     manager: Manager, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TASK_WITHIN", -dispatcher.STOP_GRACE_S - dispatcher.EXIT_GRACE_S + 0.2)
+    monkeypatch.setattr(dispatcher, "TASK_TIMEOUT_S", -dispatcher.STOP_GRACE_S - dispatcher.EXIT_GRACE_S + 0.2)
     assert manager.run_task("no_work") == {}
-    os.kill(manager.service.slots[1].pid, signal.SIGSTOP)
+    os.kill(manager.state.slots[1].pid, signal.SIGSTOP)
     heard: list[dict[str, Any]] = []
 
     def asks() -> bool:
-        manager.turn()
+        manager.run_once()
         with contextlib.suppress(BlockingIOError):
             while True:
                 heard.append(json.loads(line[0].recv(MAX_MESSAGE_BYTES)))
@@ -118,40 +118,40 @@ def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
 
     manager._dispatcher.call("no_work", [], {}, lambda _result: None)
     until(asks)
-    manager._dispatcher.lose(manager.service.slots[1].pid)
-    assert manager.service.slots[1].state == "gone"
-    until(lambda: manager.turn() or select.select([line[0]], [], [], 0)[0])
+    manager._dispatcher.on_worker_death(manager.state.slots[1].pid)
+    assert manager.state.slots[1].state == "gone"
+    until(lambda: manager.run_once() or select.select([line[0]], [], [], 0)[0])
     assert heard.count({"replace": 1}) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_job_waits_while_no_worker_is_there(manager: Manager) -> None:
     manager.answer("create", unit="web", instances=[{"host": "a"}])
-    manager._dispatcher.lose(manager.service.slots[1].pid)
+    manager._dispatcher.on_worker_death(manager.state.slots[1].pid)
     job = manager.answer("apply", unit="web").job
     for _ in range(3):
-        manager.service.signals.queue_changed = True
-        manager.turn()
+        manager.state.signals.queue_changed = True
+        manager.run_once()
     assert manager.answer("job", job=job).extra["job"]["state"] == "queued"
-    manager.service.slots[1].gone = False
-    manager.service.signals.queue_changed = True
-    until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
+    manager.state.slots[1].gone = False
+    manager.state.signals.queue_changed = True
+    until(lambda: manager.run_once() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_job_gets_all_of_its_state_in_parts_as_it_was_when_it_began(
     manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "AT_ONCE", 3)
+    monkeypatch.setattr(dispatcher, "PAGE_SIZE", 3)
     (short_path / "units.d" / "tell.yaml").write_text(TELL)
     manager._reload()
     there = [{"id": number} for number in range(10)]
     manager.answer("create", unit="tell", instances=there)
     job = manager.answer("apply", unit="tell").job
-    until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "running")
+    until(lambda: manager.run_once() or manager.answer("job", job=job).extra["job"]["state"] == "running")
     manager.answer("delete", unit="tell", ids=["4", "9"])
     manager.answer("create", unit="tell", instances=[{"id": 10}])
-    until(lambda: manager.turn() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
+    until(lambda: manager.run_once() or manager.answer("job", job=job).extra["job"]["state"] == "succeeded")
     [line] = manager.answer("lines", job=job).extra["lines"]
     assert json.loads(line["text"]) == there
 
@@ -165,7 +165,7 @@ def test_what_no_longer_fits_is_found_while_nobody_waits(
     (short_path / "units.d" / "web.yaml").write_text(WEB.replace("65535", "80"))
     manager._reload()
     assert manager.answer("units").extra["units"][0]["condition"] == "pending 1"
-    until(lambda: manager.turn() or not manager.service.fitting.unfinished)
+    until(lambda: manager.run_once() or not manager.state.fitting.unfinished)
     assert manager.answer("units").extra["units"][0]["condition"] == "invalid"
 
 
@@ -179,6 +179,6 @@ def test_unique_values_are_known_before_they_are_asked_for(
     assert web != WEB
     (short_path / "units.d" / "web.yaml").write_text(web)
     manager._reload()
-    until(lambda: manager.turn() or manager._looking.next_due == math.inf)
+    until(lambda: manager.run_once() or manager._background.deadline == math.inf)
     with manager._store.transaction() as tx:
         assert tx.unique_index.extend("web", ("port",)), "it takes several parts"

@@ -109,12 +109,12 @@ MUTANTS = [
                 "                started = list(self._begin(tx, idle))\n",
                 "                started = list(self._begin(tx, idle))\n"
                 "                for slot, run, _ in started:\n"
-                "                    self.say(slot.identity, run)\n",
+                "                    self.send(slot.identity, run)\n",
             ),
             Patch(
                 "lmaps/manager/dispatcher.py",
-                "        self.say(slot.identity, run)\n        if job is not None:\n",
-                "        if job is None:\n            self.say(slot.identity, run)\n        else:\n",
+                "        self.send(slot.identity, run)\n        if job is not None:\n",
+                "        if job is None:\n            self.send(slot.identity, run)\n        else:\n",
             ),
         ),
     ),

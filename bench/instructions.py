@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 try:
-    from lmaps.config import load_config
+    from lmaps.config.load import load_config
     from lmaps.manager import Manager
 except ImportError:  # before the rooms were moved
     from lmaps.core.config import load_config
@@ -78,7 +78,7 @@ class InProcess:
         rpc = {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"}
         (directory / "lmaps.yaml").write_text(json.dumps({"rpc": rpc, "db": "lmaps.db", "units": UNITS}))
         config = load_config(str(directory / "lmaps.yaml"))
-        self.manager = Manager(config["rpc"]["worker_bind"], config, "boot")
+        self.manager = Manager(config.rpc.worker_bind, config, "boot")
         self.run_once: Callable[[], None] = getattr(self.manager, "run_once", None) or self.manager.turn
         self.requests: list[bytes] = []
         self.answers: list[bytes] = []
@@ -91,7 +91,7 @@ class InProcess:
                 sockets.append(source)
 
         def wait(_poller: Poller, _timeout: float | None) -> set[ServerSocket]:
-            return {socket for socket in sockets if socket.uris == tuple(config["rpc"]["manager_bind"])}
+            return {socket for socket in sockets if socket.uris == tuple(config.rpc.manager_bind)}
 
         def receive(_socket: ServerSocket) -> Incoming | None:
             return Incoming(b"client", peer, self.requests.pop()) if self.requests else None

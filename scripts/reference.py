@@ -13,6 +13,7 @@ from lmaps.api.registry import ENDPOINTS
 from lmaps.cli import app
 from lmaps.cli.lmapsd import command as lmapsd
 from lmaps.cli.options import global_options
+from lmaps.config.settings import SCHEMA
 from lmaps.errors import error_tree
 from lmaps.handlers import find_handlers
 from lmaps.manager import tasks as manager_tasks
@@ -65,7 +66,7 @@ def configuration() -> Iterator[str]:
     yield "Every key is optional. Relative paths count from the file. Where there is no default it depends on the user:"
     yield "root's state and sockets lie in `/var/lib/lmaps` and `/run/lmaps`, others' in the XDG directories.\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
-    yield from keys(config.SCHEMA)
+    yield from keys(SCHEMA)
     yield "\n## The policy\n"
     yield "A list of lines with these keys; where there is one word no list is needed.\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import lmaps
 from bench.ours import UNIT
 from lmaps import Client
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.manager import Manager
 
 PACKAGE = str(Path(lmaps.__file__).parent) + "/"
@@ -77,9 +77,9 @@ def trace(directory: Path) -> list[Event]:
     rpc = {"manager_bind": "ipc://m.sock", "worker_bind": "ipc://w.sock"}
     (directory / "lmaps.yaml").write_text(json.dumps({"rpc": rpc, "db": "lmaps.db", "units": [UNIT]}))
     config = load_config(str(directory / "lmaps.yaml"))
-    manager, recorder = Manager(config["rpc"]["worker_bind"], config, "boot"), Recorder()
+    manager, recorder = Manager(config.rpc.worker_bind, config, "boot"), Recorder()
     with ThreadPoolExecutor(1) as pool:
-        events = pool.submit(ask, config["rpc"]["manager_bind"][0], recorder)
+        events = pool.submit(ask, config.rpc.manager_bind[0], recorder)
         sys.setprofile(recorder)
         manager.start()
         sys.setprofile(None)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from lmaps.api.context import AfterCommit, Answer, Deferred
 from lmaps.api.registry import ENDPOINTS, ManagerState, RequestContext
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.manager.client_requests import find_route
 from lmaps.model.policy import itself
 from lmaps.model.units import load_units_from

@@ -11,8 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from lmaps.api.audit_throttle import TokenBucket
 from lmaps.api.conformance import Conformance
-from lmaps.config import Config
-from lmaps.config.limits import Section
+from lmaps.config.settings import Config, SectionName
 from lmaps.errors import Finding, NotFound, UnitUnusable
 from lmaps.model.policy import EVERY, Policy, Right, Subject
 from lmaps.model.states import Door
@@ -91,9 +90,9 @@ class ManagerState:
 
     def bounds(self, uid: int | None) -> bool:
         """Whether a user may take only so much of the daemon: not root, nor the user that it runs for."""
-        return uid not in (0, self.config["uid"], os.getuid())
+        return uid not in (0, self.config.uid, os.getuid())
 
-    def section(self, subject: Subject) -> Section:
+    def section(self, subject: Subject) -> SectionName:
         """Which limits hold for the requests of ``subject``."""
         return "import" if self.policy.grants_somewhere(subject, "import") else "message"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lmaps.api import audit, authorize, changes, job_queue
 from lmaps.api.context import Answer, Invocation, RequestContext
-from lmaps.config.limits import Section
+from lmaps.config.settings import SectionName
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
 from lmaps.model.policy import RIGHTS, Right
 from lmaps.model.schema import Schema
@@ -127,8 +127,8 @@ class Endpoint:
         return Reply.from_json(json.loads(kept.answer))
 
     def _limit(self, visit: RequestContext) -> TimeLimit:
-        section: Section = "import" if self.right == "import" else "message"
-        return TimeLimit(visit.manager.config["limits"][section]["validation"], f"limits.{section}.validation")
+        section: SectionName = "import" if self.right == "import" else "message"
+        return TimeLimit(visit.manager.config.limits.section(section).validation, f"limits.{section}.validation")
 
     def _admit(self, call: Invocation) -> None:
         if self.about_oneself is not None and authorize.is_oneself(call, call.args[self.about_oneself]):
@@ -163,14 +163,14 @@ class Endpoint:
 
 def _count_documents(call: Invocation) -> None:
     """Refuse a request with more documents than its subject may send at once."""
-    args, limits = call.args, call.manager.config["limits"]
+    args, limits = call.args, call.manager.config.limits
     carrying = [args, *(each for each in args.get("units", ()) if isinstance(each, dict))]
     lists = [each[name] for each in carrying for name in _DOCUMENTS if isinstance(each.get(name), list)]
     count = sum(map(len, lists))
-    if count <= limits["message"]["documents"]:
+    if count <= limits.message.documents:
         return
     section = call.manager.section(call.subject)
-    most = limits[section]["documents"]
+    most = limits.section(section).documents
     if count > most:
         raise TooLarge(
             f"cannot {call.verb}: {count:,} documents, {most:,} is the most (limits.{section}.documents)",

@@ -59,12 +59,12 @@ def queue(call: Invocation, unit: Unit, kind: JobKind = JobKind.APPLY) -> Job:
 
 def _expect_room(call: Invocation, waiting: int) -> None:
     """There is a place in the queue, and the subject may take one more."""
-    limits = call.manager.config["limits"]
+    limits = call.manager.config.limits
     words = None
-    if waiting >= limits["queue"]:
+    if waiting >= limits.queue:
         words = f"{plural(waiting, 'job')} wait already (limits.queue)"
-    elif call.is_bounded and call.tx.jobs.count_waiting(call.subject.name) >= limits["jobs"]:
-        words = f"{plural(limits['jobs'], 'job')} of {call.subject.name} wait already (limits.jobs)"
+    elif call.is_bounded and call.tx.jobs.count_waiting(call.subject.name) >= limits.jobs:
+        words = f"{plural(limits.jobs, 'job')} of {call.subject.name} wait already (limits.jobs)"
     if words:
         raise Busy(f"cannot queue: {words}", extra={"retry_after_ms": RETRY_AFTER_MS})
 

@@ -4,13 +4,16 @@ import contextlib
 import gc
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lmaps.config import Config, default_paths, load_config
+from lmaps.config import default_paths
+from lmaps.config.load import load_config
 from lmaps.config.paths import absolute, absolute_uri, directory
+from lmaps.config.settings import Config, Log
 from lmaps.errors import AnotherDaemon, LmapsError, UsageError
 from lmaps.supervisor.locks import locked
 from lmaps.supervisor.report import print_error, print_lines
@@ -86,11 +89,11 @@ def command(
         return 0
     grace = parse_duration(stop_grace)
     config = _overridden(load_config(file), options)
-    if config["file"] is not None:
-        check_owned(config["file"], config["uid"], "the configuration")
-    set_up_logging("supervisor", config["log"]["level"], config["log"]["format"])
+    if config.file is not None:
+        check_owned(config.file, config.uid, "the configuration")
+    set_up_logging("supervisor", config.log.level, config.log.format)
     if backup is not None:
-        return _restore(backup, Path(config["db"]))
+        return _restore(backup, Path(config.db))
     if checking:
         return checks.check_start(config)
     with _imports_uncollected():
@@ -143,19 +146,19 @@ def start(arguments: Sequence[str] | None = None) -> int:
 
 def _overridden(config: Config, options: dict[str, Any]) -> Config:
     """Return ``config`` with the values of the command line; relative paths start at the working directory."""
-    base, level, style = directory(None), options["log_level"], options["log_format"]
-    rpc = config["rpc"].copy()
+    base, rpc = directory(None), config.rpc
     if options["bind"]:
-        rpc["manager_bind"] = [absolute_uri(uri, base) for uri in options["bind"]]
-        if rpc["worker_bind"] == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
+        rpc = replace(rpc, manager_bind=[absolute_uri(uri, base) for uri in options["bind"]])
+        if rpc.worker_bind == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
             # Two daemons with --bind would otherwise meet at the one default socket of the workers.
-            sockets = [ipc_path(uri) for uri in rpc["manager_bind"] if not is_tcp(uri)]
-            rpc["worker_bind"] = f"ipc://{sockets[0].with_name('internal.sock')}" if sockets else rpc["worker_bind"]
-    return {
-        **config,
-        "rpc": rpc,
-        "workers": options["workers"] or config["workers"],
-        "db": absolute(options["db"], base) if options["db"] else config["db"],
-        "unit_dirs": [absolute(name, base) for name in options["units"]] or config["unit_dirs"],
-        "log": {"level": level or config["log"]["level"], "format": style or config["log"]["format"]},
-    }
+            sockets = [ipc_path(uri) for uri in rpc.manager_bind if not is_tcp(uri)]
+            rpc = replace(rpc, worker_bind=f"ipc://{sockets[0].with_name('internal.sock')}") if sockets else rpc
+    log = Log(level=options["log_level"] or config.log.level, format=options["log_format"] or config.log.format)
+    return replace(
+        config,
+        rpc=rpc,
+        workers=options["workers"] or config.workers,
+        db=absolute(options["db"], base) if options["db"] else config.db,
+        unit_dirs=[absolute(name, base) for name in options["units"]] or config.unit_dirs,
+        log=log,
+    )

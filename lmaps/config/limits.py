@@ -1,124 +1,44 @@
-"""Limits: how large a request may be, and what one subject may take of the daemon. Keys below ``limits``."""
+"""The size limits of requests: what is too large for every client is refused before it is read as JSON."""
 
-from typing import Any, Literal, TypedDict, cast, get_args
+from typing import Any, get_args
 
+from lmaps.config.settings import Limits, LimitSection, SectionName
 from lmaps.errors import Finding, TooLarge
-from lmaps.protocol import MAX_BYTES, read_object
-from lmaps.util.times import DURATION, seconds
+from lmaps.protocol import read_object
 
-Section = Literal["message", "import"]
-"""Which limits hold: those of every message, or those of a subject with the right ``import``."""
-SECTIONS: tuple[Section, ...] = get_args(Section)
-
-LONGEST_VALIDATION = 8.0
-"""Seconds: the supervisor takes a manager for dead that says nothing for longer."""
-
-
-def _most(default: int, description: str, maximum: int | None = None) -> dict[str, Any]:
-    bound = {} if maximum is None else {"maximum": maximum}
-    return {"type": "integer", "minimum": 1, **bound, "default": default, "description": description}
-
-
-def _message(size: int, values: int, documents: int, validation: str, description: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "default": {},
-        "additionalProperties": False,
-        "description": description,
-        "properties": {
-            "bytes": _most(size, "Bytes of a request.", MAX_BYTES),
-            "values": _most(values, "Values (objects, arrays, strings, numbers ...) of a request."),
-            "documents": _most(documents, "Documents of a request."),
-            "validation": DURATION
-            | {"default": validation, "description": "How long checking its documents may take, at most 8s."},
-        },
-    }
-
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "default": {},
-    "additionalProperties": False,
-    "description": "What one subject may take of the daemon.",
-    "properties": {
-        "connections": _most(64, "Connections of one user; root and the daemon's user may have more."),
-        "in_flight": _most(
-            16, "Requests of one subject that wait for their answers; not of root and the daemon's user."
-        ),
-        "jobs": _most(64, "Jobs of one subject that wait to be run; not of root and the daemon's user."),
-        "queue": _most(1000, "Jobs of everybody that wait to be run."),
-        "depth": _most(32, "Levels of nesting in a request.", 64),
-        "string": _most(262_144, "Characters of one string."),
-        "reply": _most(64 * 1024 * 1024, "Bytes of an answer."),
-        "message": _message(1024 * 1024, 20_000, 10_000, "2s", "How large a request may be."),
-        "import": _message(
-            MAX_BYTES,
-            400_000,
-            100_000,
-            "8s",
-            "The same for subjects with the right import; the time for checking is that of requests that import.",
-        ),
-    },
-}
-"""The JSON Schema of ``limits``."""
-
-
-class Message(TypedDict):
-    """How large a request may be; ``validation`` in seconds."""
-
-    bytes: int
-    values: int
-    documents: int
-    validation: float
-
-
-Limits = TypedDict(
-    "Limits",
-    {
-        "connections": int,
-        "in_flight": int,
-        "jobs": int,
-        "queue": int,
-        "depth": int,
-        "string": int,
-        "reply": int,
-        "message": Message,
-        "import": Message,
-    },
-)
-"""What one subject may take of the daemon, and how large a request may be."""
-
-
-def complete(filled: dict[str, Any]) -> Limits:
-    """The limits of a configuration that fits `SCHEMA`, durations in seconds."""
-    sections = {name: filled[name] | {"validation": seconds(filled[name]["validation"])} for name in SECTIONS}
-    return cast(Limits, filled | sections)
+MAX_VALIDATION_S = 8.0
+"""The supervisor kills a manager that sends no heartbeat for 10 seconds, and none is sent during a check."""
+MIN_VALUE_BYTES = 2
+"""The fewest bytes that a value takes in a JSON text: itself and a comma or bracket."""
 
 
 def findings(limits: Limits) -> list[Finding]:
-    """What the schema cannot say."""
-    text = f"more than {LONGEST_VALIDATION:g}s would be taken for a daemon that hangs"
-    too_long = [name for name in SECTIONS if limits[name]["validation"] > LONGEST_VALIDATION]
-    return [Finding(text, ("limits", name, "validation")) for name in too_long]
+    """Return the errors in ``limits`` that a JSON Schema cannot express."""
+    message = f"more than {MAX_VALIDATION_S:g}s would be taken for a daemon that hangs"
+    names = [name for name in get_args(SectionName) if limits.section(name).validation > MAX_VALIDATION_S]
+    return [Finding(message, ("limits", name, "validation")) for name in names]
 
 
-def read(body: bytes, limits: Limits, section: Section) -> dict[str, Any]:
-    """The JSON object in the body of a client's message; `TooLarge` names the limit, `MessageRefused` what is wrong."""
-    most = limits[section]
-    if len(body) > most["bytes"]:
-        words = f"it has {len(body):,} bytes, {most['bytes']:,} is the most"
+def read(body: bytes, limits: Limits, section: SectionName) -> dict[str, Any]:
+    """Return the JSON object in the body of a client's message.
+
+    Raises `TooLarge` with the limit's name, and `MessageRefused` for a body that is no JSON object.
+    """
+    sizes = limits.section(section)
+    if len(body) > sizes.bytes:
         key = f"limits.{section}.bytes"
+        reason = f"it has {len(body):,} bytes, {sizes.bytes:,} is the most ({key})"
         raise TooLarge(
-            f"cannot read the message: {words} ({key})", hint="split it into several requests", extra={"limit": key}
+            f"cannot read the message: {reason}", hint="split it into several requests", extra={"limit": key}
         )
     try:
-        return read_object(body, depth=limits["depth"], nodes=most["values"], string=limits["string"])
+        return read_object(body, depth=limits.depth, nodes=sizes.values, string=limits.string)
     except TooLarge as refused:
         limit = refused.extra["limit"]
-        key = f"limits.{section}.{limit}" if limit in most else f"limits.{limit}"
+        key = f"limits.{section}.{limit}" if hasattr(sizes, limit) else f"limits.{limit}"
         raise TooLarge(f"{refused.message} ({key})", extra={"limit": key}) from refused
 
 
-def fits(body: bytes, most: Message) -> bool:
-    """Whether a body cannot exceed the limits, whatever is in it: each value takes two bytes of it at least."""
-    return len(body) <= most["bytes"] and len(body) <= 2 * most["values"]
+def fits(body: bytes, sizes: LimitSection) -> bool:
+    """Return whether a body is within the limits whatever it holds, so that the sender's rights need no look-up."""
+    return len(body) <= sizes.bytes and len(body) <= MIN_VALUE_BYTES * sizes.values

@@ -3,6 +3,7 @@
 from multiprocessing.context import ForkProcess
 from typing import Any
 
+from lmaps.config.settings import Config
 from lmaps.supervisor import supervisor
 
 
@@ -16,6 +17,11 @@ class _Processes:
 class Daemon(supervisor.Daemon):
     """The supervisor: runs one manager and the workers, in processes where the original had threads."""
 
-    config: Any = {}  # noqa: RUF012 (documented, and never changed: each daemon has its own)
+    config: dict[str, Any] = {}  # noqa: RUF012 (documented, and never changed: each daemon has its own)
     workers: list[Any] = []  # noqa: RUF012 (as above)
     threads = _Processes()
+
+    def __init__(self, config: Config | dict[str, Any], *args: Any) -> None:
+        loaded = Config.of(config)
+        super().__init__(loaded, *args)
+        self.config = loaded.to_dict()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from lmaps import manager
-from lmaps.config import load_config
+from lmaps.config.load import load_config
+from lmaps.config.settings import Config
 from lmaps.supervisor.locks import exclusive_paths, locked
 from lmaps.supervisor.privileges import private_files
 from lmaps.transport.addresses import check_endpoint
@@ -26,13 +27,13 @@ class Manager(manager.Manager):
 
     def __init__(self, worker_connection_uri: str, *args: Any) -> None:
         self.worker_connection_uri = worker_connection_uri
-        self._config = args[0] if args else load_config()
+        self._config = Config.of(args[0]) if args else load_config()
         self.setup_args(args)
         super().__init__(worker_connection_uri, self._config, uuid.uuid4().hex)
 
     def setup_args(self, args: tuple[Any, ...]) -> None:
         """Check the endpoints for workers and clients; `start` binds them, in the process that serves them."""
-        for uri in (self.worker_connection_uri, *self._config["rpc"]["manager_bind"]):
+        for uri in (str(self.worker_connection_uri), *self._config.rpc.manager_bind):
             check_endpoint(uri)
 
     @contextlib.contextmanager

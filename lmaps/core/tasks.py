@@ -8,7 +8,8 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
+from lmaps.config.settings import Config
 from lmaps.errors import LmapsError
 from lmaps.manager import Manager
 from lmaps.manager import tasks as manager_tasks
@@ -42,7 +43,9 @@ def stop_worker_thread(context: Any) -> dict[str, Any]:
 
 def get_worker_config(context: Any) -> dict[str, Any]:
     """Return the configuration as the worker sees it."""
-    return worker_tasks.get_worker_config(_configured(context))
+    config = context.config if hasattr(context, "config") else load_config()
+    values = config.to_dict() if isinstance(config, Config) else config
+    return {name: value for name, value in values.items() if name != "document"}
 
 
 def get_worker_units(context: Any) -> list[dict[str, Any]]:
@@ -66,7 +69,10 @@ def validate_instance(context: Any, unit_name: str, instance: dict[str, Any]) ->
 
 
 def _configured(context: Any) -> Any:
-    return context if hasattr(context, "config") else _stand_in()
+    """Return what the tasks of a worker need of their context: a configuration and a log."""
+    if not hasattr(context, "config"):
+        return _stand_in()
+    return context if isinstance(context.config, Config) else SimpleNamespace(config=Config.of(context.config))
 
 
 def _stand_in() -> SimpleNamespace:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lmaps.config import Config, load_config
+from lmaps.config.load import load_config
+from lmaps.config.settings import Config
 from lmaps.errors import ValidationFailed
 from lmaps.model import units
 from lmaps.model.data_types import get_data_type_by_name
@@ -25,9 +26,9 @@ def client_message(message: str, level: int = 0, extra: dict[str, Any] | None = 
     return Reply(message, level, extra or {}).to_json()
 
 
-def get_unit_by_name(name: str, config: Config | None = None) -> dict[str, Any]:
+def get_unit_by_name(name: str, config: Config | dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a unit as unit files hold it; `NotFound` if the configuration (default: the one found) has none."""
-    return units.get_unit_by_name(name, load_config() if config is None else config).definition
+    return units.get_unit_by_name(name, load_config() if config is None else Config.of(config)).definition
 
 
 def validate_unit_instance(instance: dict[str, Any], unit: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
+from lmaps.config.settings import Config
 from lmaps.worker import worker
 
 
@@ -20,7 +21,7 @@ class Worker(worker.Worker):
 
     def __init__(self, worker_connection_uri: str, *args: Any) -> None:
         self.worker_connection_uri = worker_connection_uri
-        super().__init__(worker_connection_uri, args[0] if args else load_config(), *args[1:2])
+        super().__init__(worker_connection_uri, Config.of(args[0]) if args else load_config(), *args[1:2])
         self.setup_args(args)
 
     def setup_args(self, args: tuple[Any, ...]) -> None:

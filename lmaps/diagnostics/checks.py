@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.diagnostics import files, programs, state
 from lmaps.diagnostics.context import CheckContext, CheckResult
 from lmaps.errors import ConfigError, LmapsError, UnitRefused
@@ -79,7 +79,7 @@ def examine(context: CheckContext) -> dict[str, CheckResult]:
 
 def check_start(config: Config) -> int:
     """Run the checks of ``lmapsd --check``: print every error that a start would report, and return the exit code."""
-    context = CheckContext.from_files(config, config["rpc"]["manager_bind"][0])
+    context = CheckContext.from_files(config, config.rpc.manager_bind[0])
     code = max(_report(check.run(context)) for check in CHECKS if check.start)
     if not code:
         print("lmapsd: nothing is wrong")

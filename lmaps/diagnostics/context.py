@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from lmaps.api.endpoints.system import settings, versions
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import Finding, LmapsError
 from lmaps.model.units import UnitSet, load_units
 from lmaps.supervisor.privileges import manager_account

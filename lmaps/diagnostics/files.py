@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lmaps.api.endpoints.system import answer
 from lmaps.api.registry import ENDPOINTS
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.diagnostics.context import CheckContext, CheckResult
 from lmaps.errors import ConfigError, LmapsError
 from lmaps.model.policy import load_policy
@@ -78,7 +78,7 @@ def policy(context: CheckContext) -> CheckResult:
 
 def policy_decision(config: Config, who: str, verb: str, unit: str) -> Reply:
     """Return what the policy in ``config`` decides, as the endpoint may answers it. This user is taken as its owner."""
-    return answer(ENDPOINTS, load_policy(config["policy"], os.getuid()), who, verb, unit)
+    return answer(ENDPOINTS, load_policy(config.policy, os.getuid()), who, verb, unit)
 
 
 def keys(context: CheckContext) -> CheckResult:

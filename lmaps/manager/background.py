@@ -54,6 +54,6 @@ class BackgroundChecks:
     def _check(self, store: Store, name: str) -> None:
         unit = self._manager.units.units.get(name)
         if unit is not None:  # a reload may have taken it away
-            limit = TimeLimit(self._manager.config["limits"]["message"]["validation"])
+            limit = TimeLimit(self._manager.config.limits.message.validation)
             with store.transaction() as tx:
                 self._manager.fitting.wrong(tx, unit, limit)  # it says itself whether more is unfinished

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lmaps.api import legacy
 from lmaps.api.registry import ENDPOINTS, AfterCommit, Answer, Deferred, Endpoint, ManagerState, RequestContext
 from lmaps.config import limits
+from lmaps.config.settings import SectionName
 from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
 from lmaps.manager.fair_share import FairShare
 from lmaps.model.states import Door
@@ -134,14 +135,14 @@ class ClientRequest:
     def __init__(self, requests: ClientRequests, incoming: Incoming) -> None:
         """Read the request; raise `MessageRefused` if it cannot be read."""
         manager, peer = requests.manager, incoming.peer
-        section: limits.Section = "message"
-        if not limits.fits(incoming.body, manager.config["limits"]["message"]):
+        section: SectionName = "message"
+        if not limits.fits(incoming.body, manager.config.limits.message):
             # Most messages are small enough for every client; only for larger ones the rights are looked up.
             section = manager.section(manager.policy.subject(peer.uid, peer.gid, peer.key))
         self._requests = requests
         self._incoming = incoming
         self.account = requests.share.account(peer)
-        self._payload = limits.read(incoming.body, manager.config["limits"], section)
+        self._payload = limits.read(incoming.body, manager.config.limits, section)
         request_id = self._payload.get("id")
         self._id = request_id if isinstance(request_id, str) else None
         self._arrived = time.monotonic()
@@ -205,7 +206,7 @@ class ClientRequest:
     def _encode(self, reply: Reply) -> bytes:
         """Return the body of an answer; raise `TooLarge` if it has more bytes than an answer may have."""
         body = reply.encode(self._id)
-        most = self._requests.manager.config["limits"]["reply"]
+        most = self._requests.manager.config.limits.reply
         if len(body) > most:
             reason = f"the answer has {len(body):,} bytes, {most:,} is the most (limits.reply)"
             raise TooLarge(f"cannot answer: {reason}; nothing was changed", hint="ask for less at once")

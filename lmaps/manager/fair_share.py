@@ -31,7 +31,7 @@ class FairShare:
 
     def enter(self, account: str) -> Busy | None:
         """Count a request that is to be answered; return `Busy`, and do not count it, if the client has too many."""
-        most = self._manager.config["limits"]["in_flight"]
+        most = self._manager.config.limits.in_flight
         if self._in_flight[account] >= most:
             return Busy(
                 f"cannot take the request: {most} of this subject wait for their answers already (limits.in_flight)",

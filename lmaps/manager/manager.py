@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, Self
 
 from lmaps.api.registry import AfterCommit, Deferred, ManagerState, RequestContext
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, NotFound, ValidationFailed
 from lmaps.manager.background import BackgroundChecks
 from lmaps.manager.client_requests import ClientRequests, find_route
@@ -74,7 +74,7 @@ class Manager:
             config=config,
             units=load_units(config),
             boot_id=boot_id,
-            policy=load_policy(config["policy"], config["uid"]),
+            policy=load_policy(config.policy, config.uid),
             supervisor=os.getppid() if self._channel.fds() else None,
             reload=self._reload,
             beat=self._channel.beat,
@@ -107,12 +107,10 @@ class Manager:
         """Make everything that this process owns; nobody is served yet."""
         config, state = self.state.config, self.state
         sockets = self._sockets or bind_manager_sockets(config, self._worker_endpoint)
-        self._authenticator = ZapAuthenticator(
-            config["uid"], sockets.secret, config["limits"]["connections"], sockets.keys
-        )
+        self._authenticator = ZapAuthenticator(config.uid, sockets.secret, config.limits.connections, sockets.keys)
         self._clients = ServerSocket(self._authenticator, CLIENT_DOMAIN, sockets.clients)
         self._workers = ServerSocket(self._authenticator, WORKER_DOMAIN, sockets.workers)
-        self._store: Store = open_store(config["db"], sockets.sealer, self._channel.beat, known=self._state_opened)
+        self._store: Store = open_store(config.db, sockets.sealer, self._channel.beat, known=self._state_opened)
         self._dispatcher = Dispatcher(state, self._workers)
         self._reloader = Reloader(state, self._authenticator, self._dispatcher)
         self._inbox = WorkerInbox(self._workers, WorkerMessages(state, self._dispatcher, self._on_worker))

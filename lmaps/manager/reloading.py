@@ -30,7 +30,7 @@ class Reloader:
 
     def __init__(self, manager: ManagerState, authenticator: ZapAuthenticator, dispatcher: Dispatcher) -> None:
         self._manager = manager
-        self._owner = manager.config["uid"]
+        self._owner = manager.config.uid
         self._authenticator = authenticator
         self._dispatcher = dispatcher
         self._faults_of_handlers: dict[str, list[Finding]] = {}
@@ -56,7 +56,7 @@ class Reloader:
 
     def _load_policy(self, findings: list[Finding]) -> Policy:
         """Return the policy of the file; if it has faults add them to ``findings``, and return the one in use."""
-        file = self._manager.config["policy"] or default_policy(self._owner)
+        file = self._manager.config.policy or default_policy(self._owner)
         try:
             return load_policy(file, self._owner)
         except ConfigError as refused:
@@ -65,7 +65,7 @@ class Reloader:
 
     def _load_keys(self, findings: list[Finding]) -> frozenset[str]:
         """Return the clients' keys; if they have faults add them to ``findings``, and return those in use."""
-        directory = self._manager.config["rpc"]["authorized_keys"]
+        directory = self._manager.config.rpc.authorized_keys
         try:
             return read_authorized_keys(directory, self._owner) if is_remote(self._manager.config) else frozenset()
         except ConfigError as refused:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.store import Sealer, read_key
 from lmaps.transport.addresses import is_tcp
 from lmaps.transport.bind import BoundSocket, bind_sockets
@@ -34,16 +34,14 @@ def bind_manager_sockets(
 
     Raises what `bind_sockets`, `read_server_keys` and `read_key` do.
     """
-    rpc = config["rpc"]
-    keys = read_server_keys(rpc["server_key"], rpc["authorized_keys"], config["uid"]) if is_remote(config) else None
-    if config["state_key"]:
-        check_owned(config["state_key"], config["uid"], "the state_key")
-    sealer = Sealer(read_key(config["state_key"])) if config["state_key"] else None
-    return ManagerSockets(
-        bind_sockets(rpc["manager_bind"], group), bind_sockets([worker_endpoint]), secret, keys, sealer
-    )
+    rpc = config.rpc
+    keys = read_server_keys(rpc.server_key, rpc.authorized_keys, config.uid) if is_remote(config) else None
+    if config.state_key:
+        check_owned(config.state_key, config.uid, "the state_key")
+    sealer = Sealer(read_key(config.state_key)) if config.state_key else None
+    return ManagerSockets(bind_sockets(rpc.manager_bind, group), bind_sockets([worker_endpoint]), secret, keys, sealer)
 
 
 def is_remote(config: Config) -> bool:
     """Whether clients are served at tcp."""
-    return any(map(is_tcp, config["rpc"]["manager_bind"]))
+    return any(map(is_tcp, config.rpc.manager_bind))

@@ -17,7 +17,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from lmaps.config import Log
+from lmaps.config.settings import Log
 from lmaps.errors import LmapsError
 from lmaps.supervisor.report import print_error
 from lmaps.util import heartbeat
@@ -130,7 +130,7 @@ def _child_main(
     forget_signals()
     close_inherited(keep=(0, 1, 2, channel.fileno()))
     setproctitle(f"lmapsd: {name}")
-    set_up_logging(name, log["level"], log["format"])
+    set_up_logging(name, log.level, log.format)
     end_with(supervisor)
     try:
         role(channel)

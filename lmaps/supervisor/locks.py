@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import AnotherDaemon, ConfigError
 from lmaps.transport.addresses import ipc_path, is_tcp
 
@@ -23,8 +23,8 @@ PID_INTERVAL_S = 0.01
 
 def exclusive_paths(config: Config, worker_endpoint: str) -> Iterator[Path]:
     """Yield the paths that one daemon alone may use: the state, the clients' sockets, the folder of running jobs."""
-    yield Path(config["db"])
-    yield from (ipc_path(uri) for uri in config["rpc"]["manager_bind"] if not is_tcp(uri))
+    yield Path(config.db)
+    yield from (ipc_path(uri) for uri in config.rpc.manager_bind if not is_tcp(uri))
     yield ipc_path(worker_endpoint).parent / "jobs"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import ConfigError
 from lmaps.store import load_migrations
 from lmaps.supervisor.children import end_with
@@ -44,14 +44,14 @@ def manager_account(config: Config) -> Account | None:
 
     Raises `ConfigError` if the host lacks the configured user.
     """
-    if config["uid"] != 0:
+    if config.uid != 0:
         return None
     try:
-        login = pwd.getpwnam(config["user"] or ACCOUNT)
+        login = pwd.getpwnam(config.user or ACCOUNT)
     except KeyError:
-        if config["user"] is None:
+        if config.user is None:
             return None
-        raise ConfigError(f"cannot run the manager as {config['user']}: this host has no such user") from None
+        raise ConfigError(f"cannot run the manager as {config.user}: this host has no such user") from None
     return Account(login.pw_name, login.pw_uid, login.pw_gid) if login.pw_uid else None
 
 
@@ -60,14 +60,14 @@ def socket_group(config: Config) -> int | None:
 
     Raises `ConfigError` if the host lacks the configured group.
     """
-    if config["uid"] != 0 or (config["group"] is None and manager_account(config) is None):
+    if config.uid != 0 or (config.group is None and manager_account(config) is None):
         return None
     try:
-        return grp.getgrnam(config["group"] or ACCOUNT).gr_gid
+        return grp.getgrnam(config.group or ACCOUNT).gr_gid
     except KeyError:
-        if config["group"] is None:
+        if config.group is None:
             return None
-        raise ConfigError(f"cannot serve the group {config['group']}: this host has no such group") from None
+        raise ConfigError(f"cannot serve the group {config.group}: this host has no such group") from None
 
 
 @contextlib.contextmanager
@@ -84,8 +84,8 @@ def chown_state(config: Config) -> None:
     """Give the state to the manager's user, and the directory of the clients' sockets to their group."""
     account, group = manager_account(config), socket_group(config)
     if account is not None:
-        _chown_database(Path(config["db"]), account)
-    elif config["uid"] == 0 and config["user"] is None:
+        _chown_database(Path(config.db), account)
+    elif config.uid == 0 and config.user is None:
         log.warning("the manager stays root: this host has no user %s", ACCOUNT)
     if group is not None:
         _share_sockets(config, group)
@@ -100,7 +100,7 @@ def drop_privileges(config: Config, *, state_opened: bool) -> None:
     account = manager_account(config)
     if account is None:
         return
-    if not state_opened and Path(config["db"]).exists():
+    if not state_opened and Path(config.db).exists():
         load_migrations()  # as root: a package that root installed with a strict umask is unreadable afterwards
     supervisor = os.getppid()
     os.setgroups([])  # before the change of user, who may not do it; else root's groups stay
@@ -108,7 +108,7 @@ def drop_privileges(config: Config, *, state_opened: bool) -> None:
     os.setresuid(account.uid, account.uid, account.uid)
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     end_with(supervisor)  # the change of user has cleared it
-    state, code = Path(config["db"]).parent, Path(__file__).parents[1]
+    state, code = Path(config.db).parent, Path(__file__).parents[1]
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
         hint = f"it takes a directory of its own, which can be reached: chown {account.name}: {state}; or user: root"
         raise ConfigError(f"cannot keep the state in {state} as {account.name}", hint=hint)
@@ -130,8 +130,8 @@ def _chown_database(db: Path, account: Account) -> None:
 
 
 def _share_sockets(config: Config, group: int) -> None:
-    sockets = [ipc_path(uri) for uri in config["rpc"]["manager_bind"] if not is_tcp(uri)]
-    names = [*(path.name for path in sockets), ipc_path(config["rpc"]["worker_bind"]).name, "jobs"]
+    sockets = [ipc_path(uri) for uri in config.rpc.manager_bind if not is_tcp(uri)]
+    names = [*(path.name for path in sockets), ipc_path(config.rpc.worker_bind).name, "jobs"]
     for directory in {path.parent for path in sockets}:
         if _contains_only(directory, names):
             os.chown(directory, 0, group)

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.manager import Manager, bind_manager_sockets
 from lmaps.supervisor.privileges import drop_privileges, socket_group
 from lmaps.transport.addresses import ipc_path
@@ -33,7 +33,7 @@ class Boot(NamedTuple):
 
 def run_manager(config: Config, boot: Boot, channel: socket.socket) -> None:
     """Serve clients and workers until stopped, or until ``channel`` ends because the supervisor is gone."""
-    uri = config["rpc"]["worker_bind"]
+    uri = config.rpc.worker_bind
     sockets = bind_manager_sockets(config, uri, boot.secret, socket_group(config))
     check_peer_credentials(ipc_path(uri))
     drop_privileges(config, state_opened=boot.state_opened)
@@ -43,7 +43,7 @@ def run_manager(config: Config, boot: Boot, channel: socket.socket) -> None:
 
 def run_worker(config: Config, boot: Boot, slot: int, channel: socket.socket) -> None:
     """Run jobs in ``slot`` until stopped, or until ``channel`` ends because the supervisor is gone."""
-    Worker(config["rpc"]["worker_bind"], config, slot, SupervisorChannel(channel), boot.secret).start()
+    Worker(config.rpc.worker_bind, config, slot, SupervisorChannel(channel), boot.secret).start()
 
 
 class Roles(NamedTuple):

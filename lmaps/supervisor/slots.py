@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lmaps.config import Log
+from lmaps.config.settings import Log
 from lmaps.process import sweep_tag
 from lmaps.supervisor.children import Child, fork
 from lmaps.supervisor.locks import make_directory

@@ -16,7 +16,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import AnotherDaemon, ConfigError, StateUnusable, UsageError
 from lmaps.handlers import preload
 from lmaps.process import Outcome, reap_orphans, set_subreaper
@@ -69,7 +69,7 @@ class Daemon:
     """
 
     def __init__(self, config: Config, stop_grace: float = 60.0, roles: Roles | None = None) -> None:
-        self.config = config
+        self._config = config
         self.stop_grace = stop_grace
         self.roles = roles or Roles()
         self.boot = Boot(uuid.uuid4().hex, secrets.token_hex(32))
@@ -77,7 +77,7 @@ class Daemon:
         self.workers: list[Slot] = []
         self.exit_code = 0
         self._restarts = 0
-        self._jobs = ipc_path(config["rpc"]["worker_bind"]).parent / "jobs"
+        self._jobs = ipc_path(config.rpc.worker_bind).parent / "jobs"
         self._signals: SignalQueue | None = None
         self._step = Step.SERVE
         self._step_deadline = math.inf
@@ -104,16 +104,16 @@ class Daemon:
         """
         with (
             private_files(),
-            locked(exclusive_paths(self.config, self.config["rpc"]["worker_bind"])),
+            locked(exclusive_paths(self._config, self._config.rpc.worker_bind)),
             queued_signals(SIGNALS) as self._signals,
         ):
-            chown_state(self.config)
+            chown_state(self._config)
             set_subreaper()  # a dead worker's tools become children of this process, which can find and end them
             preload()
             setproctitle("lmapsd: supervisor")
             sweep_slots(self._jobs)
             if not self.workers:
-                self.make_workers(self.config["workers"])
+                self.make_workers(self._config.workers)
             try:
                 self.start_workers()
                 while self._step is not Step.GONE:
@@ -125,7 +125,7 @@ class Daemon:
     def start_workers(self) -> None:
         """Start the wanted children that do not run and whose wait is over."""
         for slot in self._wanted():
-            slot.start_child(self._role(slot), self.config["log"])
+            slot.start_child(self._role(slot), self._config.log)
 
     def manage_workers(self) -> None:
         """Wait until something happens, act on it, and start the wanted children that do not run."""
@@ -162,8 +162,8 @@ class Daemon:
 
     def _role(self, slot: Slot) -> partial[None]:
         if slot is self.manager:
-            return partial(self.roles.manager, self.config, self.boot._replace(state_opened=self._ready))
-        return partial(self.roles.worker, self.config, self.boot, slot.number)
+            return partial(self.roles.manager, self._config, self.boot._replace(state_opened=self._ready))
+        return partial(self.roles.worker, self._config, self.boot, slot.number)
 
     def _wait(self) -> set[int]:
         """Wait for a signal, a child's message or exit, room for its orders, or a deadline.
@@ -325,4 +325,4 @@ class Daemon:
             child.reap()
         sweep_slots(self._jobs)
         reap_orphans(own=())
-        remove_stale([*self.config["rpc"]["manager_bind"], self.config["rpc"]["worker_bind"]])
+        remove_stale([*self._config.rpc.manager_bind, self._config.rpc.worker_bind])

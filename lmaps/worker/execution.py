@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, ValidationFailed
 from lmaps.handlers import Handlers
 from lmaps.handlers.base import State, UnitHandler

@@ -36,7 +36,7 @@ def stop_worker_thread(context: TaskContext) -> dict[str, Any]:
 
 def get_worker_config(context: TaskContext) -> dict[str, Any]:
     """Return the configuration of the worker."""
-    return {name: value for name, value in context.config.items() if name != "document"}
+    return {name: value for name, value in context.config.to_dict().items() if name != "document"}
 
 
 def get_worker_units(context: TaskContext) -> list[dict[str, Any]]:
@@ -87,13 +87,13 @@ def probe(context: TaskContext, unit: str, digest: str) -> Execution:
 
 def _apply_program(context: TaskContext, handler: UnitHandler, state: State, folder: Path) -> Program:
     if handler.is_pure_python():
-        return as_program(handler.unit, state, folder, context.config["plugin_dirs"], "apply")
+        return as_program(handler.unit, state, folder, context.config.plugin_dirs, "apply")
     return handler.program(state, folder)
 
 
 def _plan_program(context: TaskContext, handler: UnitHandler, state: State, folder: Path) -> Program:
     if handler.is_pure_python():
-        return as_program(handler.unit, state, folder, context.config["plugin_dirs"], "show")
+        return as_program(handler.unit, state, folder, context.config.plugin_dirs, "show")
     return handler.plan(state, folder)
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import replace
 from itertools import islice
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import LmapsError
 from lmaps.handlers import find_handlers
 from lmaps.process import ForkServers, Line, set_subreaper
@@ -54,7 +54,7 @@ class Worker:
         self._manager_endpoint = manager_endpoint
         self._channel = channel or SupervisorChannel()
         self._secret = secret
-        self.handlers = find_handlers(config["plugin_dirs"], self._channel.beat)
+        self.handlers = find_handlers(config.plugin_dirs, self._channel.beat)
         self.jobs_folder = ipc_path(manager_endpoint).parent / "jobs" / str(slot)
         self.fork_servers = ForkServers()
         self._token: str | None = None

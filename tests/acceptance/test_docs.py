@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmaps.cli import app
-from lmaps.config import SCHEMA
+from lmaps.config.settings import SCHEMA
 from tests.daemons import BIN
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +108,7 @@ def test_the_readme_reaches_a_runnable_line_soon() -> None:
 
 
 def test_the_shipped_configuration_knows_only_documented_keys() -> None:
-    from lmaps.config import load_config
+    from lmaps.config.load import load_config
 
-    assert load_config(str(ROOT / "lmaps.yaml")).keys() - {"file", "uid", "document"} == SCHEMA["properties"].keys()
+    loaded = load_config(str(ROOT / "lmaps.yaml")).to_dict()
+    assert loaded.keys() - {"file", "uid", "document"} == SCHEMA["properties"].keys()

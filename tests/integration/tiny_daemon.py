@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from lmaps.config import Config
+from lmaps.config.settings import Config
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, StateUnusable, UsageError
 from lmaps.process import JOB_TAG
 from lmaps.supervisor.report import print_error
@@ -152,7 +152,7 @@ ROLES: dict[str, Callable[..., None]] = {
 
 
 def configuration() -> Config:
-    return {
+    values = {
         "file": None,
         "uid": os.getuid(),
         "document": None,
@@ -171,6 +171,7 @@ def configuration() -> Config:
         "limits": {"connections": 64},
         "log": {"level": "debug", "format": "text"},
     }
+    return Config.of(values)
 
 
 def main(manager: str, worker: str, grace: str = "60") -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.manager import Manager
 from lmaps.protocol.work import Hello, Lines, Result
 from lmaps.transport.zmq_client import NO_SECRET, WorkerSocket
@@ -34,7 +34,7 @@ def manager(short_path: Path) -> Iterator[Manager]:
         "rpc: {manager_bind: ipc://m.sock, worker_bind: ipc://w.sock}\ndb: lmaps.db\n"
     )
     config = load_config(str(short_path / "lmaps.yaml"))
-    uri = config["rpc"]["worker_bind"]
+    uri = config.rpc.worker_bind
     ours, theirs = channel_pair()
     worker = multiprocessing.get_context("fork").Process(target=work, args=(uri, config, 1))
     worker.start()
@@ -61,7 +61,7 @@ def state(manager: Manager, job: int) -> str:
 
 def connected(manager: Manager) -> WorkerSocket:
     """A connection of a worker that has not said anything yet."""
-    link = WorkerSocket(manager.state.config["rpc"]["worker_bind"], NO_SECRET)
+    link = WorkerSocket(manager.state.config.rpc.worker_bind, NO_SECRET)
     until(lambda: manager.run_once() or (link.poll([], 0.1) is not None and link.connected()))
     return link
 

@@ -11,7 +11,8 @@ from lmaps.api.context import Invocation
 from lmaps.api.endpoint import Endpoint
 from lmaps.api.endpoints.units import refused_files
 from lmaps.api.unit_status import condition
-from lmaps.config import Config, default_policy
+from lmaps.config import default_policy
+from lmaps.config.settings import Config
 from lmaps.errors import NotFound
 from lmaps.model.policy import RIGHTS, Policy
 from lmaps.model.units import Unit
@@ -46,12 +47,12 @@ def status(call: Invocation) -> Reply:
         "pid": os.getpid(),
         "supervisor": manager.supervisor,
         "uptime": round(time.monotonic() - manager.started, 3),
-        "db": manager.config["db"],
+        "db": manager.config.db,
         "revision": call.tx.revision(),
         "changed_at": newest.at if newest else None,
         "commit_seconds": round(disk.commit_seconds, 4),
         "degraded": disk.refusal.message if disk.refusal else None,
-        "endpoints": manager.config["rpc"]["manager_bind"],
+        "endpoints": manager.config.rpc.manager_bind,
         "settings": settings(manager.config),
         "workers": [
             {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
@@ -84,19 +85,19 @@ def versions() -> dict[str, str]:
 def settings(config: Config) -> dict[str, Any]:
     """Where the daemon of ``config`` keeps what, and whose it is."""
     return {
-        "uid": config["uid"],
+        "uid": config.uid,
         "manager_uid": os.getuid(),
-        "user": config["user"],
-        "file": config["file"],
-        "db": config["db"],
-        "endpoints": config["rpc"]["manager_bind"],
-        "worker_endpoint": config["rpc"]["worker_bind"],
-        "policy": config["policy"] or default_policy(config["uid"]),
-        "state_key": config["state_key"],
-        "server_key": config["rpc"]["server_key"],
-        "authorized_keys": config["rpc"]["authorized_keys"],
-        "unit_dirs": config["unit_dirs"],
-        "plugin_dirs": config["plugin_dirs"],
+        "user": config.user,
+        "file": config.file,
+        "db": config.db,
+        "endpoints": config.rpc.manager_bind,
+        "worker_endpoint": config.rpc.worker_bind,
+        "policy": config.policy or default_policy(config.uid),
+        "state_key": config.state_key,
+        "server_key": config.rpc.server_key,
+        "authorized_keys": config.rpc.authorized_keys,
+        "unit_dirs": config.unit_dirs,
+        "plugin_dirs": config.plugin_dirs,
     }
 
 

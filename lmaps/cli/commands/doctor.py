@@ -14,11 +14,11 @@ from lmaps.errors import NotReached
 from lmaps.util.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from lmaps import config
+    from lmaps.config import load, settings
     from lmaps.diagnostics import checks, context, files
     from lmaps.protocol import Reply
 else:
-    config = LazyModule("lmaps.config")
+    load = LazyModule("lmaps.config.load")
     # The checks import the whole daemon: --help and a policy question that the daemon answers do without.
     checks, context, files = (LazyModule(f"lmaps.diagnostics.{name}") for name in ("checks", "context", "files"))
 
@@ -80,8 +80,8 @@ def _lines(results: Mapping[str, "context.CheckResult"]) -> list[str]:
     return lines
 
 
-def _load_config(session: Session) -> "config.Config":
-    return config.load_config(session.config or os.environ.get("LMAPS_CONFIG"))
+def _load_config(session: Session) -> "settings.Config":
+    return load.load_config(session.config or os.environ.get("LMAPS_CONFIG"))
 
 
 def _ask_policy(session: Session, who: str, verb: str, unit: str) -> "Reply":
@@ -89,6 +89,6 @@ def _ask_policy(session: Session, who: str, verb: str, unit: str) -> "Reply":
     try:
         return session.call("may", who=who, do=verb, on=unit)
     except NotReached:
-        settings = _load_config(session)
-        session.print_message(f"no daemon runs: read from {settings['policy'] or 'the built-in lines'}")
-        return files.policy_decision(settings, who, verb, unit)
+        config = _load_config(session)
+        session.print_message(f"no daemon runs: read from {config.policy or 'the built-in lines'}")
+        return files.policy_decision(config, who, verb, unit)

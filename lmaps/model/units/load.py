@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Protocol
 
 from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
 from lmaps.model.schema import slow_patterns, unknown_keywords
@@ -16,17 +16,24 @@ from lmaps.util.text import nearest
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
-class UnitSettings(TypedDict):
-    """The keys of a configuration that say where units are.
+class UnitSettings(Protocol):
+    """The settings that say where units are; `lmaps.config.settings.Config` has them."""
 
-    ``document`` is its text, in which ``units`` stand; ``unit_dirs`` are directories of unit files. Besides root only
-    the user ``uid`` may be able to write those.
-    """
+    @property
+    def document(self) -> yamlio.Document | None:
+        """The text of the configuration, in which `units` stand."""
 
-    document: yamlio.Document | None
-    units: list[dict[str, Any]]
-    unit_dirs: list[str]
-    uid: int
+    @property
+    def units(self) -> list[dict[str, Any]]:
+        """The units in the configuration itself."""
+
+    @property
+    def unit_dirs(self) -> list[str]:
+        """Directories of unit files."""
+
+    @property
+    def uid(self) -> int:
+        """The user who may write unit files, besides root."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +59,14 @@ def load_units_from(texts: Iterable[tuple[str, str | bytes]]) -> UnitSet:
 
 
 def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
-    document = settings["document"]
+    document = settings.document
     if document is not None:
-        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(settings["units"]))])
-    for path in _unit_files(settings["unit_dirs"]):
+        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(settings.units))])
+    for path in _unit_files(settings.unit_dirs):
         if isinstance(path, UnitRefused):
             yield path
             continue
-        fault = foreign_hand(path, settings["uid"])
+        fault = foreign_hand(path, settings.uid)
         if fault is not None:
             yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
             continue

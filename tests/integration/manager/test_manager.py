@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lmaps.api import conformance
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.errors import HandlerFailed, NotFound
 from lmaps.manager import Manager, dispatcher, tasks
 from lmaps.protocol.work import TASKS
@@ -53,7 +53,7 @@ def manager(short_path: Path, line: tuple[socket.socket, socket.socket]) -> Iter
         "rpc: {manager_bind: ipc://m.sock, worker_bind: ipc://w.sock}\ndb: lmaps.db\n"
     )
     config = load_config(str(short_path / "lmaps.yaml"))
-    uri = config["rpc"]["worker_bind"]
+    uri = config.rpc.worker_bind
     worker = multiprocessing.get_context("fork").Process(target=work, args=(uri, config, 1))
     worker.start()
     made = Manager(uri, config, "boot", SupervisorChannel(line[1]))

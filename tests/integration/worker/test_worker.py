@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.model.units import load_units
 from lmaps.protocol.work import (
     Ack,
@@ -70,11 +70,11 @@ class Slow(UnitHandler):
 
 WORKER = """
 import socket, sys
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.worker.worker import Worker
 config = load_config(sys.argv[1])
-Worker(config["rpc"]["worker_bind"], config, 1, SupervisorChannel(socket.socket(fileno=0))).start()
+Worker(config.rpc.worker_bind, config, 1, SupervisorChannel(socket.socket(fileno=0))).start()
 """
 
 
@@ -95,7 +95,7 @@ class AsManager:
             "rpc: {worker_bind: ipc://w.sock}\ndb: lmaps.db\nplugin_dirs: [plugins]\n"
         )
         self.config = load_config(str(directory / "lmaps.yaml"))
-        self.uri = self.config["rpc"]["worker_bind"]
+        self.uri = self.config.rpc.worker_bind
         self.directory = directory
         self.gate = ZapAuthenticator()
         self.listener = ServerSocket(self.gate, WORKER_DOMAIN, bind_sockets([self.uri]))

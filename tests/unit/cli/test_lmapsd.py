@@ -4,6 +4,7 @@ import sqlite3
 import pytest
 
 from lmaps.cli import lmapsd
+from lmaps.config.settings import Log
 from lmaps.supervisor.locks import locked
 
 UNIT = "meta: {name: web}\nparams: {type: object, properties: {host: {type: string}}}\n"
@@ -134,11 +135,11 @@ def test_options_stand_above_the_configuration(tmp_path, monkeypatch):
     (tmp_path / "c.yaml").write_text("workers: 3\n")
     assert lmapsd.start([*arguments, "--config", "c.yaml", "--stop-grace", "2m", "--log-level", "error"]) == 0
     config = Recorder.config
-    assert (config["workers"], config["db"], Recorder.grace) == (7, str(tmp_path / "x.db"), 120.0)
-    assert config["rpc"]["manager_bind"] == [f"ipc://{tmp_path}/a.sock", "ipc:///b.sock"]
-    assert config["rpc"]["worker_bind"] == f"ipc://{tmp_path}/internal.sock"
-    assert config["unit_dirs"] == [str(tmp_path / "u")]
-    assert config["log"] == {"level": "error", "format": "text"}
+    assert (config.workers, config.db, Recorder.grace) == (7, str(tmp_path / "x.db"), 120.0)
+    assert config.rpc.manager_bind == [f"ipc://{tmp_path}/a.sock", "ipc:///b.sock"]
+    assert config.rpc.worker_bind == f"ipc://{tmp_path}/internal.sock"
+    assert config.unit_dirs == [str(tmp_path / "u")]
+    assert config.log == Log(level="error", format="text")
 
 
 class Recorder:

@@ -8,7 +8,10 @@ from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
 from lmaps import config
 from lmaps.config import paths
+from lmaps.config.load import load_config
+from lmaps.config.settings import Config
 from lmaps.errors import ConfigError
+from lmaps.model.schema.full import extend_with_default
 
 ORIGINAL = """\
 rpc:
@@ -44,7 +47,7 @@ def write(path, text):
 
 def refused(text, path):
     with pytest.raises(ConfigError) as error:
-        config.load_config(write(path, text))
+        load_config(write(path, text))
     return error.value
 
 
@@ -62,9 +65,9 @@ def test_the_working_directory_comes_first(own_home, tmp_path, monkeypatch):
 
 
 def test_without_configuration_every_key_has_its_default():
-    loaded = config.load_config()
+    loaded = load_config()
     paths = config.default_paths(os.getuid(), os.environ)
-    assert loaded == {
+    assert loaded.to_dict() == {
         "file": None,
         "uid": os.getuid(),
         "document": None,
@@ -73,6 +76,8 @@ def test_without_configuration_every_key_has_its_default():
             "worker_bind": f"ipc://{paths.worker_socket}",
             "server_key": str(Path.cwd() / "server.key"),
             "authorized_keys": str(Path.cwd() / "authorized_keys.d"),
+            "client_key": "~/.config/lmaps/client.key",
+            "server_public_key": "~/.config/lmaps/server.pub",
             "timeout": 30.0,
         },
         "workers": 2,
@@ -87,6 +92,12 @@ def test_without_configuration_every_key_has_its_default():
         "limits": DEFAULT_LIMITS,
         "log": {"level": "info", "format": "text"},
     }
+
+
+def test_a_configuration_becomes_a_dict_and_back(tmp_path):
+    text = "rpc: {timeout: 2m}\nstate_key: k\nlimits: {import: {validation: 3}}\nunits: [{meta: {name: a}}]\n"
+    loaded = load_config(write(tmp_path / "lmaps.yaml", text))
+    assert Config.of(loaded.to_dict()) == Config.of(loaded) == loaded
 
 
 def test_default_paths_of_root_and_of_others():
@@ -110,15 +121,17 @@ def test_the_users_own_daemon_is_asked_before_the_systems(tmp_path):
 
 
 def test_a_configuration_of_the_original_loads(tmp_path):
-    loaded = config.load_config(write(tmp_path / "lmaps.yaml", ORIGINAL))
-    assert loaded["rpc"] == {
+    loaded = load_config(write(tmp_path / "lmaps.yaml", ORIGINAL))
+    assert loaded.rpc.to_dict() == {
         "manager_bind": ["ipc:///tmp/lmaps-manager"],
         "worker_bind": "ipc:///tmp/lmaps-worker",
         "server_key": f"{tmp_path}/server.key",
         "authorized_keys": f"{tmp_path}/authorized_keys.d",
+        "client_key": "~/.config/lmaps/client.key",
+        "server_public_key": "~/.config/lmaps/server.pub",
         "timeout": 300.0,
     }
-    assert len(loaded["units"]) == 1
+    assert len(loaded.units) == 1
 
 
 def test_the_originals_timeout_gets_its_cure(tmp_path):
@@ -142,13 +155,13 @@ def test_relative_paths_count_from_the_file(tmp_path):
         "rpc: {manager_bind: [ipc://m.sock, ipc:///abs.sock], timeout: 2m}\n"
         "db: d/l.db\npolicy: p.yaml\nunit_dirs: [u]\nplugin_dirs: [~/p]\n"
     )
-    loaded = config.load_config(write(tmp_path / "lmaps.yaml", text))
-    assert loaded["rpc"]["manager_bind"] == [f"ipc://{tmp_path}/m.sock", "ipc:///abs.sock"]
-    assert loaded["rpc"]["timeout"] == 120
-    assert loaded["db"] == f"{tmp_path}/d/l.db"
-    assert loaded["policy"] == f"{tmp_path}/p.yaml"
-    assert loaded["unit_dirs"] == [f"{tmp_path}/u"]
-    assert loaded["plugin_dirs"] == [str(Path("~/p").expanduser())]
+    loaded = load_config(write(tmp_path / "lmaps.yaml", text))
+    assert loaded.rpc.manager_bind == [f"ipc://{tmp_path}/m.sock", "ipc:///abs.sock"]
+    assert loaded.rpc.timeout == 120
+    assert loaded.db == f"{tmp_path}/d/l.db"
+    assert loaded.policy == f"{tmp_path}/p.yaml"
+    assert loaded.unit_dirs == [f"{tmp_path}/u"]
+    assert loaded.plugin_dirs == [str(Path("~/p").expanduser())]
 
 
 def test_roots_policy_is_found_where_it_is(tmp_path, monkeypatch):
@@ -161,8 +174,8 @@ def test_roots_policy_is_found_where_it_is(tmp_path, monkeypatch):
 
 def test_unit_directories_beside_the_file_and_of_the_user(tmp_path, own_home):
     (tmp_path / "units.d").mkdir()
-    loaded = config.load_config(write(tmp_path / "lmaps.yaml", ""))
-    assert loaded["unit_dirs"] == [f"{tmp_path}/units.d"]
+    loaded = load_config(write(tmp_path / "lmaps.yaml", ""))
+    assert loaded.unit_dirs == [f"{tmp_path}/units.d"]
 
 
 @pytest.mark.parametrize(
@@ -187,11 +200,11 @@ def test_errors_have_their_place(tmp_path, text, place, words):
 
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
-        config.load_config(str(tmp_path / "missing.yaml"))
+        load_config(str(tmp_path / "missing.yaml"))
     with pytest.raises(ConfigError, match="Is a directory"):
-        config.load_config(str(tmp_path))
+        load_config(str(tmp_path))
     with pytest.raises(ConfigError, match="2 documents"):
-        config.load_config(write(tmp_path / "two.yaml", "a: 1\n---\nb: 2\n"))
+        load_config(write(tmp_path / "two.yaml", "a: 1\n---\nb: 2\n"))
 
 
 def test_a_client_reads_its_own_keys_alone(tmp_path):
@@ -205,7 +218,7 @@ def test_a_client_reads_its_own_keys_alone(tmp_path):
 
 @pytest.mark.parametrize("kind", [Draft7Validator, Draft202012Validator])
 def test_extend_with_default_mixes_in_defaults(kind):
-    validator = config.extend_with_default(kind)(
+    validator = extend_with_default(kind)(
         {
             "properties": {
                 "a": {"type": "integer", "default": 1},

@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import pytest
 
-from lmaps.config import limits, load_config
+from lmaps.config import limits
+from lmaps.config.load import load_config
+from lmaps.config.settings import Limits
 from lmaps.errors import ConfigError, MessageRefused, TooLarge
 
 
 def limited(**keys):
     message = {"bytes": 1000, "values": 20, "documents": 3, "validation": 2.0}
-    return {"depth": 4, "string": 50, "message": message, "import": message | {"bytes": 5000, "values": 200}} | keys
+    sections = {"message": message, "import": message | {"bytes": 5000, "values": 200}}
+    return Limits.from_dict({"depth": 4, "string": 50} | sections | keys)
 
 
 @pytest.mark.parametrize(
@@ -35,10 +40,10 @@ def test_what_is_no_object_is_refused():
 
 @pytest.mark.parametrize("body", [b"0", b"[]", b"[0,0,0]", b"[[],[]]", b'{"":0}', b"[" + b"0," * 18 + b"0]"])
 def test_a_body_that_fits_is_within_the_limits(body):
-    most = limited()["message"] | {"values": len(body) // 2 + len(body) % 2}
-    assert limits.fits(body, most)
+    sizes = replace(limited().message, values=len(body) // 2 + len(body) % 2)
+    assert limits.fits(body, sizes)
     with pytest.raises(MessageRefused, match="expected a JSON object" if body[:1] != b"{" else "none"):
-        limits.read(body, limited(message=most), "message")
+        limits.read(body, limited(message=sizes.to_dict()), "message")
         raise MessageRefused("none")
 
 
@@ -65,5 +70,5 @@ def test_a_bad_limit_is_refused_with_its_place(tmp_path, text, words):
 def test_durations_are_seconds(tmp_path):
     file = tmp_path / "lmaps.yaml"
     file.write_text("limits: {message: {validation: 0.5s}, import: {validation: 3}}")
-    loaded = load_config(str(file))["limits"]
-    assert (loaded["message"]["validation"], loaded["import"]["validation"]) == (0.5, 3.0)
+    loaded = load_config(str(file)).limits
+    assert (loaded.message.validation, loaded.import_.validation) == (0.5, 3.0)

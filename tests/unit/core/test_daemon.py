@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.core.daemon import Daemon
 
 SCRIPT = """
 import sys
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.core.daemon import Daemon
 from lmaps.supervisor.roles import Roles
 

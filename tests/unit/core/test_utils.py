@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.core.data import YamlKeyDict
 from lmaps.core.utils import (
     OpenThread,

@@ -5,7 +5,7 @@ from typing import Any
 
 import zmq
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.core.worker import Worker
 
 
@@ -13,7 +13,7 @@ def test_a_worker_takes_the_configuration_that_is_found(own_home: Path) -> None:
     (own_home / "lmaps.yaml").write_text("workers: 3\n")
     uri = f"ipc://{own_home}/w.sock"
     worker = Worker(uri)
-    assert (worker.worker_connection_uri, worker.config["workers"], worker.slot) == (uri, 3, 1)
+    assert (worker.worker_connection_uri, worker.config.workers, worker.slot) == (uri, 3, 1)
     before = worker.running
     worker.stop()
     assert (before, worker.running) == (True, False)

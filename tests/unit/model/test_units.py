@@ -1,6 +1,6 @@
 import pytest
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.errors import NotFound, UnitRefused, ValidationFailed
 from lmaps.model.units import (
     Unit,

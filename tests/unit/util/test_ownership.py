@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.errors import ConfigError
 from lmaps.handlers import find_handlers
 from lmaps.model.policy import load_policy

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lmaps.config import load_config
+from lmaps.config.load import load_config
 from lmaps.errors import HandlerFailed, UnitUnusable, ValidationFailed
 from lmaps.handlers import find_handlers
 from lmaps.model.units import load_units

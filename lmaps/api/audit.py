@@ -10,7 +10,7 @@ from lmaps.api.audit_throttle import TokenBucket
 from lmaps.api.context import Answer, Invocation, RequestContext
 from lmaps.errors import NotAllowed
 from lmaps.protocol import Reply, Request
-from lmaps.store import Audited
+from lmaps.store import AuditEntry
 from lmaps.util import times
 from lmaps.util.text import plural
 
@@ -20,7 +20,7 @@ def keep(call: Invocation, answer: Answer) -> None:
     args = call.args
     revision, job = (answer.revision, answer.job) if isinstance(answer, Reply) else (None, None)
     for unit in _units(args):
-        entry = Audited(
+        entry = AuditEntry(
             call.subject.name,
             args.get("on_behalf_of"),
             call.door,
@@ -42,7 +42,7 @@ def keep_denial(visit: RequestContext, request: Request, refused: NotAllowed) ->
         manager.counters["audit_suppressed"] += 1
         return
     args = request.args
-    entry = Audited(
+    entry = AuditEntry(
         visit.subject.name,
         args.get("on_behalf_of"),
         visit.door,
@@ -56,7 +56,7 @@ def keep_denial(visit: RequestContext, request: Request, refused: NotAllowed) ->
     _keep(visit, entry)
 
 
-def _keep(visit: RequestContext, entry: Audited) -> None:
+def _keep(visit: RequestContext, entry: AuditEntry) -> None:
     visit.tx.audit.add(entry)
     visit.audited.append(entry)
 

@@ -17,7 +17,7 @@ from lmaps.model.policy import EVERY, Policy, Right, Subject
 from lmaps.model.states import Door
 from lmaps.model.units import Unit, UnitSet, unit_from_definition
 from lmaps.protocol import Reply
-from lmaps.store import Audited, Origin, Store, Transaction
+from lmaps.store import AuditEntry, Origin, Store, Transaction
 from lmaps.util import jsonio
 from lmaps.util.text import nearest
 from lmaps.util.timelimit import TimeLimit
@@ -110,7 +110,7 @@ class RequestContext:
     subject: Subject
     door: Door = Door.API
     arrived: float = field(default_factory=time.monotonic)
-    audited: list[Audited] = field(default_factory=list)
+    audited: list[AuditEntry] = field(default_factory=list)
 
     @property
     def is_bounded(self) -> bool:

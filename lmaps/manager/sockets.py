@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from lmaps.config.settings import Config
-from lmaps.store import Sealer, read_key
+from lmaps.store import KeySealer, Sealer, read_key
 from lmaps.transport.addresses import is_tcp
 from lmaps.transport.bind import BoundSocket, bind_sockets
 from lmaps.transport.curve import ServerKeys, read_server_keys
@@ -38,7 +38,7 @@ def bind_manager_sockets(
     keys = read_server_keys(rpc.server_key, rpc.authorized_keys, config.uid) if is_remote(config) else None
     if config.state_key:
         check_owned(config.state_key, config.uid, "the state_key")
-    sealer = Sealer(read_key(config.state_key)) if config.state_key else None
+    sealer = KeySealer(read_key(config.state_key)) if config.state_key else None
     return ManagerSockets(bind_sockets(rpc.manager_bind, group), bind_sockets([worker_endpoint]), secret, keys, sealer)
 
 

@@ -1,62 +1,67 @@
-"""The store: the only rooms that know SQLAlchemy, run by the manager alone.
+"""The store: the only room that knows SQLAlchemy; only the manager writes through it.
 
-models       the tables
-checksums    what tells a damaged row
-records      rows as frozen values
-engine       all that is SQLite's alone
-migrate      bring a database to this version
-store        Store: one database, one connection
-transaction  Transaction: what is read and written within one commit
-instances    what is there now
-joined       what is there now, as one text
-history      what was done, and what was there before
-values       which instances have which value
-changing     changes, and how they are undone
-jobs         runs of handlers
-requests     what was answered under which key
-audit        who asked for what
-keeping      backups, verified and restored
-sealing      documents with secrets, sealed under a key
-replay       the instances made anew from the changesets, and compared
+store         `Store`: one database, one connection
+transaction   `Transaction`: what is read and written within one commit, by table
+session       the connection, and what the tables share: counters, cache, disk, time
+
+instances     the instances that exist now
+snapshots     units as a whole: now, or at a revision
+history       changesets and changes, read
+changesets    changes recorded, undone, dropped
+unique_index  which instances have which value
+jobs          runs of handlers and their output
+requests      answers to requests that changed something
+audit         who asked for what
+
+models        the tables
+rows          their rows as named tuples
+statements    statements that are compiled once
+checksums     checksums of rows
+encryption    sealed documents
+dialects      what concerns one database system alone
+migrate       bring a database to this version
+backup        verify and restore
+replay        make the instances anew from the changesets, and compare
 """
 
 from lmaps.store.dialects.sqlite import DATABASE_ERRORS, sqlite_version
-from lmaps.store.encryption import Sealer, read_key
+from lmaps.store.encryption import KeySealer, Sealer, read_key
 from lmaps.store.migrate import load_migrations
 from lmaps.store.replay import replay
 from lmaps.store.rows import (
-    Audited,
+    AuditEntry,
     Change,
     Changeset,
     Document,
     Edit,
     Instance,
+    InstanceTexts,
     Job,
     JobLine,
     Origin,
     Page,
     StoredRequest,
-    Texts,
 )
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
 
 __all__ = [
     "DATABASE_ERRORS",
-    "Audited",
+    "AuditEntry",
     "Change",
     "Changeset",
     "Document",
     "Edit",
     "Instance",
+    "InstanceTexts",
     "Job",
     "JobLine",
+    "KeySealer",
     "Origin",
     "Page",
     "Sealer",
     "Store",
     "StoredRequest",
-    "Texts",
     "Transaction",
     "load_migrations",
     "open_store",

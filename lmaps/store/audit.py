@@ -1,4 +1,4 @@
-"""The table ``audit``: who asked for what."""
+"""The table ``audit``: requests that changed or revealed something, or were denied."""
 
 from operator import attrgetter
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from lmaps.store.models import audit
-from lmaps.store.rows import Audited
+from lmaps.store.rows import AuditEntry
 from lmaps.store.session import Session
 from lmaps.store.statements import insertion
 
-_TOLD = tuple(name for name in Audited._fields if name not in ("at", "sequence"))
-_INSERTION = insertion(audit, ("at", *_TOLD))
-_values = attrgetter(*_TOLD)
+_COLUMNS = tuple(name for name in AuditEntry._fields if name not in ("at", "sequence"))
+_INSERT = insertion(audit, ("at", *_COLUMNS))
+_values = attrgetter(*_COLUMNS)
 
 
 class Audit:
@@ -24,34 +24,40 @@ class Audit:
         self._session = session
         self._entries: list[tuple[Any, ...]] = []
 
-    def add(self, entry: Audited) -> None:
-        """Keep ``entry`` with the rest of the transaction, also when its request is refused."""
+    def clear(self) -> None:
+        """Forget the entries of a transaction that has ended."""
+        self._entries = []
+
+    def add(self, entry: AuditEntry) -> None:
+        """Record ``entry`` with the transaction, even if its request is refused and what it wrote is undone."""
         self._entries.append((self._session.at, *_values(entry)))
 
     def write(self) -> None:
-        """Write what is to be kept: at the end of the transaction, all of it at once.
+        """Write the entries that were added, all at once at the end of the transaction.
 
-        While nothing can be written the daemon's log alone has it.
+        While nothing can be written they are in the daemon's log alone.
         """
         if self._entries and self._session.disk.refusal is None:
-            self._session.driver.executemany(_INSERTION, self._entries)
+            # On the driver: the audit does not count as something that the request wrote.
+            self._session.driver.executemany(_INSERT, self._entries)
         self._entries = []
 
     def search(
         self, *, limit: int, unit: str | None = None, subject: str | None = None, since: str | None = None
-    ) -> list[Audited]:
-        """What was kept, newest first."""
-        wanted = {audit.c.unit: unit, audit.c.subject: subject}
+    ) -> list[AuditEntry]:
+        """Return up to ``limit`` entries, newest first; ``since`` is a time, included."""
         query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+        wanted = {audit.c.unit: unit, audit.c.subject: subject}
         query = query.where(*(column == value for column, value in wanted.items() if value is not None))
         if since is not None:
             query = query.where(audit.c.at >= since)
-        return [Audited(**row._mapping) for row in self._session.connection.execute(query)]
+        return [AuditEntry(**row._mapping) for row in self._session.connection.execute(query)]
 
-    def forget(self, before: str, at_once: int) -> int:
-        """Remove what was kept before this time, the oldest first and so many at most; how many went."""
+    def forget(self, before: str, limit: int) -> int:
+        """Delete entries recorded before this time, the oldest first and up to ``limit``; return how many."""
         oldest = self._session.connection.scalar(select(func.min(audit.c.sequence)))
         if oldest is None:
             return 0
-        old = (audit.c.sequence < oldest + at_once) & (audit.c.at < before)
+        # By the sequence, which is the primary key: there is no index on the time.
+        old = (audit.c.sequence < oldest + limit) & (audit.c.at < before)
         return self._session.connection.execute(delete(audit).where(old)).rowcount

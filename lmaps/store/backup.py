@@ -1,4 +1,4 @@
-"""Backups: verified by opening and replaying them, and put in the place of a state. No daemon runs meanwhile."""
+"""Verify backups by opening and replaying them, and put one in the place of the database. No daemon runs meanwhile."""
 
 import contextlib
 import hashlib
@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 from lmaps.errors import StateDamaged, StateUnusable, StoreError
 from lmaps.model.states import Door
 from lmaps.store.checksums import check_rows
-from lmaps.store.dialects.sqlite import given_numbers, look_over, plain_errors
-from lmaps.store.encryption import Opaque
+from lmaps.store.dialects.sqlite import check_database, highest_numbers, translated_errors
+from lmaps.store.encryption import PassThroughSealer
 from lmaps.store.migrate import known_revisions, migrate
 from lmaps.store.replay import replay
 from lmaps.store.rows import Origin
@@ -29,56 +29,56 @@ from lmaps.util import times
 
 
 class Restored(NamedTuple):
-    """What a restore has done: the newest revision now, and where the old state is, if there was one."""
+    """The outcome of a restore: the newest revision now, and the path of the old database, if there was one."""
 
     revision: int
     kept: str | None
 
 
 def verify(path: str) -> int:
-    """Open the database at ``path``, look it over and replay it; how many changesets it has. The file stays as it is.
+    """Check the database at ``path`` and replay it; return how many changesets it has. The file stays as it is.
 
-    Raises `StateUnusable` with what is wrong with it.
+    Raises `StateUnusable` if anything is wrong with it.
     """
     file = Path(path)
     if not file.is_file():
         raise StateUnusable(f"cannot use {path}: there is no such file")
-    _check_sum(file)
-    with plain_errors(path), _reading(file) as connection:
-        look_over(connection, "integrity_check")
+    _compare_checksum(file)
+    with translated_errors(path), _reading(file) as connection:
+        check_database(connection, "integrity_check")
         tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
         if "alembic_version" not in tables:
-            raise StateUnusable(f"cannot use {path}: it is no state of lMaPS")
+            raise StateUnusable(f"cannot use {path}: it is not a database of lMaPS")
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
         if current == known_revisions()[-1]:
             check_rows(connection)
-            session = Session(connection, Counters.read(connection), Opaque(), DiskHealth(), Cache())
+            session = Session(connection, Counters.read(connection), PassThroughSealer(), DiskHealth(), Cache())
             count = replay(Transaction(session))
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
                 raise StateDamaged("cannot rely on the database: a row has lost what it refers to")
             return count
-    with tempfile.TemporaryDirectory(prefix="lmaps-") as directory:  # older tables: the same question to a new copy
-        copied = Path(directory) / "copy.db"
-        _copy(file, copied)
-        migrate(str(copied))
-        return verify(str(copied))
+    with tempfile.TemporaryDirectory(prefix="lmaps-") as directory:  # a copy, since its older tables are upgraded
+        copy = Path(directory) / "copy.db"
+        _copy(file, copy)
+        migrate(str(copy))
+        return verify(str(copy))
 
 
 def restore(backup: str, path: str, author: str) -> Restored:
-    """Put the state in ``backup`` in the place of the one at ``path``, which is kept beside it.
+    """Put the database in ``backup`` in the place of the one at ``path``, which stays beside it under another name.
 
-    Revisions and numbers of jobs go on above the highest that either knew; each unit gets an empty changeset that says
-    so. At every moment there is a whole state at ``path``.
+    Revisions and numbers of jobs continue above the highest that either has given, so that none means two things. Each
+    unit gets an empty changeset that records the restore. At every moment there is a whole database at ``path``.
     """
     verify(backup)
     file = Path(path)
     aside = file.with_name(f"{file.name}.restoring")
-    with plain_errors(path):
+    with translated_errors(path):
         _remove(aside)
         _copy(Path(backup), aside)
-        given = _given_by(file)
-        with open_store(str(aside), Opaque()) as store:
-            store.count_on_from(given)
+        highest = _highest_numbers(file)
+        with open_store(str(aside), PassThroughSealer()) as store:
+            store.continue_numbers(highest)
             with store.transaction() as tx:
                 for unit in tx.history.units():
                     tx.changesets.mark_restored(
@@ -93,20 +93,20 @@ def restore(backup: str, path: str, author: str) -> Restored:
     return Restored(revision, kept)
 
 
-def _check_sum(file: Path) -> None:
-    """The file is the one whose checksum lies beside it, if one does."""
+def _compare_checksum(file: Path) -> None:
+    """Raise `StateUnusable` if a checksum lies beside the file and is not the file's."""
     beside = file.with_name(f"{file.name}.sha256")
     if not beside.exists():
         return
     with file.open("rb") as read:
-        found = hashlib.file_digest(read, "sha256").hexdigest()
-    if beside.read_text().split()[:1] != [found]:
+        digest = hashlib.file_digest(read, "sha256").hexdigest()
+    if beside.read_text().split()[:1] != [digest]:
         raise StateUnusable(f"cannot use {file}: its checksum is not the one in {beside.name}")
 
 
 @contextlib.contextmanager
 def _reading(file: Path) -> Iterator[Connection]:
-    """A connection that leaves the file as it is; only what a crash has left in its log is worked in."""
+    """Yield a connection that leaves the file as it is; only if a crash has left a log is that checkpointed."""
     logged = file.with_name(f"{file.name}-wal").exists()
     uri = f"file:{quote(str(file.absolute()))}?{'mode=rw' if logged else 'mode=ro&immutable=1'}"
     engine = create_engine("sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(uri, uri=True))
@@ -117,19 +117,19 @@ def _reading(file: Path) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _given_by(file: Path) -> dict[str, int]:
-    """The highest numbers that the state at ``file`` has given; none if it is not there or cannot be read."""
+def _highest_numbers(file: Path) -> dict[str, int]:
+    """Return the highest numbers that the database has given, by table; none if it is gone or cannot be read."""
     if not file.exists():
         return {}
     try:
-        with plain_errors(str(file)), _reading(file) as connection:
-            return given_numbers(connection)
+        with translated_errors(str(file)), _reading(file) as connection:
+            return highest_numbers(connection)
     except StoreError:
         return {}
 
 
 def _keep(file: Path) -> str:
-    """Give the state a second name beside it, so that its own can be taken."""
+    """Give the database a second name beside it, which is returned, so that its own can be taken over."""
     kept = file.with_name(f"{file.name}.{times.now().replace(':', '')}.kept")
     with contextlib.suppress(FileNotFoundError):
         file.with_name(f"{file.name}-wal").rename(f"{kept}-wal")

@@ -1,7 +1,6 @@
-"""The tables ``changeset``, ``change`` and ``instance``, written: changes, and how they are undone."""
+"""The tables ``changeset``, ``change``, ``document`` and ``instance``, written: changes, and how they are undone."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
@@ -9,30 +8,34 @@ from lmaps.model.states import ChangesetKind
 from lmaps.store.history import History, net
 from lmaps.store.instances import MAX_ROWID, Instances
 from lmaps.store.jobs import Jobs
-from lmaps.store.models import change, changeset, document, horizon, instance
-from lmaps.store.rows import Change, Changeset, Document, Edit, Instance, Origin
+from lmaps.store.models import change as change_table
+from lmaps.store.models import changeset, document, horizon, instance
+from lmaps.store.rows import Change, Changeset, Document, Edit, Origin, StoredChange, StoredDocument, StoredInstance
 from lmaps.store.session import Session
-from lmaps.store.statements import Prepared
+from lmaps.store.statements import Insertion, Prepared
 from lmaps.util.failpoints import failpoint
 
 PRUNE_BATCH = 1000
-"""Changesets of a unit that one change drops at most, when more are kept than are to be."""
+"""Changesets of a unit that one call of `Changesets.retain` drops at most: a change must not take seconds."""
 
-_FORGET = Prepared(
+_INSERT_CHANGESET = Insertion(changeset, Changeset)
+_INSERT_CHANGE = Insertion(change_table, StoredChange)
+_INSERT_DOCUMENT = Insertion(document, StoredDocument)
+_DELETE_UNUSED = Prepared(
     delete(document).where(
-        document.c.id == bindparam("old"),
+        document.c.id == bindparam("number"),
         ~exists().where(
-            change.c.instance_id == document.c.instance_id,
-            or_(change.c.before_document == document.c.id, change.c.after_document == document.c.id),
+            change_table.c.instance_id == document.c.instance_id,
+            or_(change_table.c.before_document == document.c.id, change_table.c.after_document == document.c.id),
         ),
         ~exists().where(instance.c.id == document.c.instance_id, instance.c.document == document.c.id),
     )
 )
-"""Forget a document that no change and no instance has any more."""
+"""Delete a document, unless a change or an instance has it."""
 
 
 class Changesets:
-    """Changes of units. Instances are what follows from them, and nothing else changes an instance."""
+    """Changes of units. Instances follow from them, and nothing else changes an instance."""
 
     __slots__ = ("_history", "_instances", "_jobs", "_session")
 
@@ -43,91 +46,90 @@ class Changesets:
         self._jobs = jobs
 
     def record(
-        self, unit: str, kind: ChangesetKind, why: Origin, edits: Sequence[Edit], target: int | None = None
+        self, unit: str, kind: ChangesetKind, origin: Origin, edits: Sequence[Edit], target: int | None = None
     ) -> Changeset:
-        """Record ``edits`` as one change at the end of the unit's line; the redo list is empty after it."""
+        """Record ``edits`` as one changeset at the end of the unit's line; the redo list is empty after it."""
         head = self._history.head(unit)
         revision = self._session.counters.revision + 1
-        made = self._append(unit, kind, why, target, line_end=revision, line_previous=head.line_end if head else None)
-        self._carry_out(made, [self._numbered(revision, edit) for edit in edits])
-        return made
+        previous = head.line_end if head else None
+        recorded = self._append(unit, kind, origin, target, line_end=revision, line_previous=previous)
+        self._carry_out(recorded, [self._numbered(revision, edit) for edit in edits])
+        return recorded
 
-    def rollback(self, unit: str, why: Origin, steps: int = 1) -> Changeset | None:
-        """Take the last changes off the unit's line, ``steps`` of them or as many as there are; None if there is none.
+    def rollback(self, unit: str, origin: Origin, steps: int = 1) -> Changeset | None:
+        """Take the last changesets off the unit's line: ``steps`` of them, or as many as there are.
 
-        The documents come back as they were, to the byte.
+        The documents come back as they were, to the byte. Return None if there is nothing to take off.
         """
         head = self._history.head(unit)
-        off = self._history.line(head.line_end, limit=steps) if head else []
-        oldest = self._history.changeset(off[-1]) if off else None
+        undone = self._history.line(head.line_end, limit=steps) if head else []
+        oldest = self._history.changeset(undone[-1]) if undone else None
         if head is None or oldest is None:
             return None
-        taken = [each for revision in off for each in reversed(self._history.changes(revision))]
-        made = self._append(
+        changes = [change for revision in undone for change in reversed(self._history.changes(revision))]
+        recorded = self._append(
             unit,
             ChangesetKind.ROLLBACK,
-            why,
+            origin,
             oldest.revision,
             line_end=oldest.line_previous,
             redo_end=head.redo_end or head.line_end,
         )
-        self._carry_out(made, _together(made.revision, [_exchanged(each) for each in taken]))
-        return made
+        self._carry_out(recorded, _combined(recorded.revision, [_inverse(change) for change in changes]))
+        return recorded
 
-    def redo(self, unit: str, why: Origin, steps: int = 1) -> Changeset | None:
-        """Put back on the line what rollback took off, ``steps`` changes or as many as there are; None for none."""
+    def redo(self, unit: str, origin: Origin, steps: int = 1) -> Changeset | None:
+        """Put back on the line what rollback took off: ``steps`` changesets, or as many as there are; None for none."""
         head = self._history.head(unit)
-        back = self._history.redoable(unit)[:steps]
-        if head is None or not back:
+        redone = self._history.redoable(unit)[:steps]
+        if head is None or not redone:
             return None
-        brought = [each for revision in back for each in self._history.changes(revision)]
-        left = None if back[-1] == head.redo_end else head.redo_end
-        made = self._append(unit, ChangesetKind.REDO, why, back[-1], line_end=back[-1], redo_end=left)
-        self._carry_out(made, _together(made.revision, brought))
-        return made
+        changes = [change for revision in redone for change in self._history.changes(revision)]
+        redo_end = None if redone[-1] == head.redo_end else head.redo_end
+        recorded = self._append(unit, ChangesetKind.REDO, origin, redone[-1], line_end=redone[-1], redo_end=redo_end)
+        self._carry_out(recorded, _combined(recorded.revision, changes))
+        return recorded
 
-    def mark_restored(self, unit: str, why: Origin) -> Changeset:
-        """Record that the state was put back from a backup: an empty changeset, not on the line."""
+    def mark_restored(self, unit: str, origin: Origin) -> Changeset:
+        """Record that the database was put back from a backup: an empty changeset, which is not on the line."""
         head = self._history.head(unit)
         ends = {"line_end": head.line_end, "redo_end": head.redo_end} if head else {}
-        return self._append(unit, ChangesetKind.RESTORE, why, None, **ends)
+        return self._append(unit, ChangesetKind.RESTORE, origin, None, **ends)
 
-    def restore_history(self, changesets: Iterable[tuple[Changeset, Sequence[Change]]]) -> None:
-        """Take over changesets as they are, oldest first, into a state that has none."""
-        known: dict[tuple[int, Document | None], Document | None] = {}
-        for made, changes in changesets:
-            self._session.counters.revision = made.revision
-            self._session.counters.instance = max(
-                [self._session.counters.instance, *(each.instance_id for each in changes)]
-            )
-            self._keep(made)
-            found = [
-                each.with_ends(*(known.get((each.instance_id, one), one) for one in each.ends)) for each in changes
+    def restore_history(self, history: Iterable[tuple[Changeset, Sequence[Change]]]) -> None:
+        """Record changesets of an export as they are, oldest first, in a database that has none."""
+        counters = self._session.counters
+        # The export writes a document out wherever a change has it; here each is stored once.
+        stored: dict[tuple[int, Document | None], Document | None] = {}
+        for recorded, changes in history:
+            counters.revision = recorded.revision
+            counters.instance = max([counters.instance, *(change.instance_id for change in changes)])
+            self._insert(recorded)
+            known = [
+                change.with_ends(*(stored.get((change.instance_id, end), end) for end in change.ends))
+                for change in changes
             ]
-            known |= {(each.instance_id, one): one for each in self._carry_out(made, found) for one in each.ends}
+            for change in self._carry_out(recorded, known):
+                stored |= {(change.instance_id, end): end for end in change.ends}
 
     def retain(self, unit: str, count: int | None, since: str | None) -> int:
-        """Drop a unit's oldest changesets that no limit keeps; how many were dropped.
+        """Drop a unit's oldest changesets that nothing needs, `PRUNE_BATCH` at most; return how many were dropped.
 
-        Kept are the newest ``count`` on the line, so that as many can be undone, and those from ``since`` on; the redo
-        list, and whatever lies after the applied revision.
+        Needed are the newest ``count`` on the line, so that as many can be undone, and those from the time ``since``
+        on; the redo list, and whatever is newer than the revision that was applied.
         """
         head = self._history.head(unit)
         if head is None:
             return 0
-        limits = [
-            head.revision,
-            *self._history.redoable(unit)[:1],
-            *self._jobs.pinned_revisions(unit),
-            *filter(None, [head.line_end]),
-        ]
+        needed = [head.revision, *self._history.redoable(unit)[:1], *self._jobs.pinned_revisions(unit)]
+        needed += filter(None, [head.line_end])
         if count is not None:
-            limits += [self._nth_newest(unit, count), *self._history.line(head.line_end, limit=count)[-1:]]
+            needed += [self._nth_newest(unit, count), *self._history.line(head.line_end, limit=count)[-1:]]
         if since is not None:
-            limits.append(self._first_since(unit, since))
+            needed.append(self._first_since(unit, since))
         dropped = self._session.connection.scalars(
             select(changeset.c.revision)
-            .where(changeset.c.unit == unit, changeset.c.revision < min(limits))
+            .where(changeset.c.unit == unit, changeset.c.revision < min(needed))
             .order_by(changeset.c.revision)
             .limit(PRUNE_BATCH)
         ).all()
@@ -136,116 +138,132 @@ class Changesets:
         return len(dropped)
 
     def _drop(self, unit: str, until: int) -> None:
-        gone = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.revision <= until)
-        ends = self._session.connection.execute(
-            select(change.c.before_document, change.c.after_document).where(change.c.revision.in_(gone))
+        session = self._session
+        dropped = select(changeset.c.revision).where(changeset.c.unit == unit, changeset.c.revision <= until)
+        ends = session.connection.execute(
+            select(change_table.c.before_document, change_table.c.after_document).where(
+                change_table.c.revision.in_(dropped)
+            )
         )
         documents = {number for pair in ends for number in pair if number is not None}
-        self._session.write(delete(change).where(change.c.revision.in_(gone)))
-        self._session.write_each(_FORGET, [{"old": number} for number in documents])
-        self._session.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
-        self._session.write(delete(horizon).where(horizon.c.unit == unit))
-        self._session.insert(horizon, {"unit": unit, "revision": until})
-        self._session.cache.counted.pop(unit, None)
-        self._session.cache.pending.pop(unit, None)
+        session.write(delete(change_table).where(change_table.c.revision.in_(dropped)))
+        session.write_each(_DELETE_UNUSED, [{"number": number} for number in documents])
+        session.write(delete(changeset).where(changeset.c.unit == unit, changeset.c.revision <= until))
+        session.write(delete(horizon).where(horizon.c.unit == unit))
+        session.insert(horizon, {"unit": unit, "revision": until})
+        session.cache.changeset_counts.pop(unit, None)
+        session.cache.pending.pop(unit, None)
 
     def _nth_newest(self, unit: str, count: int) -> int:
         newest = select(changeset.c.revision).where(changeset.c.unit == unit).order_by(changeset.c.revision.desc())
         return self._session.connection.scalar(newest.offset(count - 1).limit(1)) or 0
 
     def _first_since(self, unit: str, since: str) -> int:
-        kept = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
-        return self._session.connection.scalar(kept) or MAX_ROWID
+        first = select(func.min(changeset.c.revision)).where(changeset.c.unit == unit, changeset.c.at >= since)
+        return self._session.connection.scalar(first) or MAX_ROWID
 
-    def _append(self, unit: str, kind: ChangesetKind, why: Origin, target: int | None, **ends: int | None) -> Changeset:
+    def _append(
+        self, unit: str, kind: ChangesetKind, origin: Origin, target: int | None, **ends: int | None
+    ) -> Changeset:
         self._session.counters.revision += 1
-        made = Changeset(
+        appended = Changeset(
             revision=self._session.counters.revision,
             unit=unit,
             kind=kind,
-            author=why.author,
-            on_behalf_of=why.on_behalf_of,
-            door=why.door,
-            message=why.message,
-            ticket=why.ticket,
+            author=origin.author,
+            on_behalf_of=origin.on_behalf_of,
+            door=origin.door,
+            message=origin.message,
+            ticket=origin.ticket,
             at=self._session.at,
-            request_key=why.request_key,
+            request_key=origin.request_key,
             target=target,
             **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
         )
-        self._keep(made)
-        return made
+        self._insert(appended)
+        return appended
 
-    def _keep(self, made: Changeset) -> None:
-        self._session.insert_each(changeset, [made])
-        self._session.cache.newest = self._session.cache.heads[made.unit] = made
-        self._session.cache.pending.pop(made.unit, None)
+    def _insert(self, new: Changeset) -> None:
+        self._session.insert_each(_INSERT_CHANGESET, [new])
+        cache = self._session.cache
+        cache.newest = cache.heads[new.unit] = new
+        cache.pending.pop(new.unit, None)
 
     def _numbered(self, revision: int, edit: Edit) -> Change:
-        number, first = edit.id, edit.first_revision
+        number = edit.id
         if number is None:
             self._session.counters.instance += 1
             number = self._session.counters.instance
-        return Change(revision, number, first or revision, edit.before, edit.after)
+        return Change(revision, number, edit.first_revision or revision, edit.before, edit.after)
 
-    def _carry_out(self, made: Changeset, changes: Sequence[Change]) -> list[Change]:
-        """Record ``changes``, and make the instances what they say; the changes as they are kept."""
+    def _carry_out(self, new: Changeset, changes: Sequence[Change]) -> list[Change]:
+        """Record the ``changes`` of a ``new`` changeset, and make the instances what they say.
+
+        Return the changes with documents that are stored.
+        """
         if not changes:
             return []
-        kept = self._kept(changes)
+        stored = self._store_documents(changes)
         failpoint("change.mid")
-        self._session.insert_each(change, [_row(each) for each in kept])
-        self._instances.remove([each.instance_id for each in kept if each.before is not None])
+        self._session.insert_each(
+            _INSERT_CHANGE,
+            [
+                StoredChange(
+                    revision, number, first, None if before is None else before.id, None if after is None else after.id
+                )
+                for revision, number, first, before, after in stored
+            ],
+        )
+        self._instances.remove([change.instance_id for change in stored if change.before is not None])
         self._instances.add(
             [
-                Instance(each.instance_id, made.unit, each.after, each.first_revision, made.revision)
-                for each in kept
-                if each.after is not None
+                StoredInstance(number, new.unit, after.key, after.id or 0, first_revision, new.revision)
+                for _, number, first_revision, _, after in stored
+                if after is not None
             ]
         )
-        if made.unit in self._session.cache.instances:
-            more = sum((each.before is None) - (each.after is None) for each in kept)
-            self._session.cache.instances[made.unit] += more
-        return kept
+        counts = self._session.cache.instance_counts
+        if new.unit in counts:
+            counts[new.unit] += sum((change.before is None) - (change.after is None) for change in stored)
+        return stored
 
-    def _kept(self, changes: Sequence[Change]) -> list[Change]:
-        """``changes``, each with documents that are kept: those that are new get a number."""
-        new: list[tuple[Any, ...]] = []
+    def _store_documents(self, changes: Sequence[Change]) -> list[Change]:
+        """Return ``changes`` with documents that are stored: those that are new get a number."""
+        new: list[StoredDocument] = []
 
-        def kept(one: Document | None, of: int) -> Document | None:
-            if one is None or one.id is not None:
-                return one
+        def store(content: Document | None, owner: int) -> Document | None:
+            if content is None or content.id is not None:
+                return content
             self._session.counters.document += 1
-            numbered = one.numbered(self._session.counters.document)
-            new.append(self._instances.document_row(of, numbered))
-            return numbered
+            number = self._session.counters.document
+            new.append(self._instances.document_row(owner, number, content))
+            return content.numbered(number)
 
-        made = [
-            each.with_ends(kept(each.before, each.instance_id), kept(each.after, each.instance_id)) for each in changes
+        stored = [
+            change.with_ends(store(change.before, change.instance_id), store(change.after, change.instance_id))
+            for change in changes
         ]
         if new:
-            self._session.insert_each(document, new)
-        return made
+            self._session.insert_each(_INSERT_DOCUMENT, new)
+        return stored
 
 
-def _together(revision: int, changes: Sequence[Change]) -> list[Change]:
-    """Changes in the order in which they happen, each instance's taken together; what comes to nothing is left out."""
+def _combined(revision: int, changes: Sequence[Change]) -> list[Change]:
+    """Return ``changes``, given in the order in which they happen, as those of one revision: one for each instance.
+
+    Instances that end as they began are left out.
+    """
     by_instance: dict[int, list[Change]] = {}
-    for each in changes:
-        by_instance.setdefault(each.instance_id, []).append(each)
-    taken = [net(several) for several in by_instance.values()]
+    for change in changes:
+        by_instance.setdefault(change.instance_id, []).append(change)
+    combined = [net(several) for several in by_instance.values()]
     return [
-        Change(revision, each.instance_id, each.first_revision, each.before, each.after)
-        for each in taken
-        if each.before != each.after
+        Change(revision, change.instance_id, change.first_revision, change.before, change.after)
+        for change in combined
+        if change.before != change.after
     ]
 
 
-def _exchanged(undone: Change) -> Change:
-    """``undone`` the other way round."""
-    return Change(undone.revision, undone.instance_id, undone.first_revision, undone.after, undone.before)
-
-
-def _row(each: Change) -> tuple[Any, ...]:
-    revision, instance_id, first_revision, before, after = each
-    return revision, instance_id, first_revision, before.id if before else None, after.id if after else None
+def _inverse(change: Change) -> Change:
+    """Return the change that undoes ``change``."""
+    return Change(change.revision, change.instance_id, change.first_revision, change.after, change.before)

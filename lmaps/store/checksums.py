@@ -1,6 +1,6 @@
-"""Checksums of rows: a byte that the disk has changed is told, and not taken for what was written.
+"""Checksums of rows: a byte that the disk has changed is reported, and not taken for what was written.
 
-Output of jobs and the audit have none: nothing follows from them.
+Lines of jobs and the audit have none: no other data depends on them.
 """
 
 import zlib
@@ -16,37 +16,39 @@ from lmaps.store.models import metadata
 
 @cache
 def covered(table: Table) -> tuple[str, ...]:
-    """The columns that the checksum of a row is made of."""
+    """Return the columns that the checksum of a row is made of."""
+    # A number that SQLite gives is known only after the row was written, too late for its checksum.
     return tuple(column.name for column in table.c if column.name != "checksum" and not column.info)
 
 
 def checksum(values: Sequence[Any]) -> int:
-    """The CRC-32 of the values of a row."""
+    """Return the CRC-32 of the values of a row."""
+    # surrogatepass: damage can leave bytes in a text that are read as lone surrogates
     return zlib.crc32(repr(tuple(values)).encode("utf-8", "surrogatepass"))
 
 
 def signed(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values of a row as they are written: of its `covered` columns, and its checksum."""
+    """Return the values of a row's `covered` columns, and its checksum. Columns that ``row`` has not are NULL."""
     values = tuple(map(row.get, covered(table)))
     return (*values, checksum(values))
 
 
 def check(table: str, values: Sequence[Any], expected: int) -> None:
-    """`StateDamaged` unless the values of a row fit its checksum."""
+    """Raise `StateDamaged` unless the values of a row fit its checksum."""
     if checksum(values) != expected:
         raise StateDamaged(f"cannot rely on the database: a row of {table} is damaged")
 
 
 def checked(table: Table, row: Sequence[Any]) -> dict[str, Any]:
-    """A whole row of ``table`` that fits its checksum, without it."""
-    told = dict(zip(table.c.keys(), row, strict=True))
-    expected = told.pop("checksum")
-    check(table.name, [told[name] for name in covered(table)], expected)
-    return told
+    """Return a whole row of ``table`` by column, without its checksum; `StateDamaged` if it does not fit that."""
+    columns = dict(zip(table.c.keys(), row, strict=True))
+    expected = columns.pop("checksum")
+    check(table.name, [columns[name] for name in covered(table)], expected)
+    return columns
 
 
 def check_rows(connection: Connection) -> None:
-    """`StateDamaged` if any row of the state does not fit its checksum."""
+    """Raise `StateDamaged` if any row of the database does not fit its checksum."""
     for table in metadata.sorted_tables:
         if "checksum" in table.c:
             for row in connection.execute(select(table)):

@@ -1,7 +1,8 @@
-"""Documents with secrets, sealed at rest: AES-256-GCM under a key that lies outside the state.
+"""Secrets at rest: AES-256-GCM under a key that lies outside the database.
 
-A sealed text is ``sealed:KEY ID:NONCE AND CIPHERTEXT``, the last in base64; it opens only at its own place in the
-state. What was written without a key stays readable with one.
+A sealed text is ``sealed:KEY ID:NONCE AND CIPHERTEXT``, the last part in base64. It opens only at the place in the
+database that it was sealed for: texts cannot be exchanged for each other. Texts that were written before a key was
+configured stay readable with one.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Protocol
 
 from lmaps.errors import ConfigError, StateDamaged, StateUnusable
 
@@ -18,30 +20,44 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
-class Plain:
-    """No key: nothing is sealed, and what is sealed cannot be read."""
+class Sealer(Protocol):
+    """Seals texts before they are written, and opens them when they are read."""
 
     def seal(self, text: str, place: str) -> str:
-        """``text`` as it is to be kept at ``place``."""
+        """Return ``text`` as it is to be stored at ``place``."""
+
+    def open(self, text: str, place: str) -> str:
+        """Return the text that was stored at ``place``; `StateUnusable` if it cannot be opened."""
+
+
+class KeylessSealer:
+    """Used where no key is configured: seals nothing, and refuses what is sealed."""
+
+    def seal(self, text: str, place: str) -> str:
+        """Return ``text`` as it is."""
         return text
 
     def open(self, text: str, place: str) -> str:
-        """The text that was kept at ``place``."""
+        """Return ``text`` as it is; `StateUnusable` if it is sealed."""
         if text.startswith(PREFIX):
             raise StateUnusable("cannot read the state: it has sealed secrets, and state_key is not configured")
         return text
 
 
-class Opaque(Plain):
-    """No key, and none is needed: for whoever only compares and copies."""
+class PassThroughSealer:
+    """Used to compare and copy databases without their key: sealed texts stay sealed."""
+
+    def seal(self, text: str, place: str) -> str:
+        """Return ``text`` as it is."""
+        return text
 
     def open(self, text: str, place: str) -> str:
-        """The text as it is kept."""
+        """Return ``text`` as it is."""
         return text
 
 
-class Sealer(Plain):
-    """Seals and opens with a key of 32 bytes."""
+class KeySealer:
+    """Seals and opens with a key of `KEY_BYTES`."""
 
     def __init__(self, key: bytes) -> None:
         try:
@@ -54,30 +70,39 @@ class Sealer(Plain):
         self._key_id = hashlib.sha256(b"lmaps state key" + key).hexdigest()[:8]
 
     def seal(self, text: str, place: str) -> str:
-        """``text``, sealed with a nonce of its own."""
+        """Return ``text`` sealed with a new nonce."""
         nonce = os.urandom(NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, text.encode(), self._bound(place))
+        sealed = self._cipher.encrypt(nonce, text.encode(), self._associated_data(place))
         return f"{PREFIX}{self._key_id}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, text: str, place: str) -> str:
-        """What was sealed for ``place``; `StateUnusable` if it is damaged, moved, or of another key."""
+        """Return the text that was sealed for ``place``; a text that is not sealed is returned as it is.
+
+        Raises `StateUnusable` if it was sealed with another key, `StateDamaged` if it is damaged or from another place.
+        """
         if not text.startswith(PREFIX):
             return text
         key_id, _, data = text.removeprefix(PREFIX).partition(":")
         if key_id != self._key_id:
             raise StateUnusable(f"cannot read the state: its secrets were sealed with key {key_id}, not {self._key_id}")
         try:
-            whole = base64.b64decode(data, validate=True)
-            return self._cipher.decrypt(whole[:NONCE_BYTES], whole[NONCE_BYTES:], self._bound(place)).decode()
-        except Exception as error:  # the library's InvalidTag and whatever damaged text makes of the rest
+            sealed = base64.b64decode(data, validate=True)
+            return self._cipher.decrypt(
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._associated_data(place)
+            ).decode()
+        except Exception as error:  # InvalidTag of the library, and whatever a damaged text raises in base64 and UTF-8
             raise StateDamaged("cannot read the state: a sealed document is damaged") from error
 
-    def _bound(self, place: str) -> bytes:
+    def _associated_data(self, place: str) -> bytes:
+        # Authenticated with the text: a sealed text that is moved to another instance does not open there.
         return f"{place}/{self._key_id}".encode()
 
 
 def read_key(file: str) -> bytes:
-    """The key in a file, in base64; `ConfigError` if it is none, or if others could read it."""
+    """Return the key in a file, which has it in base64.
+
+    Raises `ConfigError` if the file cannot be read, holds no key, or can be read by others.
+    """
     path = Path(file)
     try:
         mode = stat.S_IMODE(path.stat().st_mode)

@@ -1,29 +1,46 @@
-"""The tables ``instance`` and ``unit``: what is there now, and the texts of units that it was made under."""
+"""The tables ``instance`` and ``unit``: the instances that exist now, and the unit texts they were completed under."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from sqlalchemy import Select, bindparam, delete, func, literal_column, select
 
 from lmaps.store.checksums import check
-from lmaps.store.models import document, instance, unit
-from lmaps.store.rows import Document, Instance
+from lmaps.store.models import document, instance
+from lmaps.store.models import unit as definition
+from lmaps.store.rows import Document, Instance, StoredDocument, StoredInstance
 from lmaps.store.session import Session
-from lmaps.store.statements import Prepared
+from lmaps.store.statements import Insertion, Prepared, Query
 
-BATCH = 500
-"""Keys that one statement looks up."""
 MAX_ROWID = 2**63 - 1
-"""Above every number, and every revision."""
+"""No number and no revision is higher."""
 SCAN_FRACTION = 8
-"""A unit that has this part of all instances, or more, is read in their order: no sorting, and no looking up."""
+"""A unit that has at least one in so many of all instances is read in their order.
 
-Row = tuple[Any, ...]
+SQLite then scans the table from one end to the other. It neither sorts nor looks up each row from an index.
+"""
 
-DOCUMENT = ("id", "instance_id", "key", "given", "completed", "definition", "checksum")
-"""What is read of a document."""
+
+class InstanceWithDocument(NamedTuple):
+    """A row of ``instance`` joined with its document; the unit is not among the columns, since each query names it.
+
+    Both have the same key, and the document has the instance's number.
+    """
+
+    id: int
+    key: str
+    document: int
+    first_revision: int
+    revision: int
+    checksum: int
+    given: str
+    completed: str
+    definition: int
+    document_checksum: int
+
+
 _COLUMNS = (
     instance.c.id,
     instance.c.key,
@@ -34,206 +51,240 @@ _COLUMNS = (
     document.c.given,
     document.c.completed,
     document.c.definition,
-    document.c.checksum.label("signature"),
+    document.c.checksum.label("document_checksum"),
 )
-"""What is read of an instance and its document: which unit it is of is known, and both have its number and its key."""
 _JOINED = select(*_COLUMNS).join(document, document.c.id == instance.c.document)
-_INSTANCES = _JOINED.order_by(instance.c.id)
+_IN_ORDER = _JOINED.order_by(instance.c.id)
 OF_UNIT = instance.c.unit == bindparam("unit")
-"""The instances of one unit."""
-BY_ID = literal_column("+instance.unit") == bindparam("unit")
-"""The same, and SQLite is not to look for it by the unit."""
-_INSTANCE = Prepared(_JOINED.where(OF_UNIT, instance.c.key == bindparam("key")))
-_WANTED = func.json_each(bindparam("keys")).table_valued("value")
-_KEYED = Prepared(
+"""The instances of one unit, found by the index on unit and key."""
+BY_NUMBER = literal_column("+instance.unit") == bindparam("unit")
+"""The same, found in the order of their numbers: the plus keeps SQLite from using the index."""
+_BY_KEY = Query(_JOINED.where(OF_UNIT, instance.c.key == bindparam("key")), InstanceWithDocument)
+_KEYS = func.json_each(bindparam("keys")).table_valued("value")
+_BY_KEYS = Query(
     select(*_COLUMNS)
-    .select_from(_WANTED)
-    .join(instance, OF_UNIT & (instance.c.key == _WANTED.c.value))
-    .join(document, document.c.id == instance.c.document)
+    .select_from(_KEYS)
+    .join(instance, OF_UNIT & (instance.c.key == _KEYS.c.value))
+    .join(document, document.c.id == instance.c.document),
+    InstanceWithDocument,
 ).in_this_order()
-_NUMBERS = func.json_each(bindparam("ids")).table_valued("value")
-_NUMBERED = Prepared(_JOINED.where(BY_ID, instance.c.id.in_(select(_NUMBERS.c.value))))
-_ALL = Prepared(_INSTANCES.where(OF_UNIT))
-_ALL_BY_ID = Prepared(_INSTANCES.where(BY_ID))
+_NUMBERS = func.json_each(bindparam("numbers")).table_valued("value")
+_BY_NUMBERS = Query(_JOINED.where(BY_NUMBER, instance.c.id.in_(select(_NUMBERS.c.value))), InstanceWithDocument)
+_ALL = Query(_IN_ORDER.where(OF_UNIT), InstanceWithDocument)
+_ALL_SCANNED = Query(_IN_ORDER.where(BY_NUMBER), InstanceWithDocument)
 _COUNT = Prepared(select(func.count()).where(OF_UNIT))
 WITHIN = (instance.c.id > bindparam("after"), instance.c.id <= bindparam("last", MAX_ROWID))
-"""Those with a number above ``after``, up to ``last``."""
-PAGE = Prepared(_INSTANCES.where(OF_UNIT, *WITHIN).limit(bindparam("most", -1)))
-PAGE_BY_ID = Prepared(_INSTANCES.where(BY_ID, *WITHIN).limit(bindparam("most", -1)))
-_AT_MOST = Prepared(select(func.count()).select_from(select(1).where(OF_UNIT).limit(bindparam("most")).subquery()))
-_DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("gone")))
-_OTHERS = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest != bindparam("digest")))
+"""The instances with a number above ``after``, up to ``last``."""
+_RANGE = Query(_IN_ORDER.where(OF_UNIT, *WITHIN).limit(bindparam("limit", -1)), InstanceWithDocument)
+_RANGE_SCANNED = Query(_IN_ORDER.where(BY_NUMBER, *WITHIN).limit(bindparam("limit", -1)), InstanceWithDocument)
+_COUNT_UP_TO = Prepared(select(func.count()).select_from(select(1).where(OF_UNIT).limit(bindparam("limit")).subquery()))
+_INSERT = Insertion(instance, StoredInstance)
+_DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("number")))
+_DEFINITION = Prepared(
+    select(definition.c.id).where(definition.c.name == bindparam("unit"), definition.c.digest == bindparam("digest"))
+)
+_OTHER_DEFINITIONS = Prepared(
+    select(definition.c.id).where(definition.c.name == bindparam("unit"), definition.c.digest != bindparam("digest"))
+)
 _IS_OUTDATED = Prepared(
     select(1)
     .select_from(instance)
     .join(document, document.c.id == instance.c.document)
-    .join(unit, unit.c.id == document.c.definition)
-    .where(OF_UNIT, unit.c.digest != bindparam("digest"))
+    .join(definition, definition.c.id == document.c.definition)
+    .where(OF_UNIT, definition.c.digest != bindparam("digest"))
     .limit(1)
 )
-_DEFINITION = Prepared(select(unit.c.id).where(unit.c.name == bindparam("name"), unit.c.digest == bindparam("digest")))
 
 
 class Instances:
-    """Instances of units, their documents, and definitions of units."""
+    """Instances of units, their documents, and the texts of units. Rows that do not fit their checksums are refused.
+
+    Methods that read raise `StateDamaged` then.
+    """
 
     __slots__ = ("_session",)
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def all(self, name: str) -> list[Instance]:
-        """All instances of a unit, oldest first."""
-        return self._instances(name, _INSTANCES)
+    def all(self, unit: str) -> list[Instance]:
+        """Return all instances of a unit, oldest first."""
+        return self._select(unit, _IN_ORDER)
 
-    def find(self, name: str, keys: Sequence[str]) -> dict[str, Instance]:
-        """Those instances of a unit that have one of ``keys``."""
-        return {row[1]: self._instance(name, row) for row in self.rows_with(name, keys)}
+    def find(self, unit: str, keys: Sequence[str]) -> dict[str, Instance]:
+        """Return the instances of a unit that have one of ``keys``, by key."""
+        return {row.key: self._instance(unit, row) for row in self.rows_with_keys(unit, keys)}
 
-    def with_prefix(self, name: str, beginning: str) -> list[Instance]:
-        """Those instances of a unit whose key begins so."""
-        begun = instance.c.key.between(beginning, f"{beginning}\U0010ffff")
-        return self._instances(name, _INSTANCES.where(begun))
+    def with_prefix(self, unit: str, prefix: str) -> list[Instance]:
+        """Return the instances of a unit whose keys begin with ``prefix``, oldest first."""
+        begins = instance.c.key.between(prefix, f"{prefix}\U0010ffff")  # the highest code point: LIKE uses no index
+        return self._select(unit, _IN_ORDER.where(begins))
 
-    def by_number(self, name: str, ids: Sequence[int]) -> dict[int, Instance]:
-        """Those instances of a unit that have one of these numbers."""
-        rows = self._session.rows(_NUMBERED, unit=name, ids=json.dumps(list(ids))) if ids else []
-        return {row[0]: self._instance(name, row) for row in self.sound(name, rows)}
+    def by_number(self, unit: str, numbers: Sequence[int]) -> dict[int, Instance]:
+        """Return the instances of a unit that have one of ``numbers``, by number."""
+        if not numbers:
+            return {}
+        rows = self._session.read(_BY_NUMBERS, unit=unit, numbers=json.dumps(list(numbers)))
+        return {row.id: self._instance(unit, row) for row in self._verified(unit, rows)}
 
-    def count(self, name: str) -> int:
-        """How many instances a unit has."""
-        known = self._session.cache.instances.get(name)
-        if known is None:
-            known = self._session.cache.instances[name] = int(self._session.value(_COUNT, unit=name))
-        return known
+    def count(self, unit: str) -> int:
+        """Return how many instances a unit has."""
+        counts = self._session.cache.instance_counts
+        count = counts.get(unit)
+        if count is None:
+            count = counts[unit] = int(self._session.value(_COUNT, unit=unit))
+        return count
 
-    def outdated(self, name: str, digest: str, after: int, most: int) -> tuple[list[Instance], int | None]:
-        """Of the next ``most`` instances, those completed under another text of the unit than the one with this digest.
+    def outdated(self, unit: str, digest: str, after: int, limit: int) -> tuple[list[Instance], int | None]:
+        """Return the outdated ones of the next ``limit`` instances, and the number to go on after.
 
-        The next ones have numbers above ``after``. With them the number of the last one, None if there are no more.
+        An instance is outdated if it was completed under another text of the unit than the one with this ``digest``.
+        The next instances are those with numbers above ``after``; the number to go on after is None at the end.
         """
-        others = self.other_definitions(name, digest)
+        others = self.other_definitions(unit, digest)
         if not others:
             return [], None
-        rows = self._session.rows(PAGE_BY_ID if self.is_large(name) else PAGE, unit=name, after=after, most=most)
-        found = self.sound(name, [row for row in rows if row[8] in others])
-        return [self._instance(name, row) for row in found], rows[-1][0] if len(rows) == most else None
+        rows = self._session.read(self._range(unit), unit=unit, after=after, limit=limit)
+        outdated = self._verified(unit, [row for row in rows if row.definition in others])
+        return [self._instance(unit, row) for row in outdated], rows[-1].id if len(rows) == limit else None
 
-    def other_definitions(self, name: str, digest: str) -> set[int]:
-        """The numbers of the unit's texts, but the one with this digest."""
-        return {number for (number,) in self._session.rows(_OTHERS, name=name, digest=digest)}
+    def is_outdated(self, unit: str, digest: str) -> bool:
+        """Return whether any instance was completed under another text of the unit than the one with this digest."""
+        return self._session.value(_IS_OUTDATED, unit=unit, digest=digest) is not None
 
-    def is_outdated(self, name: str, digest: str) -> bool:
-        """Whether any instance was completed under another text of the unit than the one with this digest."""
-        return self._session.value(_IS_OUTDATED, unit=name, digest=digest) is not None
+    def definition(self, unit: str, digest: str, text: str) -> int:
+        """Return the number of this text of the unit; a text that is new is recorded."""
+        numbers = self._session.cache.definitions
+        number = numbers.get((unit, digest))
+        if number is not None:
+            return number
+        number = self._session.value(_DEFINITION, unit=unit, digest=digest)
+        if number is None:
+            self._session.insert(definition, {"name": unit, "digest": digest, "definition": text})
+            number = self._session.value(_DEFINITION, unit=unit, digest=digest)
+        numbers[unit, digest] = int(number or 0)
+        return numbers[unit, digest]
 
-    def definition(self, name: str, digest: str, text: str) -> int:
-        """The number of this text of the unit, kept if it is new."""
-        known = self._session.cache.definitions.get((name, digest))
-        if known is not None:
-            return known
-        found = self._session.value(_DEFINITION, name=name, digest=digest)
-        if found is None:
-            self._session.insert(unit, {"name": name, "digest": digest, "definition": text})
-            found = self._session.value(_DEFINITION, name=name, digest=digest)
-        self._session.cache.definitions[name, digest] = int(found or 0)
-        return int(found or 0)
+    def definitions(self, unit: str) -> dict[int, str]:
+        """Return every text of the unit that changes were made under, by number."""
+        query = select(definition.c.id, definition.c.definition).where(definition.c.name == unit)
+        return {row.id: row.definition for row in self._session.connection.execute(query)}
 
-    def definitions(self, name: str) -> dict[int, str]:
-        """Every text of the unit that changes were made under, by its number."""
-        rows = self._session.connection.execute(select(unit.c.id, unit.c.definition).where(unit.c.name == name))
-        return {row.id: row.definition for row in rows}
+    def other_definitions(self, unit: str, digest: str) -> set[int]:
+        """Return the numbers of the unit's texts other than the one with this digest."""
+        return {number for (number,) in self._session.rows(_OTHER_DEFINITIONS, unit=unit, digest=digest)}
 
-    def restore_definition(self, name: str, number: int, digest: str, text: str) -> None:
-        """Take over a text of a unit as it is, with its number."""
-        self._session.insert(unit, {"id": number, "name": name, "digest": digest, "definition": text})
+    def newest_definition(self, unit: str) -> str | None:
+        """Return the newest text of the unit that changes were made under, None if there is none."""
+        query = select(definition.c.definition).where(definition.c.name == unit)
+        return self._session.connection.scalar(query.order_by(definition.c.id.desc()).limit(1))
 
-    def newest_definition(self, name: str) -> str | None:
-        """The newest text of the unit that changes were made under."""
-        newest = select(unit.c.definition).where(unit.c.name == name).order_by(unit.c.id.desc()).limit(1)
-        return self._session.connection.scalar(newest)
+    def restore_definition(self, unit: str, number: int, digest: str, text: str) -> None:
+        """Record a text of a unit under the ``number`` that it had where it was exported."""
+        self._session.insert(definition, {"id": number, "name": unit, "digest": digest, "definition": text})
 
-    def add(self, rows: Sequence[Instance]) -> None:
-        """Add new instances, whose documents are kept."""
+    def add(self, rows: Sequence[StoredInstance]) -> None:
+        """Add instances, whose documents are stored."""
         if rows:
-            told = [(number, name, one.key, one.id, first, revision) for number, name, one, first, revision in rows]
-            self._session.insert_each(instance, told)
+            self._session.insert_each(_INSERT, rows)
 
-    def remove(self, ids: Sequence[int]) -> None:
-        """Remove the instances with these numbers, as far as they are there."""
-        if ids:
-            self._session.write_each(_DELETE, [{"gone": gone} for gone in ids])
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Remove the instances with these numbers, as far as they exist."""
+        if numbers:
+            self._session.write_each(_DELETE, [{"number": number} for number in numbers])
 
-    def rows_of(self, name: str) -> list[Row]:
-        """The rows of a unit's instances, oldest first."""
-        return self.sound(name, self._session.rows(_ALL_BY_ID if self.is_large(name) else _ALL, unit=name))
+    def rows(self, unit: str) -> list[InstanceWithDocument]:
+        """Return the rows of all instances of a unit, oldest first."""
+        return self._verified(unit, self._session.read(_ALL_SCANNED if self.is_large(unit) else _ALL, unit=unit))
 
-    def rows_after(self, name: str, after: int, most: int) -> tuple[list[Row], int]:
-        """The rows of a unit with a number above ``after``: ``most`` of a unit that has much, all of another one.
-
-        With them the number of the last one, `MAX_ROWID` if there are no more.
-        """
-        much = self.is_large(name)
-        rows = self._session.rows(PAGE_BY_ID if much else PAGE, unit=name, after=after, most=most if much else -1)
-        return self.sound(name, rows), rows[-1][0] if much and len(rows) == most else MAX_ROWID
-
-    def rows_within(self, name: str, after: int, last: int, much: bool) -> list[Row]:
-        """The rows of a unit that has ``much``, or not: those with a number above ``after``, up to ``last``."""
-        return self.sound(name, self._session.rows(PAGE_BY_ID if much else PAGE, unit=name, after=after, last=last))
-
-    def is_large(self, name: str) -> bool:
-        """Whether a unit has so much of all instances that they are best read in their order."""
-        much = self._session.counters.instance // SCAN_FRACTION
-        known = self._session.cache.instances.get(name)
-        return (self._session.value(_AT_MOST, unit=name, most=much + 1) if known is None else known) > much
-
-    def rows_with(self, name: str, keys: Sequence[str]) -> list[Row]:
-        """The rows of those instances of a unit that have one of ``keys``, in the order of these."""
-        if len(keys) == 1 or any("\0" in key for key in keys):  # SQLite's JSON ends a text there
-            rows = [row for key in dict.fromkeys(keys) for row in self._session.rows(_INSTANCE, unit=name, key=key)]
+    def rows_with_keys(self, unit: str, keys: Sequence[str]) -> list[InstanceWithDocument]:
+        """Return the rows of the instances that have one of ``keys``, in the order of the keys."""
+        if len(keys) == 1 or any("\0" in key for key in keys):  # json_each ends a text at U+0000
+            found = [row for key in dict.fromkeys(keys) for row in self._session.read(_BY_KEY, unit=unit, key=key)]
         else:
-            told = json.dumps(list(dict.fromkeys(keys)), ensure_ascii=False)
-            rows = self._session.rows(_KEYED, unit=name, keys=told)
-        return self.sound(name, rows)
+            array = json.dumps(list(dict.fromkeys(keys)), ensure_ascii=False)
+            found = self._session.read(_BY_KEYS, unit=unit, keys=array)
+        return self._verified(unit, found)
 
-    def _instances(self, name: str, wanted: Select[Any]) -> list[Instance]:
-        found: list[Any] = list(self._session.connection.execute(wanted.where(instance.c.unit == name)))
-        return [self._instance(name, row) for row in self.sound(name, found)]
+    def rows_within(self, unit: str, after: int, last: int, *, scanned: bool) -> list[InstanceWithDocument]:
+        """Return the rows with a number above ``after``, up to ``last``; ``scanned`` if the unit `is_large`."""
+        query = _RANGE_SCANNED if scanned else _RANGE
+        return self._verified(unit, self._session.read(query, unit=unit, after=after, last=last))
 
-    def sound(self, name: str, rows: list[Row]) -> list[Row]:
-        """``rows``, if all fit their checksums. Of texts without escapes Python's repr is made at half the cost."""
-        for number, key, kept, first, revision, expected, given, completed, made_under, signature in rows:
-            if crc32(f"({number}, '{name}', '{key}', {kept}, {first}, {revision})".encode()) != expected:
-                check("instance", (number, name, key, kept, first, revision), expected)
-            if crc32(f"({kept}, {number}, '{key}', '{given}', '{completed}', {made_under})".encode()) != signature:
-                check("document", (kept, number, key, given, completed, made_under), signature)
+    def rows_after(self, unit: str, after: int, limit: int) -> tuple[list[InstanceWithDocument], int]:
+        """Return rows with a number above ``after``, and the last number read, `MAX_ROWID` if there are no more.
+
+        Of a large unit they are ``limit`` rows at most, of another one all: sorting them for each part would cost more.
+        """
+        large = self.is_large(unit)
+        rows = self._session.read(self._range(unit), unit=unit, after=after, limit=limit if large else -1)
+        return self._verified(unit, rows), rows[-1].id if large and len(rows) == limit else MAX_ROWID
+
+    def page(self, unit: str, after: int, limit: int, max_chars: int) -> tuple[list[InstanceWithDocument], bool]:
+        """Return rows with a number above ``after``, and whether the page is full, so that more may follow.
+
+        The page is full with ``limit`` rows, or when its documents have ``max_chars`` characters together.
+        """
+        rows: list[InstanceWithDocument] = []
+        size = 0
+        for row in self._session.iterate(self._range(unit), unit=unit, after=after, limit=limit):
+            rows.append(row)
+            size += len(row.given) + len(row.completed)
+            if size >= max_chars:
+                break
+        return self._verified(unit, rows), size >= max_chars or len(rows) == limit
+
+    def is_large(self, unit: str) -> bool:
+        """Return whether a unit has such a part of all instances that they are best scanned: `SCAN_FRACTION`."""
+        limit = self._session.counters.instance // SCAN_FRACTION
+        count = self._session.cache.instance_counts.get(unit)
+        if count is None:  # to count them all would cost as much as the scan that is to be avoided
+            count = self._session.value(_COUNT_UP_TO, unit=unit, limit=limit + 1)
+        return int(count) > limit
+
+    def read_document(self, owner: int, row: StoredDocument, expected: int) -> Document:
+        """Return the document in a row, opened for the instance ``owner``, if it fits the ``expected`` checksum."""
+        number, number_of_instance, key, given, completed, made_under = row
+        plain = f"({number}, {number_of_instance}, '{key}', '{given}', '{completed}', {made_under})"
+        if crc32(plain.encode()) != expected:  # see _verified
+            check("document", row, expected)
+        return self._document(owner, number, key, given, completed, made_under)
+
+    def document_row(self, owner: int, number: int, content: Document) -> StoredDocument:
+        """Return the row that stores a document of the instance ``owner``."""
+        given, completed = content.given, content.completed
+        if content.secret:
+            given = self._session.sealer.seal(given, f"{owner}/{number}/given")
+            completed = self._session.sealer.seal(completed, f"{owner}/{number}/completed")
+        return StoredDocument(number, owner, content.key, given, completed, content.definition)
+
+    def _range(self, unit: str) -> Query[InstanceWithDocument]:
+        return _RANGE_SCANNED if self.is_large(unit) else _RANGE
+
+    def _select(self, unit: str, query: Select[Any]) -> list[Instance]:
+        found = self._session.connection.execute(query.where(instance.c.unit == unit))
+        rows = [InstanceWithDocument(*row) for row in found]
+        return [self._instance(unit, row) for row in self._verified(unit, rows)]
+
+    def _verified(self, unit: str, rows: list[InstanceWithDocument]) -> list[InstanceWithDocument]:
+        """Return ``rows`` if all of them fit their checksums, else raise `StateDamaged`."""
+        for number, key, stored, first, revision, expected, given, completed, made_under, document_checksum in rows:
+            # The f-strings write what repr() does of texts that need no escapes, at half its cost. A text that needs
+            # them does not fit, and is checked by repr() itself.
+            if crc32(f"({number}, '{unit}', '{key}', {stored}, {first}, {revision})".encode()) != expected:
+                check("instance", (number, unit, key, stored, first, revision), expected)
+            plain = f"({stored}, {number}, '{key}', '{given}', '{completed}', {made_under})"
+            if crc32(plain.encode()) != document_checksum:
+                check("document", (stored, number, key, given, completed, made_under), document_checksum)
         return rows
 
-    def _instance(self, name: str, row: Row) -> Instance:
-        number, key, kept, first, revision, _, given, completed, made_under, _ = row
-        return Instance(number, name, self._document(number, kept, key, given, completed, made_under), first, revision)
+    def _instance(self, unit: str, row: InstanceWithDocument) -> Instance:
+        number, key, stored, first, revision, _, given, completed, made_under, _ = row
+        content = self._document(number, stored, key, given, completed, made_under)
+        return Instance(number, unit, content, first, revision)
 
-    def read_document(self, of: int, number: int, instance: int, *told: Any) -> Document:
-        """A document of the instance ``of``, as it was given to be kept; ``told`` are the other columns."""
-        key, given, completed, made_under, expected = told
-        if crc32(f"({number}, {instance}, '{key}', '{given}', '{completed}', {made_under})".encode()) != expected:
-            check("document", (number, instance, key, given, completed, made_under), expected)
-        return self._document(of, number, key, given, completed, made_under)
-
-    def _document(self, of: int, number: int, key: str, given: str, completed: str, made_under: int) -> Document:
-        place = f"{of}/{number}"
-        return Document(
-            key,
-            self._session.sealer.open(given, f"{place}/given"),
-            self._session.sealer.open(completed, f"{place}/completed"),
-            made_under,
-            number,
-        )
-
-    def document_row(self, instance: int, one: Document) -> tuple[Any, ...]:
-        """A document as it is kept."""
-        given, completed = one.given, one.completed
-        if one.secret:
-            given = self._session.sealer.seal(given, f"{instance}/{one.id}/given")
-            completed = self._session.sealer.seal(completed, f"{instance}/{one.id}/completed")
-        return one.id, instance, one.key, given, completed, one.definition
+    def _document(self, owner: int, number: int, key: str, given: str, completed: str, made_under: int) -> Document:
+        sealer = self._session.sealer
+        given = sealer.open(given, f"{owner}/{number}/given")
+        completed = sealer.open(completed, f"{owner}/{number}/completed")
+        return Document(key, given, completed, made_under, number)

@@ -1,7 +1,9 @@
-"""The tables. Documents are kept as JSON text just as they came, so that what is read is what was written.
+"""The tables. Documents are stored as JSON text just as they came, so that what is read is what was written.
 
-``changeset``, ``change`` and ``document`` are the truth, append-only; ``instance`` is what follows from them. Times are
-RFC 3339. ``checksum`` is that of the row's other columns, those that SQLite numbers by itself left out.
+``changeset``, ``change`` and ``document`` are the truth, and append-only; ``instance`` follows from them. Times are
+RFC 3339. ``checksum`` is that of the row's other columns, but for those that SQLite numbers itself.
+
+The order of the columns is that of the named tuples in rows.py: a new column comes last in both.
 """
 
 from enum import StrEnum
@@ -43,9 +45,10 @@ def _checksum() -> Column[int]:
 
 
 BY_SQLITE = {"numbered": "by SQLite"}
+"""Marks a column that no checksum covers, as SQLite gives its value when the row is written."""
 
 in_memory = MetaData(schema="memory")
-"""What is kept in the memory of the connection, beside the database, and made anew with it."""
+"""Tables in the memory of the connection, beside the database; a new connection begins with empty ones."""
 
 unit = Table(
     "unit",
@@ -57,7 +60,7 @@ unit = Table(
     _checksum(),
     UniqueConstraint("name", "digest"),
 )
-"""Every text of a unit that changes were made under."""
+"""Every text of a unit that changes were made under, in the JSON form of the unit's file."""
 
 changeset = Table(
     "changeset",
@@ -83,10 +86,10 @@ changeset = Table(
 )
 """One recorded change of one unit.
 
-``line_end`` is the end of the unit's line after it, ``line_previous`` what lies before itself on the line: so lines
-are paths that share their beginnings, and no undo walks the history. ``redo_end`` is the newest change that redo can
-bring back: the redo list is the path from ``line_end`` to it. ``target`` is what the changeset takes back, brings back
-or returns to.
+``line_end`` is the end of the unit's line after it, ``line_previous`` its predecessor on the line: so lines are paths
+that share their beginnings, and undo need not walk the history. ``redo_end`` is the newest changeset that redo can
+bring back: the redo list is the path from ``line_end`` to it. ``target`` is the revision that the changeset undoes,
+brings back or returns to.
 """
 
 document = Table(
@@ -100,7 +103,7 @@ document = Table(
     Column("definition", Integer, ForeignKey("unit.id"), nullable=False),
     _checksum(),
 )
-"""What an instance is, or was: kept once, however often changes take it away and bring it back."""
+"""The content of an instance, now or once: stored once, however often changes remove it and bring it back."""
 
 change = Table(
     "change",
@@ -115,7 +118,7 @@ change = Table(
     Index(None, "instance_id", "revision"),
     sqlite_with_rowid=False,
 )
-"""What a changeset did to one instance: its whole document before and after, null where there was none."""
+"""What a changeset did to one instance: its document before and after, NULL where it did not exist."""
 
 instance = Table(
     "instance",
@@ -129,7 +132,7 @@ instance = Table(
     _checksum(),
     UniqueConstraint("unit", "key"),
 )
-"""The current truth. ``id`` counts creations: its order is theirs, and an undone deletion comes back at its place."""
+"""The instances that exist now. ``id`` counts creations: an undone deletion comes back at its old place."""
 
 horizon = Table(
     "horizon",
@@ -139,7 +142,7 @@ horizon = Table(
     _checksum(),
     sqlite_with_rowid=False,
 )
-"""Where the history of a unit begins: the newest of its changesets that were dropped because they were old."""
+"""The newest changeset of a unit that was dropped because it was old: from there on its states are known."""
 
 job = Table(
     "job",
@@ -185,10 +188,11 @@ job = Table(
     Index(None, "state"),
     sqlite_autoincrement=True,
 )
-"""Runs of handlers. ``boot_id`` names the start of the daemon it ran under, ``token`` the one run in its slot.
+"""Runs of handlers. ``boot_id`` is the start of the daemon that it ran under, ``token`` the one run in its slot.
 
-``timeout`` and ``confirm_within`` are seconds. ``host_boot`` names the start of the host that the deadline of a
-confirmation counts in; ``undoes`` is the job that this one takes back, ``repeats`` the interrupted one that it repeats.
+``timeout`` and ``confirm_within`` are seconds. ``confirm_boot_deadline`` is in milliseconds since the start of the host
+that ``host_boot`` names: the clock of the wall may be set while a confirmation is awaited. ``undoes`` is the job that
+this one undoes, ``repeats`` the interrupted one that it repeats.
 """
 
 job_line = Table(
@@ -203,7 +207,7 @@ job_line = Table(
     PrimaryKeyConstraint("job", "number"),
     sqlite_with_rowid=False,
 )
-"""Numbered output and events of jobs."""
+"""Output and events of jobs, numbered from 1."""
 
 request = Table(
     "request",
@@ -217,7 +221,7 @@ request = Table(
     Column("revision", Integer),
     _checksum(),
 )
-"""What was answered to a changing request, under the key that the client gave it."""
+"""The answer to a request that changed something, under the key that the client gave the request."""
 
 audit = Table(
     "audit",
@@ -236,13 +240,13 @@ audit = Table(
     Column("suppressed", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
-"""Who asked for what: changes, what was revealed, and what was denied.
+"""Requests that changed or revealed something, or were denied.
 
-``outcome`` is ``ok`` or the code of the error. ``suppressed`` is how many denials of the subject were not kept before
-this one, because there were too many.
+``outcome`` is ``ok`` or the code of the error. ``suppressed`` is how many denials of the subject were not recorded
+before this one, because there were too many.
 """
 
-known_path = Table(
+indexed_path = Table(
     "path",
     in_memory,
     Column("id", Integer, primary_key=True),
@@ -252,9 +256,9 @@ known_path = Table(
     Column("until", Integer, nullable=False),
     UniqueConstraint("unit", "pointer"),
 )
-"""A path whose values are known of the instances up to the number ``until``, as they were at one revision."""
+"""A path whose values are indexed, as they were at ``revision``, of the instances up to the number ``until``."""
 
-known_value = Table(
+indexed_value = Table(
     "value",
     in_memory,
     Column("path", Integer, nullable=False),
@@ -263,4 +267,4 @@ known_value = Table(
     PrimaryKeyConstraint("path", "digest", "instance"),
     sqlite_with_rowid=False,
 )
-"""Which instance has which value there; null is none."""
+"""Which instance has a value with which hash at the path. An instance whose value is null has no row."""

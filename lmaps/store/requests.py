@@ -1,4 +1,4 @@
-"""The table ``request``: what was answered under which key, so that a repeated request happens once."""
+"""The table ``request``: the answers to requests that changed something, so that a repeated request happens once."""
 
 from sqlalchemy import bindparam, delete, exists, select
 
@@ -6,13 +6,14 @@ from lmaps.store.checksums import checked
 from lmaps.store.models import request
 from lmaps.store.rows import StoredRequest
 from lmaps.store.session import Session
-from lmaps.store.statements import Prepared
+from lmaps.store.statements import Insertion, Prepared
 
 _REQUEST = Prepared(select(request).where(request.c.key == bindparam("key")))
+_INSERT = Insertion(request, StoredRequest)
 
 
 class Requests:
-    """Requests that changed something."""
+    """Requests that changed something, and their answers."""
 
     __slots__ = ("_session",)
 
@@ -20,17 +21,19 @@ class Requests:
         self._session = session
 
     def find(self, key: str) -> StoredRequest | None:
-        """What was answered under this key."""
-        found = self._session.rows(_REQUEST, key=key)
-        return StoredRequest(**checked(request, found[0])) if found else None
-
-    def forget(self, before: str, keep: int) -> None:
-        """Forget what was answered before this time, and all but the newest ``keep``."""
-        oldest = select(request.c.at).order_by(request.c.at.desc()).offset(keep - 1).limit(1)
-        limit = max(before, self._session.connection.scalar(oldest) or "")
-        if self._session.connection.scalar(select(exists().where(request.c.at < limit))):
-            self._session.write(delete(request).where(request.c.at < limit))
+        """Return the request that was answered under this key, None if there was none."""
+        rows = self._session.rows(_REQUEST, key=key)
+        return StoredRequest(**checked(request, rows[0])) if rows else None
 
     def add(self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None) -> None:
-        """Keep what is answered under this key."""
-        self._session.insert_each(request, [(key, digest, verb, unit, self._session.at, answer, revision)])
+        """Record the answer to the request with this key."""
+        row = StoredRequest(key, digest, verb, unit, self._session.at, answer, revision)
+        self._session.insert_each(_INSERT, [row])
+
+    def forget(self, before: str, keep: int) -> None:
+        """Delete the requests answered before this time, and all but the newest ``keep``."""
+        oldest_kept = select(request.c.at).order_by(request.c.at.desc()).offset(keep - 1).limit(1)
+        limit = max(before, self._session.connection.scalar(oldest_kept) or "")
+        # Not a DELETE at once: while nothing can be written it is refused, even if there is nothing to delete.
+        if self._session.connection.scalar(select(exists().where(request.c.at < limit))):
+            self._session.write(delete(request).where(request.c.at < limit))

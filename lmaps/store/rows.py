@@ -1,4 +1,8 @@
-"""Rows as frozen values. Documents are JSON text, the order of their properties kept."""
+"""Rows of the tables as named tuples. Documents are JSON text, in which properties keep their order.
+
+The types in the second half are what is written: their fields are the columns of a table, in its order, and
+`statements.Insertion` refuses them when they are not.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -7,7 +11,7 @@ from lmaps.model.states import ChangesetKind, ConfirmationState, Door, JobKind, 
 
 
 class Origin(NamedTuple):
-    """Who asks for a change, through which door, and for what reason."""
+    """Who asked for a change, how the request came in, and the reason that was given."""
 
     author: str
     on_behalf_of: str | None = None
@@ -18,10 +22,10 @@ class Origin(NamedTuple):
 
 
 class Document(NamedTuple):
-    """What an instance is: its key, the document as given and as completed, and the unit's text it was made under.
+    """The content of an instance: its key, the document as given and as completed.
 
-    One that is kept already has a number (``id``), which says nothing about what it is; a new one that is ``secret``
-    is sealed when it is kept.
+    ``definition`` is the number of the unit text that it was completed under. A document that is stored has an ``id``,
+    which does not count when two are compared. A new one that is ``secret`` is sealed when it is stored.
     """
 
     key: str
@@ -41,12 +45,12 @@ class Document(NamedTuple):
         return hash(self[:4])
 
     def numbered(self, number: int) -> "Document":
-        """The same document, kept under this number."""
+        """Return the same document with an ``id``."""
         return Document(self.key, self.given, self.completed, self.definition, number, self.secret)
 
 
 class Instance(NamedTuple):
-    """One instance as it is now."""
+    """One instance as it is now. ``revision`` is that of its last change, ``first_revision`` that of its creation."""
 
     id: int
     unit: str
@@ -56,22 +60,22 @@ class Instance(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is named by."""
+        """The value of the unit's primary key."""
         return self.document.key
 
     @property
     def given(self) -> str:
-        """The document as it was given."""
+        """The document as the client gave it."""
         return self.document.given
 
     @property
     def completed(self) -> str:
-        """The document as it was completed."""
+        """The document with the schema's defaults."""
         return self.document.completed
 
 
-class Texts(NamedTuple):
-    """Instances as columns, their documents as the JSON text that they are kept as: for whoever passes them on."""
+class InstanceTexts(NamedTuple):
+    """Instances by column, their documents as JSON text: for answers that pass them on without reading them."""
 
     ids: Sequence[int]
     keys: Sequence[str]
@@ -81,46 +85,17 @@ class Texts(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Documents of some instances of a unit, as JSON text; ``last`` is the last one's number if more follow."""
+    """Documents of some instances of a unit, as JSON text. ``last`` is the last number if more follow, else None."""
 
     given: Sequence[str]
     completed: Sequence[str]
     last: int | None
 
 
-class Changeset(NamedTuple):
-    """One recorded change of one unit."""
-
-    revision: int
-    unit: str
-    kind: ChangesetKind
-    author: str
-    on_behalf_of: str | None
-    door: str
-    message: str | None
-    ticket: str | None
-    at: str
-    request_key: str | None
-    target: int | None
-    line_end: int | None
-    line_previous: int | None
-    redo_end: int | None
-
-    @classmethod
-    def from_columns(cls, columns: Mapping[str, Any]) -> Self:
-        """Return the changeset that a row of the database, or of an exported history, describes by name."""
-        return cls(**{**columns, "kind": ChangesetKind(columns["kind"])})
-
-    @property
-    def on_line(self) -> bool:
-        """Whether it was put on the unit's line: undo and redo, which move along the line, are not."""
-        return self.line_end == self.revision
-
-
 class Edit(NamedTuple):
-    """What becomes of one instance: no ``before`` where it comes, no ``after`` where it goes.
+    """A change to one instance that is to be recorded: no ``before`` creates it, no ``after`` deletes it.
 
-    A new instance has no number (``id``) and no first revision yet; one that comes back has those that it had.
+    A new instance has no ``id`` and no first revision yet; one that comes back has those that it had.
     """
 
     before: Document | None
@@ -130,7 +105,7 @@ class Edit(NamedTuple):
 
     @classmethod
     def of(cls, instance: Instance, after: Document | None) -> "Edit":
-        """``instance`` becomes ``after``, or goes."""
+        """Return the edit by which ``instance`` gets the document ``after``, or goes if that is None."""
         return cls(instance.document, after, instance.id, instance.first_revision)
 
 
@@ -149,12 +124,12 @@ class Change(NamedTuple):
         return self.before, self.after
 
     def with_ends(self, before: Document | None, after: Document | None) -> "Change":
-        """The same change with other documents."""
+        """Return the same change with other documents."""
         return Change(self.revision, self.instance_id, self.first_revision, before, after)
 
 
 class Job(NamedTuple):
-    """One run of a handler; ``summary`` counts ok, changed, failed, unknown."""
+    """One run of a handler. ``summary`` counts ok, changed, failed, unknown."""
 
     id: int
     unit: str
@@ -201,23 +176,11 @@ class JobLine(NamedTuple):
     event: dict[str, Any] | None
 
 
-class StoredRequest(NamedTuple):
-    """What was answered to a request, as JSON text; ``digest`` tells whether another one is the same."""
+class AuditEntry(NamedTuple):
+    """A request that changed or revealed something, or was denied. ``outcome`` is ``ok`` or the code of the error.
 
-    key: str
-    digest: str
-    verb: str
-    unit: str | None
-    at: str
-    answer: str
-    revision: int | None
-
-
-class Audited(NamedTuple):
-    """What somebody asked for, and what came of it: ``outcome`` is ``ok`` or the code of the error.
-
-    ``subject`` is proven, ``on_behalf_of`` a claim. ``suppressed`` counts denials that were not kept before this one.
-    The store gives ``at`` and ``sequence``.
+    ``subject`` is proven, ``on_behalf_of`` a claim. ``suppressed`` counts denials that were not recorded before this
+    one. The store sets ``at`` and ``sequence``.
     """
 
     subject: str
@@ -232,3 +195,79 @@ class Audited(NamedTuple):
     suppressed: int = 0
     at: str = ""
     sequence: int = 0
+
+
+# What follows is written as it is: the fields are the columns of the tables in models.py, in their order.
+
+
+class Changeset(NamedTuple):
+    """One recorded change of one unit."""
+
+    revision: int
+    unit: str
+    kind: ChangesetKind
+    author: str
+    on_behalf_of: str | None
+    door: str
+    message: str | None
+    ticket: str | None
+    at: str
+    request_key: str | None
+    target: int | None
+    line_end: int | None
+    line_previous: int | None
+    redo_end: int | None
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> Self:
+        """Return the changeset that a row of the database, or of an exported history, describes by column."""
+        return cls(**{**columns, "kind": ChangesetKind(columns["kind"])})
+
+    @property
+    def on_line(self) -> bool:
+        """Whether it was put on the unit's line. Undo and redo, which only move the line's end, are not."""
+        return self.line_end == self.revision
+
+
+class StoredDocument(NamedTuple):
+    """A row of the table ``document``, with sealed texts where they are secret."""
+
+    id: int
+    instance_id: int
+    key: str
+    given: str
+    completed: str
+    definition: int
+
+
+class StoredChange(NamedTuple):
+    """A row of the table ``change``; the documents by their numbers."""
+
+    revision: int
+    instance_id: int
+    first_revision: int
+    before_document: int | None
+    after_document: int | None
+
+
+class StoredInstance(NamedTuple):
+    """A row of the table ``instance``; the document by its number."""
+
+    id: int
+    unit: str
+    key: str
+    document: int
+    first_revision: int
+    revision: int
+
+
+class StoredRequest(NamedTuple):
+    """A request that changed something, and its answer as JSON text; equal requests have the same ``digest``."""
+
+    key: str
+    digest: str
+    verb: str
+    unit: str | None
+    at: str
+    answer: str
+    revision: int | None

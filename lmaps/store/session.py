@@ -1,10 +1,9 @@
-"""What the tables of every subject share: the connection, the counters, the disk, and whether anything was written."""
+"""`Session`: the connection of transactions, and what its tables share: counters, cache, disk, sealer, time."""
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Self
 
 from sqlalchemy import Column, Connection, Executable, Table, func, select
@@ -12,16 +11,19 @@ from sqlalchemy import Column, Connection, Executable, Table, func, select
 from lmaps.errors import Degraded, StateDamaged
 from lmaps.store import models
 from lmaps.store.checksums import checksum, covered, signed
-from lmaps.store.dialects.sqlite import given_numbers
-from lmaps.store.encryption import Plain
+from lmaps.store.dialects.sqlite import highest_numbers
+from lmaps.store.encryption import Sealer
 from lmaps.store.rows import Changeset, Job
-from lmaps.store.statements import Prepared, insertion
+from lmaps.store.statements import Insertion, Prepared, Query, Row, insertion
 from lmaps.util import times
 
 
 @dataclass(slots=True)
 class DiskHealth:
-    """How the disk does: why nothing can be written, if so, and how many seconds the last commit took."""
+    """Whether the disk can be written to.
+
+    ``refusal`` is the error that every write raises while it cannot, ``commit_seconds`` how long the last commit took.
+    """
 
     refusal: Degraded | None = None
     commit_seconds: float = 0.0
@@ -29,54 +31,65 @@ class DiskHealth:
 
 @dataclass(slots=True)
 class Cache:
-    """What every change of the units needs, or every look at them, kept in memory: one process alone changes it.
+    """Rows and counts that most requests need, kept in memory. That is safe: only the manager writes the database.
 
-    ``heads`` are newest changesets by unit, ``definitions`` the numbers of units' texts by name and digest, ``counted``
-    how many changesets a unit has after one revision, until another, ``instances`` how many instances it has, ``lines``
-    are units' lines, oldest first, as far as they were asked for. ``newest`` is the newest changeset of all, ``queued``
-    the jobs to be run next; ``applied``, ``last``, ``pending`` and ``unconfirmed`` are what is told of a unit's jobs
-    under these names.
-    ``sums`` are those of blocks of instances that were found to fit their checksums, by unit and where the block ends:
-    not forgotten, they fit that and nothing else.
+    newest             the newest changeset of all units
+    queued             the jobs that wait to be run, the next one first
+    heads              the newest changeset of each unit
+    definitions        numbers of unit texts, by unit and digest
+    changeset_counts   by unit: a revision, the newest revision counted, and how many changesets lie between them
+    instance_counts    how many instances each unit has
+    lines              the revisions on each unit's line, oldest first; what is missing is read when it is asked for
+    applied            the revision that each unit's handler last ran with successfully
+    last_apply         the newest apply of each unit that has begun
+    pending            how many changesets of each unit its handler has not run with
+    unconfirmed        the jobs of each unit that wait for confirmation or are being undone
+    block_sums         checksums over blocks of instances whose rows were checked, by unit and last number of the block
     """
 
     newest: Changeset | None = None
-    queued: Sequence[Job] | None = None
+    queued: list[Job] | None = None
     heads: dict[str, Changeset] = field(default_factory=dict)
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
-    counted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    instances: dict[str, int] = field(default_factory=dict)
+    changeset_counts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    instance_counts: dict[str, int] = field(default_factory=dict)
     lines: "dict[str, array[int]]" = field(default_factory=dict)
     applied: dict[str, int | None] = field(default_factory=dict)
-    last: dict[str, Job | None] = field(default_factory=dict)
+    last_apply: dict[str, Job | None] = field(default_factory=dict)
     pending: dict[str, int] = field(default_factory=dict)
-    unconfirmed: dict[str, Sequence[Job]] = field(default_factory=dict)
-    sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
+    unconfirmed: dict[str, list[Job]] = field(default_factory=dict)
+    block_sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def forget(self, revision: int) -> None:
-        """What was written is taken back: all changesets after this revision."""
+        """Forget what came from changesets after ``revision``, which were rolled back."""
         for line in self.lines.values():
             del line[bisect_right(line, revision) :]
         self.newest = self.queued = None
-        of_units: tuple[dict[Any, Any], ...] = (self.heads, self.definitions, self.counted, self.instances)
-        for kept in (*of_units, *self._of_jobs):
-            kept.clear()
+        # block_sums stay: other rows come to other sums, so that a sum can be out of date, but never wrong
+        by_unit: tuple[dict[Any, Any], ...] = (
+            self.heads,
+            self.definitions,
+            self.changeset_counts,
+            self.instance_counts,
+            *self._by_jobs,
+        )
+        for values in by_unit:
+            values.clear()
 
     def forget_jobs(self, unit: str) -> None:
-        """A job of a unit was written."""
+        """Forget what depends on the jobs of ``unit``: one of them was written."""
         self.queued = None
-        for told in self._of_jobs:
-            told.pop(unit, None)
+        for values in self._by_jobs:
+            values.pop(unit, None)
 
     @property
-    def _of_jobs(self) -> tuple[dict[str, Any], ...]:
-        """What follows from a unit's jobs."""
-        return self.applied, self.last, self.pending, self.unconfirmed
+    def _by_jobs(self) -> tuple[dict[str, Any], ...]:
+        return self.applied, self.last_apply, self.pending, self.unconfirmed
 
 
 @dataclass(slots=True)
 class Counters:
-    """The newest numbers given: kept in memory, since one process alone gives them."""
+    """The highest numbers given so far. They are kept in memory: only the manager gives numbers."""
 
     revision: int
     instance: int
@@ -85,16 +98,20 @@ class Counters:
 
     @classmethod
     def read(cls, connection: Connection) -> Self:
-        """As the database has them; a number that was given once is not given again, whatever was dropped since."""
-        given = given_numbers(connection)
-        found = [_newest(connection, column) for column in (models.change.c.instance_id, models.instance.c.id)]
+        """Return the counters of a database. Numbers of rows that were deleted since are not given again."""
+        highest = highest_numbers(connection)
+        # an instance that is gone lives on in the changes, one whose changes were dropped in its own table
+        instances = [_highest(connection, column) for column in (models.change.c.instance_id, models.instance.c.id)]
         return cls(
-            given.get("changeset", 0), max(found), _newest(connection, models.document.c.id), given.get("job", 0)
+            highest.get("changeset", 0),
+            max(instances),
+            _highest(connection, models.document.c.id),
+            highest.get("job", 0),
         )
 
     def check(self, connection: Connection) -> None:
-        """`StateDamaged` if these are not the numbers of what is there."""
-        revision, job = _newest(connection, models.changeset.c.revision), _newest(connection, models.job.c.id)
+        """Raise `StateDamaged` if the newest changeset or job of the database is not the newest that was given."""
+        revision, job = _highest(connection, models.changeset.c.revision), _highest(connection, models.job.c.id)
         if self.job < job or (revision and self.revision != revision):
             raise StateDamaged(
                 f"cannot rely on the database: it ends with r{revision} and job {job}, "
@@ -102,90 +119,100 @@ class Counters:
             )
 
     def restore(self, before: "Counters") -> None:
-        """Give the numbers after ``before`` once more."""
+        """Return to the counters as they were ``before``: the numbers after them are given again."""
         for name in self.__slots__:
             setattr(self, name, getattr(before, name))
 
     def copy(self) -> "Counters":
-        """The numbers as they are now, to return to."""
+        """Return the counters as they are now, for `restore`."""
         return Counters(self.revision, self.instance, self.document, self.job)
 
 
-def _newest(connection: Connection, column: Column[int]) -> int:
+def _highest(connection: Connection, column: Column[int]) -> int:
     return connection.scalar(select(func.max(column))) or 0
 
 
 class Session:
-    """One transaction's connection, and what its tables share."""
+    """The connection that transactions run on one after another, and what their tables share.
+
+    Prepared statements run on the ``driver`` itself. ``wrote`` is whether anything was written since it was last set
+    to False.
+    """
 
     __slots__ = ("_at", "cache", "connection", "counters", "disk", "driver", "sealer", "wrote")
 
     def __init__(
-        self, connection: Connection, counters: Counters, sealer: Plain, disk: DiskHealth, cache: Cache
+        self, connection: Connection, counters: Counters, sealer: Sealer, disk: DiskHealth, cache: Cache
     ) -> None:
         self.connection = connection
         self.driver: Any = connection.connection.driver_connection
         self.counters = counters
         self.sealer = sealer
         self.disk = disk
-        self.wrote = False
         self.cache = cache
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a transaction: nothing was written in it, and its time has not been taken."""
+        self.wrote = False
         self._at: str | None = None
-
-    def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
-        """What a reading statement finds."""
-        found: list[tuple[Any, ...]] = self.driver.execute(statement.text, statement.values(values)).fetchall()
-        return found
-
-    def each_row(self, statement: Prepared, **values: Any) -> Iterator[tuple[Any, ...]]:
-        """The same, one by one: no more is read than is taken."""
-        found: Iterator[tuple[Any, ...]] = self.driver.execute(statement.text, statement.values(values))
-        return found
-
-    def value(self, statement: Prepared, **values: Any) -> Any:
-        """The first column of the first row that a reading statement finds, None if there is none."""
-        found = self.rows(statement, **values)
-        return found[0][0] if found else None
-
-    def write(self, statement: Executable) -> None:
-        """Run a writing statement; `Degraded` if nothing can be written."""
-        self._writing()
-        self.connection.execute(statement)
-
-    def write_each(self, statement: Prepared, rows: Iterable[dict[str, Any]]) -> None:
-        """Run a writing statement for each of ``rows``; `Degraded` if nothing can be written."""
-        self._writing()
-        self.driver.executemany(statement.text, map(statement.values, rows))
 
     @property
     def at(self) -> str:
-        """The time of everything that the transaction writes."""
+        """The time of all that the transaction writes."""
         if self._at is None:
             self._at = times.now()
         return self._at
 
-    def insert(self, table: Table, row: Mapping[str, Any]) -> None:
-        """Write a new row of ``table``, with its checksum."""
-        names = covered(table)
-        extra = [name for name in row if name not in names]
-        written = (*(row[name] for name in extra), *signed(table, row))
-        self.write_rows(insertion(table, (*extra, *names, "checksum")), [written])
+    def read(self, query: Query[Row], **values: Any) -> list[Row]:
+        """Return the rows that a query finds, as its named tuples."""
+        # Not row_type(*row): the constructor of a named tuple is a Python function, and takes several times as long.
+        make, row_type = tuple.__new__, query.row
+        return [make(row_type, row) for row in self.driver.execute(query.text, query.values(values))]
 
-    def insert_each(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write new rows of ``table``, each the values of its `covered` columns in their order; checksums are added."""
-        self.write_rows(_signed_insertion(table), [(*row, checksum(row)) for row in rows])
+    def iterate(self, query: Query[Row], **values: Any) -> Iterator[Row]:
+        """Yield the rows that a query finds: SQLite reads no more of them than are taken."""
+        make, row_type = tuple.__new__, query.row
+        for row in self.driver.execute(query.text, query.values(values)):
+            yield make(row_type, row)
+
+    def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows that a reading statement finds."""
+        rows: list[tuple[Any, ...]] = self.driver.execute(statement.text, statement.values(values)).fetchall()
+        return rows
+
+    def value(self, statement: Prepared, **values: Any) -> Any:
+        """Return the first column of the first row that a reading statement finds, None if there is none."""
+        row = self.driver.execute(statement.text, statement.values(values)).fetchone()
+        return row[0] if row else None
+
+    def write(self, statement: Executable) -> None:
+        """Run a writing statement; `Degraded` if nothing can be written."""
+        self._expect_writable()
+        self.connection.execute(statement)
+
+    def write_each(self, statement: Prepared, rows: Iterable[dict[str, Any]]) -> None:
+        """Run a writing statement with the values of each of ``rows``; `Degraded` if nothing can be written."""
+        self._expect_writable()
+        self.driver.executemany(statement.text, map(statement.values, rows))
+
+    def insert(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Insert a row given by column, with its checksum; `Degraded` if nothing can be written."""
+        columns = covered(table)
+        uncovered = [name for name in row if name not in columns]
+        values = (*(row[name] for name in uncovered), *signed(table, row))
+        self.write_rows(insertion(table, (*uncovered, *columns, "checksum")), [values])
+
+    def insert_each(self, insertion: Insertion, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert rows of the insertion's type, with their checksums; `Degraded` if nothing can be written."""
+        self.write_rows(insertion.text, [(*row, checksum(row)) for row in rows])
 
     def write_rows(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Run the `insertion` of this ``text`` for each of ``rows``; `Degraded` if nothing can be written."""
-        self._writing()
+        """Run the INSERT ``text`` with the values of each of ``rows``; `Degraded` if nothing can be written."""
+        self._expect_writable()
         self.driver.executemany(text, rows)
 
-    def _writing(self) -> None:
-        self.wrote = True
+    def _expect_writable(self) -> None:
+        self.wrote = True  # first: a request whose write is refused must not be answered as one that only read
         if self.disk.refusal is not None:
             raise self.disk.refusal
-
-
-@cache
-def _signed_insertion(table: Table) -> str:
-    return insertion(table, (*covered(table), "checksum"))

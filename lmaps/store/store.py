@@ -15,18 +15,18 @@ from sqlalchemy import Connection, Engine
 
 from lmaps.errors import Degraded, DiskFailed, LmapsError, NoSpace, StateDamaged, StateUnusable
 from lmaps.store.dialects.sqlite import (
-    check_engine,
+    checkpoint,
     copy_database,
-    give_above,
-    is_hearsay,
+    expect_durable,
     make_engine,
-    nothing,
-    plain_errors,
-    prove_writable,
+    may_be_disk,
+    no_progress,
+    raise_number,
     transaction,
-    work_in_log,
+    translated_errors,
+    try_write,
 )
-from lmaps.store.encryption import Plain
+from lmaps.store.encryption import KeylessSealer, Sealer
 from lmaps.store.migrate import migrate
 from lmaps.store.session import Cache, Counters, DiskHealth, Session
 from lmaps.store.transaction import Transaction
@@ -34,21 +34,22 @@ from lmaps.store.transaction import Transaction
 log = logging.getLogger(__name__)
 
 NETWORK_FILE_SYSTEMS = frozenset({"9p", "cifs", "nfs", "nfs4", "smb3", "smbfs", "ceph", "glusterfs", "fuse"})
-_ESCAPE = re.compile(r"\\([0-7]{3})")
-RETRY = 1.0
-"""Seconds after which a disk that failed is tried again."""
-LOG_BYTES = 64 * 2**20
-"""A log of the database that is larger is worked in at once."""
-LOOK_EVERY = 10.0
-"""Seconds between two looks at the log's size."""
+RETRY_INTERVAL_S = 1.0
+"""How often a disk that failed is tried again."""
+MAX_WAL_BYTES = 64 * 2**20
+"""A write-ahead log that is larger is checkpointed at once."""
+WAL_CHECK_INTERVAL_S = 10.0
+_OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
+"""How /proc/self/mounts writes a space, a tab, a line feed and a backslash."""
 
 
 def open_store(
-    path: str, sealer: Plain | None = None, progress: Callable[[], None] = nothing, *, known: bool = False
+    path: str, sealer: Sealer | None = None, progress: Callable[[], None] = no_progress, *, known: bool = False
 ) -> "Store":
-    """Open the state at ``path``, made or brought to this version where needed; ``sealer`` seals and opens its secrets.
-    ``progress`` is called now and then while SQLite works. A state that is ``known`` was opened by this daemon before:
-    it has its tables, and is looked over quickly.
+    """Open the database at ``path``; its tables are made, or brought to this version, where needed.
+
+    ``sealer`` seals and opens secrets. ``progress`` is called every few milliseconds while SQLite works. A database
+    that is ``known`` was opened by this daemon before: it is not migrated, and checked quickly.
 
     Raises `StateUnusable` (damaged, newer than the code, gone, on a network file system), `AnotherDaemon` (held by
     another program), `StoreError`.
@@ -57,19 +58,19 @@ def open_store(
     _make_directory(file.parent)
     if _is_on_network(file.parent):
         raise StateUnusable(f"cannot keep state at {path}: that is a network file system, put db on a local one")
-    lineage = file.with_name(file.name + ".lineage")
+    lineage = file.with_name(file.name + ".lineage")  # made with the database: one that is lost is not begun anew
     if lineage.exists() and not file.exists():
         raise StateUnusable(
             f"cannot start: the database {path} is gone",
             hint=f"put a backup in its place, or remove {lineage} to begin with an empty one",
         )
-    mask = os.umask(0o177)
+    mask = os.umask(0o177)  # SQLite makes the database and its log readable for everybody that the mask lets
     try:
-        with plain_errors(path):
-            _clear(file)
+        with translated_errors(path):
+            _remove_unfinished_copies(file)
             if not known:
                 migrate(path, progress, existed=lineage.exists())
-            store = Store(path, sealer or Plain(), progress, "quick_check" if known else "integrity_check")
+            store = Store(path, sealer or KeylessSealer(), progress, "quick_check" if known else "integrity_check")
         if not lineage.exists():
             lineage.touch(mode=0o600)
             sync_directory(file.parent)
@@ -79,7 +80,7 @@ def open_store(
 
 
 def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on disk."""
+    """Write the names in a directory to disk: a new file can be lost with its name when the power fails."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -87,8 +88,8 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _clear(file: Path) -> None:
-    """Remove the copies that whoever was killed has left half made, or made for a client."""
+def _remove_unfinished_copies(file: Path) -> None:
+    """Remove copies of the database that a process was writing, or passing on to a client, when it was killed."""
     for ending in ("copy", "part", "copy.part", "part-journal"):
         for left in file.parent.glob(f"{glob.escape(file.name)}.*.{ending}"):
             left.unlink(missing_ok=True)
@@ -104,99 +105,108 @@ def _make_directory(directory: Path) -> None:
 
 
 def _is_on_network(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
-    """Whether the mount that holds ``directory`` is a network's: SQLite's locks and its WAL need one host."""
-    best, kind = "", ""
+    """Return whether ``directory`` is on a network file system: SQLite's locks and its log need one host."""
+    longest, kind = "", ""
     for line in mounts.read_text().splitlines():
         _, escaped, file_system, *_ = line.split()
-        mount = _ESCAPE.sub(lambda found: chr(int(found[1], 8)), escaped)
-        if directory.resolve().is_relative_to(mount) and len(mount) >= len(best):  # the last one lies on top
-            best, kind = mount, file_system
+        mount = _OCTAL_ESCAPE.sub(lambda escape: chr(int(escape[1], 8)), escaped)
+        # >=: of several mounts on one directory the last one hides the others
+        if directory.resolve().is_relative_to(mount) and len(mount) >= len(longest):
+            longest, kind = mount, file_system
     return kind.partition(".")[0] in NETWORK_FILE_SYSTEMS
 
 
 class Store:
-    """The state. One process has it, and hands out one transaction at a time.
+    """A database that one process has open, and its transactions, one at a time.
 
-    ``disk`` tells how the disk does. When it has failed the database is opened anew; if that fails too, or the state is
-    damaged, there is no writing any more, and reading as far as it goes. ``deadline`` is when `run_once` tries again
-    (monotonic).
+    ``disk`` tells whether it can be written to. When the disk has failed the database is opened anew; if that fails
+    too, or the database is damaged, nothing is written any more, and reading works as far as it goes. ``deadline``
+    (monotonic) is when `run_once` tries the disk again.
     """
 
-    def __init__(self, path: str, sealer: Plain, progress: Callable[[], None], how: str) -> None:
-        """``how`` it is looked over: `look_over`."""
+    def __init__(self, path: str, sealer: Sealer, progress: Callable[[], None], check: str) -> None:
+        """Open the database at ``path``; ``check`` is how it is checked: see `check_database`."""
         self.path = path
+        self._sealer = sealer
         self._progress = progress
         self.disk = DiskHealth()
         self.deadline = math.inf
         self._damaged = False
-        self._looked_at = 0.0
-        self._sealer = sealer
+        self._wal_checked_at = 0.0
         try:
-            self._open(how)
+            self._open(check)
         except BaseException:
             self._engine.dispose()
             raise
         try:
-            with plain_errors(path):
-                prove_writable(self._connection)
+            with translated_errors(path):
+                try_write(self._connection)
         except (NoSpace, DiskFailed) as error:
             self._refuse(error)
 
-    def _open(self, how: str) -> None:
+    def _open(self, check: str) -> None:
         self._engine: Engine = make_engine(self.path, progress=self._progress)
         self._connection: Connection = self._engine.connect()
-        check_engine(self._connection, how)
-        self._cache = Cache()
-        self._counters = Counters.read(self._connection)
-        self._counters.check(self._connection)
+        expect_durable(self._connection, check)
+        counters = Counters.read(self._connection)
+        counters.check(self._connection)
         self._connection.rollback()
+        self._session = Session(self._connection, counters, self._sealer, self.disk, Cache())
+        self._tx = Transaction(self._session)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """What is done within the block is committed at its end, or undone if it raises.
+        """Commit what is written within the block at its end, or undo it if the block raises.
 
-        Errors of the database come as `StoreError` and its kin, `NoSpace` when the disk is full, `DiskFailed` when it
-        did not do what it was told: then nothing of the block was kept, unless `disk` refuses to write.
+        Errors of the database become `StoreError` and its subclasses, `NoSpace` when the disk is full, `DiskFailed`
+        when it failed: then nothing of the block was kept, unless `disk` refuses to write.
         """
-        before = self._counters.copy()
+        session, tx = self._session, self._tx
+        before = session.counters.copy()
         try:
             if self._connection.closed and self.disk.refusal is not None:
                 raise self.disk.refusal
-            with plain_errors(self.path), transaction(self._connection):
-                session = Session(self._connection, self._counters, self._sealer, self.disk, self._cache)
-                tx = Transaction(session)
+            with translated_errors(self.path), transaction(self._connection):
+                tx.begin()
                 yield tx
                 tx.audit.write()
-                done = time.monotonic()
+                written_at = time.monotonic()
             if tx.wrote:
-                self.disk.commit_seconds = time.monotonic() - done
+                self.disk.commit_seconds = time.monotonic() - written_at
         except BaseException as error:
-            self._counters = before
-            self._cache.forget(before.revision)
+            session.counters = before
+            session.cache.forget(before.revision)
             if isinstance(error, StateDamaged | DiskFailed):
-                self._doubt(error)
+                self._check_disk(error)
             raise
 
-    def _doubt(self, error: StateDamaged | DiskFailed) -> None:
-        """Open the database anew unless it is damaged for certain; `DiskFailed` if it was called so and is not."""
-        if isinstance(error, StateDamaged) and not is_hearsay(error):
+    def _check_disk(self, error: StateDamaged | DiskFailed) -> None:
+        """Open the database anew, unless it is damaged for certain; refuse to write if that fails.
+
+        Raises `DiskFailed` if SQLite has called the database damaged, and it is not.
+        """
+        if isinstance(error, StateDamaged) and not may_be_disk(error):
             self._refuse(error)
             return
-        self._open_anew()
+        self._reopen()
         if isinstance(error, StateDamaged) and self.disk.refusal is None:
             raise DiskFailed(f"cannot use the database {self.path}: the disk failed to read it") from error
 
-    def _open_anew(self) -> None:
-        """Believe nothing about the disk: have all that was committed written to it once more, read it, write."""
+    def _reopen(self) -> None:
+        """Open the database anew, after the disk has failed.
+
+        All that was committed is written to the database once more, then it is read as a whole, and written to: what
+        the kernel still has in memory may differ from what the disk has.
+        """
         if self._damaged:
             return
         try:
-            with plain_errors(self.path):
+            with translated_errors(self.path):
                 if not self._connection.closed:
-                    work_in_log(self._connection)
+                    checkpoint(self._connection)
                     self.close()
                 self._open("integrity_check")
-                prove_writable(self._connection)
+                try_write(self._connection)
         except LmapsError as error:
             self._refuse(error)
         else:
@@ -204,48 +214,49 @@ class Store:
             self.deadline = math.inf
 
     def _refuse(self, error: LmapsError) -> None:
-        """Write nothing any more: for good if the state is damaged, else until the disk does again."""
+        """Refuse every write from now on: for good if the database is damaged, else until the disk works again."""
         if self.disk.refusal is None:
             log.error("nothing is written any more: %s", error.message)
-        self._damaged |= isinstance(error, StateDamaged) and not is_hearsay(error)
-        again = "nothing is to be done here: it is tried again every second"
+        self._damaged |= isinstance(error, StateDamaged) and not may_be_disk(error)
+        again = "no action is needed here: writing is tried again every second"
         hint = error.hint if isinstance(error, StateDamaged) else again
         self.disk.refusal = Degraded(f"cannot write: {error.message}; the state can only be read", hint=hint)
-        self.deadline = math.inf if self._damaged else time.monotonic() + RETRY
+        self.deadline = math.inf if self._damaged else time.monotonic() + RETRY_INTERVAL_S
 
     def run_once(self) -> None:
-        """If it is time: try whether the disk does again, and keep the log small."""
+        """If it is time, try whether the disk works again, and keep the write-ahead log small."""
         now = time.monotonic()
         if now >= self.deadline:
-            self._open_anew()
+            self._reopen()
             if self.disk.refusal is None:
-                log.warning("the disk takes what is written again")
-        if now >= self._looked_at + LOOK_EVERY:
-            self._looked_at = now
-            self._bound_log()
+                log.warning("the disk can be written to again")
+        if now >= self._wal_checked_at + WAL_CHECK_INTERVAL_S:
+            self._wal_checked_at = now
+            self._bound_wal()
 
-    def _bound_log(self) -> None:
+    def _bound_wal(self) -> None:
+        """Checkpoint a log that is too large: SQLite's own checkpoints never make the file smaller."""
         try:
             size = Path(f"{self.path}-wal").stat().st_size
-            if size > LOG_BYTES and self.disk.refusal is None:
-                log.warning("the log of the database has %d MiB, and is worked in", size // 2**20)
-                with plain_errors(self.path):
-                    work_in_log(self._connection)
+            if size > MAX_WAL_BYTES and self.disk.refusal is None:
+                log.warning("the write-ahead log has %d MiB, and is checkpointed", size // 2**20)
+                with translated_errors(self.path):
+                    checkpoint(self._connection)
         except FileNotFoundError:
             return
         except LmapsError as error:
-            log.error("the log of the database cannot be worked in: %s", error)
+            log.error("the write-ahead log cannot be checkpointed: %s", error)
 
-    def count_on_from(self, given: Mapping[str, int]) -> None:
-        """Give no number of a changeset or a job that another state has ``given`` (by table) already."""
-        with plain_errors(self.path), transaction(self._connection):
-            for table, number in given.items():
-                give_above(self._connection, table, number)
-            self._counters = Counters.read(self._connection)
+    def continue_numbers(self, highest: Mapping[str, int]) -> None:
+        """Give no changeset or job a number that another database has given: ``highest`` has its last ones by table."""
+        with translated_errors(self.path), transaction(self._connection):
+            for table, number in highest.items():
+                raise_number(self._connection, table, number)
+            self._session.counters = Counters.read(self._connection)
 
     def copy_to(self, path: str) -> None:
-        """Write a consistent copy of the whole state to the new file ``path``; not within a transaction."""
-        with plain_errors(self.path):
+        """Write a consistent copy of the whole database to the new file ``path``; not within a transaction."""
+        with translated_errors(self.path):
             copy_database(self._connection, path)
             self._connection.rollback()
 

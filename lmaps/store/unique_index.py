@@ -1,13 +1,13 @@
-"""Which instances of a unit have which value at a path: found without reading the unit.
+"""Which instances of a unit have which value at a path, found without reading the unit: for `unique` in units.
 
-What is known of a path lies in the connection's memory, beside the database: it is made part by part, at the latest
-when it is needed, follows the changesets, and is undone with its transaction as everything else. Of a value it has a
-digest under a key of this process: no secret lies there.
+The index lies in the connection's memory, beside the database. It is built part by part, at the latest when it is
+needed, follows the changesets, and is rolled back with its transaction like everything else. Of a value it has a hash
+under a key of this process: no secret lies there.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -15,48 +15,60 @@ from lmaps.errors import StateDamaged
 from lmaps.model.diff import MISSING, Path, look_up, pointer
 from lmaps.store.history import History
 from lmaps.store.instances import MAX_ROWID, Instances
-from lmaps.store.models import changeset, known_path, known_value
+from lmaps.store.models import changeset, indexed_path, indexed_value
 from lmaps.store.rows import Instance
 from lmaps.store.session import Session
 from lmaps.store.statements import Prepared, insertion
 from lmaps.util.jsonio import canonical
 
-PART = 10_000
-"""Instances that are read at once."""
+PART_SIZE = 10_000
+"""Instances that one call of `UniqueIndex.extend` reads of a large unit: the manager answers nobody meanwhile."""
 
-_read = json.JSONDecoder().raw_decode
-"""Half of what `json.loads` takes is to look for white space around a document."""
-_ROW = ("path", "digest", "instance")
-_IS_PATH = known_path.c.id == bindparam("number")
-_KNOWN = Prepared(
-    select(known_path.c.id, known_path.c.revision, known_path.c.until).where(
-        known_path.c.unit == bindparam("unit"), known_path.c.pointer == bindparam("pointer")
+
+class IndexedValue(NamedTuple):
+    """A row of the index: the instance has a value with this hash at the path."""
+
+    path: int
+    digest: int
+    instance: int
+
+
+_decode = json.JSONDecoder().raw_decode
+"""`json.loads` takes twice as long: it looks for white space around a document."""
+_IS_PATH = indexed_path.c.id == bindparam("number")
+_PATH = Prepared(
+    select(indexed_path.c.id, indexed_path.c.revision, indexed_path.c.until).where(
+        indexed_path.c.unit == bindparam("unit"), indexed_path.c.pointer == bindparam("pointer")
     )
 )
-_BEGIN = Prepared(
-    insert(known_path).values(
+_ADD_PATH = Prepared(
+    insert(indexed_path).values(
         unit=bindparam("unit"), pointer=bindparam("pointer"), revision=bindparam("revision"), until=0
     )
 )
-_END = Prepared(update(known_path).where(_IS_PATH).values(revision=bindparam("newest"), until=bindparam("last")))
-_FORGET = Prepared(delete(known_path).where(_IS_PATH))
-_FORGET_VALUES = Prepared(delete(known_value).where(known_value.c.path == bindparam("number")))
-_ADD = insertion(known_value, _ROW)
-_REMOVE = Prepared(delete(known_value).where(*(known_value.c[name] == bindparam(name) for name in _ROW)))
-_HAVE = Prepared(
-    select(known_value.c.instance).where(
-        known_value.c.path == bindparam("path"), known_value.c.digest == bindparam("digest")
+_SET_PROGRESS = Prepared(
+    update(indexed_path).where(_IS_PATH).values(revision=bindparam("newest"), until=bindparam("last"))
+)
+_DELETE_PATH = Prepared(delete(indexed_path).where(_IS_PATH))
+_DELETE_VALUES = Prepared(delete(indexed_value).where(indexed_value.c.path == bindparam("number")))
+_ADD_VALUE = insertion(indexed_value, IndexedValue._fields)
+_DELETE_VALUE = Prepared(
+    delete(indexed_value).where(*(indexed_value.c[name] == bindparam(name) for name in IndexedValue._fields))
+)
+_WITH_VALUE = Prepared(
+    select(indexed_value.c.instance).where(
+        indexed_value.c.path == bindparam("path"), indexed_value.c.digest == bindparam("digest")
     )
 )
-_SINCE = Prepared(
+_CHANGESETS_SINCE = Prepared(
     select(changeset.c.revision)
-    .where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("seen"))
+    .where(changeset.c.unit == bindparam("unit"), changeset.c.revision > bindparam("indexed"))
     .order_by(changeset.c.revision)
 )
 
 
 class UniqueIndex:
-    """Instances by their values."""
+    """Instances by their values at a path."""
 
     __slots__ = ("_history", "_instances", "_session")
 
@@ -66,84 +78,93 @@ class UniqueIndex:
         self._history = history
 
     def find(self, unit: str, path: Path, values: Sequence[Any]) -> list[Instance]:
-        """Those instances of a unit whose completed document has one of ``values`` at ``path``; rarely others too."""
+        """Return the instances of a unit whose completed document has one of ``values`` at ``path``.
+
+        Rarely others are among them, whose values have the same hash: compare.
+        """
         if not values:
             return []
         while not self.extend(unit, path):
             pass
-        number, *_ = self._begun(unit, path)
+        number, _ = self._progress(unit, path)
         digests = {_digest(value) for value in values}
-        found = {row[0] for digest in digests for row in self._session.rows(_HAVE, path=number, digest=digest)}
-        return list(self._instances.by_number(unit, sorted(found)).values())
+        numbers = {
+            instance
+            for digest in digests
+            for (instance,) in self._session.rows(_WITH_VALUE, path=number, digest=digest)
+        }
+        return list(self._instances.by_number(unit, sorted(numbers)).values())
 
     def extend(self, unit: str, path: Path) -> bool:
-        """Know the values at ``path`` as they are now, of a large unit those of a part more; whether that is all."""
+        """Bring the index up to date, and read a part more of a large unit; return whether that is all of it."""
         self.follow(unit, path)
-        number, until = self._begun(unit, path)
+        number, until = self._progress(unit, path)
         if until == MAX_ROWID:
             return True
-        last = self._read_on(unit, path, number, until)
-        self._session.write_each(
-            _END, [{"number": number, "newest": self._history.newest_revision(unit) or 0, "last": last}]
-        )
+        last = self._read_part(unit, path, number, until)
+        self._set_progress(number, self._history.newest_revision(unit) or 0, last)
         return last == MAX_ROWID
 
     def follow(self, unit: str, path: Path) -> None:
-        """Of the instances whose values at ``path`` are known, know them as they are now.
+        """Bring the index up to date, as far as it has been built.
 
-        What is known is of no use once changesets since were dropped: it is forgotten.
+        If changesets that it has to follow were dropped meanwhile, it is deleted, to be built anew.
         """
         newest = self._history.newest_revision(unit) or 0
-        for number, seen, until in self._session.rows(_KNOWN, unit=unit, pointer=pointer(path)):
-            if seen == newest:
+        for number, indexed, until in self._session.rows(_PATH, unit=unit, pointer=pointer(path)):
+            if indexed == newest:
                 continue
-            if seen >= self._history.horizon(unit):
-                self._follow(unit, path, number, seen, until)
-                self._session.write_each(_END, [{"number": number, "newest": newest, "last": until}])
+            if indexed >= self._history.horizon(unit):
+                self._apply_changes(unit, path, number, indexed, until)
+                self._set_progress(number, newest, until)
                 continue
-            for statement in (_FORGET, _FORGET_VALUES):
+            for statement in (_DELETE_PATH, _DELETE_VALUES):
                 self._session.write_each(statement, [{"number": number}])
 
-    def _begun(self, unit: str, path: Path) -> tuple[int, int]:
-        """The number of a path, and of the instances up to which number its values are known."""
-        told = pointer(path)
-        known = self._session.rows(_KNOWN, unit=unit, pointer=told)
-        if not known:
-            self._session.write_each(
-                _BEGIN, [{"unit": unit, "pointer": told, "revision": self._history.newest_revision(unit) or 0}]
-            )
-            known = self._session.rows(_KNOWN, unit=unit, pointer=told)
-        [(number, _, until)] = known
+    def _progress(self, unit: str, path: Path) -> tuple[int, int]:
+        """Return the number of a path in the index, and that of the instance up to which the index is built."""
+        key = {"unit": unit, "pointer": pointer(path)}
+        rows = self._session.rows(_PATH, **key)
+        if not rows:
+            self._session.write_each(_ADD_PATH, [key | {"revision": self._history.newest_revision(unit) or 0}])
+            rows = self._session.rows(_PATH, **key)
+        [(number, _, until)] = rows
         return number, until
 
-    def _read_on(self, unit: str, path: Path, number: int, until: int) -> int:
-        """Read a part of a unit that has much of all instances, all of another one; the number of the last one read."""
-        rows, last = self._instances.rows_after(unit, until, PART)
-        texts = ((row[0], self._session.sealer.open(row[7], f"{row[0]}/{row[2]}/completed")) for row in rows)
-        self._session.write_rows(_ADD, _rows(number, path, texts))
+    def _set_progress(self, number: int, newest: int, last: int) -> None:
+        self._session.write_each(_SET_PROGRESS, [{"number": number, "newest": newest, "last": last}])
+
+    def _read_part(self, unit: str, path: Path, number: int, until: int) -> int:
+        """Index the next instances, all that are left of a unit that is not large; return the last one's number."""
+        rows, last = self._instances.rows_after(unit, until, PART_SIZE)
+        sealer = self._session.sealer
+        texts = ((row.id, sealer.open(row.completed, f"{row.id}/{row.document}/completed")) for row in rows)
+        self._session.write_rows(_ADD_VALUE, _indexed_values(number, path, texts))
         return last
 
-    def _follow(self, unit: str, path: Path, number: int, seen: int, until: int) -> None:
-        """Read what was changed since the revision that was ``seen``, of instances whose values are known."""
-        for (revision,) in self._session.rows(_SINCE, unit=unit, seen=seen):
-            changes = [each for each in self._history.changes(revision) if each.instance_id <= until]
-            gone = ((each.instance_id, each.before.completed) for each in changes if each.before)
-            come = ((each.instance_id, each.after.completed) for each in changes if each.after)
-            removed = (dict(zip(_ROW, row, strict=True)) for row in _rows(number, path, gone))
-            self._session.write_each(_REMOVE, removed)
-            self._session.write_rows(_ADD, _rows(number, path, come))
+    def _apply_changes(self, unit: str, path: Path, number: int, indexed: int, until: int) -> None:
+        """Index what was changed after the revision ``indexed``, of instances up to the number ``until``."""
+        for (revision,) in self._session.rows(_CHANGESETS_SINCE, unit=unit, indexed=indexed):
+            changes = [change for change in self._history.changes(revision) if change.instance_id <= until]
+            before = ((change.instance_id, change.before.completed) for change in changes if change.before)
+            after = ((change.instance_id, change.after.completed) for change in changes if change.after)
+            removed = (row._asdict() for row in _indexed_values(number, path, before))
+            self._session.write_each(_DELETE_VALUE, removed)
+            self._session.write_rows(_ADD_VALUE, _indexed_values(number, path, after))
 
 
-def _rows(number: int, path: Path, documents: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int, int]]:
-    """What is known of those completed documents of instances that have a value."""
-    for of, text in documents:
+def _indexed_values(number: int, path: Path, documents: Iterable[tuple[int, str]]) -> Iterator[IndexedValue]:
+    """Yield a row for each of the completed documents, given with the instance's number, that has a value."""
+    for instance, text in documents:
         try:
-            value = look_up(_read(text)[0], path)
+            value = look_up(_decode(text)[0], path)
         except ValueError as error:
-            raise StateDamaged(f"cannot rely on the database: a document of the instance {of} is damaged") from error
+            raise StateDamaged(
+                f"cannot rely on the database: a document of the instance {instance} is damaged"
+            ) from error
         if value is not MISSING and value is not None:
-            yield number, _digest(value), of
+            yield IndexedValue(number, _digest(value), instance)
 
 
 def _digest(value: Any) -> int:
-    return hash(canonical(value))
+    return hash(canonical(value))  # Python's hash of a text has a random key in each process

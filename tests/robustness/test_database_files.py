@@ -104,7 +104,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_log_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str, str], None]
 ) -> None:
-    monkeypatch.setattr(store, "LOG_BYTES", 500_000)
+    monkeypatch.setattr(store, "MAX_WAL_BYTES", 500_000)
     log, largest = tmp_path / "lmaps.db-wal", 0
     with open_store(str(tmp_path / "lmaps.db")) as opened:
         for _ in range(100):

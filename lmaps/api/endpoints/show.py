@@ -13,7 +13,7 @@ from lmaps.api.revisions import resolve
 from lmaps.model.data_types import get_data_type_by_name
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
-from lmaps.store import Instance, Texts
+from lmaps.store import Instance, InstanceTexts
 from lmaps.util import jsonio
 from lmaps.util.jsonio import Encoded
 from lmaps.util.text import plural
@@ -50,7 +50,7 @@ def _found(call: Invocation, unit: Unit, revision: int | None) -> tuple[int, dic
     return len(found.keys), {"state": _state(call, unit, found, reverse=reverse)}
 
 
-def _now(call: Invocation, unit: Unit) -> Texts:
+def _now(call: Invocation, unit: Unit) -> InstanceTexts:
     """The instances that are asked for, as they are."""
     ids = list(dict.fromkeys(call.args["ids"]))
     if not ids:
@@ -59,14 +59,14 @@ def _now(call: Invocation, unit: Unit) -> Texts:
     return found if len(found.keys) == len(ids) else _texts(picked(call, unit, ids))
 
 
-def _then(call: Invocation, unit: Unit, revision: int) -> Texts:
+def _then(call: Invocation, unit: Unit, revision: int) -> InstanceTexts:
     """The same, as they were at ``revision``."""
     ids = list(dict.fromkeys(call.args["ids"]))
     return _texts(picked_at(call, unit, ids, revision) if ids else call.tx.history.state_at(unit.name, revision))
 
 
-def _texts(instances: Sequence[Instance]) -> Texts:
-    return Texts(
+def _texts(instances: Sequence[Instance]) -> InstanceTexts:
+    return InstanceTexts(
         [each.id for each in instances],
         [each.key for each in instances],
         [each.revision for each in instances],
@@ -75,7 +75,7 @@ def _texts(instances: Sequence[Instance]) -> Texts:
     )
 
 
-def _state(call: Invocation, unit: Unit, found: Texts, *, reverse: bool) -> Any:
+def _state(call: Invocation, unit: Unit, found: InstanceTexts, *, reverse: bool) -> Any:
     """Completed documents in the form of the unit's data type."""
     if unit.data_type not in _LISTS:
         return _shaped(unit, [shown(call, unit, text) for text in found.completed], reverse=reverse)
@@ -110,7 +110,7 @@ def told(call: Invocation, unit: Unit, documents: Sequence[str]) -> Sequence[str
     return [jsonio.encode(shown(call, unit, document)) for document in documents]
 
 
-def _rows(call: Invocation, unit: Unit, found: Texts) -> Encoded:
+def _rows(call: Invocation, unit: Unit, found: InstanceTexts) -> Encoded:
     """Instances one by one: ID, revision, document given and completed."""
     given, completed = (told(call, unit, documents) for documents in (found.given, found.completed))
     rows = zip(found.keys, found.revisions, given, completed, strict=True)

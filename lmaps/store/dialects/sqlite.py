@@ -1,4 +1,4 @@
-"""All that is SQLite's alone: the one connection, its guards, and what its errors mean."""
+"""What concerns SQLite alone: the connection and its settings, checks and copies, and what SQLite's errors mean."""
 
 import contextlib
 import errno
@@ -18,19 +18,19 @@ from lmaps.errors import AnotherDaemon, DiskFailed, NoSpace, StateDamaged, State
 from lmaps.store.models import in_memory
 
 APPLICATION_ID = 0x6C4D6150
-"""``lMaP``: what `file` shows, and what tells our databases from others."""
+"""``lMaP``: the program file(1) shows it, and databases of lMaPS are told from others by it."""
 
 PRAGMAS = (
     "locking_mode=EXCLUSIVE",  # before the journal mode: no other program is let in, and no -shm file is needed
-    "journal_mode=WAL",
+    "journal_mode=WAL",  # a commit then takes one fsync, of the log alone
     "synchronous=FULL",  # NORMAL loses acknowledged commits when the power fails
-    "wal_autocheckpoint=4000",
-    "trusted_schema=OFF",
-    "busy_timeout=5000",
+    "wal_autocheckpoint=4000",  # pages; a group of writes that reaches it waits for the checkpoint
+    "trusted_schema=OFF",  # a damaged or forged schema calls no functions
+    "busy_timeout=5000",  # ms: the daemon before may still be closing the file
 )
 DATABASE_ERRORS = (sqlite3.Error, SQLAlchemyError)
-DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
-DAMAGED_SCHEMA = (
+DAMAGE_CODES = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH")
+DAMAGE_MESSAGES = (
     "no such table",
     "no such column",
     "has no column",
@@ -38,28 +38,28 @@ DAMAGED_SCHEMA = (
     "malformed",
     "unsupported file format",
 )
-"""What SQLite calls errors of SQL and are none: our statements fit our tables."""
+"""Errors that SQLite reports as mistakes in the statement. Our statements fit our tables, so the tables are damaged."""
 
-_UNREAD = re.compile(r"unable to get the page. error code=(\d+)")
+_UNREADABLE_PAGE = re.compile(r"unable to get the page. error code=(\d+)")
 
-STEPS = 50_000
-"""Steps of SQLite's own machine between two signs of progress: some milliseconds."""
+PROGRESS_STEPS = 50_000
+"""Instructions of SQLite's virtual machine between two calls of ``progress``: some milliseconds."""
 
 
 def sqlite_version() -> str:
-    """The version of the SQLite library, such as ``3.40.1``."""
+    """Return the version of the SQLite library, such as ``3.40.1``."""
     return sqlite3.sqlite_version
 
 
-def nothing() -> None:
-    """Nobody wants to know how far it is."""
+def no_progress() -> None:
+    """Do nothing: nobody waits for signs of progress."""
 
 
-def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], None] = nothing) -> Engine:
-    """An engine on the database file ``path`` with exactly one connection; foreign keys hold but while migrating.
+def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], None] = no_progress) -> Engine:
+    """Return an engine on the database file ``path`` with exactly one connection.
 
-    Its transactions are immediate. A transaction that SQLite has ended by itself (as it does when the disk is full)
-    is noticed before it can be taken for committed. ``progress`` is called now and then while SQLite works.
+    Foreign keys hold, except while migrating. Transactions are immediate. A commit fails if SQLite has ended the
+    transaction by itself, as it does when the disk is full. ``progress`` is called every `PROGRESS_STEPS`.
     """
     pool: type[Pool] = NullPool if migrating else StaticPool
     engine = create_engine(
@@ -68,16 +68,16 @@ def make_engine(path: str, *, migrating: bool = False, progress: Callable[[], No
 
     @event.listens_for(engine, "connect")
     def _connect(driver: sqlite3.Connection, _record: object) -> None:
-        driver.isolation_level = None  # the driver must not emit BEGIN
+        driver.isolation_level = None  # else the driver begins transactions itself, and never immediate ones
         try:
             for pragma in (*PRAGMAS, f"foreign_keys={'OFF' if migrating else 'ON'}"):
                 driver.execute(f"PRAGMA {pragma}")
             if not migrating:
-                _make_memory(engine, driver)
+                _make_memory_tables(engine, driver)
         except BaseException:
             driver.close()  # or it holds its locks until it is collected
             raise
-        driver.set_progress_handler(progress, STEPS)
+        driver.set_progress_handler(progress, PROGRESS_STEPS)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -99,16 +99,16 @@ def _expect_open(driver: Any) -> None:
 
 @contextlib.contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """What is done within the block is committed at its end, or undone if it raises.
+    """Commit what is written within the block at its end, or undo it if the block raises.
 
-    It is the driver's own: that SQLAlchemy begins and ends one takes as long as a small request.
+    The driver begins and ends the transaction: when SQLAlchemy does, it takes as long as a small request.
     """
     driver: Any = connection.connection.driver_connection
     driver.execute("BEGIN IMMEDIATE")
     try:
         yield
         _expect_open(driver)
-        if connection.in_transaction():
+        if connection.in_transaction():  # a statement ran through SQLAlchemy, which has begun a transaction for itself
             connection.commit()
         else:
             driver.execute("COMMIT")
@@ -120,65 +120,68 @@ def transaction(connection: Connection) -> Iterator[None]:
         raise
 
 
-def _make_memory(engine: Engine, driver: sqlite3.Connection) -> None:
-    """Make what lies beside the database in memory, where its transactions hold too."""
+def _make_memory_tables(engine: Engine, driver: sqlite3.Connection) -> None:
+    """Make the tables in memory; as they are attached, the database's transactions hold for them too."""
     driver.execute(f"ATTACH ':memory:' AS {in_memory.schema}")
     for table in in_memory.sorted_tables:
         driver.execute(str(CreateTable(table).compile(engine)))
 
 
-def check_engine(connection: Connection, how: str) -> None:
-    """Read back what durability rests on, and `look_over`; `StateUnusable` if the database cannot be relied on."""
+def expect_durable(connection: Connection, check: str) -> None:
+    """Read back the settings that durability rests on, and `check_database`.
+
+    Raises `StateUnusable` if the settings are others: SQLite falls back to another journal mode without an error.
+    """
     synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
     journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if (synchronous, journal) != (2, "wal"):
         raise StateUnusable(f"cannot rely on the database: synchronous is {synchronous}, journal_mode {journal}")
-    look_over(connection, how)
+    check_database(connection, check)
 
 
-def look_over(connection: Connection, how: str) -> None:
-    """Have SQLite look the database over: ``quick_check``, or ``integrity_check``, which sees indexes too.
+def check_database(connection: Connection, check: str) -> None:
+    """Have SQLite check the database: ``quick_check``, or ``integrity_check``, which compares indexes too.
 
     Raises `StateDamaged` if it is damaged, `DiskFailed` if it cannot be read, `StoreError` if memory is short.
     """
     try:
-        verdict = str(connection.exec_driver_sql(f"PRAGMA {how}(1)").scalar())
-        unread = _UNREAD.search(verdict)
-        code = int(unread[1]) if unread else sqlite3.SQLITE_OK
+        verdict = str(connection.exec_driver_sql(f"PRAGMA {check}(1)").scalar())
+        unreadable = _UNREADABLE_PAGE.search(verdict)
+        code = int(unreadable[1]) if unreadable else sqlite3.SQLITE_OK
         if code == sqlite3.SQLITE_NOMEM:
             raise MemoryError
     except MemoryError as error:
-        raise StoreError("cannot look the database over: there is not enough memory for it") from error
+        raise StoreError("cannot check the database: there is not enough memory for it") from error
     if code & 0xFF == sqlite3.SQLITE_IOERR:
-        raise DiskFailed("cannot look the database over: the disk failed to read it")
+        raise DiskFailed("cannot check the database: the disk failed to read it")
     if verdict != "ok":
         raise StateDamaged(f"cannot use the database: it is damaged ({verdict})")
 
 
-def prove_writable(connection: Connection) -> None:
-    """Write what is there already, and wait until it is on disk; not within a transaction."""
+def try_write(connection: Connection) -> None:
+    """Write the application ID once more, and wait until it is on disk; not within a transaction."""
     driver: Any = connection.connection.driver_connection
     driver.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
-def work_in_log(connection: Connection) -> None:
-    """Have all of the log worked into the database, both on disk; not within a transaction."""
+def checkpoint(connection: Connection) -> None:
+    """Write all of the log to the database, and empty the log; not within a transaction."""
     driver: Any = connection.connection.driver_connection
     busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise StoreError("cannot work the log into the database: it is in use")
+        raise StoreError("cannot checkpoint the log of the database: it is in use")
 
 
 def copy_database(connection: Connection, target: str) -> None:
     """Copy the database to the new file ``target``, whole or not at all, readable for nobody else.
 
-    Not within a transaction. The copy is on disk when it has its name.
+    Not within a transaction. The file gets its name when it is complete on disk.
     """
     driver: Any = connection.connection.driver_connection
     aside = Path(f"{target}.part")
     mask = os.umask(0o177)
     try:
-        driver.execute("VACUUM INTO ?", (str(aside),))  # on the driver: SQLAlchemy would begin a transaction
+        driver.execute("VACUUM INTO ?", (str(aside),))  # on the driver, as SQLAlchemy would begin a transaction
         aside.rename(target)
     finally:
         os.umask(mask)
@@ -186,34 +189,34 @@ def copy_database(connection: Connection, target: str) -> None:
             aside.unlink()
 
 
-def given_numbers(connection: Connection) -> dict[str, int]:
-    """The highest number that each table has given, also to rows that are gone."""
-    found = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence").all()
-    if not all(isinstance(row.seq, int) for row in found):
-        raise StateDamaged("cannot rely on the database: the numbers that it has given are none")
-    return {row.name: row.seq for row in found}
+def highest_numbers(connection: Connection) -> dict[str, int]:
+    """Return the highest number that each table has given, also to rows that were deleted since."""
+    rows = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence").all()
+    if not all(isinstance(row.seq, int) for row in rows):
+        raise StateDamaged("cannot rely on the database: a highest number in sqlite_sequence is not an integer")
+    return {row.name: row.seq for row in rows}
 
 
-def give_above(connection: Connection, table: str, number: int) -> None:
-    """Let a table that counts its rows give numbers above ``number`` only."""
+def raise_number(connection: Connection, table: str, number: int) -> None:
+    """Have a table that counts its rows give only numbers above ``number``."""
     changed = connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table))
     if not changed.rowcount:
         connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))
 
 
-def is_hearsay(error: StateDamaged) -> bool:
-    """Whether SQLite alone calls the database damaged: it does so too when the disk failed to read."""
+def may_be_disk(error: StateDamaged) -> bool:
+    """Return whether the disk may have caused the error: SQLite reports damage also when it only failed to read."""
     cause = getattr(error.__cause__, "orig", error.__cause__)
     return str(getattr(cause, "sqlite_errorname", "")).startswith("SQLITE_CORRUPT")
 
 
 @contextlib.contextmanager
-def plain_errors(path: str) -> Iterator[None]:
-    """Within the block errors of the database become those of our own tree; damage tells what to do about it."""
+def translated_errors(path: str) -> Iterator[None]:
+    """Raise errors of the database as `StoreError` and its subclasses; for damage they have a hint what to do."""
     try:
         yield
     except StateDamaged as error:
-        error.hint = error.hint or _way_back(path)
+        error.hint = error.hint or _restore_hint(path)
         raise
     except DBAPIError as error:
         raise _translated(error.orig, path) from error
@@ -221,8 +224,10 @@ def plain_errors(path: str) -> Iterator[None]:
         raise StoreError(f"cannot use the database {path}: {error}") from error
     except sqlite3.Error as error:
         raise _translated(error, path) from error
-    except UnicodeDecodeError as error:  # what SQLite says quotes the text of a table
-        raise StateDamaged(f"cannot use the database {path}: it is damaged ({error})", hint=_way_back(path)) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes damaged text
+        raise StateDamaged(
+            f"cannot use the database {path}: it is damaged ({error})", hint=_restore_hint(path)
+        ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NoSpace(f"cannot write: the disk of {path} is full; nothing was changed") from error
@@ -237,23 +242,23 @@ def _translated(error: BaseException | None, path: str) -> Exception:
         return AnotherDaemon(f"cannot use the database {path}: another program has it open{_holders(path)}")
     if name.startswith(("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")):
         return DiskFailed(f"cannot use the database {path}: the disk failed ({error})")
-    if name.startswith(DAMAGE) or any(words in str(error) for words in DAMAGED_SCHEMA):
-        return StateDamaged(f"cannot use the database {path}: it is damaged ({error})", hint=_way_back(path))
+    if name.startswith(DAMAGE_CODES) or any(message in str(error) for message in DAMAGE_MESSAGES):
+        return StateDamaged(f"cannot use the database {path}: it is damaged ({error})", hint=_restore_hint(path))
     return StoreError(f"cannot use the database {path}: {error}")
 
 
 def _holders(path: str) -> str:
-    """Which processes have the file open, as far as this user may see it: `` (pid 12)``."""
-    own, found = os.getpid(), set()
+    """Return the processes that have the file open, as far as this user may see them: `` (pid 12)``."""
+    own, pids = os.getpid(), set()
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             if int(link.parts[2]) != own and link.readlink() == Path(path).resolve():
-                found.add(link.parts[2])
-    return f" (pid {', '.join(sorted(found))})" if found else ""
+                pids.add(link.parts[2])
+    return f" (pid {', '.join(sorted(pids))})" if pids else ""
 
 
-def _way_back(path: str) -> str:
-    """What to do about a damaged database."""
+def _restore_hint(path: str) -> str:
+    """Return what to do about a damaged database."""
     backups = sorted(Path(path).parent.glob(f"{Path(path).name}.*.backup"), key=lambda file: file.stat().st_mtime)
     newest = backups[-1] if backups else "FILE, with the newest backup that you have"
     return f"stop the daemon, then: lmaps restore {newest}"

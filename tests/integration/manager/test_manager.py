@@ -173,7 +173,7 @@ def test_what_no_longer_fits_is_found_while_nobody_waits(
 def test_unique_values_are_known_before_they_are_asked_for(
     manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unique_index, "PART", 2)
+    monkeypatch.setattr(unique_index, "PART_SIZE", 2)
     manager.answer("create", unit="web", instances=[{"host": f"h{port}", "port": port} for port in range(73, 82)])
     web = WEB.replace("primary_key: host", "primary_key: host, unique: [/port]")
     assert web != WEB

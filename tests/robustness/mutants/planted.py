@@ -126,15 +126,14 @@ MUTANTS = [
             Patch("lmaps/store/requests.py", "_REQUEST = ", "_KEPT: dict = {}\n_REQUEST = "),
             Patch(
                 "lmaps/store/requests.py",
-                "        found = self._session.rows(_REQUEST, key=key)\n"
-                "        return StoredRequest(**checked(request, found[0])) if found else None\n",
+                "        rows = self._session.rows(_REQUEST, key=key)\n"
+                "        return StoredRequest(**checked(request, rows[0])) if rows else None\n",
                 "        return _KEPT.get(key)\n",
             ),
             Patch(
                 "lmaps/store/requests.py",
-                "        self._session.insert_each(request, [(key, digest, verb, unit, self._session.at, answer, revision)])\n",
-                "        _KEPT[key] = StoredRequest(key, digest, verb, unit, self._session.at, answer, revision)\n"
-                "        self._session.insert_each(request, [(key, digest, verb, unit, self._session.at, answer, revision)])\n",
+                "        self._session.insert_each(_INSERT, [row])\n",
+                "        _KEPT[key] = row\n        self._session.insert_each(_INSERT, [row])\n",
             ),
         ),
     ),
@@ -245,8 +244,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/store/changesets.py",
-                "line_end=revision, line_previous=head.line_end if head else None)",
-                "line_end=revision, line_previous=head.line_end if head else None, redo_end=head.redo_end if head else None)",
+                "line_end=revision, line_previous=previous)",
+                "line_end=revision, line_previous=previous, redo_end=head.redo_end if head else None)",
             ),
         ),
     ),

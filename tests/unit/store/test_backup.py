@@ -70,7 +70,7 @@ def test_a_state_that_a_crash_has_left_is_verified_with_its_log(tmp_path):
         ("UPDATE change SET before_document = 1 WHERE revision = 2", "r2 changed instance 2 of web from something else"),
         ("DELETE FROM changeset WHERE revision = 1", "r2 does not fit the line of web"),
         ("UPDATE changeset SET line_previous = NULL WHERE revision = 2", "r2 does not fit the line of web"),
-        ("DROP TABLE alembic_version", "it is no state of lMaPS"),
+        ("DROP TABLE alembic_version", "it is not a database of lMaPS"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_is_told(tmp_path, statement, words):

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from lmaps.errors import ConfigError, StateUnusable
-from lmaps.store import Document, Edit, Origin, Sealer, backup, open_store, read_key
+from lmaps.store import Document, Edit, KeySealer, Origin, backup, open_store, read_key
 from tests.databases import rewrite
 
 WHY = Origin("me")
@@ -34,32 +34,32 @@ def told(path, sealer):
 
 def test_nothing_of_a_secret_is_in_the_files(tmp_path):
     path = tmp_path / "l.db"
-    create(path, Sealer(KEY), "a", "b")
-    with open_store(str(path), Sealer(KEY)) as store:
+    create(path, KeySealer(KEY), "a", "b")
+    with open_store(str(path), KeySealer(KEY)) as store:
         with store.transaction() as tx:
             tx.changesets.rollback("web", WHY)
             tx.changesets.redo("web", WHY)
         store.copy_to(str(tmp_path / "copy.db"))
         files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert CANARY.encode() not in files
-    assert [key for key, given, _ in told(path, Sealer(KEY)) if CANARY in given] == ["a", "b"]
+    assert [key for key, given, _ in told(path, KeySealer(KEY)) if CANARY in given] == ["a", "b"]
     assert backup.verify(str(tmp_path / "copy.db")) == 4
     backup.restore(str(tmp_path / "copy.db"), str(path), "root")
-    assert len(told(path, Sealer(KEY))) == 2
+    assert len(told(path, KeySealer(KEY))) == 2
 
 
 def test_two_equal_secrets_look_different(tmp_path):
-    sealer = Sealer(KEY)
+    sealer = KeySealer(KEY)
     assert sealer.seal("same", "1/1/given") != sealer.seal("same", "1/1/given")
 
 
 def test_without_the_key_or_with_another_one_nothing_is_told(tmp_path):
     path = tmp_path / "l.db"
-    create(path, Sealer(KEY), "a")
+    create(path, KeySealer(KEY), "a")
     with pytest.raises(StateUnusable, match="it has sealed secrets, and state_key is not configured"):
         told(path, None)
     with pytest.raises(StateUnusable, match="its secrets were sealed with key [0-9a-f]{8}, not [0-9a-f]{8}"):
-        told(path, Sealer(os.urandom(32)))
+        told(path, KeySealer(os.urandom(32)))
 
 
 @pytest.mark.parametrize(
@@ -74,18 +74,18 @@ def test_without_the_key_or_with_another_one_nothing_is_told(tmp_path):
 )
 def test_what_was_moved_or_damaged_does_not_open(tmp_path, statement):
     path = tmp_path / "l.db"
-    create(path, Sealer(KEY), "a", "b")
+    create(path, KeySealer(KEY), "a", "b")
     rewrite(path, statement)
     with pytest.raises(StateUnusable, match="a sealed document is damaged"):
-        told(path, Sealer(KEY))
+        told(path, KeySealer(KEY))
 
 
 def test_what_was_written_without_a_key_stays_readable(tmp_path):
     path = tmp_path / "l.db"
     create(path, None, "a")
-    create(path, Sealer(KEY), "b")
-    create(path, Sealer(KEY), "c", secret=False)
-    assert [key for key, *_ in told(path, Sealer(KEY))] == ["a", "b", "c"]
+    create(path, KeySealer(KEY), "b")
+    create(path, KeySealer(KEY), "c", secret=False)
+    assert [key for key, *_ in told(path, KeySealer(KEY))] == ["a", "b", "c"]
     with sqlite3.connect(path) as driver:
         texts = [text for (text,) in driver.execute("SELECT given FROM document ORDER BY id")]
     driver.close()
@@ -93,8 +93,8 @@ def test_what_was_written_without_a_key_stays_readable(tmp_path):
 
 
 def test_a_value_is_found_among_sealed_ones(tmp_path):
-    create(tmp_path / "l.db", Sealer(KEY), "a", "b")
-    with open_store(str(tmp_path / "l.db"), Sealer(KEY)) as store, store.transaction() as tx:
+    create(tmp_path / "l.db", KeySealer(KEY), "a", "b")
+    with open_store(str(tmp_path / "l.db"), KeySealer(KEY)) as store, store.transaction() as tx:
         assert [each.key for each in tx.unique_index.find("web", ("p",), [f"{CANARY}-a"])] == ["a"]
 
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from lmaps.errors import StateDamaged
-from lmaps.store import Document, Edit, Origin, Sealer, open_store, snapshots
+from lmaps.store import Document, Edit, KeySealer, Origin, open_store, snapshots
 
 WHY = Origin("me")
 ODD = ["it's", 'say "so"', "back\\slash", "nul\0", "é\u2028\x7f", ","]
@@ -14,7 +14,7 @@ ODD = ["it's", 'say "so"', "back\\slash", "nul\0", "é\u2028\x7f", ","]
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshots, "BLOCK", 4)
+    monkeypatch.setattr(snapshots, "BLOCK_SIZE", 4)
     with open_store(str(tmp_path / "lmaps.db")) as opened:
         yield opened
 
@@ -109,7 +109,7 @@ def test_a_damaged_checksum_changes_nothing_that_is_told(store):
 
 
 def test_what_is_sealed_is_opened_each_time(tmp_path):
-    with open_store(str(tmp_path / "lmaps.db"), Sealer(bytes(32))) as store, store.transaction() as tx:
+    with open_store(str(tmp_path / "lmaps.db"), KeySealer(bytes(32))) as store, store.transaction() as tx:
         create(tx, "web", "a", "b", secret=True)
         create(tx, "web", "c")
         assert text(tx) == '{"c":"t0"},{"c":"t1"},{"c":"t0"}'

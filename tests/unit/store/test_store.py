@@ -345,14 +345,14 @@ def test_a_damaged_or_foreign_database_is_refused(tmp_path, damage):
 SHORT_OF_MEMORY = """
 import os, sys
 from lmaps.errors import StoreError
-from lmaps.store.dialects.sqlite import look_over, make_engine, plain_errors
+from lmaps.store.dialects.sqlite import check_database, make_engine, translated_errors
 
 connection = make_engine(sys.argv[1]).connect()
 connection.exec_driver_sql(f"PRAGMA hard_heap_limit={sys.argv[2]}")
 for _ in range(2):
     try:
-        with plain_errors(sys.argv[1]):
-            look_over(connection, "quick_check")
+        with translated_errors(sys.argv[1]):
+            check_database(connection, "quick_check")
     except StoreError as error:
         print(error.code, error.message, flush=True)
 os._exit(0)  # there is no memory to end well
@@ -369,7 +369,7 @@ def test_a_database_is_not_called_damaged_when_memory_is_short(tmp_path):
         subprocess.run([*command, str(limit)], capture_output=True, text=True, check=True).stdout
         for limit in (600_000, 10_000_000)
     ]
-    assert told == [2 * "store cannot look the database over: there is not enough memory for it\n", ""]
+    assert told == [2 * "store cannot check the database: there is not enough memory for it\n", ""]
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -34,7 +34,7 @@ class Taken(Exception):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, open_store(str(tmp_path_factory.mktemp("values") / "l.db")) as opened:
-        patch.setattr(unique_index, "PART", 2)
+        patch.setattr(unique_index, "PART_SIZE", 2)
         patch.setattr(instances, "SCAN_FRACTION", 2**62)
         yield opened
 

@@ -151,7 +151,7 @@ class Endpoint:
             audit.keep(call, answer)
 
     def _arguments(self, request: Request, limit: TimeLimit) -> dict[str, Any]:
-        arguments: dict[str, Any] = self.schema.fill(request.args)
+        arguments: dict[str, Any] = self.schema.apply_defaults(request.args)
         if not self.schema.fits(arguments):
             wrong = limit.run(request.verb, self.schema.findings, arguments)
             told = "; ".join(f"{finding.path} {finding.message}" for finding in wrong[:3])

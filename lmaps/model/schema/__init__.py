@@ -1,19 +1,20 @@
-"""JSON Schema as lMaPS uses it: defaults mixed in first, then validated, all errors at once, nothing fetched.
+"""JSON Schema as lMaPS uses it: defaults are applied first, then everything is validated, and nothing is fetched.
 
-drafts       which draft a schema is written in, where its subschemas lie
-references   references within a schema, and what holds where they lead
-formats      the formats that are really checked
-plain        quick ways for plain schemas, in front of jsonschema and the filler
-findings     a validation error in plain words
-secrets      which values are marked secret, and how they are masked
-lint         what is wrong with a schema itself
-validation   Schema: all of it for one schema
+schema       Schema: a schema, compiled once
+drafts       the draft of a schema, and its subschemas
+compiled     plain schemas as functions: the fast path, without jsonschema
+formats      the formats that are checked
+messages     validation errors in plain words
+secrets      values that a schema marks as secret, and their masks
+references   references within a schema
+lint         faults of a schema itself
+patterns     regular expressions that can take exponential time
+dataclasses  the schema of a dataclass
 
-Loaded for the first schema that is not plain, or the first finding:
-validators   what jsonschema does for us
-defaults     mixes defaults into a document
-whole        Whole: any schema at all, with every explanation
-faults       what is wrong with a schema that is not plain
+Imported for the first schema that is not plain, or the first finding:
+full         FullSchema: any schema at all, with every explanation
+backend      jsonschema, in each draft
+defaults     applies defaults in any schema
 """
 
 from lmaps.model.schema.lint import lint, slow_patterns, unknown_keywords

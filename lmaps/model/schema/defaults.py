@@ -1,9 +1,9 @@
-"""Mixes a schema's defaults into a document, the same way whatever the order of its keys.
+"""Applies a schema's defaults to a document, in an order that does not depend on the order of the schema's keys.
 
-In this order: ``$ref``, ``allOf``, ``properties`` (a missing one takes its own default, or that of the schema it
-refers to), the other subschemas of objects and arrays, ``if``/``then``/``else``, and of ``oneOf`` and ``anyOf`` only
-the branch that fits: each is tried on a copy. ``not``, ``contains`` and dynamic references fill nothing. A missing
-object appears only if it has a default itself.
+The order is: ``$ref``, ``allOf``, ``properties`` (a missing one takes its own default, or that of the schema it refers
+to), the other subschemas of objects and arrays, ``if``/``then``/``else``, and of ``oneOf`` and ``anyOf`` only the
+branch that fits: each is tried on a copy. ``not``, ``contains`` and dynamic references apply nothing. A missing object
+is added only if it has a default itself.
 """
 
 import re
@@ -15,41 +15,41 @@ from lmaps.errors import ValidationFailed
 from lmaps.model.schema import backend, drafts, references
 from lmaps.model.schema.compiled import copied
 
-_NONE = object()
+_NO_DEFAULT = object()
 
 MAX_DEPTH = 256
-"""Schemas that one value may lie within."""
-HOPS = 32
+"""Levels of schemas around one value; a schema whose default leads to itself has no end."""
+MAX_HOPS = 32
 """References that are followed in search of one default."""
 
 
-class Filler:
-    """Fills documents by one schema."""
+class Defaults:
+    """The defaults of one schema."""
 
     def __init__(self, definition: Any, validator: Validator) -> None:
         self._definition = definition
         self._validator = validator
-        self._refs_alone = drafts.name(definition) in drafts.OLD
+        self._ref_overrides = drafts.name(definition) in drafts.OLD
         self._resolver = backend.resolver(definition)
 
-    def fill(self, document: Any) -> Any:
-        """A deep copy of ``document`` with the defaults in it."""
+    def apply(self, document: Any) -> Any:
+        """Return a deep copy of ``document`` with the defaults."""
         filled = copied(document)
-        self.fill_in_place(filled)
+        self.apply_in_place(filled)
         return filled
 
-    def fill_part(self, schema: Any, resolver: Any, value: Any) -> Any:
-        """A deep copy of ``value`` filled by ``schema``, a part of the whole in which ``resolver`` holds."""
+    def apply_part(self, schema: Any, resolver: Any, value: Any) -> Any:
+        """Return a deep copy of ``value`` with the defaults of a subschema; ``resolver`` is the one in its scope."""
         filled = copied(value)
         self._fill(schema, resolver, filled, set())
         return filled
 
-    def fill_in_place(self, document: Any) -> None:
-        """Mix the defaults into ``document`` itself."""
+    def apply_in_place(self, document: Any) -> None:
+        """Add the defaults to ``document`` itself."""
         self._fill(self._definition, self._resolver, document, set())
 
     def _fill(self, schema: Any, resolver: Any, value: Any, inside: set[tuple[int, int]]) -> None:
-        """``inside`` are the pairs of schema and value being filled: a reference cannot lead round for ever."""
+        # A pair of schema and value that is being filled already was reached by a reference to itself.
         if not isinstance(schema, dict) or not isinstance(value, dict | list) or (id(schema), id(value)) in inside:
             return
         if len(inside) > MAX_DEPTH:
@@ -59,7 +59,7 @@ class Filler:
         if isinstance(schema.get("$ref"), str):
             target = resolver.lookup(schema["$ref"])
             self._fill(target.contents, target.resolver, value, inside)
-            if self._refs_alone:
+            if self._ref_overrides:
                 return
         for part in schema.get("allOf", ()):
             self._fill(part, resolver, value, inside)
@@ -76,7 +76,7 @@ class Filler:
         for name, below in properties.items():
             if name not in value:
                 default = self._default(below, resolver)
-                if default is not _NONE:
+                if default is not _NO_DEFAULT:
                     value[name] = copied(default)
         for name, part in list(value.items()):
             if not isinstance(part, dict | list):
@@ -116,21 +116,21 @@ class Filler:
         return self._validator.evolve(schema=schema, _resolver=resolver).is_valid(value)
 
     def _default(self, schema: Any, resolver: Any) -> Any:
-        """The default of ``schema``, or of the schema that it refers to."""
-        for _ in range(HOPS):
+        """Return the default of ``schema``, or of the schema that it refers to; else `_NO_DEFAULT`."""
+        for _ in range(MAX_HOPS):
             if not isinstance(schema, dict):
-                return _NONE
-            if "default" in schema and not (self._refs_alone and "$ref" in schema):
+                return _NO_DEFAULT
+            if "default" in schema and not (self._ref_overrides and "$ref" in schema):
                 return schema["default"]
             if not isinstance(schema.get("$ref"), str):
-                return _NONE
+                return _NO_DEFAULT
             target = references.enter(resolver, schema, self._definition).lookup(schema["$ref"])
             schema, resolver = target.contents, target.resolver
-        return _NONE
+        return _NO_DEFAULT
 
 
 def _replace(value: Any, filled: Any) -> None:
-    """Make ``value`` what ``filled`` is."""
+    """Replace the content of ``value`` by that of ``filled``: the document around it refers to ``value``."""
     value.clear()
     if isinstance(value, dict):
         value.update(filled)

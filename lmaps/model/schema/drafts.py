@@ -1,4 +1,4 @@
-"""The drafts of JSON Schema: which one a schema is written in, and where its subschemas lie."""
+"""The drafts of JSON Schema: the one that a schema is written in, and the subschemas of a schema."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 DRAFT4 = "http://json-schema.org/draft-04/schema"
 DEFAULT = "https://json-schema.org/draft/2020-12/schema"
 OLD = (DRAFT4, "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-07/schema")
-"""What stands beside a ``$ref`` is ignored in these."""
+"""The drafts that ignore the keywords beside a ``$ref``."""
 NAMES = (*OLD, "https://json-schema.org/draft/2019-09/schema", DEFAULT)
-"""The ``$schema`` of each draft that is spoken here."""
+"""The ``$schema`` of each supported draft."""
 
 At = tuple[str | int, ...]
 
@@ -21,13 +21,13 @@ _SINGLES = tuple(
 
 
 def name(definition: Any) -> str:
-    """The schema's ``$schema``, 2020-12 where it has none."""
-    told = definition.get("$schema", DEFAULT) if isinstance(definition, dict) else DEFAULT
-    return told.removesuffix("#") if isinstance(told, str) else ""
+    """Return the schema's ``$schema``, that of 2020-12 where it has none, and "" where it is no string."""
+    value = definition.get("$schema", DEFAULT) if isinstance(definition, dict) else DEFAULT
+    return value.removesuffix("#") if isinstance(value, str) else ""
 
 
 def subschemas(schema: Any) -> Iterator[tuple[At, Any]]:
-    """The schemas right below ``schema``, with the way to each."""
+    """Yield the subschemas directly below ``schema``, each with its path."""
     if not isinstance(schema, dict):
         return
     for keyword in _MAPPINGS:
@@ -44,7 +44,7 @@ def subschemas(schema: Any) -> Iterator[tuple[At, Any]]:
 
 
 def walk(schema: Any, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
-    """Every subschema that is an object, the root first: the way to it, and itself."""
+    """Yield every subschema that is an object, the root first, with its path."""
     if not isinstance(schema, dict):
         return
     yield at, schema
@@ -53,7 +53,7 @@ def walk(schema: Any, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
 
 
 def patterns(definition: Any) -> Iterator[tuple[At, str]]:
-    """Every pattern in a schema, and the way to it."""
+    """Yield every regular expression in a schema, with its path."""
     for at, schema in walk(definition):
         if isinstance(schema.get("pattern"), str):
             yield (*at, "pattern"), schema["pattern"]

@@ -1,74 +1,137 @@
-"""What is wrong with a schema itself: told when it is loaded, not when the first document meets it."""
+"""Faults of a schema itself, reported when it is loaded, not when the first document meets them."""
 
+import re
 from collections.abc import Iterator
-from re import _constants as codes  # type: ignore[attr-defined]  # how Python itself reads a pattern
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lmaps.errors import Finding
-from lmaps.model.schema import drafts
-from lmaps.model.schema.compiled import plain_check
-from lmaps.model.schema.messages import misfits
+from lmaps.errors import Finding, ValidationFailed
+from lmaps.model.schema import drafts, references
+from lmaps.model.schema.compiled import compile_check
+from lmaps.model.schema.formats import UNCOMPILABLE
+from lmaps.model.schema.messages import default_findings, to_findings
+from lmaps.model.schema.patterns import is_slow
 from lmaps.model.schema.schema import Schema
+from lmaps.util.lazy import LazyModule
+from lmaps.util.text import nearest
 
-_REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT)
-_FEW = 9
-"""Repeats up to so many times are quick, even in others."""
+if TYPE_CHECKING:
+    from lmaps.model.schema import backend, full
+else:
+    # jsonschema: 30 ms and 4 MB, which plain schemas do without
+    backend = LazyModule("lmaps.model.schema.backend")
+    full = LazyModule("lmaps.model.schema.full")
+
+_ANNOTATIONS = frozenset(
+    "$schema $id id $anchor $dynamicAnchor $recursiveAnchor $vocabulary $comment $defs definitions title description "
+    "default example examples deprecated readOnly writeOnly format contentEncoding contentMediaType contentSchema "
+    "then else minContains maxContains additionalItems dependencies".split()
+)
+"""Keywords that jsonschema has no validator for."""
+_DRAFT4_HINT = "add $schema: http://json-schema.org/draft-04/schema#"
+_DRAFT4_FLAGS = ("exclusiveMinimum", "exclusiveMaximum", "required")
 
 
 def lint(definition: Any) -> list[Finding]:
-    """Everything that keeps a schema from being used; ``at`` leads through the schema."""
+    """Return every fault that keeps a schema from being used; ``at`` of a finding is its path in the schema."""
     if not isinstance(definition, dict | bool):
         return [Finding("a schema is an object (or true or false)")]
     if isinstance(definition, dict) and drafts.name(definition) not in drafts.NAMES:
-        told = ", ".join(drafts.NAMES)
-        return [Finding(f"unknown $schema; known are {told}", ("$schema",), got=definition["$schema"])]
-    if plain_check(definition) is not None:
-        return list(_bad_defaults(definition))
-    from lmaps.model.schema import faults  # noqa: PLC0415 (jsonschema, which plain schemas do without)
-
-    return faults.faults(definition)
+        message = f"unknown $schema; known are {', '.join(drafts.NAMES)}"
+        return [Finding(message, ("$schema",), got=definition["$schema"])]
+    return lint_plain(definition) if compile_check(definition) is not None else lint_fully(definition)
 
 
-def _bad_defaults(definition: Any) -> Iterator[Finding]:
-    """Those of a plain schema: each of its parts can stand alone."""
+def lint_plain(definition: Any) -> list[Finding]:
+    """Return the faults of a plain schema: only its defaults can be wrong, and each part of it can stand alone."""
+    findings: list[Finding] = []
     for at, part in drafts.walk(definition):
         if "default" in part:
             schema = Schema(part)
-            yield from misfits(schema.findings(schema.fill(part["default"])), at, part)
+            findings += default_findings(schema.findings(schema.apply_defaults(part["default"])), at, part)
+    return findings
+
+
+def lint_fully(definition: Any) -> list[Finding]:
+    """Return the faults of any schema; those of one kind hide those of the next, which may follow from them."""
+    return (
+        _metaschema_findings(definition)
+        or [*_bad_patterns(definition), *_bad_references(definition)]
+        or list(_bad_defaults(definition))
+    )
 
 
 def unknown_keywords(definition: Any) -> list[Finding]:
-    """Keywords that no draft gives a meaning: typing errors, most of them. ``x-...`` is free to use."""
-    if plain_check(definition) is not None:
+    """Return a finding for each keyword that has no meaning, most of them typing errors. ``x-...`` is free to use."""
+    if compile_check(definition) is not None:
         return []
-    from lmaps.model.schema import faults  # noqa: PLC0415 (as above)
+    known = _ANNOTATIONS | set(backend.validator_class(definition).VALIDATORS)
+    return [
+        Finding(_unknown_keyword(keyword, known), (*at, keyword), on_key=True, property=keyword)
+        for at, schema in drafts.walk(definition)
+        for keyword in schema
+        if keyword not in known and not keyword.startswith("x-")
+    ]
 
-    return faults.unknown_keywords(definition)
+
+def _unknown_keyword(keyword: str, known: frozenset[str]) -> str:
+    near = nearest(keyword, known)
+    return f"unknown keyword {keyword}" + (f"; did you mean {near}?" if near else ", it has no effect")
 
 
 def slow_patterns(definition: Any) -> list[Finding]:
-    """Patterns that can take for ever: what is repeated without end is itself made of such repeats alone."""
-    text = "the pattern {} can take for ever on a value that does not fit: a repeat lies in a repeat"
-    found = (
-        (at, pattern) for at, pattern in drafts.patterns(definition) if _is_slow(parser.parse(pattern), inside=False)
-    )
-    return [Finding(text.format(pattern), at, got=pattern) for at, pattern in found]
+    """Return a finding for each regular expression that can take exponential time."""
+    message = "the pattern {} can take for ever on a value that does not fit: a repeat lies in a repeat"
+    slow = ((at, pattern) for at, pattern in drafts.patterns(definition) if is_slow(pattern))
+    return [Finding(message.format(pattern), at, got=pattern) for at, pattern in slow]
 
 
-def _is_slow(parts: Any, *, inside: bool) -> bool:
-    """Whether a parsed pattern has repeats in repeats, ``inside`` one or not; text between them keeps it quick."""
-    alone = inside and len(parts) == 1
-    for kind, told in parts:
-        if kind in _REPEATS:
-            endless = told[1] > _FEW
-            if endless and inside and all(each in _REPEATS for each, _ in parts):
-                return True
-            below, within = [told[2]], endless or alone
-        elif kind in (codes.SUBPATTERN, codes.BRANCH):
-            below, within = [told[3]] if kind is codes.SUBPATTERN else told[1], alone
-        else:
+def _metaschema_findings(definition: Any) -> list[Finding]:
+    findings = to_findings(backend.metaschema_errors(definition))
+    if findings and "$schema" not in definition and _looks_like_draft4(definition):
+        hint = _DRAFT4_HINT
+        return [
+            Finding(f"{finding.message}; this looks like draft 4: {hint}", finding.at, hint=hint)
+            for finding in findings
+        ]
+    return findings
+
+
+def _looks_like_draft4(definition: Any) -> bool:
+    """Return whether a schema has exclusive limits or ``required`` as booleans, or ``items`` as a list."""
+    if isinstance(definition, list):
+        return any(_looks_like_draft4(part) for part in definition)
+    if not isinstance(definition, dict):
+        return False
+    has_flag = any(isinstance(definition.get(flag), bool) for flag in _DRAFT4_FLAGS)
+    if has_flag or isinstance(definition.get("items"), list):
+        return True
+    return any(_looks_like_draft4(part) for part in definition.values())
+
+
+def _bad_patterns(definition: Any) -> Iterator[Finding]:
+    for at, pattern in drafts.patterns(definition):
+        try:
+            re.compile(pattern)
+        except UNCOMPILABLE as error:
+            yield Finding(f"the pattern {pattern} does not compile: {error}", at, got=pattern)
+
+
+def _bad_references(definition: Any) -> Iterator[Finding]:
+    for at, schema, resolver in references.walk(definition):
+        target = schema.get("$ref")
+        if isinstance(target, str) and not backend.can_resolve(resolver, target):
+            is_remote = ":" in target.partition("#")[0]
+            reason = "nothing is ever fetched, put it under $defs" if is_remote else "there is nothing there"
+            yield Finding(f"cannot resolve $ref {target}: {reason}", (*at, "$ref"), got=target)
+
+
+def _bad_defaults(definition: Any) -> Iterator[Finding]:
+    schema = full.FullSchema(definition)
+    for at, part, resolver in references.walk(definition):
+        if "default" not in part:
             continue
-        if any(_is_slow(each, inside=within) for each in below):
-            return True
-    return False
+        try:
+            findings = schema.default_findings(part, resolver)
+        except ValidationFailed as endless:
+            findings = [Finding(endless.message)]
+        yield from default_findings(findings, at, part)

@@ -1,6 +1,6 @@
-"""A validation error in plain words: what was got, what was expected, and where.
+"""Validation errors in plain words: the value, the values allowed, and the place.
 
-The value of a secret property (``writeOnly`` or ``x-lmaps-secret``) is never quoted, an object or array neither.
+The value of a secret property (``writeOnly`` or ``x-lmaps-secret``) is never quoted, nor is an object or array.
 """
 
 import re
@@ -15,34 +15,37 @@ from lmaps.util.text import nearest
 Error = Any
 """A `jsonschema.ValidationError`: its fields are declared as if they could be unset, which raised ones never are."""
 
-QUOTED = 60
-"""Characters of a value that are quoted."""
-GUESSED = 100
-"""Properties of an object that are looked at for what they were meant to be: it takes long."""
+MAX_QUOTED = 60
+"""Characters of a value in a message."""
+MAX_SUGGESTIONS = 100
+"""Properties of one object for which the nearest known name is searched: the search is slow."""
+MAX_LISTED = 12
+"""Allowed values in a message."""
 
 
-def findings(errors: Iterable[Error]) -> list[Finding]:
-    """All ``errors`` in plain words, in the order of their places."""
-    found = [finding for error in errors for finding in _told(error)]
-    each_once = {(finding.at, finding.message): finding for finding in found}.values()
-    return sorted(each_once, key=lambda finding: [(isinstance(key, str), key) for key in finding.at])
+def to_findings(errors: Iterable[Error]) -> list[Finding]:
+    """Return ``errors`` as findings in the order of their places, each once."""
+    findings = [finding for error in errors for finding in _explain(error)]
+    # Two branches of a schema may report the same error.
+    unique = {(finding.at, finding.message): finding for finding in findings}.values()
+    return sorted(unique, key=lambda finding: [(isinstance(key, str), key) for key in finding.at])
 
 
-def misfits(wrong: Iterable[Finding], at: tuple[str | int, ...], part: dict[str, Any]) -> Iterator[Finding]:
-    """What is ``wrong`` with the default of a subschema."""
-    for finding in wrong:
+def default_findings(findings: Iterable[Finding], at: tuple[str | int, ...], part: dict[str, Any]) -> Iterator[Finding]:
+    """Yield the findings about the default of the subschema ``part``, which is at ``at``, as findings of the schema."""
+    for finding in findings:
         yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=part["default"])
 
 
 def is_secret(schema: Any) -> bool:
-    """Whether what the schema describes must not be shown."""
+    """Return whether the values of a schema must not be shown."""
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("x-lmaps-secret") is True)
 
 
-def _told(error: Error) -> Iterator[Finding]:
+def _explain(error: Error) -> Iterator[Finding]:
     if error.validator in ("oneOf", "anyOf") and error.context:
         for inner in _closest_branch(error.context):
-            yield from _told(inner)
+            yield from _explain(inner)
         return
     at = tuple(error.absolute_path)
     if error.validator in ("additionalProperties", "unevaluatedProperties"):
@@ -52,28 +55,28 @@ def _told(error: Error) -> Iterator[Finding]:
         name = _missing(error)
         yield Finding(f"{name} is missing", at, allowed=error.validator_value, property=name)
         return
-    explain = _WORDS.get(str(error.validator), _as_jsonschema_says)
-    message, allowed, hint = explain(error, _quote(error))
+    to_message = _MESSAGES.get(str(error.validator), _jsonschema_message)
+    message, allowed, hint = to_message(error, _quote_instance(error))
     got = error.instance if _may_quote(error) else None
     yield Finding(message, at, got=got, allowed=allowed, hint=hint)
 
 
 def _closest_branch(errors: list[Error]) -> list[Error]:
-    """The errors of the branch that the document came nearest to: right in kind first, then fewest errors."""
+    """Return the errors of the branch nearest to the document: one of the right type first, then the fewest errors."""
     ordered = sorted(errors, key=_branch)
     branches = [list(branch) for _, branch in groupby(ordered, key=_branch)]
 
     def distance(branch: list[Error]) -> tuple[bool, bool, int]:
         own = [error for error in branch if len(error.path) == 0]
-        of_kind = any(error.validator == "type" for error in own)
-        chosen = any(error.validator in ("const", "enum") for error in branch)
-        return of_kind, chosen, len(branch)
+        has_wrong_type = any(error.validator == "type" for error in own)
+        has_wrong_constant = any(error.validator in ("const", "enum") for error in branch)  # such as a "kind" property
+        return has_wrong_type, has_wrong_constant, len(branch)
 
     return min(branches, key=distance)
 
 
 def _branch(error: Error) -> int:
-    """The number of the branch; a branch that is ``false`` has none."""
+    """Return the number of the branch, -1 for an error of no branch (one that is ``false``)."""
     return int(error.relative_schema_path[0]) if error.relative_schema_path else -1
 
 
@@ -84,19 +87,20 @@ def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Fin
     for number, name in enumerate(error.instance):
         if name in known or any(re.search(pattern, name) for pattern in patterns):
             continue
+        # jsonschema names the unevaluated ones in the message alone.
         if error.validator == "unevaluatedProperties" and repr(name) not in error.message:
             continue
-        missing = [each for each in known if each not in error.instance]
-        near = nearest(name, missing) or nearest(name, known) if number < GUESSED else None
-        text = f"unknown property; did you mean {near}?" if near else "unknown property"
-        yield Finding(text, (*at, name), on_key=True, allowed=list(known) or None, hint=near, property=name)
+        missing = [candidate for candidate in known if candidate not in error.instance]
+        near = nearest(name, missing) or nearest(name, known) if number < MAX_SUGGESTIONS else None
+        message = f"unknown property; did you mean {near}?" if near else "unknown property"
+        yield Finding(message, (*at, name), on_key=True, allowed=list(known) or None, hint=near, property=name)
 
 
 def _may_quote(error: Error) -> bool:
     return not is_secret(error.schema) and not isinstance(error.instance, dict | list)
 
 
-def _quote(error: Error) -> str:
+def _quote_instance(error: Error) -> str:
     if is_secret(error.schema):
         return "the value"
     if isinstance(error.instance, dict | list):
@@ -105,10 +109,10 @@ def _quote(error: Error) -> str:
 
 
 def quote(value: Any) -> str:
-    """A value as messages show it: short, strings in quotes, words as JSON has them."""
+    """Return a value as messages show it: short, strings in quotes, true, false and null as in JSON."""
     if isinstance(value, str):
         text = repr(value)
-        return text if len(text) <= QUOTED else text[: QUOTED - 4] + "...'"
+        return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 4] + "...'"
     if isinstance(value, dict | list):
         return f"the {type_name(value)}"
     return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not _is_number(value) else str(value)
@@ -118,10 +122,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-Told = tuple[str, Any, str | None]
+Explanation = tuple[str, Any, str | None]
+"""A message, the values allowed, and a hint."""
 
 
-def _of_type(error: Error, got: str) -> Told:
+def _of_type(error: Error, got: str) -> Explanation:
     allowed = error.validator_value
     if isinstance(allowed, list):
         return f"{got} is none of {', '.join(allowed)}", allowed, None
@@ -129,11 +134,11 @@ def _of_type(error: Error, got: str) -> Told:
     return (f"{got} is not null" if allowed == "null" else f"{got} is not {article} {allowed}"), allowed, None
 
 
-def _one_of(error: Error, got: str) -> Told:
+def _one_of(error: Error, got: str) -> Explanation:
     allowed = error.validator_value
-    near = nearest(error.instance, [each for each in allowed if isinstance(each, str)]) if _is_text(error) else None
-    told = ", ".join(quote(each) for each in allowed[:12]) + (", ..." if len(allowed) > 12 else "")
-    return f"{got} is not one of {told}" + (f"; did you mean {near}?" if near else ""), allowed, near
+    near = nearest(error.instance, [value for value in allowed if isinstance(value, str)]) if _is_text(error) else None
+    listed = ", ".join(map(quote, allowed[:MAX_LISTED])) + (", ..." if len(allowed) > MAX_LISTED else "")
+    return f"{got} is not one of {listed}" + (f"; did you mean {near}?" if near else ""), allowed, near
 
 
 def _is_text(error: Error) -> bool:
@@ -146,46 +151,46 @@ def _missing(error: Error) -> str:
     return next((name for name in names if error.message.startswith(repr(name))), names[0] if names else "?")
 
 
-def _limit(text: str) -> Callable[[Error, str], Told]:
-    def told(error: Error, got: str) -> Told:
+def _limit(text: str) -> Callable[[Error, str], Explanation]:
+    def to_message(error: Error, got: str) -> Explanation:
         return f"{got} {text} {quote(error.validator_value)}", error.validator_value, None
 
-    return told
+    return to_message
 
 
-def _length(text: str, noun: str) -> Callable[[Error, str], Told]:
-    def told(error: Error, got: str) -> Told:
+def _length(text: str, noun: str) -> Callable[[Error, str], Explanation]:
+    def to_message(error: Error, got: str) -> Explanation:
         count = error.validator_value
-        things = noun if count == 1 else ("properties" if noun == "property" else noun + "s")
-        return f"{got} has {len(error.instance)}, {text} {count} {things} allowed", count, None
+        nouns = noun if count == 1 else ("properties" if noun == "property" else noun + "s")
+        return f"{got} has {len(error.instance)}, {text} {count} {nouns} allowed", count, None
 
-    return told
+    return to_message
 
 
-def _format(error: Error, got: str) -> Told:
+def _format(error: Error, got: str) -> Explanation:
     article = "an" if error.validator_value[0] in "aeio" else "a"
     return f"{got} is not {article} valid {error.validator_value}", error.validator_value, None
 
 
-def _unique(error: Error, got: str) -> Told:
+def _unique(error: Error, got: str) -> Explanation:
     return f"{got} holds an item twice", None, None
 
 
-def _not_allowed(error: Error, got: str) -> Told:
+def _not_allowed(error: Error, got: str) -> Explanation:
     return f"{got} is not allowed here", None, None
 
 
-def _one_only(error: Error, got: str) -> Told:
+def _more_than_one(error: Error, got: str) -> Explanation:
     return f"{got} fits more than one of the forms that are allowed", None, None
 
 
-def _as_jsonschema_says(error: Error, got: str) -> Told:
+def _jsonschema_message(error: Error, got: str) -> Explanation:
     if not _may_quote(error):
         return f"{got} does not fit {error.validator}", None, None
     return error.message, error.validator_value, None
 
 
-_WORDS: dict[str, Callable[[Error, str], Told]] = {
+_MESSAGES: dict[str, Callable[[Error, str], Explanation]] = {
     "type": _of_type,
     "enum": _one_of,
     "const": _limit("is not"),
@@ -203,7 +208,7 @@ _WORDS: dict[str, Callable[[Error, str], Told]] = {
     "minProperties": _length("at least", "property"),
     "maxProperties": _length("at most", "property"),
     "uniqueItems": _unique,
-    "oneOf": _one_only,
+    "oneOf": _more_than_one,
     "not": _not_allowed,
     "None": _not_allowed,
 }

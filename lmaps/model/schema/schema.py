@@ -1,66 +1,67 @@
-"""`Schema`: everything for one schema, compiled once."""
+"""`Schema`: a JSON Schema, compiled once."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.schema import drafts
-from lmaps.model.schema.compiled import plain_check, plain_filler
+from lmaps.model.schema.compiled import compile_check, compile_defaults
+from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
 
 if TYPE_CHECKING:
-    from lmaps.model.schema.full import Whole
+    from lmaps.model.schema import full
+else:
+    full = LazyModule("lmaps.model.schema.full")  # jsonschema: 30 ms and 4 MB
 
 _APPLICATORS = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 
 
 class Schema:
-    """A JSON Schema that mixes its defaults into documents and checks them.
+    """A JSON Schema that applies its defaults to documents and validates them.
 
-    ``definition`` must be free of what `lint` finds. ``closed`` refuses properties at the top that it does not know,
-    unless it says itself how it stands with them.
+    ``definition`` must have none of the faults that `lint` finds. ``closed`` refuses unknown properties at the top,
+    unless the schema itself says something about them.
     """
 
     def __init__(self, definition: Any, *, closed: bool = False) -> None:
         self.definition = _closed(definition) if closed else definition
-        self._fits = plain_check(self.definition)
-        self._fill = plain_filler(self.definition) or self._fill_wholly
+        self._check = compile_check(self.definition)
+        self._apply_defaults = compile_defaults(self.definition) or self._apply_defaults_fully
 
     @cached_property
-    def _whole(self) -> "Whole":
-        from lmaps.model.schema.full import Whole  # noqa: PLC0415 (jsonschema, which plain schemas do without)
+    def _full(self) -> "full.FullSchema":
+        return full.FullSchema(self.definition)
 
-        return Whole(self.definition)
+    def _apply_defaults_fully(self, document: Any) -> Any:
+        return self._full.apply_defaults(document)
 
-    def _fill_wholly(self, document: Any) -> Any:
-        return self._whole.fill(document)
-
-    def fill(self, document: Any) -> Any:
-        """``document`` with the defaults mixed in, not validated; parts that take none may be its own."""
-        return self._fill(document)
+    def apply_defaults(self, document: Any) -> Any:
+        """Return ``document`` with the defaults, not validated; it may share parts with ``document``."""
+        return self._apply_defaults(document)
 
     def fits(self, document: Any) -> bool:
-        """Whether ``document`` is known at once to fit; if not, `findings` decides."""
-        return self._fits is not None and self._fits(document)
+        """Return whether the compiled check accepts ``document``; if not, only `findings` decides."""
+        return self._check is not None and self._check(document)
 
     def findings(self, document: Any) -> list[Finding]:
-        """Everything in ``document`` that does not fit; no defaults are mixed in."""
-        return [] if self.fits(document) else self._whole.findings(document)
+        """Return everything in ``document`` that does not fit. Defaults are not applied."""
+        return [] if self.fits(document) else self._full.findings(document)
 
     def complete(self, document: Any) -> Any:
-        """``document`` with the defaults mixed in, valid; else `ValidationFailed` with all findings."""
-        completed = self.fill(document)
-        wrong = self.findings(completed)
-        if wrong:
-            raise ValidationFailed(f"cannot accept the document: {plural(len(wrong), 'error')}", errors=wrong)
+        """Return ``document`` with the defaults, valid; raise `ValidationFailed` with all findings."""
+        completed = self.apply_defaults(document)
+        findings = self.findings(completed)
+        if findings:
+            raise ValidationFailed(f"cannot accept the document: {plural(len(findings), 'error')}", errors=findings)
         return completed
 
 
 def _closed(definition: Any) -> Any:
-    """``definition`` with unknown properties refused at the top.
+    """Return ``definition`` with unknown properties refused at the top.
 
-    From 2019-09 on properties that come from ``$ref``, ``allOf`` and their like are known too; before that there is
-    no keyword for it, and only those under ``properties`` are.
+    Since 2019-09 the properties of ``$ref``, ``allOf`` and their like are known too; older drafts have no keyword for
+    it, and only those under ``properties`` are known.
     """
     if not isinstance(definition, dict) or definition.keys() & {"additionalProperties", "unevaluatedProperties"}:
         return definition

@@ -1,6 +1,6 @@
-"""Secrets: which values of a document a schema marks (``writeOnly`` or ``x-lmaps-secret``), and how they are masked.
+"""Secrets: the values of a document that a schema marks (``writeOnly`` or ``x-lmaps-secret``), and their masks.
 
-Whatever branch of ``oneOf`` and its like marks a value, it is masked: rather too much than too little.
+A value that any branch of ``oneOf`` and its like marks is masked: a mask too many does less harm than one too few.
 """
 
 import json
@@ -14,13 +14,13 @@ from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
 
 MASK = {"$secret": "set"}
-"""What stands for a secret value."""
+"""The mask of a secret value in JSON."""
 CHANGED = {"$secret": "changed"}
-"""What stands in a difference for the new value of a secret."""
+"""The mask of the new value of a secret in a difference."""
 HIDDEN = "(secret)"
-"""What stands for one in text."""
-SHORTEST = 6
-"""Characters of a secret that is looked for in text: shorter ones would hide half of it."""
+"""The mask of a secret in text."""
+MIN_SCRUBBED = 6
+"""Characters of the shortest secret that is masked in text: a shorter one could be part of half the words."""
 
 _SAME_VALUE = ("allOf", "anyOf", "oneOf")
 _BRANCHES = ("if", "then", "else")
@@ -35,11 +35,11 @@ class Secrets:
 
     @cached_property
     def any(self) -> bool:
-        """Whether the schema marks anything."""
+        """Whether the schema marks any value."""
         return any(is_secret(schema) for _, schema in drafts.walk(self._definition))
 
     def paths(self, document: Any) -> frozenset[Path]:
-        """Where the secret values of ``document`` stand."""
+        """Return the paths of the secret values of ``document``."""
         if not self.any:
             return frozenset()
         return frozenset(
@@ -47,42 +47,43 @@ class Secrets:
         )
 
     def masked(self, document: Any) -> Any:
-        """``document`` with its secret values masked."""
+        """Return ``document`` with its secret values masked."""
         paths = self.paths(document)
         return _replaced(document, (), paths) if paths else document
 
     def unmasked(self, document: Any, stored: Any) -> Any:
-        """``document`` with each mask replaced by what ``stored`` has there; a mask stays where that has nothing."""
+        """Return ``document`` with each mask replaced by the value in ``stored``; a mask without one stays."""
         masks = [path for path in self.paths(document) if look_up(document, path) == MASK]
-        known = [Difference(path, MASK, look_up(stored, path)) for path in masks]
-        return changed(document, [each for each in known if each.after is not MISSING])
+        values = [Difference(path, MASK, look_up(stored, path)) for path in masks]
+        return changed(document, [value for value in values if value.after is not MISSING])
 
     def still_masked(self, document: Any) -> list[Path]:
-        """Where ``document`` has a mask instead of a secret."""
+        """Return the paths at which ``document`` has a mask instead of a secret."""
         if not self.any:
             return []
         return sorted((path for path in self.paths(document) if look_up(document, path) == MASK), key=str)
 
     def values(self, document: Any) -> Iterator[Any]:
-        """The secret values of ``document``."""
+        """Yield the secret values of ``document``."""
         for path in self.paths(document):
             value = document
             for key in path:
                 value = value[key]
             yield value
 
-    def differences(self, found: Iterable[Difference], before: Any, after: Any) -> Iterator[Difference]:
-        """``found``, which is how ``before`` differs from ``after``, with every secret masked."""
+    def differences(self, differences: Iterable[Difference], before: Any, after: Any) -> Iterator[Difference]:
+        """Yield the differences between ``before`` and ``after`` with every secret masked, each secret once."""
         paths = self.paths(before) | self.paths(after)
-        told: set[Path] = set()
-        for each in found:
-            above = next((path for path in paths if each.path[: len(path)] == path), None)
-            if above is None:
-                below = {path[len(each.path) :] for path in paths if path[: len(each.path)] == each.path}
-                yield each._replace(before=_replaced(each.before, (), below), after=_replaced(each.after, (), below))
-            elif above not in told:
-                told.add(above)
-                yield _hidden(above, each)
+        yielded: set[Path] = set()
+        for change in differences:
+            secret = next((path for path in paths if change.path[: len(path)] == path), None)
+            if secret is None:
+                below = {path[len(change.path) :] for path in paths if path[: len(change.path)] == change.path}
+                old, new = _replaced(change.before, (), below), _replaced(change.after, (), below)
+                yield change._replace(before=old, after=new)
+            elif secret not in yielded:
+                yielded.add(secret)
+                yield _hidden(secret, change)
 
     def _find(
         self, schema: Any, resolver: Any, value: Any, at: Path, inside: frozenset[tuple[int, int]]
@@ -107,7 +108,7 @@ class Secrets:
 
 
 def _below(schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
-    """The parts of ``value``, each with the schemas that may hold for it."""
+    """Yield the keys of ``value``, each with every subschema that may apply to the value there."""
     if isinstance(value, dict):
         patterns = schema.get("patternProperties", {})
         for name in value:
@@ -123,15 +124,15 @@ def _below(schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
             yield index, items if isinstance(items, dict) else schema.get("additionalItems")
 
 
-def _hidden(path: Path, found: Difference) -> Difference:
-    """That a secret came, went, or changed; not from what to what."""
-    whole = found.path == path
-    came, went = whole and found.before is MISSING, whole and found.after is MISSING
-    return Difference(path, MISSING if came else MASK, MISSING if went else MASK if came else CHANGED)
+def _hidden(path: Path, change: Difference) -> Difference:
+    """Return the difference that says that the secret at ``path`` was added, removed or changed, without values."""
+    is_whole = change.path == path
+    added, removed = is_whole and change.before is MISSING, is_whole and change.after is MISSING
+    return Difference(path, MISSING if added else MASK, MISSING if removed else MASK if added else CHANGED)
 
 
 def _replaced(value: Any, at: Path, paths: Iterable[Path]) -> Any:
-    """``value`` with what stands at ``paths`` masked."""
+    """Return ``value`` with the values at ``paths`` masked."""
     if at in paths:
         return MASK
     if isinstance(value, dict):
@@ -142,28 +143,28 @@ def _replaced(value: Any, at: Path, paths: Iterable[Path]) -> Any:
 
 
 def scrubber(values: Iterable[Any]) -> Callable[[str], str]:
-    """What hides ``values`` in a text, as they stand there or as JSON writes them, each line of one by itself.
+    """Return a function that masks ``values`` in a text: as they are, as JSON has them, and each of their lines.
 
-    How long that takes does not depend on how many there are.
+    Its time does not depend on the number of values.
     """
     words: set[str] = set()
-    for value in (scalar for each in values for _, scalar in leaves(each)):
+    for value in (scalar for document in values for _, scalar in leaves(document)):
         texts = [value, *value.splitlines()] if isinstance(value, str) else [json.dumps(value)]
         for text in texts:
             words |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
     lengths: dict[str, set[int]] = {}
     for word in words:
-        if len(word) >= SHORTEST:
-            lengths.setdefault(word[:SHORTEST], set()).add(len(word))
+        if len(word) >= MIN_SCRUBBED:
+            lengths.setdefault(word[:MIN_SCRUBBED], set()).add(len(word))
     return (lambda text: _hide(text, words, lengths)) if lengths else lambda text: text
 
 
 def _hide(text: str, words: set[str], lengths: Mapping[str, Iterable[int]]) -> str:
-    """``text`` without ``words``, the longest first; how long they are ``lengths`` says by their beginnings."""
+    """Return ``text`` with ``words`` masked, the longest first; ``lengths`` has their lengths by their beginnings."""
     parts, done = [], 0
-    for at in range(len(text) - SHORTEST + 1):
-        if text[at : at + SHORTEST] in lengths and at >= done:
-            possible = sorted(lengths[text[at : at + SHORTEST]], reverse=True)
+    for at in range(len(text) - MIN_SCRUBBED + 1):
+        if text[at : at + MIN_SCRUBBED] in lengths and at >= done:
+            possible = sorted(lengths[text[at : at + MIN_SCRUBBED]], reverse=True)
             long = next((length for length in possible if text[at : at + length] in words), 0)
             if long:
                 parts += [text[done:at], HIDDEN]

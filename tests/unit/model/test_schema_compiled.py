@@ -1,4 +1,4 @@
-"""The quick checks and fillers do what jsonschema and the filler for all schemas do, on every schema that they take."""
+"""The compiled checks and defaults do what jsonschema and `Defaults` do, on every schema that they take."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmaps.model.schema import backend, drafts, faults, lint
-from lmaps.model.schema.compiled import plain_check, plain_filler
-from lmaps.model.schema.defaults import Filler
+from lmaps.model.schema import backend, drafts
+from lmaps.model.schema.compiled import compile_check, compile_defaults
+from lmaps.model.schema.defaults import Defaults
+from lmaps.model.schema.lint import lint, lint_fully
 
 NAMES = st.sampled_from(["a", "b", "c", "host"])
 TEXTS = st.sampled_from(["", "a", "ab\n", "abc", "www.example.org", "-x", "2026-11-23", "low"]) | st.text(max_size=4)
@@ -61,7 +62,7 @@ def verdict(schema: Any, value: Any) -> bool:
 @given(SCHEMAS, st.sampled_from(drafts.NAMES[1:]), st.lists(VALUES, min_size=1, max_size=6))
 def test_agrees_with_jsonschema(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
-    check = plain_check(schema)
+    check = compile_check(schema)
     assert check is not None
     assert [check(value) for value in values] == [verdict(schema, value) for value in values]
 
@@ -82,9 +83,9 @@ WORDS = TYPES | TEXTS | st.sampled_from(["[", "a b", "#a", "http://example.org/x
 )
 def test_what_is_plain_is_a_schema_of_its_draft(part: dict[str, Any], draft: str, below: bool) -> None:
     schema = {"$schema": draft, **({"properties": {"a": part}} if below else part)}
-    if plain_check(schema) is not None:
+    if compile_check(schema) is not None:
         assert [error.message for error in backend.metaschema_errors(schema)] == []
-        assert faults.faults(schema) == lint(schema)
+        assert lint_fully(schema) == lint(schema)
 
 
 @pytest.mark.parametrize(
@@ -108,35 +109,35 @@ def test_what_is_plain_is_a_schema_of_its_draft(part: dict[str, Any], draft: str
     ],
 )
 def test_what_is_not_plain_is_left_to_jsonschema(part: dict[str, Any]) -> None:
-    assert plain_check(part) is None
+    assert compile_check(part) is None
     below = {name: value for name, value in part.items() if name != "$schema"}
     if below:
         around = {name: value for name, value in part.items() if name == "$schema"}
-        assert plain_check(around | {"properties": {"a": below}}) is None
+        assert compile_check(around | {"properties": {"a": below}}) is None
 
 
 @settings(max_examples=400)
 @given(SCHEMAS, st.sampled_from(drafts.NAMES), st.lists(VALUES, min_size=1, max_size=6))
-def test_fills_as_the_filler_for_all_schemas(schema: Any, draft: str, values: list[Any]) -> None:
+def test_applies_defaults_as_for_all_schemas(schema: Any, draft: str, values: list[Any]) -> None:
     schema = {"$schema": draft, **schema} if isinstance(schema, dict) else schema
-    quick, before = plain_filler(schema), repr(values)
-    whole = Filler(schema, backend.validator(schema))
+    quick, before = compile_defaults(schema), repr(values)
+    whole = Defaults(schema, backend.validator(schema))
     assert quick is not None
-    assert [repr(quick(value)) for value in values] == [repr(whole.fill(value)) for value in values]
+    assert [repr(quick(value)) for value in values] == [repr(whole.apply(value)) for value in values]
     assert repr(values) == before
 
 
 @pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf", "prefixItems"])
-def test_what_steers_defaults_is_left_to_the_filler_for_all_schemas(keyword: str) -> None:
+def test_what_steers_defaults_is_not_compiled(keyword: str) -> None:
     for schema in ({keyword: [{}]}, {"properties": {"a": {"items": {keyword: [{}]}}}}):
-        assert plain_filler(schema) is None
-    assert plain_filler({"$ref": "#"}) is None
-    assert plain_filler({"items": [{"default": 1}]}) is None
+        assert compile_defaults(schema) is None
+    assert compile_defaults({"$ref": "#"}) is None
+    assert compile_defaults({"items": [{"default": 1}]}) is None
 
 
 def test_a_filled_document_shares_nothing_with_the_schema() -> None:
     schema = {"properties": {"a": {"default": [1], "type": "array"}}}
-    fill = plain_filler(schema)
+    fill = compile_defaults(schema)
     assert fill is not None
     fill({})["a"].append(2)
     assert fill({}) == {"a": [1]}

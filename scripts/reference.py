@@ -13,11 +13,11 @@ from lmaps.api.registry import ENDPOINTS
 from lmaps.cli import app
 from lmaps.cli.lmapsd import command as lmapsd
 from lmaps.cli.options import global_options
+from lmaps.config.policy import FORM as POLICY
 from lmaps.config.settings import SCHEMA
 from lmaps.errors import error_tree
 from lmaps.handlers import find_handlers
 from lmaps.manager import tasks as manager_tasks
-from lmaps.model.policy import FORM as POLICY
 from lmaps.model.units.parse import FORM
 from lmaps.util.times import DURATION
 from lmaps.worker import tasks as worker_tasks

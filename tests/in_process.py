@@ -12,7 +12,7 @@ from lmaps.api.context import AfterCommit, Answer, Deferred
 from lmaps.api.registry import ENDPOINTS, ManagerState, RequestContext
 from lmaps.config.load import load_config
 from lmaps.manager.client_requests import find_route
-from lmaps.model.policy import itself
+from lmaps.model.policy import daemon_subject
 from lmaps.model.units import load_units_from
 from lmaps.protocol import Reply, Request
 from lmaps.store import open_store, replay
@@ -40,7 +40,7 @@ class InProcess:
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "lmaps.yaml"
         file.write_text("db: lmaps.db\nunit_dirs: []\n")
-        self.subject = itself(author)
+        self.subject = daemon_subject(author)
         if not (directory / "lmaps.db").exists():
             shutil.copy(Path(_empty().name) / "lmaps.db", directory)
         self.store = open_store(str(directory / "lmaps.db"))

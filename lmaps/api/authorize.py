@@ -11,7 +11,7 @@ from typing import Literal
 from lmaps.api import job_queue
 from lmaps.api.context import Invocation
 from lmaps.errors import NotAllowed, NotFound
-from lmaps.model.policy import EVERY, Right, Subject
+from lmaps.model.policy import EVERY_UNIT, Right, Subject
 from lmaps.store import StoredRequest
 
 Scope = Literal["named", "some", "every"]
@@ -29,7 +29,7 @@ def admit(call: Invocation, rights: Sequence[Right], scope: Scope) -> None:
     """Let the request pass; `NotAllowed` says which right is missing, and where."""
     if not call.subject.proofs:
         raise NotAllowed(f"cannot {call.verb}: {_unproven(call.subject)}")
-    units = [EVERY] if scope == "every" else _named(call, rights)
+    units = [EVERY_UNIT] if scope == "every" else _named(call, rights)
     for right in rights:
         for unit in units:
             if not call.may(unit, right):
@@ -91,8 +91,8 @@ def _units_of(kept: StoredRequest) -> list[str]:
 
 
 def _refusal(call: Invocation, right: Right, unit: str | None) -> NotAllowed:
-    where = "on any unit" if unit is None else "on all units" if unit == EVERY else f"on {unit}"
+    where = "on any unit" if unit is None else "on all units" if unit == EVERY_UNIT else f"on {unit}"
     return NotAllowed(
         f"cannot {call.verb}: {call.subject.name} has no right {right} {where}",
-        hint=f"lmaps doctor --may {call.subject.id} {right} {unit or 'UNIT'}".replace(EVERY, "'*'"),
+        hint=f"lmaps doctor --may {call.subject.id} {right} {unit or 'UNIT'}".replace(EVERY_UNIT, "'*'"),
     )

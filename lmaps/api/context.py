@@ -13,7 +13,7 @@ from lmaps.api.audit_throttle import TokenBucket
 from lmaps.api.conformance import Conformance
 from lmaps.config.settings import Config, SectionName
 from lmaps.errors import Finding, NotFound, UnitUnusable
-from lmaps.model.policy import EVERY, Policy, Right, Subject
+from lmaps.model.policy import EVERY_UNIT, Policy, Right, Subject
 from lmaps.model.states import Door
 from lmaps.model.units import Unit, UnitSet, unit_from_definition
 from lmaps.protocol import Reply
@@ -177,7 +177,7 @@ class Invocation(RequestContext):
 
     def units_with(self, right: Right) -> list[str] | None:
         """The units on which the subject has ``right``; None if that is all there could be."""
-        if self.may(EVERY, right):
+        if self.may(EVERY_UNIT, right):
             return None
         return [name for name in {*self.manager.units.units, *self.tx.history.units()} if self.may(name, right)]
 

@@ -6,6 +6,7 @@ settings   every setting: type, default, description; `SCHEMA` and `Config` are 
 limits     the size limits of requests
 document   its text, and the places of findings in it
 load       `load_config`: all of it, as the daemon needs it
+policy     `load_policy`: the policy file
 
 The command line imports `paths` and `client` alone: the other modules would double the time that it takes to start.
 """

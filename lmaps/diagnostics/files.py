@@ -9,10 +9,10 @@ from pathlib import Path
 
 from lmaps.api.endpoints.system import answer
 from lmaps.api.registry import ENDPOINTS
+from lmaps.config.policy import load_policy
 from lmaps.config.settings import Config
 from lmaps.diagnostics.context import CheckContext, CheckResult
 from lmaps.errors import ConfigError, LmapsError
-from lmaps.model.policy import load_policy
 from lmaps.protocol import Reply
 from lmaps.store import read_key
 from lmaps.supervisor.privileges import manager_account, socket_group

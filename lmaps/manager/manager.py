@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Self
 
 from lmaps.api.registry import AfterCommit, Deferred, ManagerState, RequestContext
+from lmaps.config.policy import load_policy
 from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, NotFound, ValidationFailed
 from lmaps.manager.background import BackgroundChecks
@@ -23,7 +24,7 @@ from lmaps.manager.retention import Retention
 from lmaps.manager.sockets import ManagerSockets, bind_manager_sockets
 from lmaps.manager.tasks import TASKS
 from lmaps.manager.worker_messages import WorkerInbox, WorkerMessages
-from lmaps.model.policy import itself, load_policy
+from lmaps.model.policy import daemon_subject
 from lmaps.model.states import JobState
 from lmaps.model.units import load_units
 from lmaps.protocol import VERSION, Reply, work
@@ -257,7 +258,7 @@ class Manager:
         """
         route = find_route(payload)
         with self._store.transaction() as tx:
-            context = RequestContext(self.state, tx, itself(str(os.getuid())), route.door)
+            context = RequestContext(self.state, tx, daemon_subject(str(os.getuid())), route.door)
             answer = route.endpoint.answer(context, route.request)
             if route.finish is not None and isinstance(answer, Reply):
                 answer = route.finish(context, answer)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from lmaps.api.registry import ManagerState
 from lmaps.api.unit_status import handler_faults
 from lmaps.config import default_policy
+from lmaps.config.policy import load_policy
 from lmaps.errors import ConfigError, Finding, ValidationFailed
 from lmaps.manager.dispatcher import Dispatcher
 from lmaps.manager.sockets import is_remote
-from lmaps.model.policy import Policy, load_policy
+from lmaps.model.policy import Policy
 from lmaps.model.units import load_units
 from lmaps.protocol.work import Result
 from lmaps.transport.curve import read_authorized_keys

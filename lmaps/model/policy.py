@@ -1,71 +1,39 @@
-"""Access: who may do what on which units.
+"""Access: which subject has which right on which units.
 
-A policy is a list of lines. The first line that fits the subject and covers the unit decides, for every right: it
-grants those that it lists and denies all others. Where no line does, nothing is granted. The lines of the file come
-first, the built-in ones after them.
+A policy is a list of lines. The first line that names the subject and covers the unit decides, for every right: it
+grants the rights that it lists and denies all others. Where no line does, nothing is granted. The lines of the policy
+file come first (`lmaps.config.policy` reads it), the built-in ones after them.
 """
 
 import grp
 import os
 import pwd
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-from lmaps.errors import ConfigError, DocumentRefused, Finding, NotFound
-from lmaps.model.schema import Schema
-from lmaps.util import yamlio
-from lmaps.util.ownership import check_owned, login_name
+from lmaps.errors import NotFound
+from lmaps.util.ownership import login_name
 
 Right = Literal["list", "show", "reveal", "create", "apply", "rollback", "export", "import", "cancel", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
-EVERY = "*"
-"""Covers every unit; as a unit that is asked about it means all there could be."""
+EVERY_UNIT = "*"
+"""The pattern of a line for every unit; as the unit of a question it means all units there could be."""
 GROUP = "lmaps"
-"""Its members have `GROUP_RIGHTS`, if the host has it."""
+"""The group whose members have `GROUP_RIGHTS`, if the host has it."""
 GROUP_RIGHTS: tuple[Right, ...] = ("list", "show", "create", "apply", "rollback", "cancel")
 
-
+# longer numbers are no uid, and int() of a very long one takes long
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
-def _words(item: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"type": "array", "items": item, "minItems": 1, "description": description}
-
-
-FORM = Schema(
-    {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ["subjects", "rights", "units"],
-            "additionalProperties": False,
-            "properties": {
-                "subjects": _words(
-                    {"type": "string", "pattern": r"^(uid|gid|key):\S+$"},
-                    "Whom the line fits: uid:N or uid:USER, gid:N or gid:GROUP, key:FINGERPRINT.",
-                ),
-                "rights": _words(
-                    {"enum": [*RIGHTS, "all", "none"]}, f"What it grants: {', '.join(RIGHTS)}; or all, or none."
-                ),
-                "units": _words(
-                    {"type": "string", "pattern": r"^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,63}$"},
-                    "Names of units; * stands for any characters, ? for one.",
-                ),
-            },
-        },
-    }
-)
-"""The form of a policy file; one word may stand in the place of a list of one."""
-
-
 class Subject(NamedTuple):
-    """Who asks, as the socket proves it.
+    """A sender of requests, as the socket proves who it is.
 
-    ``id`` is one subject's for ever (``uid:1000``, ``key:FINGERPRINT``), ``name`` what people read and what is kept as
-    author, ``proofs`` what a line of the policy can fit. Who has none is nobody, and may do nothing.
+    ``id`` never belongs to another subject (``uid:1000``, ``key:FINGERPRINT``). ``name`` is for people, and is recorded
+    as the author. ``proofs`` are what lines of the policy can name: the user, the groups or the key. A subject without
+    any is nobody, and has no rights.
     """
 
     id: str
@@ -74,98 +42,112 @@ class Subject(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line: the subjects that it fits, the rights that it grants, the names of units that it covers."""
+    """One line: the subjects that it names, the rights that it grants, patterns of the units that it covers.
+
+    ``number`` counts from 0 in the file at ``place``; ``written`` are the subjects as they are written there.
+    """
 
     subjects: frozenset[str]
     rights: frozenset[Right]
     units: tuple[str, ...]
-    document: yamlio.Document | None = None
     number: int = 0
+    place: str = "the built-in line"
+    written: tuple[str, ...] = ()
 
     def covers(self, unit: str) -> bool:
-        """Whether it is about ``unit``."""
+        """Return whether the line is about ``unit``."""
         return any(fnmatchcase(unit, pattern) for pattern in self.units)
 
     @property
-    def words(self) -> str:
-        """Where it stands and what it says: ``policy.yaml:4: gid:ops may list, show on web-*``."""
-        where = "the built-in line"
-        told: dict[str, Any] = {"subjects": sorted(self.subjects)}
-        if self.document is not None:
-            where = f"{self.document.file}:{self.document.place((self.number,))[0]}"
-            told = _listed(self.document.value)[self.number]
-        rights = (
-            "all" if self.rights == frozenset(RIGHTS) else ", ".join(each for each in RIGHTS if each in self.rights)
-        )
-        return f"{where}: {', '.join(told['subjects'])} may {rights or 'none'} on {', '.join(self.units)}"
+    def description(self) -> str:
+        """The place and the content: ``policy.yaml:4: gid:ops may list, show on web-*``."""
+        subjects = ", ".join(self.written or sorted(self.subjects))
+        rights = ", ".join(right for right in RIGHTS if right in self.rights) or "none"
+        granted = "all" if self.rights == frozenset(RIGHTS) else rights
+        return f"{self.place}: {subjects} may {granted} on {', '.join(self.units)}"
 
 
 class Decision(NamedTuple):
-    """Whether something is allowed, and the line that says so; None where no line is about it."""
+    """Whether something is allowed, and the line that decides it; None where no line does."""
 
     allowed: bool
     line: Line | None = None
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         """``allowed by policy.yaml:4: ...``, or ``denied: no line matches``."""
         outcome = "allowed" if self.allowed else "denied"
-        return f"{outcome} by {self.line.words}" if self.line else f"{outcome}: no line matches"
+        return f"{outcome} by {self.line.description}" if self.line else f"{outcome}: no line matches"
 
 
-def itself(name: str) -> Subject:
-    """The daemon itself, under the name that is kept as author."""
-    return Subject("lmapsd", name, _ITSELF.subjects)
+def daemon_subject(name: str) -> Subject:
+    """Return the daemon as a subject that has every right; ``name`` is recorded as the author."""
+    return Subject("lmapsd", name, _DAEMON.subjects)
 
 
-_ITSELF = Line(frozenset({"lmapsd"}), frozenset(RIGHTS), (EVERY,))
+_DAEMON = Line(frozenset({"lmapsd"}), frozenset(RIGHTS), (EVERY_UNIT,))
+
+
+def built_in_lines(owner: int) -> Iterator[Line]:
+    """Yield the lines that hold after those of a file: for root, the ``owner`` of the daemon, and the group lmaps."""
+    yield Line(frozenset({"uid:0", f"uid:{owner}"}), frozenset(RIGHTS), (EVERY_UNIT,))
+    try:
+        yield Line(frozenset({f"gid:{grp.getgrnam(GROUP).gr_gid}"}), frozenset(GROUP_RIGHTS), (EVERY_UNIT,))
+    except KeyError:
+        return
 
 
 class Policy:
     """The lines in their order. A login and its groups are looked up once: load the policy anew after a change."""
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
-        self._lines = (_ITSELF, *lines)
+        self._lines = (_DAEMON, *lines)
         self._subjects: dict[tuple[int | None, int | None, str | None], Subject] = {}
 
     def subject(self, uid: int | None, gid: int | None = None, key: str | None = None) -> Subject:
-        """Who the process of ``uid`` and ``gid`` is, or the holder of ``key``: a key has neither user nor group."""
-        known = self._subjects.get((uid, gid, key))
-        if known is None:
-            known = self._subjects[uid, gid, key] = _subject(uid, gid, key)
-        return known
+        """Return the subject of a process of ``uid`` and ``gid``, or the holder of ``key``.
 
-    def named(self, who: str) -> Subject:
-        """Who is meant by a user's name, ``uid:``, ``gid:`` or ``key:``; `NotFound` if the host does not know him."""
-        kind, _, name = who.partition(":") if ":" in who else ("uid", "", who)
+        A holder of a key has neither user nor group: at a TCP socket nothing proves them.
+        """
+        subject = self._subjects.get((uid, gid, key))
+        if subject is None:
+            subject = self._subjects[uid, gid, key] = _subject(uid, gid, key)
+        return subject
+
+    def named(self, name: str) -> Subject:
+        """Return the subject of a user's name, ``uid:``, ``gid:`` or ``key:``.
+
+        Raises `NotFound` if the host has no such user or group.
+        """
+        kind, _, value = name.partition(":") if ":" in name else ("uid", "", name)
         if kind == "key":
-            return self.subject(None, key=name)
+            return self.subject(None, key=value)
         try:
-            proof = _proof(f"{kind}:{name}")
+            proof = resolve_subject(f"{kind}:{value}")
         except KeyError:
             raise NotFound(
-                f"cannot tell who {who!r} is; expected a user's name, uid:N, gid:N or key:FINGERPRINT"
+                f"cannot tell who {name!r} is; expected a user's name, uid:N, gid:N or key:FINGERPRINT"
             ) from None
-        return Subject(proof, who, frozenset({proof})) if kind == "gid" else self.subject(int(proof.partition(":")[2]))
+        return Subject(proof, name, frozenset({proof})) if kind == "gid" else self.subject(int(proof.partition(":")[2]))
 
     def decide(self, subject: Subject, right: Right, unit: str) -> Decision:
-        """Whether ``subject`` has ``right`` on ``unit``, by which line.
+        """Return whether ``subject`` has ``right`` on ``unit``, and the line that says so.
 
-        On `EVERY` unit he has it if each of his lines grants it, down to the first one that covers all.
+        A subject has a right on `EVERY_UNIT` if each of its lines grants it, down to the first that covers all units.
         """
         for line in self._lines_of(subject):
-            if unit == EVERY and right not in line.rights:
+            if unit == EVERY_UNIT and right not in line.rights:
                 return Decision(False, line)
-            if EVERY in line.units or (unit != EVERY and line.covers(unit)):
+            if EVERY_UNIT in line.units or (unit != EVERY_UNIT and line.covers(unit)):
                 return Decision(right in line.rights, line)
         return Decision(False)
 
     def grants_somewhere(self, subject: Subject, right: Right) -> bool:
-        """Whether there could be a unit on which ``subject`` has ``right``."""
+        """Return whether there could be a unit on which ``subject`` has ``right``."""
         for line in self._lines_of(subject):
             if right in line.rights:
                 return True
-            if EVERY in line.units:
+            if EVERY_UNIT in line.units:
                 return False
         return False
 
@@ -178,12 +160,12 @@ def _subject(uid: int | None, gid: int | None, key: str | None) -> Subject:
         return Subject(f"key:{key}", f"key:{key}", frozenset({f"key:{key}"}))
     if uid is None:
         return Subject("nobody", login_name(None))
-    groups = (f"gid:{each}" for each in _group_numbers(uid, gid))
+    groups = (f"gid:{number}" for number in _group_numbers(uid, gid))
     return Subject(f"uid:{uid}", login_name(uid), frozenset({f"uid:{uid}", *groups}))
 
 
 def _group_numbers(uid: int, gid: int | None) -> set[int]:
-    """The group that the socket proves, and those of the user's login."""
+    """Return the group that the socket proves, and those of the user's login."""
     proven = set() if gid is None else {gid}
     try:
         login = pwd.getpwuid(uid)
@@ -192,75 +174,11 @@ def _group_numbers(uid: int, gid: int | None) -> set[int]:
     return proven | set(os.getgrouplist(login.pw_name, login.pw_gid if gid is None else gid))
 
 
-def load_policy(file: str | None, owner: int) -> Policy:
-    """The policy in ``file``, or the built-in lines alone; ``owner`` is the uid that started the daemon.
+def resolve_subject(subject: str) -> str:
+    """Return a subject with the number of its user or group instead of the name.
 
-    Raises `ConfigError` with every fault and its place, and if somebody else may write it.
+    Raises KeyError if the host has no such user or group.
     """
-    if file is None:
-        return Policy(_built_in(owner))
-    check_owned(file, owner, "the policy")
-    try:
-        text = Path(file).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the policy {file}: {error.strerror}") from error
-    return Policy([*parse_policy(text, file), *_built_in(owner)])
-
-
-def _built_in(owner: int) -> Iterator[Line]:
-    yield Line(frozenset({"uid:0", f"uid:{owner}"}), frozenset(RIGHTS), (EVERY,))
-    try:
-        yield Line(frozenset({f"gid:{grp.getgrnam(GROUP).gr_gid}"}), frozenset(GROUP_RIGHTS), (EVERY,))
-    except KeyError:
-        return
-
-
-def parse_policy(text: str | bytes, file: str) -> list[Line]:
-    """The lines in the text of a policy file; `ConfigError` with every fault and its place."""
-    try:
-        documents = yamlio.load(text, file=file, events=yamlio.UNIT_EVENTS)
-    except DocumentRefused as refused:
-        raise ConfigError(f"cannot use the policy {file}", errors=refused.errors) from refused
-    if len(documents) > 1:
-        raise ConfigError(f"cannot use the policy {file}: it holds {len(documents)} documents, one is expected")
-    if not documents:
-        return []
-    told = _listed(documents[0].value)
-    faults = FORM.findings(told) or list(_faults(told))
-    if faults:
-        raise ConfigError(f"cannot use the policy {file}", errors=documents[0].locate_all(faults))
-    return [_line(documents[0], number, each) for number, each in enumerate(told)]
-
-
-def _listed(told: Any) -> Any:
-    """The lines with a list of one in the place of each single word."""
-    if not isinstance(told, list):
-        return told
-    return [
-        {name: [value] if isinstance(value, str) else value for name, value in line.items()}
-        if isinstance(line, dict)
-        else line
-        for line in told
-    ]
-
-
-def _faults(told: Sequence[dict[str, Any]]) -> Iterator[Finding]:
-    """What the form cannot say: users and groups that are not there, and words that exclude others."""
-    for number, line in enumerate(told):
-        for place, subject in enumerate(line["subjects"]):
-            try:
-                _proof(subject)
-            except KeyError:
-                kind = "user" if subject.startswith("uid:") else "group"
-                text = f"this host has no {kind} {subject[4:]!r}"
-                yield Finding(text, (number, "subjects", place), got=subject)
-        alone = {"all", "none"}.intersection(line["rights"])
-        if alone and len(line["rights"]) > 1:
-            yield Finding(f"{min(alone)} stands alone", (number, "rights"), got=line["rights"])
-
-
-def _proof(subject: str) -> str:
-    """A subject with its number in the place of its name; KeyError if there is no such user or group."""
     kind, _, name = subject.partition(":")
     if kind == "key":
         return subject
@@ -270,11 +188,5 @@ def _proof(subject: str) -> str:
         return f"{kind}:{int(name)}"
     try:
         return f"uid:{pwd.getpwnam(name).pw_uid}" if kind == "uid" else f"gid:{grp.getgrnam(name).gr_gid}"
-    except ValueError as error:
+    except ValueError as error:  # a name with a NUL character
         raise KeyError(subject) from error
-
-
-def _line(document: yamlio.Document, number: int, told: dict[str, Any]) -> Line:
-    rights = RIGHTS if "all" in told["rights"] else tuple(each for each in RIGHTS if each in told["rights"])
-    subjects = frozenset(map(_proof, told["subjects"]))
-    return Line(subjects, frozenset(rights), tuple(told["units"]), document, number)

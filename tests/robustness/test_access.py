@@ -18,9 +18,10 @@ import lmaps.api.endpoint
 from lmaps import Client, protocol
 from lmaps.api.context import AfterCommit
 from lmaps.api.registry import ENDPOINTS, Deferred, Endpoint, RequestContext
+from lmaps.config.policy import load_policy, parse_policy
 from lmaps.errors import LmapsError, NotAllowed, NotFound
 from lmaps.manager import Manager, client_requests, dispatcher
-from lmaps.model.policy import Policy, load_policy, parse_policy
+from lmaps.model.policy import Policy
 from lmaps.protocol import VERSION, Reply, Request
 from lmaps.store import Store, Transaction
 from lmaps.transport.server import ServerSocket

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lmaps.cli.documents import read_documents
+from lmaps.config.policy import parse_policy
 from lmaps.errors import LmapsError
-from lmaps.model.policy import parse_policy
 from lmaps.model.units import load_units_from
 from tests.daemons import WEB, RunningDaemon
 

@@ -146,5 +146,5 @@ def answer(verbs: Mapping[str, Endpoint], policy: Policy, who: str, verb: str, u
         )
     subject = policy.named(who)
     decision = policy.decide(subject, right, unit)
-    extra = {"allowed": decision.allowed, "why": decision.words, "subject": subject.id, "right": right, "unit": unit}
-    return Reply(decision.words, level=0 if decision.allowed else 1, extra=extra)
+    extra = {"allowed": decision.allowed, "why": decision.message, "subject": subject.id, "right": right, "unit": unit}
+    return Reply(decision.message, level=0 if decision.allowed else 1, extra=extra)

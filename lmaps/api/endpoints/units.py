@@ -5,7 +5,7 @@ from typing import Any
 from lmaps.api.context import Invocation
 from lmaps.api.unit_status import condition, handler_faults, impact_on_stored
 from lmaps.errors import Finding
-from lmaps.model.policy import EVERY
+from lmaps.model.policy import EVERY_UNIT
 from lmaps.model.units import Unit, load_units_from, property_rows
 from lmaps.protocol import Reply
 from lmaps.util.text import plural
@@ -21,7 +21,7 @@ def units(call: Invocation) -> Reply:
 
 def refused_files(call: Invocation) -> list[dict[str, Any]]:
     """What is wrong with unit files; where it is not known of which unit, for who may list every unit."""
-    told = [error for error in call.manager.units.errors if call.may(error.extra.get("unit") or EVERY, "list")]
+    told = [error for error in call.manager.units.errors if call.may(error.extra.get("unit") or EVERY_UNIT, "list")]
     return [finding.to_json() for error in told for finding in error.errors]
 
 

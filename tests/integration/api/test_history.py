@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lmaps.errors import LmapsError, MessageRefused, NotFound, Outdated, RevertConflict, UsageError
-from lmaps.model.policy import itself
+from lmaps.model.policy import daemon_subject
 from lmaps.util.times import now
 from tests.daemons import WEB
 from tests.in_process import InProcess
@@ -79,7 +79,7 @@ def test_single_instances_of_an_older_state(lmaps: InProcess) -> None:
 
 def test_a_condition_that_no_longer_holds_tells_what_has_changed_since(lmaps: InProcess) -> None:
     create(lmaps, "a", if_rev="r0")
-    lmaps.subject = itself("bob")
+    lmaps.subject = daemon_subject("bob")
     create(lmaps, "b", message="mine")
     with pytest.raises(Outdated) as refused:
         create(lmaps, "c", if_rev="1")
@@ -96,7 +96,7 @@ def test_a_condition_that_no_longer_holds_tells_what_has_changed_since(lmaps: In
 
 def test_history_is_told_newest_first_and_can_be_narrowed(lmaps: InProcess) -> None:
     create(lmaps, *(f"h{number}" for number in range(20)), message="many", ticket="T1")
-    lmaps.subject = itself("bob")
+    lmaps.subject = daemon_subject("bob")
     set_(lmaps, "h1", tls=True)
     lmaps.call("create", unit="other", instances=[{}])
     rows = lmaps.call("history").extra["changesets"]

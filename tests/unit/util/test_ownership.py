@@ -3,9 +3,9 @@ import os
 import pytest
 
 from lmaps.config.load import load_config
+from lmaps.config.policy import load_policy
 from lmaps.errors import ConfigError
 from lmaps.handlers import find_handlers
-from lmaps.model.policy import load_policy
 from lmaps.model.units import load_units
 from lmaps.transport.curve import read_authorized_keys, read_server_keys
 from lmaps.util import ownership

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmaps.config.policy import load_policy, parse_policy
 from lmaps.errors import ConfigError, NotFound
-from lmaps.model.policy import EVERY, GROUP_RIGHTS, RIGHTS, Policy, itself, load_policy, parse_policy
+from lmaps.model.policy import EVERY_UNIT, GROUP_RIGHTS, RIGHTS, Policy, daemon_subject
 from lmaps.util import yamlio
 
 STRANGER = 4_000_000_001
@@ -30,11 +31,11 @@ def may(found: Policy, uid: int, right: str, unit: str, gid: int | None = None) 
 def test_without_a_file_root_and_the_owner_may_all_and_nobody_else_anything():
     found = load_policy(None, 1000)
     for right in RIGHTS:
-        for unit in ("web", EVERY):
+        for unit in ("web", EVERY_UNIT):
             assert may(found, 0, right, unit)
             assert may(found, 1000, right, unit)
             assert not may(found, STRANGER, right, unit)
-            assert found.decide(itself("me"), right, unit).allowed
+            assert found.decide(daemon_subject("me"), right, unit).allowed
             assert not found.decide(found.subject(None), right, unit).allowed
             assert not found.decide(found.subject(None, key="f00"), right, unit).allowed
 
@@ -63,11 +64,11 @@ def test_the_first_line_that_fits_subject_and_unit_decides_for_every_right():
     assert not may(found, STRANGER + 1, "list", "db", 7)
     subject = found.subject(STRANGER)
     told = found.decide(subject, "create", "web-1")
-    assert told.words == f"denied by policy.yaml:2: gid:7, uid:{STRANGER} may list, show on web-*"
-    assert found.decide(subject, "apply", "db").words == f"allowed by policy.yaml:3: uid:{STRANGER} may all on *"
+    assert told.message == f"denied by policy.yaml:2: gid:7, uid:{STRANGER} may list, show on web-*"
+    assert found.decide(subject, "apply", "db").message == f"allowed by policy.yaml:3: uid:{STRANGER} may all on *"
     assert found.decide(subject, "list", "web-secret").line.number == 0
-    assert found.decide(found.subject(STRANGER + 1), "list", "db").words == "denied: no line matches"
-    assert found.decide(found.subject(0), "admin", "db").words.startswith("allowed by the built-in line: uid:0")
+    assert found.decide(found.subject(STRANGER + 1), "list", "db").message == "denied: no line matches"
+    assert found.decide(found.subject(0), "admin", "db").message.startswith("allowed by the built-in line: uid:0")
 
 
 def test_a_right_on_every_unit_is_granted_by_each_line_down_to_the_first_that_covers_all():
@@ -76,11 +77,11 @@ def test_a_right_on_every_unit_is_granted_by_each_line_down_to_the_first_that_co
         for rights, units in (("[list, show]", "web-*"), ("[show, admin]", "*"), ("all", "*"))
     ]
     found = policy("".join(lines))
-    granted = {right for right in RIGHTS if may(found, STRANGER, right, EVERY)}
+    granted = {right for right in RIGHTS if may(found, STRANGER, right, EVERY_UNIT)}
     assert granted == {"show"}
     somewhere = {right for right in RIGHTS if found.grants_somewhere(found.subject(STRANGER), right)}
     assert somewhere == {"list", "show", "admin"}
-    assert {right for right in RIGHTS if may(policy(lines[0]), STRANGER, right, EVERY)} == set()
+    assert {right for right in RIGHTS if may(policy(lines[0]), STRANGER, right, EVERY_UNIT)} == set()
 
 
 def test_a_key_has_no_user_and_no_group():
@@ -89,7 +90,7 @@ def test_a_key_has_no_user_and_no_group():
     )
     subject = found.subject(0, 0, "f00")
     assert (subject.id, subject.proofs) == ("key:f00", {"key:f00"})
-    assert found.decide(subject, "admin", EVERY).allowed
+    assert found.decide(subject, "admin", EVERY_UNIT).allowed
     assert not found.decide(found.subject(None, key="f000"), "list", "web").allowed
     assert not may(found, 0, "list", "web"), "lines of the file stand before the built-in ones"
 
@@ -180,7 +181,7 @@ def test_whatever_stands_in_a_policy_is_read_or_refused(text):
         for line in parse_policy(text, "policy.yaml"):
             assert line.subjects
             assert line.units
-            assert line.words
+            assert line.description
 
 
 @pytest.mark.parametrize(

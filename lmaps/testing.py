@@ -1,4 +1,4 @@
-"""For whoever writes a handler: run it as lMaPS runs it, check that it keeps the contract, try it in a real daemon.
+"""Tests for authors of handlers: run a handler as a worker does, check its contract, try it in a real daemon.
 
 As a pytest plugin (``pytest_plugins = ["lmaps.testing"]``) it has two fixtures: ``run_handler`` and ``lmaps_daemon``.
 """
@@ -26,15 +26,15 @@ from lmaps.model.units import Unit, parse_unit
 from lmaps.process import Line, Process, set_subreaper
 from lmaps.util import yamlio
 
-WITHIN = 60.0
-"""Seconds that a handler, or a daemon's start, may take."""
-POLL_EVERY = 0.005
-"""Seconds between two looks at what is waited for."""
+TIMEOUT_S = 60.0
+"""How long a handler, or a daemon's start, may take."""
+POLL_S = 0.005
+EXIT_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What came of a handler: exit code, whether that means success, counts, what it printed, and its events."""
+    """The result of running a handler: exit code, whether it means success, counts of steps, output and events."""
 
     rc: int
     succeeded: bool
@@ -44,25 +44,25 @@ class Ran:
 
 
 def make_unit(text: str, directory: Path) -> Unit:
-    """The unit in ``text`` (YAML), as if its file lay in ``directory``; raises with what is wrong with it."""
+    """Return the unit in ``text`` (YAML), as if its file lay in ``directory``; raise what a daemon reports of it."""
     return parse_unit(yamlio.load(text, file=str(directory / "unit.yaml"))[0])
 
 
 def run(handler: type[UnitHandler], unit: Unit, instances: Sequence[dict[str, Any]], *, plan: bool = False) -> Ran:
-    """Run ``handler`` with these instances of ``unit``, as a worker does it; with ``plan`` in its check mode."""
+    """Run ``handler`` with these instances of ``unit``, as a worker does; with ``plan`` in its check mode."""
     state = State(unit, 1, list(instances), [unit.complete(document) for document in instances])
-    made = handler(context=unit)
+    instance = handler(context=unit)
     lines: list[Line] = []
-    set_subreaper()
+    set_subreaper()  # a `Process` relies on it: else what the handler leaves running is neither found nor killed
     with tempfile.TemporaryDirectory(prefix="lmaps-") as name:
         folder = Path(name)
         if handler.is_pure_python():
             source = Path(sys.modules[handler.__module__].__file__ or "").parent
             program = as_program(unit, state, folder, [str(source)], "show" if plan else "apply")
         else:
-            program = made.plan(state, folder) if plan else made.program(state, folder)
+            program = instance.plan(state, folder) if plan else instance.program(state, folder)
         process = Process(program, folder, lines.append)
-        deadline = time.monotonic() + WITHIN
+        deadline = time.monotonic() + TIMEOUT_S
         while process.outcome is None:
             if time.monotonic() > deadline:
                 process.stop(grace=0)
@@ -72,31 +72,30 @@ def run(handler: type[UnitHandler], unit: Unit, instances: Sequence[dict[str, An
     return Ran(
         process.outcome.rc,
         process.outcome.rc in program.success and not process.outcome.stopped,
-        made.summary(process.outcome, list(events), program),
+        instance.summary(process.outcome, list(events), program),
         "".join(f"{line.text}\n" for line in lines if line.text),
         events,
     )
 
 
 def check_contract(handler: type[UnitHandler]) -> None:
-    """Raise AssertionError with what keeps a class from being a good handler."""
+    """Raise AssertionError with the first rule of the contract that a handler breaks."""
     assert issubclass(handler, UnitHandler), f"{handler.__name__} is no subclass of UnitHandler"
     assert isinstance(getattr(handler, "type", None), str), f"{handler.__name__} has no type"
-    assert (handler.__doc__ or "").strip().partition("\n")[0].endswith("."), "its docstring begins with no sentence"
+    first_line = (handler.__doc__ or "").strip().partition("\n")[0]
+    assert first_line.endswith("."), "its docstring does not begin with a sentence"
     assert handler.preview in ("none", "partial", "full"), f"its preview is {handler.preview!r}"
     assert lint(handler.args_schema) == [], f"its args_schema has faults: {lint(handler.args_schema)}"
-    assert Schema(handler.args_schema).findings({"not an argument": 1}), (
-        "its args_schema takes arguments it does not know"
-    )
+    assert Schema(handler.args_schema).findings({"not an argument": 1}), "its args_schema allows unknown arguments"
     program, pure = handler.program is not UnitHandler.program, handler.is_pure_python()
-    assert program != pure, "it has to say what to run (program), or to apply by itself (apply): one of them"
+    assert program != pure, "it has to override either program or apply"
     shows = handler.show is not UnitHandler.show if pure else handler.plan is not UnitHandler.plan
-    assert shows == (handler.preview != "none"), "its preview and its check mode (show, plan) do not go together"
+    assert shows == (handler.preview != "none"), "its preview does not fit its check mode (show, plan)"
     assert handler.describe() == json.loads(json.dumps(handler.describe())), "it cannot be described as JSON"
 
 
 class TemporaryDaemon:
-    """A real ``lmapsd`` with a directory, units, and a home of its own; `end` leaves nothing running."""
+    """A real ``lmapsd`` with a directory, units and a home of its own; `end` leaves nothing running."""
 
     def __init__(self, directory: Path, units: str, *options: str, **config: Any) -> None:
         self.directory = directory
@@ -119,7 +118,7 @@ class TemporaryDaemon:
         self.start(*options)
 
     def start(self, *options: str) -> None:
-        """Start the daemon, again if it has ended."""
+        """Start the daemon; also to restart one that has ended."""
         self.log.unlink(missing_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 (our own program)
@@ -132,18 +131,18 @@ class TemporaryDaemon:
             )
 
     def wait_ready(self) -> None:
-        """Wait until the daemon has said that it is ready; AssertionError with what it said if it ends instead."""
-        deadline = time.monotonic() + WITHIN
+        """Wait until the daemon reports that it is ready; raise AssertionError with its output if it ends instead."""
+        deadline = time.monotonic() + TIMEOUT_S
         while "lmapsd: ready" not in self.output():
             assert self.process.poll() is None and time.monotonic() < deadline, self.output()
-            select.select([], [], [], POLL_EVERY)
+            select.select([], [], [], POLL_S)
 
     def output(self) -> str:
-        """What the daemon has printed and logged."""
+        """Return what the daemon has printed and logged."""
         return self.log.read_text(errors="replace")
 
     def lmaps(
-        self, *args: str, stdin: str | bytes = b"", timeout: float = WITHIN
+        self, *args: str, stdin: str | bytes = b"", timeout: float = TIMEOUT_S
     ) -> "subprocess.CompletedProcess[str]":
         """Run ``lmaps`` against this daemon."""
         done = subprocess.run(  # noqa: S603 (our own program)
@@ -158,7 +157,7 @@ class TemporaryDaemon:
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def data(self, *args: str, **kwargs: Any) -> Any:
-        """What ``lmaps`` prints as JSON; it has to succeed."""
+        """Run ``lmaps``, which has to succeed, and return what it prints as JSON."""
         done = self.lmaps(*args, "-o", "json", **kwargs)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -169,14 +168,14 @@ class TemporaryDaemon:
         return f"ipc://{self.directory}/m.sock"
 
     def client(self, timeout: float = 30.0) -> Client:
-        """A client of this daemon."""
+        """Return a client of this daemon; ``timeout`` is in seconds."""
         return Client(self.endpoint, timeout)
 
     def end(self, number: int = signal.SIGINT) -> int:
-        """End the daemon; its exit code."""
+        """End the daemon and return its exit code."""
         self.process.send_signal(number)
         try:
-            return self.process.wait(30)
+            return self.process.wait(EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait(10)
@@ -188,12 +187,12 @@ def _program(name: str) -> Path:
 
 @pytest.fixture
 def run_handler(tmp_path: Path) -> Callable[..., Ran]:
-    """Run a handler: ``run_handler(Handler, unit_text, instances, plan=False)`` gives what came of it, a `Ran`."""
+    """Run a handler: ``run_handler(Handler, unit_text, instances, plan=False)`` returns a `Ran`."""
 
-    def made(handler: type[UnitHandler], unit: str, instances: Sequence[dict[str, Any]], **options: bool) -> Ran:
+    def run_text(handler: type[UnitHandler], unit: str, instances: Sequence[dict[str, Any]], **options: bool) -> Ran:
         return run(handler, make_unit(unit, tmp_path), instances, **options)
 
-    return made
+    return run_text
 
 
 @pytest.fixture

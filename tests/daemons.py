@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from lmaps.testing import POLL_EVERY, TemporaryDaemon
+from lmaps.testing import POLL_S, TemporaryDaemon
 
 BIN = Path(sys.executable).parent
 
@@ -35,7 +35,7 @@ def until(condition: Callable[[], Any], within: float = 20.0) -> Any:
     deadline = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < deadline, "what was waited for has not come"
-        select.select([], [], [], POLL_EVERY)
+        select.select([], [], [], POLL_S)
     return found
 
 

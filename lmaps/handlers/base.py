@@ -15,10 +15,11 @@ from lmaps.util.ownership import foreign_hand
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a handler is to carry to the host: all instances of a unit at one revision, oldest first.
+    """What a handler brings to the host: all instances of a unit at one revision, oldest first.
 
-    ``given`` is what clients sent, ``completed`` the same with defaults mixed in: a value that is only in the latter
-    is the unit author's. What takes long has to call ``beat`` now and then: a worker that is silent is taken for hung.
+    ``given`` are the documents that clients sent, ``completed`` the same with defaults filled in: a value that is only
+    in the latter was written by the unit's author. A handler that takes long calls ``beat`` now and then: a worker that
+    is silent for 10 s is taken for hung and replaced.
     """
 
     unit: Unit
@@ -27,8 +28,8 @@ class State:
     completed: list[dict[str, Any]]
     beat: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
-    def each(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Each instance, given and completed, with a `beat`."""
+    def pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Yield the given and the completed document of each instance, and call ``beat`` for each."""
         for pair in zip(self.given, self.completed, strict=True):
             self.beat()
             yield pair
@@ -36,14 +37,14 @@ class State:
     @property
     def document(self) -> Any:
         """The state in the form of the unit's data type."""
-        return self._shaped(self.completed)
+        return self._as_data_type(self.completed)
 
     @property
     def masked(self) -> Any:
         """The same with its secrets masked."""
-        return self._shaped([self.unit.secrets.masked(document) for document in self.completed])
+        return self._as_data_type([self.unit.secrets.masked(document) for document in self.completed])
 
-    def _shaped(self, rows: list[dict[str, Any]]) -> Any:
+    def _as_data_type(self, rows: list[dict[str, Any]]) -> Any:
         data_type = get_data_type_by_name(self.unit.data_type)
         return data_type(rows=rows, store_key=self.unit.store_key, primary_key=self.unit.primary_key).state()
 
@@ -52,11 +53,11 @@ class UnitHandler:
     """The contract of a handler: one class, found by its ``type``.
 
     Most handlers say what to run (`program`), and lMaPS runs it: output, time limits, stopping and sweeping are the
-    same for all. A handler that is pure Python overrides `apply`, and lMaPS runs it as a program of its own; it then
-    prints what is to be seen and raises to fail.
+    same for all. A handler that is pure Python overrides `apply`, and lMaPS runs it in a process of its own; it prints
+    its output and raises to fail.
 
     ``context`` is the `Unit`, and `setup` prepares the handler. Values in a state come from clients: never use them as
-    code, shell word or path.
+    code, as a word of a shell command or as a path.
     """
 
     context: Any = None
@@ -66,14 +67,14 @@ class UnitHandler:
     args_schema: ClassVar[dict[str, Any]] = {"type": "object", "additionalProperties": False}
     """JSON Schema of ``handler.args`` in a unit file, checked when the unit is loaded."""
     preview: ClassVar[str] = "none"
-    """What a plan on the host is worth: ``none``, ``partial`` (some changes are unknown) or ``full``."""
+    """How much a plan on the host shows: ``none``, ``partial`` (some changes are unknown) or ``full``."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.context = kwargs.get("context")
         self.setup()
 
     def setup(self) -> None:
-        """Prepare; called once, when the handler is made."""
+        """Prepare the handler; called once, by its constructor."""
 
     @property
     def unit(self) -> Unit:
@@ -82,32 +83,35 @@ class UnitHandler:
         return unit
 
     def program(self, state: State, folder: Path) -> Program:
-        """What to run to bring the host to ``state``. ``folder`` is the job's own, mode 0700, removed after it."""
-        raise NotImplementedError(f"{type(self).__name__} says neither what to run nor how to apply")
+        """Return the program that brings the host to ``state``.
+
+        ``folder`` belongs to the job, has mode 0700, and is removed when the job has ended.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither program nor apply")
 
     def apply(self, state: State, folder: Path) -> bool | None:
-        """Bring the host to ``state``, in a process of its own. Overridden by handlers that are pure Python.
+        """Bring the host to ``state``, in a process of its own; return whether something changed, None if unknown.
 
-        Returns whether it changed something, None if that is not known.
+        Overridden by handlers that are pure Python.
         """
         raise NotImplementedError
 
     def show(self, state: State, folder: Path) -> bool:
-        """Print what `apply` would do, and do nothing; whether it would change something.
+        """Print what `apply` would do, and change nothing; return whether it would change something.
 
         Overridden by handlers that are pure Python and whose ``preview`` is not ``none``.
         """
         raise NotImplementedError
 
     def plan(self, state: State, folder: Path) -> Program:
-        """What to run to see what `program` would do, and to change nothing.
+        """Return the program that shows what `program` would do, and changes nothing.
 
-        Overridden by handlers that say what to run, and whose ``preview`` is not ``none``.
+        Overridden by handlers that override `program`, and whose ``preview`` is not ``none``.
         """
         raise NotImplementedError(f"{type(self).__name__} has no check mode")
 
     def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
-        """How many steps were ok, changed, failed, unknown. Without events a program is one step."""
+        """Return how many steps were ok, changed, failed and unknown. A program without events counts as one step."""
         failed = outcome.rc not in program.success
         return {
             "ok": int(not failed),
@@ -118,22 +122,25 @@ class UnitHandler:
 
     @classmethod
     def check(cls, unit: Unit) -> list[Finding]:
-        """What is wrong with a unit beyond its form and its args; places count from the unit's top."""
+        """Return what is wrong with a unit beyond its form and its args; places count from the unit's top."""
         return []
 
     @classmethod
     def describe(cls) -> dict[str, Any]:
-        """The handler as `lmaps handlers` shows it."""
+        """Return the handler as `lmaps handlers` shows it."""
         doc = (cls.__doc__ or "").strip().partition("\n")[0]
         return {"type": cls.type, "doc": doc, "preview": cls.preview, "args_schema": cls.args_schema}
 
     @classmethod
     def is_pure_python(cls) -> bool:
-        """Whether the handler applies by itself and names no program."""
+        """Return whether the handler overrides `apply`, and so defines no program."""
         return cls.apply is not UnitHandler.apply
 
 
-def file_faults(path: Path, what: str, at: tuple[str | int, ...]) -> list[Finding]:
-    """Return what is wrong with a file that a unit names ``at`` a place: it is missing, or others may write it."""
-    fault = foreign_hand(path, os.getuid()) if path.is_file() else f"there is no {what} {path}"
+def file_findings(path: Path, kind: str, at: tuple[str | int, ...]) -> list[Finding]:
+    """Return what is wrong with a file that a unit names ``at`` a place: it is missing, or other users may write it.
+
+    ``kind`` is its name in the message, such as "playbook". Whoever can write the file runs code as the daemon's user.
+    """
+    fault = foreign_hand(path, os.getuid()) if path.is_file() else f"there is no {kind} {path}"
     return [Finding(fault, at)] if fault else []

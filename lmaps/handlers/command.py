@@ -1,10 +1,10 @@
-"""``command``: any program, given the state as JSON. Never a shell."""
+"""``command``: runs any program with the state as JSON. Never by a shell."""
 
 from pathlib import Path
 from typing import Any
 
 from lmaps.errors import Finding
-from lmaps.handlers.base import State, UnitHandler, file_faults
+from lmaps.handlers.base import State, UnitHandler, file_findings
 from lmaps.model.units import Unit
 from lmaps.process import Program
 from lmaps.util import jsonio
@@ -41,7 +41,7 @@ class CommandHandler(UnitHandler):
     }
 
     def program(self, state: State, folder: Path) -> Program:
-        """The program as the unit names it; values of clients are in the state alone, never in argv."""
+        """Return the program that the unit names. Clients' values are in the state only: argv is public, in /proc."""
         args = self.unit.args
         document = (jsonio.encode(state.document) + "\n").encode()
         file = folder / "state.json"
@@ -60,9 +60,9 @@ class CommandHandler(UnitHandler):
 
     @classmethod
     def check(cls, unit: Unit) -> list[Finding]:
-        """A program that is named with a slash has to be there."""
+        """Return a finding if a program that is named with a slash is missing."""
         argv: list[Any] = unit.args.get("argv", [])
         if not argv or "/" not in argv[0]:
             return []
-        found = file_faults(unit.directory / argv[0], "program", ("handler", "args", "argv", 0))
-        return [unit.locate(finding) for finding in found]
+        findings = file_findings(unit.directory / argv[0], "program", ("handler", "args", "argv", 0))
+        return [unit.locate(finding) for finding in findings]

@@ -17,5 +17,5 @@ class Noop(UnitHandler):
         print(yamlio.dump(state.masked), end="")
 
     def show(self, state: State, folder: Path) -> bool:
-        """There is nothing that it would do."""
+        """Return False: nothing would change."""
         return False

@@ -1,4 +1,7 @@
-"""The program that a pure-Python handler is run as: ``python -m lmaps.handlers.python_runner``, orders on stdin."""
+"""The program that a pure-Python handler runs in: ``python -m lmaps.handlers.python_runner``, with its order on stdin.
+
+A process of its own can be stopped and swept like any other program; a handler in the worker could hang the worker.
+"""
 
 import json
 import sys
@@ -13,11 +16,11 @@ from lmaps.process import Program
 from lmaps.util import jsonio
 
 CHANGED = 10
-"""Exit code of a handler that has changed something, or would."""
+"""Exit code of a handler that has changed something, or would: 1 and 2 are Python's own failures."""
 
 
 def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str], action: str) -> Program:
-    """How to run ``action`` (``apply`` or ``show``) of the unit's pure-Python handler."""
+    """Return the program that runs ``action`` (``apply`` or ``show``) of the unit's pure-Python handler."""
     order = {
         "action": action,
         "definition": unit.definition,
@@ -28,13 +31,14 @@ def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str], a
         "folder": str(folder),
         "plugin_dirs": plugin_dirs,
     }
+    # -P: a module in the working directory must not replace one that the handler imports.
     argv = (sys.executable, "-P", "-u", "-m", "lmaps.handlers.python_runner")
     codes = frozenset({0, CHANGED})
     return Program(argv, stdin=jsonio.encode(order).encode(), success=codes, changed=codes - {0})
 
 
 def main() -> None:
-    """Do what is ordered; exit code 1 and one sentence if it cannot be done."""
+    """Execute the order on standard input; end with exit code 1 and one sentence if that fails."""
     order: dict[str, Any] = json.load(sys.stdin)
     unit = unit_from_definition(order["definition"], Path(order["directory"]))
     state = State(unit, order["revision"], order["given"], order["completed"])

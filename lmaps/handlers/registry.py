@@ -1,4 +1,4 @@
-"""Finds handlers. A broken one is kept with its reason and spares the others."""
+"""Finds handlers. One that cannot be loaded is kept with the reason, and does not keep the others from loading."""
 
 import contextlib
 import importlib.util
@@ -10,97 +10,115 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
 from lmaps.handlers.base import UnitHandler
-from lmaps.handlers.installed import EntryPoint, entry_points
 from lmaps.util.ownership import foreign_hand
 from lmaps.util.text import nearest
 
 GROUP = "lmaps.handlers"
+"""The group of entry points by which installed packages announce handlers."""
 PACKAGE = "lmaps_plugins"
-LOAD_WITHIN = 3.0
-"""Seconds that a plugin may take to be imported: less than a worker may be silent."""
+"""Prefix of the module names of plugin files: ``yaml.py`` in a plugin directory must not replace PyYAML."""
+LOAD_TIMEOUT_S = 3.0
+"""How long the import of a plugin may take: less than the time after which a silent worker is replaced."""
+ALARM_REPEAT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A handler, or why it cannot be loaded; ``source`` is where it comes from."""
+class HandlerEntry:
+    """A handler, or the reason why it cannot be loaded; ``source`` says where it comes from."""
 
     source: str
     handler: type[UnitHandler] | None = None
     error: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """The handler as people see it."""
-        told = self.handler.describe() if self.handler else {"error": self.error}
-        return told | {"source": self.source}
+        """Return the handler as clients see it."""
+        description = self.handler.describe() if self.handler else {"error": self.error}
+        return description | {"source": self.source}
 
 
 @dataclass(frozen=True, slots=True)
-class Handlers:
+class HandlerRegistry:
     """The handlers by type, sorted."""
 
-    found: dict[str, Found] = field(default_factory=dict)
+    entries: dict[str, HandlerEntry] = field(default_factory=dict)
 
     def get(self, name: str) -> type[UnitHandler]:
-        """The handler of this type; `UnitUnusable` says why there is none."""
-        known = self.found.get(name)
-        if known is None:
-            near = nearest(name, self.found)
+        """Return the handler of this type; raise `UnitUnusable` with the reason if there is none."""
+        entry = self.entries.get(name)
+        if entry is None:
+            near = nearest(name, self.entries)
             raise UnitUnusable(f"cannot find the handler {name!r}" + (f"; did you mean {near}?" if near else ""))
-        if known.handler is None:
-            raise UnitUnusable(f"cannot load the handler {name}: {known.error}")
-        return known.handler
+        if entry.handler is None:
+            raise UnitUnusable(f"cannot load the handler {name}: {entry.error}")
+        return entry.handler
 
     def describe(self) -> dict[str, Any]:
-        """All handlers as people see them."""
-        return {name: found.describe() for name, found in self.found.items()}
+        """Return all handlers as clients see them."""
+        return {name: entry.describe() for name, entry in self.entries.items()}
 
 
-def find_handlers(plugin_dirs: Sequence[str] = (), progress: Callable[[], None] = lambda: None) -> Handlers:
-    """The handlers of entry points, then of the ``*.py`` files in ``plugin_dirs``; a later one of a type wins.
+def find_handlers(plugin_dirs: Sequence[str] = (), progress: Callable[[], None] = lambda: None) -> HandlerRegistry:
+    """Return the handlers of entry points, then of the ``*.py`` files in ``plugin_dirs``; a later one of a type wins.
 
-    ``progress`` is called after each. One that is not loaded within `LOAD_WITHIN` is broken (in a main thread).
+    ``progress`` is called after each. In a main thread, a handler that is not loaded within `LOAD_TIMEOUT_S` is broken.
     """
-    found = {}
-    for name, each in itertools.chain(_from_entry_points(), _from_directories(plugin_dirs)):
-        found[name] = each
+    entries = {}
+    for name, entry in itertools.chain(_from_entry_points(), _from_directories(plugin_dirs)):
+        entries[name] = entry
         progress()
-    return Handlers(dict(sorted(found.items())))
+    return HandlerRegistry(dict(sorted(entries.items())))
 
 
 def preload() -> None:
-    """Import the handlers of lMaPS itself, and look up where others are: whoever is forked then has that already."""
+    """Import the handlers of lMaPS itself, and read where others are: a process that is forked then has that already.
+
+    Handlers of other packages are not imported here: they could start a thread, and a process with threads must not
+    fork.
+    """
     for point in _entry_points():
-        if point.module.startswith("lmaps."):
-            with contextlib.suppress(Exception):  # `find_handlers` tells
+        if point.value.startswith("lmaps."):
+            with contextlib.suppress(Exception):  # `find_handlers` reports it
                 point.load()
 
 
 @cache
-def _entry_points() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(GROUP))
+def _entry_points() -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of our group, of every package that Python would import.
+
+    Not by `metadata.entry_points`: one damaged package would keep all handlers from being found.
+    """
+    points: dict[str, metadata.EntryPoints] = {}
+    for package in metadata.distributions():
+        with contextlib.suppress(Exception):  # a damaged file of another package: several kinds of errors
+            if announced := package.entry_points.select(group=GROUP):
+                # The first of a name counts: it is the one that Python would import.
+                points.setdefault(package.name.lower(), announced)
+    return tuple(point for announced in points.values() for point in announced)
 
 
-def _from_entry_points() -> Iterator[tuple[str, Found]]:
+def _from_entry_points() -> Iterator[tuple[str, HandlerEntry]]:
     for point in _entry_points():
-        source = f"{point.value} ({point.package})"
+        source = f"{point.value} ({point.dist.name if point.dist else 'unknown package'})"
         try:
             with _time_limit():
                 handler = point.load()
-            yield point.name, Found(source, _checked(handler))
+            yield point.name, HandlerEntry(source, _checked(handler))
         except (Exception, SystemExit) as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
-            yield point.name, Found(source, error=_words(error))
+            yield point.name, HandlerEntry(source, error=_message(error))
 
 
-def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Found]]:
+def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, HandlerEntry]]:
     for directory in plugin_dirs:
         for path in sorted(Path(directory).glob("*.py")):
             try:
+                # Whoever can write the file, or a directory above it, could run code as the daemon's user.
                 fault = foreign_hand(path, os.getuid())
                 if fault is not None:
                     raise BrokenPlugin(fault)
@@ -110,29 +128,36 @@ def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Found]]
                 if not handlers:
                     raise BrokenPlugin("it defines no UnitHandler")
             except (Exception, SystemExit) as error:  # noqa: BLE001 (a plugin may raise anything when it is imported)
-                yield path.stem, Found(str(path), error=_words(error))
+                yield path.stem, HandlerEntry(str(path), error=_message(error))
                 continue
-            yield from ((handler.type, Found(str(path), handler)) for handler in handlers)
+            yield from ((handler.type, HandlerEntry(str(path), handler)) for handler in handlers)
 
 
 def _import(path: Path) -> ModuleType:
+    """Import a plugin file, by importlib's recipe for a file that is not on the search path."""
     name = f"{PACKAGE}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BrokenPlugin("it is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # the real module: without it dataclasses of the plugin cannot look up their types
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)  # as a plain import does: nobody may find half a module
+        raise
     return module
 
 
 def _handlers_of(module: ModuleType) -> list[type[UnitHandler]]:
-    members = vars(module).values()
-    own = [each for each in members if isinstance(each, type) and each.__module__ == module.__name__]
-    return [_checked(each) for each in own if issubclass(each, UnitHandler)]
+    """Return the handlers that a module defines, without those that it imports."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    own = [value for value in classes if value.__module__ == module.__name__]
+    return [_checked(value) for value in own if issubclass(value, UnitHandler)]
 
 
 def _checked(handler: Any) -> type[UnitHandler]:
+    """Return ``handler`` if it is one; raise `BrokenPlugin` if not."""
     if not (isinstance(handler, type) and issubclass(handler, UnitHandler)):
         raise BrokenPlugin("it is no subclass of UnitHandler")
     if not isinstance(getattr(handler, "type", None), str):
@@ -142,16 +167,19 @@ def _checked(handler: Any) -> type[UnitHandler]:
 
 @contextlib.contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raise `BrokenPlugin` in the block when it takes too long, and again if that is swallowed."""
-    if threading.current_thread() is not threading.main_thread():
+    """Raise `BrokenPlugin` in the block when it takes longer than `LOAD_TIMEOUT_S`.
+
+    It is raised every `ALARM_REPEAT_S` from then on: a plugin that catches every exception would survive a single one.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only a main thread can handle signals
         yield
         return
 
-    def ring(_number: int, _frame: object) -> None:
-        raise BrokenPlugin(f"it takes longer than {LOAD_WITHIN:g} s to load")
+    def on_alarm(_number: int, _frame: object) -> None:
+        raise BrokenPlugin(f"it takes longer than {LOAD_TIMEOUT_S:g} s to load")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, LOAD_WITHIN, 0.1)
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, LOAD_TIMEOUT_S, ALARM_REPEAT_S)
     try:
         yield
     finally:
@@ -159,5 +187,5 @@ def _time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _words(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return str(error) if isinstance(error, LmapsError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""``template``: a file rendered from the state, checked, moved into its place, and taken in by a reload command."""
+"""``template``: renders a file from the state, checks it, moves it into place, and runs a reload command."""
 
 import contextlib
 import difflib
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lmaps.errors import Finding, HandlerFailed
-from lmaps.handlers.base import State, UnitHandler, file_faults
+from lmaps.handlers.base import State, UnitHandler, file_findings
 from lmaps.model.units import Unit
 from lmaps.process import run_command
 
@@ -16,7 +16,7 @@ _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
 
 class TemplateHandler(UnitHandler):
-    """Renders a Jinja2 template of the state to a file; on a failing check or reload the old file is back."""
+    """Renders a Jinja2 template of the state to a file; restores the old file when its check or reload fails."""
 
     type = "template"
     preview = "full"
@@ -28,14 +28,14 @@ class TemplateHandler(UnitHandler):
             "src": {"type": "string", "description": "The template; counts from the unit file."},
             "dest": {"type": "string", "description": "The file; counts from the unit file, or is absolute."},
             "mode": {"type": "string", "pattern": "^0[0-7]{3}$", "default": "0644", "description": "Its mode."},
-            "check_cmd": _ARGV | {"description": "Looks the new file over; {file} stands for it. Not 0: keep the old."},
+            "check_cmd": _ARGV | {"description": "Checks the new file, {file}; if it fails the old file is kept."},
             "reload_cmd": _ARGV
-            | {"description": "Takes the new file in. Not 0: the old one is put back, and taken in."},
+            | {"description": "Loads the new file; if it fails the old file is put back, and loaded."},
         },
     }
 
     def apply(self, state: State, folder: Path) -> bool:
-        """Render aside, check, rename into place, reload; whether the file has changed."""
+        """Render aside, check, rename into place, reload; return whether the file has changed."""
         new, old = self._render(state), self._old()
         if new == old:
             print(f"unchanged: {self._dest}")
@@ -48,7 +48,7 @@ class TemplateHandler(UnitHandler):
         return True
 
     def show(self, state: State, folder: Path) -> bool:
-        """Print how the file would differ; whether it would."""
+        """Print how the file would differ; return whether it would."""
         new, old = self._render(state), self._old()
         before, after = ((text or b"").decode(errors="replace").splitlines() for text in (old, new))
         for line in difflib.unified_diff(before, after, str(self._dest), str(self._dest), lineterm=""):
@@ -68,7 +68,10 @@ class TemplateHandler(UnitHandler):
             raise HandlerFailed(f"cannot read {self._dest}: {error.strerror}") from error
 
     def _render(self, state: State) -> bytes:
-        """The file: values of clients are data to the template, and nothing in them is a template."""
+        """Return the rendered file. Clients' values are data: a template in them is not rendered.
+
+        The environment is a sandbox, so that the unit's template cannot reach Python's internals through a value.
+        """
         try:
             from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError  # noqa: PLC0415 (an extra)
             from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
@@ -92,7 +95,10 @@ class TemplateHandler(UnitHandler):
 
     @contextlib.contextmanager
     def _staged(self, text: bytes) -> Iterator[Path]:
-        """The new file beside the old one, durable; gone at the end unless it was moved."""
+        """Write ``text`` to a file beside the old one and to the disk; yield it, and remove it unless it was moved.
+
+        Beside it, since a rename is atomic only within a file system; with mode 0600 until its content is complete.
+        """
         staged = self._dest.with_name(f".{self._dest.name}.lmaps")
         try:
             staged.unlink(missing_ok=True)
@@ -117,7 +123,7 @@ class TemplateHandler(UnitHandler):
             )
 
     def _reload(self, old: bytes | None) -> None:
-        """Have the new file taken in; if that fails put the old one back, and have that taken in."""
+        """Run the reload command; if it fails put the old file back, run it again, and raise `HandlerFailed`."""
         rc = self._run("reload_cmd", self._dest)
         if not rc:
             return
@@ -128,9 +134,9 @@ class TemplateHandler(UnitHandler):
             with self._staged(old) as staged:
                 staged.chmod(mode)
                 staged.replace(self._dest)
-        again = self._run("reload_cmd", self._dest)
-        back = f"the old one is back, and its reload ended with exit code {again}"
-        raise HandlerFailed(f"cannot use the new {self._dest}: its reload ended with exit code {rc}; {back}")
+        second_rc = self._run("reload_cmd", self._dest)
+        restored = f"the old one is back, and its reload ended with exit code {second_rc}"
+        raise HandlerFailed(f"cannot use the new {self._dest}: its reload ended with exit code {rc}; {restored}")
 
     def _run(self, name: str, file: Path) -> int:
         argv: Sequence[str] | None = self.unit.args.get(name)
@@ -141,7 +147,7 @@ class TemplateHandler(UnitHandler):
 
     @classmethod
     def check(cls, unit: Unit) -> list[Finding]:
-        """The template has to be there."""
+        """Return a finding if the template is missing."""
         source = unit.directory / str(unit.args.get("src", ""))
-        found = file_faults(source, "template", ("handler", "args", "src"))
-        return [unit.locate(finding) for finding in found]
+        findings = file_findings(source, "template", ("handler", "args", "src"))
+        return [unit.locate(finding) for finding in findings]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, ValidationFailed
-from lmaps.handlers import Handlers
+from lmaps.handlers import HandlerRegistry
 from lmaps.handlers.base import State, UnitHandler
 from lmaps.model.schema import scrubber
 from lmaps.model.units import Unit, load_units
@@ -57,7 +57,7 @@ class TaskContext(Protocol):
     """The worker as its tasks see it."""
 
     config: Config
-    handlers: Handlers
+    handlers: HandlerRegistry
     jobs_folder: Path
     fork_servers: ForkServers
     log: logging.Logger
@@ -182,7 +182,7 @@ def start(
     folder = context.jobs_folder / str(order.job)
     with job_folder(folder):
         limits = Limits(unit.timeout if order.timeout is None else order.timeout, unit.idle_timeout)
-        secrets = (value for _, document in state.each() for value in unit.secrets.values(document))
+        secrets = (value for _, document in state.pairs() for value in unit.secrets.values(document))
         program = make(context, handler, state, folder)
         return Execution(handler, program, folder, context.emit, limits, secrets, context.fork_servers)
 
@@ -201,7 +201,7 @@ def unit_as_queued(config: Config, name: str, digest: str) -> Unit:
 def _validate(state: State) -> None:
     """Validate every instance again: the worker runs as root, the manager does not, so its word is not enough."""
     unit = state.unit
-    for _, document in state.each():
+    for _, document in state.pairs():
         findings = unit.schema.findings(document)
         if findings:
             name = unit.identify(document) if unit.primary_key in document else "an instance"

@@ -77,6 +77,14 @@ def test_it_refuses(tmp_path, refusal):
     assert refusal in build(tmp_path, REFUSED[refusal]).refusals()
 
 
+def test_a_module_that_was_loaded_from_a_file_is_no_stand_in(tmp_path):
+    load = "module = importlib.util.module_from_spec(spec)\nsys.modules[name] = "
+    assert build(tmp_path, {"errors.py": load + "module"}).refusals() == []
+    assert build(tmp_path, {"errors.py": load + "other"}).refusals() == [
+        "stand-in: lmaps/errors.py:2 sys.modules[name]"
+    ]
+
+
 def test_it_takes_what_is_allowed(tmp_path):
     text = "from __future__ import annotations\nimport sys\nfrom re import __doc__\nsys.modules['re'].compile('a')\n"
     assert build(tmp_path, {"errors.py": text}).refusals() == []

@@ -1,9 +1,9 @@
 """``ansible_playbook``: runs a playbook with the state as variables.
 
-handler    AnsiblePlaybook: what to run
-variables  the variables file, in which nothing that a client sent is a template
-names      variable names that Ansible keeps for itself
-callback/  the callback plugin that runs inside Ansible and tells its events
+handler    AnsiblePlaybook: the handler
+variables  the variables file, in which no text of a client is a template
+callback/  the callback plugin: runs inside Ansible and writes its events
+warm/      the preparation of warm starts: runs inside Ansible and loads it
 """
 
 from lmaps.handlers.ansible.handler import AnsiblePlaybook

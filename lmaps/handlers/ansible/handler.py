@@ -1,4 +1,4 @@
-"""`AnsiblePlaybook`: what to run for a playbook."""
+"""`AnsiblePlaybook`: the handler that runs a playbook."""
 
 import os
 import shutil
@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.errors import Finding, HandlerFailed
-from lmaps.handlers.ansible.names import NO_VARIABLE, is_usable
-from lmaps.handlers.ansible.variables import variables_file
-from lmaps.handlers.base import State, UnitHandler, file_faults
+from lmaps.handlers.ansible.variables import NOT_A_VARIABLE, is_usable, variables_file
+from lmaps.handlers.base import State, UnitHandler, file_findings
 from lmaps.model.units import Unit
 from lmaps.process import JOB_TAG, Outcome, Program, WarmStart
 
@@ -29,8 +28,9 @@ WARM = WarmStart(
         }
     ),
 )
-"""None of what varies is kept by Ansible when it is loaded, but as a setting."""
-_WORDS = {"type": "array", "items": {"type": "string"}, "default": []}
+"""Ansible keeps these variables only as settings, which the preparation reads anew for each run. Any other variable may
+have been read when a module was imported, and a run would see the value of the fork server."""
+_LIST_OF_STRINGS = {"type": "array", "items": {"type": "string"}, "default": []}
 
 
 class AnsiblePlaybook(UnitHandler):
@@ -49,10 +49,10 @@ class AnsiblePlaybook(UnitHandler):
                 "description": "Inventory file (counts from the unit file), or hosts with commas; else this host.",
             },
             "limit": {"type": "string", "description": "Only these hosts."},
-            "tags": _WORDS | {"description": "Only tasks with these tags."},
+            "tags": _LIST_OF_STRINGS | {"description": "Only tasks with these tags."},
             "become": {"type": "boolean", "default": False, "description": "Run tasks as root."},
             "check": {"type": "boolean", "default": False, "description": "Change nothing, only show."},
-            "extra_args": _WORDS | {"description": "More arguments of ansible-playbook."},
+            "extra_args": _LIST_OF_STRINGS | {"description": "More arguments of ansible-playbook."},
             "program": {"type": "string", "description": "Path of ansible-playbook."},
             "warm": {
                 "type": "boolean",
@@ -64,13 +64,14 @@ class AnsiblePlaybook(UnitHandler):
     }
 
     def program(self, state: State, folder: Path) -> Program:
-        """``ansible-playbook`` with a configuration, a variables file and an event pipe of ours.
+        """Return ``ansible-playbook`` with a configuration, a variables file and an event pipe of ours.
 
         Raises `HandlerFailed`, before anything is written, for a variable that must not be given to Ansible.
         """
         files = {"vars.yaml": variables_file(state)}
         (folder / "tmp").mkdir(mode=0o700)
         return Program(
+            # "--": a playbook whose name begins with a dash is no option
             (_ansible_playbook(self.unit), *self._options(folder), "--", str(self._path("playbook"))),
             files=files,
             environment=self._environment(folder),
@@ -79,7 +80,7 @@ class AnsiblePlaybook(UnitHandler):
         )
 
     def plan(self, state: State, folder: Path) -> Program:
-        """The same in Ansible's check mode, with differences."""
+        """Return the same program in Ansible's check mode, with differences."""
         program = self.program(state, folder)
         command, *options = program.argv
         return replace(program, argv=(command, "--check", "--diff", *options))
@@ -89,6 +90,7 @@ class AnsiblePlaybook(UnitHandler):
 
     def _options(self, folder: Path) -> list[str]:
         args = self.unit.args
+        # Values go into a file of mode 0600: argv is readable for everybody, and -e key=value splits at spaces.
         options = ["--inventory", self._inventory(), "--extra-vars", f"@{folder / 'vars.yaml'}"]
         options += ["--limit", args["limit"]] if "limit" in args else []
         options += ["--tags", ",".join(args["tags"])] if args.get("tags") else []
@@ -97,33 +99,35 @@ class AnsiblePlaybook(UnitHandler):
         return [*options, *args.get("extra_args", [])]
 
     def _inventory(self) -> str:
-        told = self.unit.args.get("inventory")
-        if told is None:
+        inventory = self.unit.args.get("inventory")
+        if inventory is None:
             return "localhost,"
-        return told if "," in told else str(self._path("inventory"))
+        return inventory if "," in inventory else str(self._path("inventory"))
 
     def _environment(self, folder: Path) -> dict[str, str]:
         beside = self._path("playbook").parent
         environment = {
+            # Ours, which is empty: else Ansible reads one from the working directory or the user's home.
             "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
             "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_NO_TARGET_SYSLOG": "1",
+            "ANSIBLE_NO_TARGET_SYSLOG": "1",  # modules would log their arguments, secrets among them
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
             "ANSIBLE_LOCALHOST_WARNING": "0",
             "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
             "ANSIBLE_STDOUT_CALLBACK": "lmaps_events",
             "ANSIBLE_ROLES_PATH": str(beside / "roles"),
             "ANSIBLE_COLLECTIONS_PATH": str(beside / "collections"),
+            # Always set: Ansible's own search may choose a version manager's shim, and fail.
             "ANSIBLE_PYTHON_INTERPRETER": self.unit.args.get("interpreter", sys.executable),
         }
         if "inventory" in self.unit.args:
             return environment
-        # A module gets what it is given by a pipe: a file would stay if the run is killed.
+        # Pipelining passes a module and its arguments by a pipe: a file with them would stay if the run is killed.
         return environment | {"ANSIBLE_TRANSPORT": "local", "ANSIBLE_PIPELINING": "1"}
 
     def summary(self, outcome: Outcome, events: list[dict[str, Any]], program: Program) -> dict[str, int]:
-        """Counted over all hosts, from Ansible's own statistics."""
+        """Return the counts of all hosts together, from Ansible's own statistics."""
         counts = {"ok": 0, "changed": 0, "failed": 0, "unknown": 0}
         for event in events:
             if event.get("event") == "playbook_on_stats":
@@ -136,42 +140,42 @@ class AnsiblePlaybook(UnitHandler):
 
     @classmethod
     def check(cls, unit: Unit) -> list[Finding]:
-        """The playbook has to be there, and every variable has to have a name that Ansible leaves free."""
+        """Return findings for a playbook that is missing, and for variables with names that Ansible reserves."""
         playbook = unit.directory / str(unit.args.get("playbook", ""))
-        found = file_faults(playbook, "playbook", ("handler", "args", "playbook"))
+        findings = file_findings(playbook, "playbook", ("handler", "args", "playbook"))
         if unit.data_type != "YamlFile" and not is_usable(unit.store_key):
-            found.append(
+            findings.append(
                 Finding(
-                    f"{unit.store_key} {NO_VARIABLE}",
+                    f"{unit.store_key} {NOT_A_VARIABLE}",
                     ("meta", "store_key") if "store_key" in unit.definition["meta"] else ("meta",),
                 )
             )
         if unit.data_type == "YamlFile":
-            found += _top_level_faults(unit)
-        return [unit.locate(finding) for finding in found]
+            findings += _top_level_findings(unit)
+        return [unit.locate(finding) for finding in findings]
 
 
-def _top_level_faults(unit: Unit) -> list[Finding]:
-    """A YamlFile's properties are variables themselves: they have to be known from the schema, and usable."""
+def _top_level_findings(unit: Unit) -> list[Finding]:
+    """Return what is wrong with a YamlFile's properties: each is a variable, so the schema has to name all of them."""
     properties = unit.params.get("properties", {}) if isinstance(unit.params, dict) else {}
-    found = [
-        Finding(f"{name} {NO_VARIABLE}", (*unit.params_at, "properties", name), on_key=True, property=name)
+    findings = [
+        Finding(f"{name} {NOT_A_VARIABLE}", (*unit.params_at, "properties", name), on_key=True, property=name)
         for name in properties
         if not is_usable(name)
     ]
     closed = unit.strict or (isinstance(unit.params, dict) and unit.params.get("additionalProperties") is False)
     if not closed:
         text = "a YamlFile for Ansible has to be closed: set meta.strict, or clients could name variables"
-        found.append(Finding(text, ("meta",)))
-    return found
+        findings.append(Finding(text, ("meta",)))
+    return findings
 
 
 def _ansible_playbook(unit: Unit) -> str:
-    """The program: the unit's own, the one beside this Python, else the one in PATH."""
+    """Return the path of ansible-playbook: the unit's own, the one beside this Python, else the one in PATH."""
     if "program" in unit.args:
         return str(unit.directory / unit.args["program"])
     beside = Path(sys.executable).parent / "ansible-playbook"
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
-    if found is None:
+    program = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
+    if program is None:
         raise HandlerFailed("cannot find ansible-playbook: install it beside lMaPS, pip install 'lmaps[ansible]'")
-    return found
+    return program

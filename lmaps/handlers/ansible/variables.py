@@ -1,9 +1,10 @@
-"""The variables file: what a client sent is text, whatever it looks like; what the unit's author wrote is a template.
+"""The variables file: text that a client sent stays text, text that the unit's author wrote may be a template.
 
-To Ansible each extra variable is a trusted template, and a value such as ``{{ lookup('pipe', 'id') }}`` would run as
-root. So every string and key of a given document is marked ``!unsafe``, and only defaults stay alive. YAML alone does
-it: the marks of a JSON file can be undone by a client. Where the bare text would be read as something else (``no``,
-``0777``, the empty string) the mark is left off, since an unsafe scalar is resolved anew: such text holds no template.
+To Ansible each extra variable is a trusted template: a client's ``{{ lookup('pipe', 'id') }}`` would run as root. So
+every string and key of a given document is marked ``!unsafe``; only defaults remain templates. The file is YAML: the
+markers of a JSON file can be undone by a client whose document contains one of its keys. Where the bare text would be
+read as something else (``no``, ``0777``, the empty string) the mark is left off, since Ansible resolves an unsafe
+scalar as if it were not quoted; such text holds no template.
 """
 
 import json
@@ -14,53 +15,87 @@ from typing import Any
 import yaml
 
 from lmaps.errors import HandlerFailed, ValidationFailed
-from lmaps.handlers.ansible.names import NO_VARIABLE, is_usable
 from lmaps.handlers.base import State
 from lmaps.model.data_types import get_data_type_by_name
 from lmaps.model.schema.messages import quote
 from lmaps.model.units import Unit, short_id
 
-_TEXT = "tag:yaml.org,2002:str"
-_LONGEST_KEY = 128
-"""Characters of a key that stands before its colon; a longer one has a line of its own."""
-_BEYOND = re.compile("([\U00010000-\U0010ffff])")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+RESERVED = frozenset(
+    """
+    action always any_errors_fatal args async async_val become become_exe become_flags become_method become_user
+    block changed_when check_mode collections connection debugger delay delegate_facts delegate_to diff environment
+    fact_path failed_when force_handlers gather_facts gather_subset gather_timeout handlers hosts ignore_errors
+    ignore_unreachable import_playbook import_role import_tasks include include_role include_tasks include_vars
+    listen local_action loop loop_control loop_with max_fail_percentage module_defaults name no_log notify order
+    poll port post_tasks pre_tasks register remote_user rescue retries roles run_once serial strategy tags tasks
+    throttle timeout until validate_argspec vars vars_files vars_prompt when with_dict with_items with_
+    ansible group_names groups hostvars inventory_dir inventory_file inventory_hostname inventory_hostname_short
+    item omit play_hosts playbook_dir role_name role_names role_path
+    cycler dict joiner lipsum lookup namespace now query q range undef
+    True False None true false none and as else for if import in is not or set with
+    """.split()
+)
+"""Variable names that a unit must not give to Ansible: keywords of plays, magic variables, globals of templates.
+
+Taken from ansible-core 2.16 to 2.21, with the magic variables and globals that its own list of reserved names lacks.
+"""
+
+NOT_A_VARIABLE = "cannot be a variable: Ansible reserves the name, or it is none"
+"""What messages say of a name that is not usable."""
+
+_STRING_TAG = "tag:yaml.org,2002:str"
+_MAX_KEY_CHARS = 128
+"""YAML 1.1 allows 1,024 characters, escapes included, for a key before its colon; a longer key gets its own line."""
+_BEYOND_BMP = re.compile("([\U00010000-\U0010ffff])")
 _resolve: Any = yaml.resolver.Resolver().resolve
 
 
+def is_usable(name: str) -> bool:
+    """Return whether a playbook can be given a variable of this name.
+
+    A client who may choose the name ``ansible_python_interpreter`` runs any program as the daemon's user.
+    """
+    return _VARIABLE.match(name) is not None and not name.startswith("ansible_") and name not in RESERVED
+
+
 class ClientText(str):
-    """Text that came from a client: never a template. Keys too."""
+    """Text that came from a client, keys too: never a template."""
 
     __slots__ = ()
 
 
 def variables_file(state: State) -> bytes:
-    """The state as Ansible is to read it: below the unit's ``store_key``, for a YamlFile at the top.
+    """Return the variables file: the state below the unit's ``store_key``, for a YamlFile at the top.
 
     Raises `HandlerFailed` for a name that must not be given to Ansible, whatever the schema allows.
     """
     variables = _variables(state)
     _refuse_unusable(state, variables)
+    # With "---" Ansible's JSON reader always fails: there is one way to read the file.
     return f"---\n{_block(variables, '', state.beat)}\n".encode("ascii")
 
 
 def _variables(state: State) -> dict[str, Any]:
-    """The variables by their names, with the client's text marked."""
+    """Return the variables by name, with the clients' text marked."""
     unit = state.unit
-    rows = [_row(unit, given, completed) for given, completed in state.each()]
+    rows = [_marked_row(unit, given, completed) for given, completed in state.pairs()]
     data_type = get_data_type_by_name(unit.data_type)
-    shaped = data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state()
+    document = data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state()
     if unit.data_type == "YamlFile":
-        return {str(name): value for name, value in shaped.items()}
-    if isinstance(shaped, list):
-        return {unit.store_key: shaped}
-    [value] = shaped.values()
+        return {str(name): value for name, value in document.items()}
+    if isinstance(document, list):
+        return {unit.store_key: document}
+    [value] = document.values()
     if unit.data_type == "YamlKeyDict" and unit.primary_key is not None:
+        # From ansible-core 2.19 on keys are templates too: they run when a play loops over them.
         value = {ClientText(key): row for key, row in value.items()}
     return {unit.store_key: value}
 
 
 def _refuse_unusable(state: State, names: Iterable[str]) -> None:
-    """Raise `HandlerFailed` with the first of ``names`` that is not usable, where it is, and what to do."""
+    """Raise `HandlerFailed` with the first of ``names`` that is not usable, its place, and what to do."""
     unit = state.unit
     for name in names:
         if not is_usable(name):
@@ -69,20 +104,20 @@ def _refuse_unusable(state: State, names: Iterable[str]) -> None:
                 remedy = "remove it there, or from the schema's defaults, and have the schema refuse it"
             else:
                 place, remedy = "meta.store_key", "choose another in the unit file"
-            raise HandlerFailed(f"cannot apply {unit.name}: {quote(name)} in {place} {NO_VARIABLE}; {remedy}")
+            raise HandlerFailed(f"cannot apply {unit.name}: {quote(name)} in {place} {NOT_A_VARIABLE}; {remedy}")
 
 
 def _instance_with(state: State, name: str) -> str:
-    """What a message calls the oldest instance that has ``name`` at its top."""
+    """Return what a message calls the oldest instance that has the property ``name`` at its top."""
     unit = state.unit
-    for _, completed in state.each():
+    for _, completed in state.pairs():
         if name in completed and (unit.primary_key is None or unit.primary_key in completed):
             return f"instance {short_id(unit.identify(completed))}"
     return "an instance"
 
 
 def _block(value: Any, pad: str, beat: Callable[[], None]) -> str:
-    """``value`` as YAML, to be begun where ``pad`` ends; written by hand, since PyYAML takes several times as long."""
+    """Return ``value`` as YAML, to be placed after the indentation ``pad``. PyYAML would take several times as long."""
     beat()
     if isinstance(value, dict) and value:
         return f"\n{pad}".join([_entry(key, below, pad, beat) for key, below in value.items()])
@@ -94,7 +129,7 @@ def _block(value: Any, pad: str, beat: Callable[[], None]) -> str:
 
 def _entry(key: str, value: Any, pad: str, beat: Callable[[], None]) -> str:
     name, deeper = _scalar(key), pad + "  "
-    if len(name) > _LONGEST_KEY:
+    if len(name) > _MAX_KEY_CHARS:
         return f"? {name}\n{pad}: {_block(value, deeper, beat)}"
     if isinstance(value, dict) and value:
         return f"{name}:\n{deeper}{_block(value, deeper, beat)}"
@@ -105,70 +140,75 @@ def _entry(key: str, value: Any, pad: str, beat: Callable[[], None]) -> str:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, ClientText):
-        literal = _resolve(yaml.ScalarNode, str(value), (True, False)) != _TEXT
+        literal = _resolve(yaml.ScalarNode, str(value), (True, False)) != _STRING_TAG
         return _quoted(value) if literal else f"!unsafe {_quoted(value)}"
     if isinstance(value, str):
         return _quoted(value)
-    told = json.dumps(value, allow_nan=False)
-    return told.replace("e", ".0e") if isinstance(value, float) and "." not in told else told
+    text = json.dumps(value, allow_nan=False)
+    # YAML 1.1 reads 1e22 as text: a float needs its point.
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def _quoted(text: str) -> str:
-    """In ASCII, as JSON but for what YAML wants otherwise: one escape where JSON has two, and one for DEL."""
-    parts = [text] if text.isascii() else _BEYOND.split(text)
-    told = [f"\\U{ord(part):08x}" if number % 2 else json.dumps(part)[1:-1] for number, part in enumerate(parts)]
-    return f'"{"".join(told)}"'.replace("\x7f", "\\x7f")
+    """Return ``text`` in double quotes and ASCII, as JSON does except for two cases.
+
+    libyaml refuses the surrogate pairs by which JSON writes characters such as emojis, and an unescaped DEL.
+    """
+    parts = [text] if text.isascii() else _BEYOND_BMP.split(text)
+    escaped = [f"\\U{ord(part):08x}" if number % 2 else json.dumps(part)[1:-1] for number, part in enumerate(parts)]
+    return f'"{"".join(escaped)}"'.replace("\x7f", "\\x7f")
 
 
-_OWN = object()
+_ABSENT = object()
 
 
-def _row(unit: Unit, given: dict[str, Any], completed: dict[str, Any]) -> Any:
-    """``completed`` with the client's text marked. Only what the unit fills in itself may be a template.
+def _marked_row(unit: Unit, given: dict[str, Any], completed: dict[str, Any]) -> Any:
+    """Return ``completed`` with the client's text marked. Only values that the unit fills in itself may be templates.
 
-    Which document was given the manager says, which need not be trusted: it is the one that reads clients' bytes.
+    The manager says which document was given. It reads clients' bytes and is not trusted with this: a captured manager
+    could pass a client's text as a default. So where a template remains, the defaults are filled in here once more.
     """
     marked = mark(completed, given)
-    if not any("{" in text for text in _living(marked)):
+    if not any("{" in text for text in _unmarked_text(marked)):
         return marked
     try:
-        own = unit.complete(given)
+        filled = unit.complete(given)
     except ValidationFailed:
-        own = {}
-    return mark(completed, _claimed(given, completed, own))
+        filled = {}
+    return mark(completed, _from_client(given, completed, filled))
 
 
-def _living(marked: Any) -> Iterator[str]:
-    """All text, keys too, that is not marked."""
+def _unmarked_text(marked: Any) -> Iterator[str]:
+    """Yield all text, keys too, that is not marked."""
     if isinstance(marked, str) and not isinstance(marked, ClientText):
         yield marked
     elif isinstance(marked, dict):
         for pair in marked.items():
-            for each in pair:
-                yield from _living(each)
+            for part in pair:
+                yield from _unmarked_text(part)
     elif isinstance(marked, list):
-        for each in marked:
-            yield from _living(each)
+        for item in marked:
+            yield from _unmarked_text(item)
 
 
-def _claimed(given: Any, completed: Any, own: Any) -> Any:
-    """``given``, and what of ``completed`` is not what the unit has filled in, ``own``."""
-    if not isinstance(completed, dict) or not isinstance(own, dict):
+def _from_client(given: Any, completed: Any, filled: Any) -> Any:
+    """Return ``given``, with everything in ``completed`` that differs from ``filled``, the unit's own completion."""
+    if not isinstance(completed, dict) or not isinstance(filled, dict):
         return completed
-    known = given if isinstance(given, dict) else {}
-    differing = {name: value for name, value in completed.items() if own.get(name, _OWN) != value}
-    return known | {name: _claimed(known.get(name), value, own.get(name)) for name, value in differing.items()}
+    sent = given if isinstance(given, dict) else {}
+    differing = {name: value for name, value in completed.items() if filled.get(name, _ABSENT) != value}
+    return sent | {name: _from_client(sent.get(name), value, filled.get(name)) for name, value in differing.items()}
 
 
-def mark(completed: Any, given: Any = _OWN) -> Any:
-    """``completed`` with the client's text marked: every string and key that is in ``given`` too."""
+def mark(completed: Any, given: Any = _ABSENT) -> Any:
+    """Return ``completed`` with the client's text marked: every string and key that is in ``given`` too."""
     if isinstance(completed, dict):
-        known = given if isinstance(given, dict) else {}
+        sent = given if isinstance(given, dict) else {}
         return {
-            (ClientText(key) if key in known else key): mark(value, known.get(key, _OWN))
+            (ClientText(key) if key in sent else key): mark(value, sent.get(key, _ABSENT))
             for key, value in completed.items()
         }
     if isinstance(completed, list):
-        theirs = given if isinstance(given, list) else []
-        return [mark(value, theirs[index] if index < len(theirs) else _OWN) for index, value in enumerate(completed)]
-    return ClientText(completed) if isinstance(completed, str) and given is not _OWN else completed
+        items = given if isinstance(given, list) else []
+        return [mark(value, items[index] if index < len(items) else _ABSENT) for index, value in enumerate(completed)]
+    return ClientText(completed) if isinstance(completed, str) and given is not _ABSENT else completed

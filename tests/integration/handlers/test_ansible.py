@@ -140,7 +140,7 @@ ASK = """\
     - {name: ask, ping: {}}
 """
 REFUSED = (
-    r"cannot apply open: 'ansible_python_interpreter' in instance [0-9a-f]{8} cannot be a variable: Ansible keeps the"
+    r"cannot apply open: 'ansible_python_interpreter' in instance [0-9a-f]{8} cannot be a variable: Ansible reserves the"
     r" name, or it is none; remove it there, or from the schema's defaults, and have the schema refuse it"
 )
 

@@ -64,7 +64,7 @@ class Slow(UnitHandler):
 
     def program(self, state: State, folder: Path) -> Program:
         while not (self.unit.directory / "go").exists():
-            list(state.each())
+            list(state.pairs())
         return Program(("true",))
 """
 

@@ -156,7 +156,7 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/handlers/ansible/variables.py",
-                "    return ClientText(completed) if isinstance(completed, str) and given is not _OWN else completed\n",
+                "    return ClientText(completed) if isinstance(completed, str) and given is not _ABSENT else completed\n",
                 "    return completed\n",
             ),
         ),

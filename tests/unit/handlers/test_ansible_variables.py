@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from lmaps.errors import HandlerFailed
 from lmaps.handlers.ansible import AnsiblePlaybook
-from lmaps.handlers.ansible.names import RESERVED, is_usable
-from lmaps.handlers.ansible.variables import variables_file
+from lmaps.handlers.ansible.variables import RESERVED, is_usable, variables_file
 from lmaps.handlers.base import State
 from lmaps.model.units import Unit, parse_unit, short_id
 from lmaps.util import yamlio
@@ -94,7 +93,7 @@ def test_a_name_that_an_open_schema_lets_in_is_refused(schema: str, name: str) -
     made = state(site, {"relay": "a"}, {"relay": "b", name: "x"})
     culprit = short_id(site.identify(made.completed[1]))
     assert refusal(made) == (
-        f"cannot apply site: {name!r} in instance {culprit} cannot be a variable: Ansible keeps the name, or it is none;"
+        f"cannot apply site: {name!r} in instance {culprit} cannot be a variable: Ansible reserves the name, or it is none;"
         " remove it there, or from the schema's defaults, and have the schema refuse it"
     )
 
@@ -141,7 +140,7 @@ def test_a_store_key_that_is_not_usable_is_refused(
 ) -> None:
     keyed = replace(unit({}, data_type=data_type), store_key=name, primary_key=primary_key)
     assert refusal(state(keyed, *documents)) == (
-        f"cannot apply site: {name!r} in meta.store_key cannot be a variable: Ansible keeps the name, or it is none;"
+        f"cannot apply site: {name!r} in meta.store_key cannot be a variable: Ansible reserves the name, or it is none;"
         " choose another in the unit file"
     )
 

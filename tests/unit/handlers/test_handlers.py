@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaps.errors import UnitUnusable
-from lmaps.handlers import find_handlers
-from lmaps.handlers.ansible.names import RESERVED, is_usable
-from lmaps.handlers.ansible.variables import ClientText, _block, mark, variables_file
+from lmaps.handlers import find_handlers, registry
+from lmaps.handlers.ansible.variables import RESERVED, ClientText, _block, is_usable, mark, variables_file
 from lmaps.handlers.base import State
-from lmaps.handlers.installed import entry_points
+from lmaps.handlers.registry import _entry_points
 from lmaps.model.units import parse_unit
 from lmaps.testing import check_contract
 from lmaps.util import yamlio
@@ -34,14 +33,14 @@ def state(unit, given):
     return State(unit, 1, given, [unit.complete(document) for document in given])
 
 
-@pytest.mark.parametrize("name", list(HANDLERS.found))
+@pytest.mark.parametrize("name", list(HANDLERS.entries))
 def test_the_contract(name):
     check_contract(HANDLERS.get(name))
     assert HANDLERS.get(name).type == name
 
 
 def test_what_is_shipped():
-    assert {"ansible_playbook", "command", "noop", "template"} <= HANDLERS.found.keys()
+    assert {"ansible_playbook", "command", "noop", "template"} <= HANDLERS.entries.keys()
     with pytest.raises(UnitUnusable, match="did you mean command?"):
         HANDLERS.get("comand")
 
@@ -90,18 +89,40 @@ def test_a_handler_of_another_package_is_found_by_its_entry_point(tmp_path):
     assert "noop" in found
 
 
-def test_entry_points_are_those_that_importlib_finds():
+def test_entry_points_are_those_that_importlib_finds(monkeypatch):
     for group in ("console_scripts", "lmaps.handlers", "pytest11", "none"):
-        theirs = {(point.name, point.value.partition(" ")[0]) for point in importlib.metadata.entry_points(group=group)}
-        assert {(point.name, point.value) for point in entry_points(group)} == theirs
+        monkeypatch.setattr(registry, "GROUP", group)
+        _entry_points.cache_clear()
+        assert set(_entry_points()) == set(importlib.metadata.entry_points(group=group))
+    _entry_points.cache_clear()
 
 
 def test_packages_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
     (tmp_path / "odd-1.dist-info/entry_points.txt").mkdir(parents=True)
     (tmp_path / "bad-1.dist-info").mkdir()
-    (tmp_path / "bad-1.dist-info/entry_points.txt").write_bytes(b"[lmaps.handlers]\n\xff = x:X\n")
+    (tmp_path / "bad-1.dist-info/entry_points.txt").write_bytes(b"[lmaps.handlers]\nx = x:X\n\xff = x:X\n")
+    (tmp_path / "bare-1.dist-info").mkdir()
+    (tmp_path / "bare-1.dist-info/entry_points.txt").write_text("[lmaps.handlers]\nx\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert not {point.package for point in entry_points("lmaps.handlers")} & {"odd", "bad"}
+    _entry_points.cache_clear()
+    names = {point.name for point in _entry_points()}
+    _entry_points.cache_clear()
+    assert "noop" in names
+    assert "x" not in names
+
+
+def test_the_first_package_of_a_name_counts(tmp_path, monkeypatch):
+    for place, handler in (("older", "old"), ("newer", "new")):
+        info = tmp_path / place / "Theirs-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Theirs\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[lmaps.handlers]\n{handler} = theirs:Theirs\n")
+        monkeypatch.syspath_prepend(tmp_path / place)
+    _entry_points.cache_clear()
+    names = {point.name for point in _entry_points()}
+    _entry_points.cache_clear()
+    assert "new" in names
+    assert "old" not in names
 
 
 def test_command_says_what_to_run(tmp_path):

@@ -111,7 +111,7 @@ def test_policy_keys_units_and_plugins_are_looked_at(tmp_path):
     units = load_units(config)
     assert list(units.units) == ["good"]
     assert [finding.place for finding in units.errors[0].errors] == [f"{tmp_path}/units/bad.yaml"]
-    found = find_handlers([str(tmp_path)]).found["plugin"]
+    found = find_handlers([str(tmp_path)]).entries["plugin"]
     assert "everybody may write" in (found.error or "")
     (tmp_path / "server.key").chmod(0o602)
     with pytest.raises(ConfigError, match="server.key: everybody may write"):

@@ -1,9 +1,12 @@
-"""Runs inside Ansible: what the helper of a warm start loads, and what each of its children renews.
+"""Runs inside Ansible: what the fork server of a warm start loads, and what each of its children renews.
 
-Nothing is run here. Modules are imported, and what is the same at every run is made ahead from its text: the YAML of
-Ansible's own plugins' settings and of its list of moved plugins, and which imports its modules have. Any other text is
-read as ever. What Ansible makes for a run (its command line, variables, vault, plugins, their paths, warnings) each
-child makes itself, as if started anew.
+Nothing is run here. Modules are imported, and data that is the same in every run is prepared, to be found again by its
+text: the YAML of the settings of Ansible's own plugins and of its list of moved plugins, and the imports of its
+modules. Any other text is read as usual. Everything that Ansible makes for one run (its command line, variables, vault,
+plugins, their paths, warnings) each child makes itself, as if started anew.
+
+Two private modules of Ansible are imported: what it parses are texts tagged with their origin and trust, the tags have
+no public name, and text that is found again without looking at them could make a client's template trusted.
 """
 
 import ast
@@ -20,105 +23,118 @@ import yaml
 from ansible.release import __version__
 
 READ = (os.environ.get("ANSIBLE_CONFIG", ""),)
-TRIED = ("2.19.", "2.20.", "2.21.", "2.22.")
-"""Releases that are known to keep nothing of what varies from the time of their import, but as a setting."""
+"""Files that Ansible reads when it is imported: the fork server ends when one of them changes."""
+TESTED_RELEASES = ("2.19.", "2.20.", "2.21.", "2.22.")
+"""Releases that keep nothing of one run from the time of their import except settings, which `renew` reads anew."""
 MODULES = """
     cli.playbook cli.scripts executor.process.worker executor.task_executor
     playbook.handler_task_include playbook.included_file playbook.role_include
 """.split()
-KINDS = "action become cache callback connection doc_fragments filter inventory lookup shell strategy test vars".split()
-"""Of plugins."""
+PLUGIN_KINDS = (
+    "action become cache callback connection doc_fragments filter inventory lookup shell strategy test vars".split()
+)
 
 yaml_load = yaml.load
-made: dict = {}
-"""What was made of a text, as often as it is wanted in a run, by `_key`."""
-imports: dict = {}
-"""The trees of Ansible's modules, with their imports alone, by their source."""
+prepared: dict = {}
+"""The data of a text, by `_key`: a list with as many copies as a run wants, since a run may change what it is given."""
+import_trees: dict = {}
+"""Syntax trees of Ansible's modules, reduced to their imports, by their source."""
 
 
 def load():
-    """Import what a playbook will need. Ansible makes a temporary folder when it is imported: that one goes again."""
-    if not __version__.startswith(TRIED):
+    """Import what a playbook will need.
+
+    Ansible makes a temporary folder when it is imported. Here that lies in a folder of ours, which is removed again;
+    the function that would remove it at each child's exit goes too.
+    """
+    if not __version__.startswith(TESTED_RELEASES):
         raise SystemExit(f"ansible-core {__version__} is not known to start warm")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ANSIBLE_LOCAL_TEMP"] = folder
         for name in MODULES:
             importlib.import_module(f"ansible.{name}")
         atexit.unregister(importlib.import_module("ansible.utils.path").cleanup_tmp_file)
-        make_ahead()
+        prepare_data()
     del os.environ["ANSIBLE_LOCAL_TEMP"]
 
 
-def make_ahead():
-    """Make what is made of Ansible's own files, and have it found by its text."""
-    plugins = {kind: plugins_of(kind) for kind in KINDS}
+def prepare_data():
+    """Parse Ansible's own files, and have the data found by their text."""
+    plugins = {kind: plugins_of(kind) for kind in PLUGIN_KINDS}
     fragments = {module.__name__.rpartition(".")[2]: module.ModuleDocFragment for module in plugins["doc_fragments"]}
-    for module in (module for kind in KINDS if kind not in ("action", "doc_fragments") for module in plugins[kind]):
-        make_documentation(module, fragments)
+    for kind in PLUGIN_KINDS:
+        if kind not in ("action", "doc_fragments"):
+            for module in plugins[kind]:
+                prepare_documentation(module, fragments)
     ansible = Path(importlib.import_module("ansible").__file__).parent
-    make((ansible / "config" / "ansible_builtin_runtime.yml").read_bytes(), yaml.CBaseLoader)
+    prepare((ansible / "config" / "ansible_builtin_runtime.yml").read_bytes(), yaml.CBaseLoader)
     yaml.load = load_yaml
     common = importlib.import_module("ansible.executor.module_common")
     for path in [*(ansible / "module_utils").rglob("*.py"), *(ansible / "modules").glob("*.py")]:
         source = path.read_bytes()
-        if b"Embed" not in source:  # into those Ansible looks deeper
-            imports[source] = only_imports(ast.parse(source))
+        if b"Embed" not in source:  # of such a module Ansible reads more than the imports
+            import_trees[source] = only_imports(ast.parse(source))
     compile_module = common._compile_module_ast
-    common._compile_module_ast = lambda name, source: imports.get(source) or compile_module(name, source)
+    common._compile_module_ast = lambda name, source: import_trees.get(source) or compile_module(name, source)
 
 
 def plugins_of(kind):
-    """Ansible's own plugins of a kind, and with them whatever they import.
+    """Import and return Ansible's own plugins of a kind.
 
-    They themselves are forgotten: a run may have others of the same names, and the first one to be loaded counts.
+    The modules that they import stay loaded; they themselves are forgotten: a run may have other plugins of the same
+    names, and Python would take the ones that are loaded already.
     """
     package, before = importlib.import_module(f"ansible.plugins.{kind}"), set(sys.modules)
-    names = [found.name for found in pkgutil.iter_modules(package.__path__) if (kind, found.name) != ("cache", "base")]
+    modules = pkgutil.iter_modules(package.__path__)
+    names = [module.name for module in modules if (kind, module.name) != ("cache", "base")]
     plugins = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
     forget({name for name in set(sys.modules) - before if name.startswith(f"{package.__name__}.")})
     return plugins
 
 
 def forget(names):
-    """Undo the import of modules: take them out of `sys.modules`, and off their packages, where import has put them.
+    """Undo the import of modules: remove them from `sys.modules` and from their packages' attributes.
 
-    Functions of the package `ansible.plugins.lookup` that mean Python's `list` would find the plugin. What lies in a
-    package goes before the package.
+    The plugin ``list`` stays an attribute of the package `ansible.plugins.lookup` otherwise, whose own functions then
+    find it where they mean Python's ``list``: the second warm run of ``with_items`` failed.
     """
-    for name in sorted(names, reverse=True):
+    for name in sorted(names, reverse=True):  # what is in a package before the package
         module = sys.modules.pop(name)
         package, _, attribute = name.rpartition(".")
-        held = vars(sys.modules[package])
-        if held.get(attribute) is module:
-            del held[attribute]
+        attributes = vars(sys.modules[package])
+        if attributes.get(attribute) is module:
+            del attributes[attribute]
 
 
-def make_documentation(module, fragments):
-    """The settings of a plugin, and those that it shares with others; the latter count as written in its file, too."""
+def prepare_documentation(module, fragments):
+    """Prepare the settings of a plugin, and those that it shares with others.
+
+    Ansible tags the latter with the plugin's own file as their origin.
+    """
     tags = importlib.import_module("ansible._internal._datatag._tags")
     loader = importlib.import_module("ansible.parsing.yaml.loader").AnsibleLoader
 
-    def make_own(text):
-        return make(tags.Origin(path=module.__file__).tag(tags.TrustedAsTemplate().tag(text)), loader)
+    def prepare_own(text):
+        return prepare(tags.Origin(path=module.__file__).tag(tags.TrustedAsTemplate().tag(text)), loader)
 
-    shared = (make_own(getattr(module, "DOCUMENTATION", "")) or {}).get("extends_documentation_fragment", [])
-    for told in shared.split(",") if isinstance(shared, str) else shared:
-        name, _, variable = told.strip().partition(".")
+    shared = (prepare_own(getattr(module, "DOCUMENTATION", "")) or {}).get("extends_documentation_fragment", [])
+    for fragment in shared.split(",") if isinstance(shared, str) else shared:
+        name, _, variable = fragment.strip().partition(".")
         text = getattr(fragments.get(name), variable.upper() or "DOCUMENTATION", None)
         if text is not None:
-            make_own(text)
+            prepare_own(text)
 
 
-def make(text, loader):
-    """Have the data of this text ready for one more time; they are only to be looked at here."""
+def prepare(text, loader):
+    """Have the data of this text ready for one more load, and return them; the caller must not change them."""
     data = yaml_load(text, Loader=loader)
-    made.setdefault(_key(text, loader), []).append(data)
+    prepared.setdefault(_key(text, loader), []).append(data)
     return data
 
 
 def load_yaml(stream, Loader):  # noqa: N803 (PyYAML's name)
-    """As PyYAML's own. Nobody is given the same data twice."""
-    ready = made.get(_key(stream, Loader)) if isinstance(stream, (str, bytes)) else None
+    """Load as PyYAML's function does, from the prepared data where there are some. No data are returned twice."""
+    ready = prepared.get(_key(stream, Loader)) if isinstance(stream, (str, bytes)) else None
     return ready.pop() if ready else yaml_load(stream, Loader)
 
 
@@ -128,10 +144,10 @@ def _key(text, loader):
 
 
 def only_imports(tree):
-    """As much of a module's tree as Ansible looks at: its imports, whether at the top or not, and METADATA."""
-    kept = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) or _is_metadata(node)]
-    below = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in kept]
-    return ast.Module([*kept, ast.If(ast.Constant(True), below, [])], [])
+    """Return the part of a module's tree that Ansible reads: its imports, at the top or not, and METADATA."""
+    top = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom)) or _is_metadata(node)]
+    below = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in top]
+    return ast.Module([*top, ast.If(ast.Constant(True), below, [])], [])
 
 
 def _is_metadata(node):
@@ -139,13 +155,13 @@ def _is_metadata(node):
 
 
 def renew(changed):
-    """Read the settings that the run has for itself, and draw what must not be the same in two runs."""
+    """In a child: read the settings anew that come from ``changed`` variables, and draw new random numbers."""
     constants = importlib.import_module("ansible.constants")
     for name, definition in constants.config.get_configuration_definitions().items():
         if any(entry["name"] in changed for entry in definition.get("env", ())):
             constants.set_constant(name, constants.config.get_config_value(name, variables=vars(constants)))
     context = importlib.import_module("ansible.playbook.play_context").PlayContext
-    context.fattributes["pipelining"].default = constants.ANSIBLE_PIPELINING  # kept since the import
+    context.fattributes["pipelining"].default = constants.ANSIBLE_PIPELINING  # a copy since the import
     importlib.import_module("ansible.utils.vars").random_int = f"{secrets.randbelow(2**32):08x}"
 
 

@@ -1,7 +1,7 @@
 """Jobs as they run: queued, watched, detached from, and how they end."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
@@ -10,6 +10,7 @@ from lmaps.cli.options import Run, Write
 from lmaps.cli.render import revision
 from lmaps.cli.session import Session
 from lmaps.errors import HandlerFailed, JobStopped
+from lmaps.model.states import ENDED, ConfirmationState, JobKind, JobState
 from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
 from lmaps.util.times import age, format_duration, in_seconds, seconds_between
@@ -27,11 +28,9 @@ REDRAW_MS = 1000
 CANCEL_WINDOW_S = 2.0
 """A second Ctrl-C within this time after the first cancels the job."""
 
-STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "covered")
-ENDED = frozenset(STATES[2:])
-UNDO_LEVELS = {"undone": 11, "undo_failed": 12}
+UNDO_LEVELS: Mapping[str | None, int] = {ConfirmationState.UNDONE: 11, ConfirmationState.UNDO_FAILED: 12}
 """Exit codes of a job that was not confirmed."""
-OUTCOME_LEVELS = {"succeeded": 0, "failed": HandlerFailed.level}
+OUTCOME_LEVELS: Mapping[str, int] = {JobState.SUCCEEDED: 0, JobState.FAILED: HandlerFailed.level}
 """Exit codes by the outcome of the run; any other outcome has that of `JobStopped`."""
 INTERRUPTED_LEVEL = 130
 """Exit code after Ctrl-C, as of a shell: 128 and the number of SIGINT."""
@@ -132,7 +131,7 @@ def watch(session: Session, number: int) -> "JobView":
 
 def _unconfirmed(job: "JobView") -> str:
     """Return how a job ended that is neither confirmed nor undone yet, and what happens next."""
-    if job.confirmation == "undoing":
+    if job.confirmation == ConfirmationState.UNDOING:
         return f"{outcome(job)}; going back to r{job.previous_revision}"
     until = in_seconds(job.confirm_deadline or "")
     return f"{outcome(job)}; goes back to r{job.previous_revision} at {until} unless: lmaps confirm {job.unit}"
@@ -158,7 +157,7 @@ def follow(
     session: Session, number: int, after: int = 0, max_wait_ms: int = MAX_WAIT_MS
 ) -> Iterator[tuple[list[JobLine], "JobView"]]:
     """Yield the lines of a job after ``after`` as they come, each time with the job as it is, until it has ended."""
-    state = "queued"
+    state: str = JobState.QUEUED
     while True:
         delay_ms = min(max_wait_ms, wait_ms(session))
         reply = session.call("lines", job=number, after=after, wait_ms=delay_ms, state=state)
@@ -178,7 +177,7 @@ def wait_ms(session: Session) -> int:
 
 def level(job: "JobView") -> int:
     """Return the exit code for how a job, or the one that covered it, ended."""
-    undo_level = UNDO_LEVELS.get(job.confirmation or "")
+    undo_level = UNDO_LEVELS.get(job.confirmation)
     return OUTCOME_LEVELS.get(job.outcome, JobStopped.level) if undo_level is None else undo_level
 
 
@@ -191,21 +190,21 @@ def outcome(job: "JobView") -> str:
     """Return how a job ended: ``job 1 succeeded in 3.1 s: ok 3, changed 2, failed 0, unknown 0; web applied r1``."""
     if job.confirmation in UNDO_LEVELS:
         return _undone(job)
-    covered = f" by job {job.covered_by}, which {job.outcome}" if job.state == "covered" else ""
+    covered = f" by job {job.covered_by}, which {job.outcome}" if job.state == JobState.COVERED else ""
     took = f" in {format_duration(seconds_between(job.started_at, job.ended_at or ''))}" if job.started_at else ""
     counts = f": {summary_text(job.summary)}" if job.summary else ""
-    applied = job.outcome == "succeeded" and job.kind == "apply"
+    applied = job.outcome == JobState.SUCCEEDED and job.kind == JobKind.APPLY
     end = job.error or (f"{job.unit} applied {revision(job.revision)}" if applied else "")
     return f"job {job.job} {job.state}{covered}{took}{counts}{end and '; '}{end}"
 
 
 def _undone(job: "JobView") -> str:
     """``web was not confirmed: r7 brings back the state of r1, applied by job 3 (handler ok)``."""
-    reason = "was not confirmed" if job.state == "succeeded" else f"{job.state} ({job.error})"
+    reason = "was not confirmed" if job.state == JobState.SUCCEEDED else f"{job.state} ({job.error})"
     undo = job.undone_by
     if undo is None:
         return f"{job.unit} {reason}, and the undo failed; the host needs a person"
-    if job.confirmation == "undone":
+    if job.confirmation == ConfirmationState.UNDONE:
         result = f"applied by job {undo.job} (handler ok)"
         return f"{job.unit} {reason}: r{undo.revision} brings back the state of r{job.previous_revision}, {result}"
     return f"{job.unit} {reason}, and the undo failed: job {undo.job} {undo.state}; the host needs a person"
@@ -238,7 +237,7 @@ class Progress:
 
     def draw(self, job: "JobView") -> None:
         """Draw the line while the job runs."""
-        if not self.shown or job.state != "running":
+        if not self.shown or job.state != JobState.RUNNING:
             return
         parts = []
         if self._tasks:

@@ -6,6 +6,7 @@ from lmaps.cli.diffs import print_dry_run
 from lmaps.cli.options import Write, command, unit_argument, write_options
 from lmaps.cli.session import Session
 from lmaps.cli.watch import level, outcome, read_job, watch
+from lmaps.model.states import ConfirmationState
 
 
 @command("confirm", examples="lmaps confirm web\nlmaps confirm web --rollback -m 'does not answer'")
@@ -25,4 +26,4 @@ def confirm(session: Session, unit: str, rollback: bool, write: Write) -> None:
     ended = watch(session, job.job)
     session.print_lines(ended.to_json(), [outcome(ended)], [str(ended.job)])
     # The user asked for the undo: that it was undone is a success here.
-    raise click.exceptions.Exit(0 if ended.confirmation == "undone" else level(ended))
+    raise click.exceptions.Exit(0 if ended.confirmation == ConfirmationState.UNDONE else level(ended))

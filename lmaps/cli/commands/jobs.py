@@ -24,7 +24,6 @@ from lmaps.cli.render import Table, render, revision, safe
 from lmaps.cli.session import Session
 from lmaps.cli.watch import (
     INTERRUPTED_LEVEL,
-    STATES,
     UNDO_LEVELS,
     JobLine,
     follow,
@@ -38,6 +37,7 @@ from lmaps.cli.watch import (
     worst,
 )
 from lmaps.errors import UsageError
+from lmaps.model.states import JobState
 from lmaps.util.lazy import LazyModule
 from lmaps.util.times import age, format_duration, in_seconds, parse_duration, seconds_between
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 else:
     views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
 
+STATES = [state.value for state in JobState]
 TIMED_OUT_LEVEL = 124
 """Exit code when --timeout is over first, as of timeout(1)."""
 

@@ -9,6 +9,7 @@ from lmaps.cli.documents import read_documents
 from lmaps.cli.session import Session
 from lmaps.cli.watch import level, read_job, watch
 from lmaps.errors import UsageError
+from lmaps.model.states import JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _apply(session: Session, unit: str, file: str | None) -> None:
     reply = send_documents(documents, lambda values: session.call("apply", unit=unit, instances=values))
     job = watch(session, read_job(reply).job)
     session.print_data(job.to_json())
-    failed_rc = job.rc if job.outcome == "failed" and (job.rc or 0) > 0 else None
+    failed_rc = job.rc if job.outcome == JobState.FAILED and (job.rc or 0) > 0 else None
     raise click.exceptions.Exit(failed_rc or level(job))
 
 

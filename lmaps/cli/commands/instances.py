@@ -33,6 +33,7 @@ from lmaps.util.text import plural
 if TYPE_CHECKING:
     from lmaps.model import units
     from lmaps.protocol import Reply, views
+    from lmaps.protocol.views import InstanceRow
 else:
     units = LazyModule("lmaps.model.units")  # schemas, needed only for --offline
     views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
@@ -176,18 +177,22 @@ def finish_write(session: Session, reply: "Reply", write: Write, run: Run | None
     """Print the result of a write, watch its job if one was asked for, and end the command where that has a code."""
     if reply.extra.get("dry_run"):
         print_dry_run(session, reply)
+    rows = read_rows(reply)
     if run is None or not session.structured:
-        print_results(session, reply)
+        print_rows(session, rows)
     finish_with_job(session, reply, run, write)
-    write.finish(changed=any(row["result"] != "unchanged" for row in reply.extra["instances"]))
+    write.finish(changed=any(row.result != "unchanged" for row in rows))
 
 
-def print_results(session: Session, reply: "Reply") -> None:
+def read_rows(reply: "Reply") -> "list[InstanceRow]":
+    """Return the instances in the reply to a write."""
+    return [views.InstanceRow.from_json(row) for row in reply.extra["instances"]]
+
+
+def print_rows(session: Session, rows: "Sequence[InstanceRow]") -> None:
     """Print a line per instance of a write: its result, its ID, its revision."""
-    data = reply.extra["instances"]
-    rows = [views.InstanceRow.from_json(row) for row in data]
     lines = [f"{row.result}  {row.short}  {revision(row.revision)}" for row in rows]
-    session.print_lines([without_short(row) for row in data], lines, [row.id for row in rows])
+    session.print_lines([without_short(row.to_json()) for row in rows], lines, [row.id for row in rows])
 
 
 @command(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lmaps.cli.commands.instances import print_results, send_documents
+from lmaps.cli.commands.instances import print_rows, read_rows, send_documents
 from lmaps.cli.diffs import print_dry_run
 from lmaps.cli.documents import read_documents
 from lmaps.cli.options import (
@@ -73,7 +73,7 @@ def apply(session: Session, unit: str, files: tuple[str, ...], run: Run, write: 
     if reply.extra.get("dry_run"):
         print_dry_run(session, reply)
     if files and not session.structured and session.format != "name":
-        print_results(session, reply)
+        print_rows(session, read_rows(reply))
     run_to_end(session, read_job(reply), run, write)
 
 

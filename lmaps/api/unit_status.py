@@ -7,7 +7,7 @@ from lmaps.api.context import Invocation, ManagerState
 from lmaps.errors import Finding
 from lmaps.model.schema import Schema
 from lmaps.model.states import UNSETTLED, JobState, UnitCondition
-from lmaps.model.units import Impact, Stored, Unit, impact, unit_from_definition
+from lmaps.model.units import Impact, StoredInstance, Unit, impact, unit_from_definition
 from lmaps.store import Instance
 from lmaps.util import jsonio
 
@@ -35,7 +35,7 @@ def condition(call: Invocation, name: str) -> str:
 def impact_on_stored(call: Invocation, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
     """Return what the text of ``unit`` would do to these stored ``instances``."""
     before = call.tx.instances.newest_definition(unit.name)
-    stored = [Stored(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
+    stored = [StoredInstance(each.key, json.loads(each.given), json.loads(each.completed)) for each in instances]
     older = unit_from_definition(jsonio.decode(before)) if before else None
     return call.limit.run(f"check {unit.name}", impact, unit, older, stored)
 

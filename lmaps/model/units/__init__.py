@@ -1,21 +1,21 @@
 """Units: the kinds of things a host can be asked for, read from unit files and from the configuration.
 
-unit      Unit: one kind, with its schema compiled
-form      what a unit file may look like, and how one becomes a Unit
-loading   all units of a configuration, each error with its place, a bad one refused alone
-impact    what a new text of a unit would do to what is stored
-explain   a unit's properties as rows for people
+unit     Unit: one kind, with its schema compiled
+parse    the form of a unit file, and the Unit that it describes
+load     all units of a configuration; a bad one is refused alone, each error with its place
+impact   the effects of a new text of a unit on the stored instances
+explain  a unit's properties as rows for people
 """
 
 from lmaps.model.units.explain import property_rows
-from lmaps.model.units.impact import Impact, Stored, impact
+from lmaps.model.units.impact import Impact, StoredInstance, impact
 from lmaps.model.units.load import UnitSet, UnitSettings, get_unit_by_name, load_units, load_units_from
 from lmaps.model.units.parse import parse_unit, unit_from_definition
 from lmaps.model.units.unit import Unit, short_id
 
 __all__ = [
     "Impact",
-    "Stored",
+    "StoredInstance",
     "Unit",
     "UnitSet",
     "UnitSettings",

@@ -24,18 +24,18 @@ _LIMITS = {
     "minItems": "at least {} items",
     "maxItems": "at most {} items",
 }
-DEPTH = 8
-"""Levels of nested properties that are shown."""
+MAX_DEPTH = 8
+"""Levels of nested properties in the rows; a schema may contain itself."""
 
 
 def property_rows(unit: Unit, wanted: str | None = None) -> list[dict[str, Any]]:
-    """The properties of an instance, nested ones as ``a.b`` and ``a[].b``; or ``wanted`` and what lies below it.
+    """Return a row for each property of an instance, or for ``wanted`` and the properties below it.
 
-    Each row has ``path``, ``type``, ``required``, ``limits``, ``description``, and ``default`` and ``secret`` where
-    they apply.
-    `NotFound` with the nearest name if there is no such property.
+    Nested ones have paths such as ``a.b`` and ``a[].b``. Each row has ``path``, ``type``, ``required``, ``limits``,
+    ``description``, and ``default`` and ``secret`` where they apply. Raises `NotFound` with the nearest name if there
+    is no such property.
     """
-    rows = list(_rows(unit.params, resolver(unit.params), "", DEPTH))
+    rows = list(_rows(unit.params, resolver(unit.params), "", MAX_DEPTH))
     if not wanted:
         return rows
     below = [row for row in rows if row["path"] == wanted or row["path"].startswith((f"{wanted}.", f"{wanted}[]"))]
@@ -47,54 +47,54 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[dict[str, Any]]
     return below
 
 
-def _rows(schema: Any, where: Any, prefix: str, depth: int) -> Iterator[dict[str, Any]]:
-    schema, where = _target(schema, where)
+def _rows(schema: Any, scope: Any, prefix: str, depth: int) -> Iterator[dict[str, Any]]:
+    schema, scope = _target(schema, scope)
     if not isinstance(schema, dict) or depth == 0:
         return
     for part in schema.get("allOf", ()):
-        yield from _rows(part, where, prefix, depth)
+        yield from _rows(part, scope, prefix, depth)
     required = schema.get("required", [])
     for name, below in schema.get("properties", {}).items():
-        inner, _ = _target(below, where)
+        inner, _ = _target(below, scope)
         path = f"{prefix}{name}"
         yield _row(path, below, inner, required=isinstance(required, list) and name in required)
-        yield from _rows(below, where, f"{path}.", depth - 1)
+        yield from _rows(below, scope, f"{path}.", depth - 1)
         if isinstance(inner, dict) and isinstance(inner.get("items"), dict):
-            yield from _rows(inner["items"], where, f"{path}[].", depth - 1)
+            yield from _rows(inner["items"], scope, f"{path}[].", depth - 1)
 
 
-def _target(schema: Any, where: Any) -> tuple[Any, Any]:
-    """What a schema refers to, with its own keywords on top; itself where it refers to nothing."""
+def _target(schema: Any, scope: Any) -> tuple[Any, Any]:
+    """Return the schema that ``schema`` refers to, with its own keywords on top; ``schema`` if it has no reference."""
     if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
-        found = where.lookup(schema["$ref"])
-        contents = found.contents if isinstance(found.contents, dict) else {}
-        return {**contents, **{key: value for key, value in schema.items() if key != "$ref"}}, found.resolver
-    return schema, where
+        target = scope.lookup(schema["$ref"])
+        contents = target.contents if isinstance(target.contents, dict) else {}
+        return {**contents, **{key: value for key, value in schema.items() if key != "$ref"}}, target.resolver
+    return schema, scope
 
 
 def _row(path: str, schema: Any, inner: Any, *, required: bool) -> dict[str, Any]:
-    facts = {**(inner if isinstance(inner, dict) else {}), **(schema if isinstance(schema, dict) else {})}
+    keywords = {**(inner if isinstance(inner, dict) else {}), **(schema if isinstance(schema, dict) else {})}
     row = {
         "path": path,
-        "type": _type(facts),
+        "type": _type(keywords),
         "required": required,
         "limits": ", ".join(
-            text.format(_listed(facts[keyword])) for keyword, text in _LIMITS.items() if keyword in facts
+            text.format(_listed(keywords[keyword])) for keyword, text in _LIMITS.items() if keyword in keywords
         ),
-        "description": facts.get("description") or facts.get("title"),
+        "description": keywords.get("description") or keywords.get("title"),
     }
-    known = {"default": facts["default"]} if "default" in facts else {}
-    return row | known | ({"secret": True} if is_secret(facts) else {})
+    default = {"default": keywords["default"]} if "default" in keywords else {}
+    return row | default | ({"secret": True} if is_secret(keywords) else {})
 
 
-def _type(facts: dict[str, Any]) -> str:
-    kind = facts.get("type", "any")
-    if kind == "array" and isinstance(facts.get("items"), dict):
-        return f"array of {facts['items'].get('type', 'any')}"
+def _type(keywords: dict[str, Any]) -> str:
+    kind = keywords.get("type", "any")
+    if kind == "array" and isinstance(keywords.get("items"), dict):
+        return f"array of {keywords['items'].get('type', 'any')}"
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
 def _listed(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(quote(each) for each in value)
+        return ", ".join(map(quote, value))
     return str(value)

@@ -1,4 +1,4 @@
-"""What a new text of a unit would do to the instances that are stored."""
+"""The effects of a new text of a unit on the stored instances, computed before the text is used."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +12,12 @@ from lmaps.model.units.unit import Unit, short_id
 from lmaps.util.jsonio import canonical
 from lmaps.util.text import plural
 
-NAMED = 3
-"""Instances that one impact names; of the others it tells the number."""
+MAX_NAMED = 3
+"""Instances that an impact names; it has the number of the others."""
 
 
-class Stored(NamedTuple):
-    """An instance as it is stored."""
+class StoredInstance(NamedTuple):
+    """An instance as it is stored: its ID, the document that was sent, and the one with defaults."""
 
     key: str
     given: dict[str, Any]
@@ -25,103 +25,104 @@ class Stored(NamedTuple):
 
 
 class Impact(NamedTuple):
-    """One thing that a new text does: ``kind`` says what in a word or two, ``keys`` to which instances."""
+    """One effect of a new text: its kind in a word or two, a finding, and the IDs of the instances."""
 
     kind: str
     finding: Finding
     keys: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The impact as it goes over the wire."""
-        named = ", ".join(map(short_id, self.keys[:NAMED]))
-        more = f" and {len(self.keys) - NAMED} more" if len(self.keys) > NAMED else ""
-        whose = f" ({plural(len(self.keys), 'instance')}: {named}{more})" if self.keys else ""
+        """Return the impact as it goes over the wire."""
+        named = ", ".join(map(short_id, self.keys[:MAX_NAMED]))
+        more = f" and {len(self.keys) - MAX_NAMED} more" if len(self.keys) > MAX_NAMED else ""
+        instances = f" ({plural(len(self.keys), 'instance')}: {named}{more})" if self.keys else ""
         return {
             "impact": self.kind,
             "path": self.finding.path,
-            "message": self.finding.message + whose,
+            "message": self.finding.message + instances,
             "instances": list(self.keys),
         }
 
 
-def impact(unit: Unit, before: Unit | None, stored: Sequence[Stored]) -> list[Impact]:
-    """What ``unit`` would do to ``stored``, which were made under ``before`` or older texts; nothing if all stays."""
-    secret = _secrets(unit) | (_secrets(before) if before else set())
-    each = [*_broken(unit, stored, secret), *_defaults(unit, stored, secret), *_identities(unit, stored)]
-    gathered: dict[tuple[str, Path, str], list[str]] = {}
-    for kind, finding, [key] in each:
-        gathered.setdefault((kind, finding.at, finding.message), []).append(key)
-    found = [Impact(kind, Finding(text, at), tuple(keys)) for (kind, at, text), keys in gathered.items()]
-    uncovered = _uncovered(_secrets(before) - _secrets(unit)) if before and stored else ()
-    return [*found, *_rules(unit, stored), *uncovered]
+def impact(unit: Unit, before: Unit | None, stored: Sequence[StoredInstance]) -> list[Impact]:
+    """Return the effects of ``unit`` on ``stored``, which were written under ``before`` or older texts."""
+    secrets = _secrets(unit) | (_secrets(before) if before else set())
+    single = [*_validity(unit, stored, secrets), *_defaults(unit, stored, secrets), *_identities(unit, stored)]
+    keys_by_effect: dict[tuple[str, Path, str], list[str]] = {}
+    for kind, finding, [key] in single:
+        keys_by_effect.setdefault((kind, finding.at, finding.message), []).append(key)
+    effects = [Impact(kind, Finding(text, at), tuple(keys)) for (kind, at, text), keys in keys_by_effect.items()]
+    exposed = _exposed(_secrets(before) - _secrets(unit)) if before and stored else ()
+    return [*effects, *_rules(unit, stored), *exposed]
 
 
-def _broken(unit: Unit, stored: Iterable[Stored], secret: set[str]) -> Iterator[Impact]:
-    for one in stored:
-        for finding in unit.schema.findings(one.completed)[:1]:
-            yield Impact("breaks", _discreet(finding, secret), (one.key,))
+def _validity(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
+    for instance in stored:
+        for finding in unit.schema.findings(instance.completed)[:1]:
+            yield Impact("breaks", _discreet(finding, secrets), (instance.key,))
 
 
-def _discreet(finding: Finding, secret: set[str]) -> Finding:
-    """``finding``, without the value where it was secret: the new text may not know that."""
-    return Finding("the secret does not fit", finding.at) if _dotted(finding.at) in secret else finding
+def _discreet(finding: Finding, secrets: set[str]) -> Finding:
+    """Return ``finding`` without the value if that was secret: the new text may no longer mark it."""
+    return Finding("the secret does not fit", finding.at) if _dotted(finding.at) in secrets else finding
 
 
-def _defaults(unit: Unit, stored: Iterable[Stored], secret: set[str]) -> Iterator[Impact]:
-    """What would be filled in otherwise. Stored documents stay as they are until they are set again."""
-    for one in stored:
+def _defaults(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
+    """Yield the defaults that would differ. StoredInstance documents stay as they are until they are set again."""
+    for instance in stored:
         try:
-            changes = list(differences(one.completed, unit.complete(one.given)))
+            changes = list(differences(instance.completed, unit.complete(instance.given)))
         except ValidationFailed as refused:
-            if not unit.schema.findings(one.completed):
-                yield Impact("breaks when set", _discreet(refused.errors[0], secret), (one.key,))
+            if not unit.schema.findings(instance.completed):
+                yield Impact("breaks when set", _discreet(refused.errors[0], secrets), (instance.key,))
             continue
-        yield from (Impact(*_told(change, secret), (one.key,)) for change in changes)
+        yield from (Impact(*_default_effect(change, secrets), (instance.key,)) for change in changes)
 
 
-def _told(change: Difference, secret: set[str]) -> tuple[str, Finding]:
-    hidden = _dotted(change.path) in secret
-    was, becomes = (
-        None if value is MISSING else "(secret)" if hidden else quote(value) for value in (change.before, change.after)
+def _default_effect(change: Difference, secrets: set[str]) -> tuple[str, Finding]:
+    is_hidden = _dotted(change.path) in secrets
+    before, after = (
+        None if value is MISSING else "(secret)" if is_hidden else quote(value)
+        for value in (change.before, change.after)
     )
-    if was is None:
-        return "default gained", Finding(f"{becomes} when it is set next", change.path)
-    if becomes is None:
-        return "default lost", Finding(f"{was} goes when it is set next", change.path)
-    return "default changed", Finding(f"{was} becomes {becomes} when it is set next", change.path)
+    if before is None:
+        return "default gained", Finding(f"{after} when it is set next", change.path)
+    if after is None:
+        return "default lost", Finding(f"{before} goes when it is set next", change.path)
+    return "default changed", Finding(f"{before} becomes {after} when it is set next", change.path)
 
 
-def _identities(unit: Unit, stored: Iterable[Stored]) -> Iterator[Impact]:
-    for one in stored:
-        named = unit.primary_key is None or unit.primary_key in one.completed
-        if named and unit.identify(one.completed) != one.key:
+def _identities(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
+    for instance in stored:
+        has_id = unit.primary_key is None or unit.primary_key in instance.completed
+        if has_id and unit.identify(instance.completed) != instance.key:
             at = (unit.primary_key,) if unit.primary_key else ()
-            yield Impact("ID changes", Finding("another ID than it is stored under", at), (one.key,))
+            yield Impact("ID changes", Finding("another ID than it is stored under", at), (instance.key,))
 
 
-def _rules(unit: Unit, stored: Sequence[Stored]) -> Iterator[Impact]:
+def _rules(unit: Unit, stored: Sequence[StoredInstance]) -> Iterator[Impact]:
     if unit.max_instances is not None and len(stored) > unit.max_instances:
         text = f"there are {plural(len(stored), 'instance')}, the limit is {unit.max_instances}"
         yield Impact("over the limit", Finding(text, ("meta", "max_instances")))
     for path in unit.unique:
-        values = {one.key: look_up(one.completed, path) for one in stored}
+        values = {instance.key: look_up(instance.completed, path) for instance in stored}
         values = {key: value for key, value in values.items() if value is not MISSING and value is not None}
-        number = Counter(map(canonical, values.values()))
-        twice = tuple(key for key, value in values.items() if number[canonical(value)] > 1)
-        if twice:
-            yield Impact("not unique", Finding("the same value more than once", path), twice)
+        counts = Counter(map(canonical, values.values()))
+        duplicates = tuple(key for key, value in values.items() if counts[canonical(value)] > 1)
+        if duplicates:
+            yield Impact("not unique", Finding("the same value more than once", path), duplicates)
 
 
 def _secrets(unit: Unit) -> set[str]:
     return {row["path"] for row in property_rows(unit) if row.get("secret")}
 
 
-def _uncovered(paths: Iterable[str]) -> Iterator[Impact]:
-    """Properties that were secret and would be shown."""
+def _exposed(paths: Iterable[str]) -> Iterator[Impact]:
+    """Yield the properties that were secret and would be shown."""
     for path in sorted(paths):
         yield Impact("secret shown", Finding("it was secret, and would be visible", tuple(path.split("."))))
 
 
 def _dotted(path: Path) -> str:
-    """A path as `property_rows` has it: ``a[].b``."""
+    """Return a path as in `property_rows`: ``a[].b``."""
     return "".join("[]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")

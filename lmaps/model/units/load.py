@@ -38,7 +38,7 @@ class UnitSettings(Protocol):
 
 @dataclass(frozen=True)
 class UnitSet:
-    """The units that serve, in the order they were found, and those that were refused."""
+    """The usable units in the order in which they were read, the errors of the others, and warnings."""
 
     units: dict[str, Unit] = field(default_factory=dict)
     errors: tuple[UnitRefused, ...] = ()
@@ -48,20 +48,21 @@ class UnitSet:
 def load_units(settings: UnitSettings) -> UnitSet:
     """Return every unit of a configuration; a bad one is refused alone, and so is the second of two with one name.
 
-    A file that somebody else than root and the daemon's user may write is refused too: it says what they do.
+    A file that anybody but root and the daemon's user may write is refused too: it says what runs as root.
     """
     return _collect(_parsed(settings))
 
 
 def load_units_from(texts: Iterable[tuple[str, str | bytes]]) -> UnitSet:
-    """The units in texts of unit files, each with the name of its file."""
-    return _collect(each for file, text in texts for each in _in_text(file, text))
+    """Return the units in ``texts`` of unit files, each with the name of its file."""
+    return _collect(unit for file, text in texts for unit in _parse_text(file, text))
 
 
 def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
     document = settings.document
     if document is not None:
-        yield from _each(parse_unit, [(document, ("units", index)) for index in range(len(settings.units))])
+        for index in range(len(settings.units)):
+            yield _parse_or_refuse(document, ("units", index))
     for path in _unit_files(settings.unit_dirs):
         if isinstance(path, UnitRefused):
             yield path
@@ -71,56 +72,56 @@ def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
             yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
             continue
         try:
-            yield from _in_text(str(path), path.read_bytes())
+            yield from _parse_text(str(path), path.read_bytes())
         except OSError as error:
             finding = Finding(f"cannot be read: {error.strerror}", file=str(path))
             yield UnitRefused(f"cannot use {path}", errors=[finding])
 
 
-def _in_text(file: str, text: str | bytes) -> Iterator[Unit | UnitRefused]:
+def _parse_text(file: str, text: str | bytes) -> Iterator[Unit | UnitRefused]:
     try:
         documents = yamlio.load(text, file=file, events=yamlio.UNIT_EVENTS, aliases=True)
     except DocumentRefused as refused:
         yield UnitRefused(f"cannot use {file}", errors=refused.errors)
     else:
-        yield from _each(parse_unit, [(document,) for document in documents])
+        yield from map(_parse_or_refuse, documents)
 
 
-def _each(parse: Any, calls: Iterable[tuple[Any, ...]]) -> Iterator[Unit | UnitRefused]:
-    for args in calls:
-        try:
-            yield parse(*args)
-        except UnitRefused as refused:
-            yield refused
+def _parse_or_refuse(document: yamlio.Document, at: tuple[str | int, ...] = ()) -> Unit | UnitRefused:
+    """Return the unit, or the error: a generator that raised it could not go on to the next unit."""
+    try:
+        return parse_unit(document, at)
+    except UnitRefused as refused:
+        return refused
 
 
 def _unit_files(directories: Iterable[str]) -> Iterator[Path | UnitRefused]:
-    """The unit files of each directory, sorted by name."""
+    """Yield the unit files of each directory, sorted by name."""
     for directory in directories:
         try:
-            found = sorted(path for path in Path(directory).iterdir() if path.suffix in SUFFIXES and path.is_file())
+            paths = sorted(path for path in Path(directory).iterdir() if path.suffix in SUFFIXES and path.is_file())
         except OSError as error:
             finding = Finding(f"cannot be read: {error.strerror}", file=directory)
             yield UnitRefused(f"cannot use the unit directory {directory}", errors=[finding])
             continue
-        yield from found
+        yield from paths
 
 
 def _collect(parsed: Iterable[Unit | UnitRefused]) -> UnitSet:
     units: dict[str, Unit] = {}
     errors: list[UnitRefused] = []
-    for each in parsed:
-        if isinstance(each, UnitRefused):
-            errors.append(each)
-        elif each.name in units:
-            errors.append(_twice(each, units[each.name]))
+    for unit in parsed:
+        if isinstance(unit, UnitRefused):
+            errors.append(unit)
+        elif unit.name in units:
+            errors.append(_duplicate(unit, units[unit.name]))
         else:
-            units[each.name] = each
+            units[unit.name] = unit
     warnings = tuple(finding for unit in units.values() for finding in _warnings(unit))
     return UnitSet(units, tuple(errors), warnings)
 
 
-def _twice(unit: Unit, first: Unit) -> UnitRefused:
+def _duplicate(unit: Unit, first: Unit) -> UnitRefused:
     place = first.locate(Finding("", ("meta", "name"))).place
     finding = unit.locate(Finding(f"the unit {unit.name} stands twice; first at {place}", ("meta", "name")))
     return UnitRefused(f"cannot use the unit {unit.name} in {unit.file}", errors=[finding], extra={"unit": None})

@@ -1,4 +1,4 @@
-"""What a unit file may look like, and how one becomes a `Unit`."""
+"""The form of a unit file, and the `Unit` that one describes."""
 
 import re
 from collections.abc import Iterator
@@ -102,32 +102,33 @@ FORM = Schema(
         },
     }
 )
-"""The form of a unit file; keys that later versions act on are accepted already."""
+"""The form of a unit file."""
 
 
 def parse_unit(document: yamlio.Document, at: tuple[str | int, ...] = ()) -> Unit:
-    """The unit at ``at`` in ``document``; `UnitRefused` with every finding and its place."""
-    told = document.value
+    """Return the unit at the path ``at`` in ``document``; raise `UnitRefused` with every finding and its place."""
+    definition = document.value
     for key in at:
-        told = told[key]
+        definition = definition[key]
     try:
-        unit = replace(_made(FORM.complete(told), told, document.file), document=document, at=at)
+        unit = replace(_to_unit(FORM.complete(definition), definition, document.file), document=document, at=at)
     except ValidationFailed as refused:
-        raise _refusal(document, at, told, list(refused.errors)) from refused
-    findings = list(_faults(unit, told))
+        raise _refusal(document, at, definition, list(refused.errors)) from refused
+    findings = list(_faults(unit, definition))
     if findings:
-        raise _refusal(document, at, told, findings)
+        raise _refusal(document, at, definition, findings)
     return unit
 
 
 def unit_from_definition(definition: dict[str, Any], directory: Path | None = None) -> Unit:
-    """The unit that a stored definition describes: its file may be gone. Its paths count from ``directory``."""
-    unit = _made(FORM.complete(definition), definition, None)
+    """Return the unit of a stored definition, whose file may be gone. Relative paths start at ``directory``."""
+    unit = _to_unit(FORM.complete(definition), definition, None)
     return replace(unit, directory=directory) if directory else unit
 
 
-def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Unit:
-    meta, handler = filled["meta"], filled["handler"]
+def _to_unit(completed: dict[str, Any], definition: dict[str, Any], file: str | None) -> Unit:
+    """Return the unit of ``definition``, which is ``completed`` with the defaults of `FORM`."""
+    meta, handler = completed["meta"], completed["handler"]
     return Unit(
         name=meta["name"],
         data_type=meta["data_type"],
@@ -137,7 +138,7 @@ def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Uni
         handler=handler["type"],
         args=handler["args"],
         label=handler.get("name"),
-        params=filled.get("params", handler.get("params", {})),
+        params=completed.get("params", handler.get("params", {})),
         require=tuple(meta["require"]),
         unique=tuple(map(parse_pointer, meta["unique"])),
         max_instances=meta.get("max_instances"),
@@ -148,14 +149,17 @@ def _made(filled: dict[str, Any], told: dict[str, Any], file: str | None) -> Uni
         idle_timeout=parse_duration(handler["idle_timeout"]) if "idle_timeout" in handler else None,
         probe=tuple(handler.get("probe", ())),
         reruns=handler.get("on_interrupt") == "rerun",
-        definition=told,
+        definition=definition,
         directory=Path(file).absolute().parent if file else Path.cwd(),
         file=file,
     )
 
 
-def _refusal(document: yamlio.Document, at: tuple[str | int, ...], told: Any, findings: list[Finding]) -> UnitRefused:
-    name = told.get("meta", {}).get("name") if isinstance(told, dict) and isinstance(told.get("meta"), dict) else None
+def _refusal(
+    document: yamlio.Document, at: tuple[str | int, ...], definition: Any, findings: list[Finding]
+) -> UnitRefused:
+    meta = definition.get("meta") if isinstance(definition, dict) else None
+    name = meta.get("name") if isinstance(meta, dict) else None
     places = document.locate_all(finding._replace(at=at + finding.at) for finding in findings)
     located = [place._replace(at=finding.at) for place, finding in zip(places, findings, strict=True)]
     return UnitRefused(
@@ -163,21 +167,21 @@ def _refusal(document: yamlio.Document, at: tuple[str | int, ...], told: Any, fi
     )
 
 
-def _faults(unit: Unit, told: dict[str, Any]) -> Iterator[Finding]:
-    """What the form cannot say: names, the schema itself, and the primary key."""
+def _faults(unit: Unit, definition: dict[str, Any]) -> Iterator[Finding]:
+    """Yield the faults that the form does not find: of the name, the schema itself, the primary key, unique paths."""
     if not NAME.match(unit.name):
         text = f"{unit.name!r} is no name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"
         yield Finding(text, ("meta", "name"), got=unit.name)
-    if "params" in told and "params" in (told.get("handler") or {}):
+    if "params" in definition and "params" in (definition.get("handler") or {}):
         yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True, property="params")
-    broken = lint(unit.params)
-    yield from (finding._replace(at=unit.params_at + finding.at) for finding in broken)
-    if not broken and unit.primary_key is not None:
+    schema_faults = lint(unit.params)
+    yield from (finding._replace(at=unit.params_at + finding.at) for finding in schema_faults)
+    if not schema_faults and unit.primary_key is not None:
         yield from _primary_key_faults(unit)
-    known = unit.params.get("properties") if isinstance(unit.params, dict) else None
-    for place, path in enumerate(unit.unique):
-        if known is not None and path[0] not in known:
-            yield Finding(f"{path[0]} is no property of params", ("meta", "unique", place), got=path[0])
+    properties = unit.params.get("properties") if isinstance(unit.params, dict) else None
+    for index, path in enumerate(unit.unique):
+        if properties is not None and path[0] not in properties:
+            yield Finding(f"{path[0]} is no property of params", ("meta", "unique", index), got=path[0])
 
 
 def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
@@ -187,8 +191,8 @@ def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
     if schema is None:
         yield Finding(f"the primary key {key} is no property of params", at, got=key)
         return
-    kinds = schema.get("type") if isinstance(schema, dict) else None
-    if kinds not in ("string", "integer"):
+    json_type = schema.get("type") if isinstance(schema, dict) else None
+    if json_type not in ("string", "integer"):
         yield Finding(f"the primary key {key} has to be of type string or integer", at, got=key)
     elif key not in unit.params.get("required", []) and "default" not in schema:
         yield Finding(f"the primary key {key} has to be required, or to have a default", at, got=key)

@@ -1,4 +1,4 @@
-"""`Unit`: one kind of thing the host can be asked for."""
+"""`Unit`: one kind of thing that a host can be asked for."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,19 +13,29 @@ from lmaps.model.schema.messages import quote
 from lmaps.util import jsonio, yamlio
 
 _CONTENT_ID = re.compile(r"[0-9a-f]{64}\Z")
-SHORT = 8
+SHORT_ID_LENGTH = 8
 
 
 @dataclass(frozen=True)
 class Unit:
     """A unit as its file describes it.
 
-    ``handler`` is the handler's type and ``args`` its arguments, ``params`` the JSON Schema of an instance.
-    ``definition`` is ``meta``, ``handler`` and ``params`` as written; ``directory`` is what relative paths count from.
-    ``require`` names what each change has to say, ``unique`` the paths whose values no two instances may share,
-    ``keep_count`` and ``keep_age`` (seconds) what stays of its history: all of it, if neither is given. Units that
-    share one of ``locks`` are applied one after the other; ``timeout`` and ``idle_timeout`` (seconds) limit a job,
-    ``probe`` (argv) confirms one, and ``reruns`` says that an interrupted one is run once more.
+    data_type     the form in which the handler gets the instances; below the key ``store_key``
+    primary_key   the property whose value is an instance's ID; None: the ID is that of its content
+    strict        properties that the schema does not know are refused
+    handler       the handler's type; ``args`` are its arguments, ``label`` a name for people
+    params        the JSON Schema of an instance
+    definition    ``meta``, ``handler`` and ``params`` as written
+    directory     relative paths in the definition start here
+    require       the arguments, such as ``ticket``, without which no change is accepted
+    unique        the paths whose values no two instances may share
+    keep_count    the newest changesets that stay in the history; with ``keep_age`` [s] those that are younger stay too.
+                  None for both: all stay
+    locks         units that share one of them are applied one after the other
+    timeout       the limit of a job's running time [s]; ``idle_timeout`` [s] that of its time without output
+    probe         argv of the program that confirms a job
+    reruns        an interrupted job is run once more
+    file          the unit's file; ``document`` is its text, in which the unit is at the path ``at``
     """
 
     name: str
@@ -55,17 +65,17 @@ class Unit:
 
     @cached_property
     def text(self) -> str:
-        """The definition as it is kept with what was made under it."""
+        """The definition as JSON, as it is stored with the changes that were made under it."""
         return jsonio.encode(self.definition)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the definition: units with the same one are the same."""
+        """SHA-256 of the definition: units with the same digest are the same."""
         return sha256(jsonio.canonical(self.definition).encode()).hexdigest()
 
     @property
     def params_at(self) -> tuple[str, ...]:
-        """Where the schema stands: at the top, or under ``handler`` as the original had it."""
+        """The path of the schema: ``params``, or below ``handler``, where the original had it."""
         below = "params" not in self.definition and "params" in self.definition.get("handler", {})
         return ("handler", "params") if below else ("params",)
 
@@ -76,11 +86,11 @@ class Unit:
 
     @cached_property
     def secrets(self) -> Secrets:
-        """Which values of an instance are secret."""
+        """The secrets of an instance."""
         return Secrets(self.schema.definition)
 
     def complete(self, document: Any) -> dict[str, Any]:
-        """``document`` with defaults mixed in, valid; else `ValidationFailed` with all findings."""
+        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings."""
         if not isinstance(document, dict):
             finding = Finding(f"{quote(document)} is not an object")
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
@@ -88,19 +98,19 @@ class Unit:
         return completed
 
     def identify(self, completed: dict[str, Any]) -> str:
-        """The ID of a completed document: its primary key's value, else the SHA-256 of its content."""
+        """Return the ID of a completed document: the value of the primary key, else the SHA-256 of the content."""
         if self.primary_key is not None:
             value = completed[self.primary_key]
             return str(int(value) if isinstance(value, float) else value)  # 1.0 is an integer to JSON Schema
         return sha256(jsonio.canonical(completed).encode()).hexdigest()
 
     def locate(self, finding: Finding) -> Finding:
-        """``finding``, whose place counts from the unit's top, with its place in the unit's file."""
+        """Return ``finding``, whose path starts at the unit, with its place in the unit's file."""
         if self.document is None:
             return finding._replace(file=self.file)
         return self.document.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
 
 
 def short_id(key: str) -> str:
-    """An ID as people see it: of a content ID the first 8 hex digits, a primary key as it is."""
-    return key[:SHORT] if _CONTENT_ID.match(key) else key
+    """Return an ID as people see it: the first 8 digits of a content ID, a primary key as it is."""
+    return key[:SHORT_ID_LENGTH] if _CONTENT_ID.match(key) else key

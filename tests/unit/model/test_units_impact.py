@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from lmaps.model.units import Stored, impact, unit_from_definition
+from lmaps.model.units import StoredInstance, impact, unit_from_definition
 
 OLD = {
     "meta": {"name": "web", "primary_key": "host"},
@@ -36,7 +36,9 @@ def changed(*path, to):
 def stored(*documents):
     unit = unit_from_definition(OLD)
     completed = [unit.complete(document) for document in documents]
-    return [Stored(unit.identify(whole), given, whole) for given, whole in zip(documents, completed, strict=True)]
+    return [
+        StoredInstance(unit.identify(whole), given, whole) for given, whole in zip(documents, completed, strict=True)
+    ]
 
 
 PROPERTIES = ("params", "properties")

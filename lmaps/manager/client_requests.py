@@ -11,7 +11,7 @@ from lmaps.api.registry import ENDPOINTS, AfterCommit, Answer, Deferred, Endpoin
 from lmaps.config import limits
 from lmaps.config.settings import SectionName
 from lmaps.errors import Busy, LmapsError, MessageRefused, NotFound, StoreError, TookTooLong, TooLarge
-from lmaps.manager.fair_share import FairShare
+from lmaps.manager.fair_share import FairShare, account_of
 from lmaps.model.states import Door
 from lmaps.protocol import Reply, Request
 from lmaps.store import DATABASE_ERRORS, Store, Transaction
@@ -141,7 +141,7 @@ class ClientRequest:
             section = manager.section(manager.policy.subject(peer.uid, peer.gid, peer.key))
         self._requests = requests
         self._incoming = incoming
-        self.account = requests.share.account(peer)
+        self.account = account_of(peer) if manager.bounds(peer.uid) else None
         self._payload = limits.read(incoming.body, manager.config.limits, section)
         request_id = self._payload.get("id")
         self._id = request_id if isinstance(request_id, str) else None

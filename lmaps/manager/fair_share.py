@@ -12,22 +12,21 @@ RETRY_AFTER_MS = 100
 """When a client that has too many requests in flight is to ask again."""
 
 
-class FairShare:
-    """Counts the requests of each bounded client that wait for their answers, and the time that they took in vain.
+def account_of(peer: Peer) -> str:
+    """Return the name under which a client's requests are counted: its key's, else its user's."""
+    return f"key:{peer.key}" if peer.key else f"uid:{peer.uid}"
 
-    A client is known here by its account: its key, else its user. Root and the daemon's own user have none.
+
+class FairShare:
+    """Counts the requests of each account that wait for their answers, and the time that they took in vain.
+
+    Requests of root and the daemon's own user are not bounded, and have no account.
     """
 
     def __init__(self, manager: ManagerState) -> None:
         self._manager = manager
         self._in_flight: Counter[str] = Counter()
         self._pause_until: dict[str, float] = {}
-
-    def account(self, peer: Peer) -> str | None:
-        """Return the account of a client, None for one that is not bounded."""
-        if not self._manager.bounds(peer.uid):
-            return None
-        return f"key:{peer.key}" if peer.key else f"uid:{peer.uid}"
 
     def enter(self, account: str) -> Busy | None:
         """Count a request that is to be answered; return `Busy`, and do not count it, if the client has too many."""

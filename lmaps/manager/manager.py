@@ -122,7 +122,8 @@ class Manager:
         self._poller = Poller()
         for socket in (self._clients, self._workers):
             self._poller.watch(socket)
-        for fd in self._channel.fds():
+        self._supervisor_fds = self._channel.fds()
+        for fd in self._supervisor_fds:
             self._poller.watch(fd)
         with self._store.transaction() as tx:
             self._dispatcher.recover(tx)
@@ -164,7 +165,7 @@ class Manager:
         ready = self._poller.wait(None if deadline == math.inf else deadline - time.monotonic())
         if self._signals is not None and self._signals.fd in ready and signal.SIGTERM in self._signals.take():
             self.running = False
-        if ready.intersection(self._channel.fds()):
+        if ready.intersection(self._supervisor_fds):
             self._obey_supervisor()
         self._channel.beat()
         return ready

@@ -156,8 +156,7 @@ class ClientRequest:
 
         An error that has left nothing in the transaction is an answer too; any other one undoes the group.
         """
-        manager = self._requests.manager
-        manager.beat()  # for each request: all of a group together may take longer than the supervisor waits
+        self._requests.manager.beat()  # each: a group together may take longer than the supervisor waits
         self._context = context = self._new_context(tx)
         with log_context(request=self._id, subject=context.subject.name):
             begin = time.monotonic()
@@ -179,19 +178,27 @@ class ClientRequest:
                     # Before the commit: an answer that is too large to be sent must undo what it tells of.
                     self._body = self._encode(self._answer)
             except LmapsError as error:
-                log.debug("refused: %s", error.code)
-                if isinstance(error, TookTooLong):
-                    self._overdue = error
-                    if self.account is not None:
-                        self._requests.share.penalize(self.account, time.monotonic() - begin)
-                if tx.wrote or isinstance(error, StoreError):
-                    raise
-                self._refuse(error)
+                self._on_error(error, tx, time.monotonic() - begin)
             except DATABASE_ERRORS:
-                raise  # what they mean depends on whether the database can be opened again, which the store tries
+                raise  # the store turns them into a `StoreError`
             except Exception as error:  # the edge: whatever one request meets, the others go on
                 log.exception("request failed")
                 raise LmapsError("cannot answer: an internal error, written to the daemon's log") from error
+
+    def _on_error(self, error: LmapsError, tx: Transaction, seconds: float) -> None:
+        """Make ``error`` the answer, after so many seconds; raise it if the group has to be undone.
+
+        An error of the database undoes the group as well: what it means depends on whether the database can be opened
+        again, which the store tries.
+        """
+        log.debug("refused: %s", error.code)
+        if isinstance(error, TookTooLong) and self._overdue is None:
+            self._overdue = error
+            if self.account is not None:
+                self._requests.share.penalize(self.account, seconds)
+        if tx.wrote or isinstance(error, StoreError):
+            raise error
+        self._refuse(error)
 
     def _new_context(self, tx: Transaction) -> RequestContext:
         """Return the context of the request: its subject is the one that the socket has proved."""

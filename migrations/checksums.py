@@ -1,4 +1,4 @@
-"""The checksums of rows made anew, for migrations that change what rows have. A migration takes this file so:
+"""Make the checksums of rows anew, for migrations that change a table's columns. A migration loads this file so:
 
     from pathlib import Path
     from alembic.util import load_python_file
@@ -10,18 +10,18 @@
         op.add_column("changeset", sa.Column("reason", sa.Text(), nullable=True))
         checksums.recompute(op.get_bind(), "changeset")
 
-By its place, since the directory is ``migrations`` in a checkout and ``lmaps/migrations`` where lMaPS is installed. It
-asks the database what a row has, and not today's models: a migration is run with the models of later versions too.
+It is loaded by its path, since the directory is ``migrations`` in a checkout and ``lmaps/migrations`` in a package. It
+reads the columns from the database, and not from the models: a migration runs with the models of later versions too.
 """
 
 import zlib
 
 NUMBERED_BY_SQLITE = {"unit": "id"}
-"""The column of a table that is not covered, as SQLite gives it when the row is written."""
+"""The column of a table that no checksum covers, as SQLite gives its value when the row is written."""
 
 
 def checksum(*values):
-    """The CRC-32 of the values of a row, in the order of its columns."""
+    """Return the CRC-32 of the values of a row, given in the order of its columns."""
     return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
 
 

@@ -1,4 +1,4 @@
-"""Runs the migrations: on the connection that lMaPS hands in, or for developers on ``-x url=sqlite:///FILE``."""
+"""Run the migrations: on the connection that lMaPS passes in, or for developers on ``-x url=sqlite:///FILE``."""
 
 from alembic import context
 from sqlalchemy import create_engine
@@ -15,7 +15,7 @@ def run(connection):
         connection=connection,
         target_metadata=metadata,
         render_as_batch=True,
-        transaction_per_migration=False,
+        transaction_per_migration=False,  # one for all: an upgrade that fails half-way must leave nothing behind
         on_version_apply=lambda **_: failpoint("migrate.step"),
     )
     with context.begin_transaction():

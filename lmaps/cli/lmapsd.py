@@ -123,7 +123,7 @@ def _restore(backup: str, db: Path) -> int:
             restored = backups.restore(backup, str(db), login_name(os.getuid()))
     except AnotherDaemon as error:
         raise AnotherDaemon(error.message.replace("cannot start", "cannot restore"), hint="stop it first") from error
-    details = [f"the old state: {restored.kept}"] if restored.kept else []
+    details = [f"the old state: {restored.old_path}"] if restored.old_path else []
     print_lines(f"restored {backup}, at r{restored.revision}", *details)
     return 0
 

@@ -32,7 +32,7 @@ class Restored(NamedTuple):
     """The outcome of a restore: the newest revision now, and the path of the old database, if there was one."""
 
     revision: int
-    kept: str | None
+    old_path: str | None
 
 
 def verify(path: str) -> int:
@@ -85,12 +85,12 @@ def restore(backup: str, path: str, author: str) -> Restored:
                         unit, Origin(author, door=Door.CLI, message=f"restored from {Path(backup).name}")
                     )
                 revision = tx.revision()
-        kept = _keep(file) if file.exists() else None
+        old_path = _keep(file) if file.exists() else None
         aside.rename(file)
         _remove(aside)
         file.with_name(f"{file.name}.lineage").touch(mode=0o600)
         sync_directory(file.parent)
-    return Restored(revision, kept)
+    return Restored(revision, old_path)
 
 
 def _compare_checksum(file: Path) -> None:
@@ -130,11 +130,12 @@ def _highest_numbers(file: Path) -> dict[str, int]:
 
 def _keep(file: Path) -> str:
     """Give the database a second name beside it, which is returned, so that its own can be taken over."""
-    kept = file.with_name(f"{file.name}.{times.now().replace(':', '')}.kept")
+    second_name = file.with_name(f"{file.name}.{times.now().replace(':', '')}.kept")
+    # First the log: a database without its log is an older state as a whole, a new one with an old log is damaged.
     with contextlib.suppress(FileNotFoundError):
-        file.with_name(f"{file.name}-wal").rename(f"{kept}-wal")
-    os.link(file, kept)
-    return str(kept)
+        file.with_name(f"{file.name}-wal").rename(f"{second_name}-wal")
+    os.link(file, second_name)
+    return str(second_name)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -105,11 +105,11 @@ class Changesets:
             counters.revision = recorded.revision
             counters.instance = max([counters.instance, *(change.instance_id for change in changes)])
             self._insert(recorded)
-            known = [
+            linked = [
                 change.with_ends(*(stored.get((change.instance_id, end), end) for end in change.ends))
                 for change in changes
             ]
-            for change in self._carry_out(recorded, known):
+            for change in self._carry_out(recorded, linked):
                 stored |= {(change.instance_id, end): end for end in change.ends}
 
     def retain(self, unit: str, count: int | None, since: str | None) -> int:

@@ -200,11 +200,11 @@ class Instances:
     def rows_with_keys(self, unit: str, keys: Sequence[str]) -> list[InstanceWithDocument]:
         """Return the rows of the instances that have one of ``keys``, in the order of the keys."""
         if len(keys) == 1 or any("\0" in key for key in keys):  # json_each ends a text at U+0000
-            found = [row for key in dict.fromkeys(keys) for row in self._session.read(_BY_KEY, unit=unit, key=key)]
+            rows = [row for key in dict.fromkeys(keys) for row in self._session.read(_BY_KEY, unit=unit, key=key)]
         else:
             array = json.dumps(list(dict.fromkeys(keys)), ensure_ascii=False)
-            found = self._session.read(_BY_KEYS, unit=unit, keys=array)
-        return self._verified(unit, found)
+            rows = self._session.read(_BY_KEYS, unit=unit, keys=array)
+        return self._verified(unit, rows)
 
     def rows_within(self, unit: str, after: int, last: int, *, scanned: bool) -> list[InstanceWithDocument]:
         """Return the rows with a number above ``after``, up to ``last``; ``scanned`` if the unit `is_large`."""
@@ -262,8 +262,8 @@ class Instances:
         return _RANGE_SCANNED if self.is_large(unit) else _RANGE
 
     def _select(self, unit: str, query: Select[Any]) -> list[Instance]:
-        found = self._session.connection.execute(query.where(instance.c.unit == unit))
-        rows = [InstanceWithDocument(*row) for row in found]
+        result = self._session.connection.execute(query.where(instance.c.unit == unit))
+        rows = [InstanceWithDocument(*row) for row in result]
         return [self._instance(unit, row) for row in self._verified(unit, rows)]
 
     def _verified(self, unit: str, rows: list[InstanceWithDocument]) -> list[InstanceWithDocument]:

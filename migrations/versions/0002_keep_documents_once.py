@@ -1,4 +1,4 @@
-"""Keep each document once, walk the line both ways, find changes by instance."""
+"""Store each document once, walk the line both ways, find changes by instance."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,6 +34,7 @@ def upgrade():
         SELECT instance_id, after_key, after_given, after_completed, after_definition
         FROM change_before WHERE after_key IS NOT NULL
     """)
+    # for the look-ups in the next statement, which would read all documents for each change
     op.execute("CREATE INDEX document_of ON document (instance_id)")
     op.execute("""
         INSERT INTO change (revision, instance_id, first_revision, before_document, after_document)

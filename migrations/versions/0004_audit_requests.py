@@ -1,4 +1,4 @@
-"""Audit requests. The table was there before, and nothing was written in it."""
+"""Audit requests. The table existed before, and nothing had written to it."""
 
 import sqlalchemy as sa
 from alembic import op

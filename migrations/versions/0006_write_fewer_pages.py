@@ -1,4 +1,4 @@
-"""Let the revision and the instance of a change be its key; keep answers in the order in which they come."""
+"""Make revision and instance the primary key of a change; store answers in the order in which they come."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,1 +1,1 @@
-"""What belongs to one database engine alone."""
+"""What concerns one database system alone."""

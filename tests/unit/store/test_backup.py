@@ -118,7 +118,7 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
     restored = backup.restore(str(copy), str(live), "root")
     assert restored.revision == 6
     assert told(live) == ("ab", [(1, "create"), (2, "create"), (6, "restore")])
-    assert told(restored.kept)[0] == "abcde"
+    assert told(restored.old_path)[0] == "abcde"
     with open_store(str(live)) as store, store.transaction() as tx:
         mark = tx.history.head("web")
         assert (mark.author, mark.message, mark.on_line) == ("root", "restored from b.db", False)
@@ -148,7 +148,7 @@ def test_a_restore_where_nothing_is(tmp_path):
     create(tmp_path / "l.db", "a")
     copy = back_up(tmp_path / "l.db", tmp_path / "b.db")
     restored = backup.restore(str(copy), str(tmp_path / "new.db"), "root")
-    assert (restored.kept, told(tmp_path / "new.db")[0]) == (None, "a")
+    assert (restored.old_path, told(tmp_path / "new.db")[0]) == (None, "a")
 
 
 def test_a_restore_in_the_place_of_what_is_damaged(tmp_path):
@@ -158,7 +158,7 @@ def test_a_restore_in_the_place_of_what_is_damaged(tmp_path):
     live.write_bytes(b"not a database at all, but long enough" * 100)
     restored = backup.restore(str(copy), str(live), "root")
     assert told(live)[0] == "a"
-    assert Path(restored.kept).read_bytes().startswith(b"not a")
+    assert Path(restored.old_path).read_bytes().startswith(b"not a")
 
 
 def test_a_backup_that_cannot_be_relied_on_changes_nothing(tmp_path):

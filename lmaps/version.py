@@ -1,3 +1,3 @@
 """Which lMaPS this is. The packaging reads it here, as importlib.metadata would take 18 ms of each start."""
 
-__version__ = "0.1.0"
+__version__ = "2.0.0"

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Run the full tier of tests/robustness; keep what it measured; write docs/robustness.md and the table in README.md.
+"""Run the full tier of tests/robustness, keep the figures that it measured, and write docs/robustness.md.
 
-usage: scripts/robustness.py [--pages | --check] [TEST ...]
+usage: scripts/robustness.py [--page | --check] [TEST ...]
 
 Without TEST all of it runs, in at most 75 minutes; with one or more (files of tests/robustness) only those, and the
-figures of the others stay, each with the commit and the day that it is of. --pages runs nothing, and writes the pages;
---check says whether they are what is committed. LMAPS_SEED=N repeats a run.
+figures of the others stay, each with its commit and its day. --page runs nothing and writes the page; --check reports
+whether the committed page fits the figures. LMAPS_SEED=N repeats a run.
 """
 
 import json
@@ -17,10 +17,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import zmq
@@ -29,45 +29,98 @@ ROOT = Path(__file__).parents[1]
 TESTS = "tests/robustness"
 FIGURES = ROOT / TESTS / "figures.json"
 PAGE = ROOT / "docs" / "robustness.md"
-README = ROOT / "README.md"
-BLOCK = re.compile(r"(<!-- figures -->\n).*(<!-- end of figures -->)", re.DOTALL)
-PROMISES = {
-    "durable, atomic, in order": r"1 anything|7 power cuts at",
-    "retry is safe": r"60 ",
-    "apply runs at most once": r"2 ",
-    "confirmed or undone": r"61 ",
-    "nothing left running": r"5 the supervisor|12 ",
-    "it recovers": r"1 a killed .* quiet",
-    "full or broken disk": r"16 disk full at any|17 I/O|19 damaged database: (bits|pages)",
-    "overload is said": r"38 |40 |54 queue",
-    "closed by default": r"rights: subject x verb x unit$|T1 stranger|T3 ",
-    "client data is never code": r"T5 ",
-    "upgrades": r"26 upgrade on",
-    "nothing grows": r"steady",
-    "the tests see bugs": r"planted",
-}
-"""Which figures stand beside a promise in README.md: the beginnings of their names, with their numbers."""
+
+
+class Promise(NamedTuple):
+    """A promise of lMaPS, a section of the page; README.md links to its heading."""
+
+    heading: str
+    text: str
+    figures: str
+    """Pattern of the faults whose figures belong to it: the beginnings of their names, with their numbers."""
+
+
+PROMISES = (
+    Promise(
+        "Durable, atomic, in order",
+        "An acknowledged change is on disk as a whole: instances, changeset, answer and audit row. It survives "
+        "`kill -9` and power loss. An import of 10,000 instances is one transaction. Revisions grow by one and are "
+        "never reused. A read sees one revision as a whole, and never one that is not on disk.",
+        r"1 anything|7 power cuts at",
+    ),
+    Promise(
+        "Retry is safe",
+        "Each change carries a key: sent twice it is made once, and gets the same answer. When no answer arrives, "
+        "`lmaps request KEY` reports the outcome.",
+        r"60 ",
+    ),
+    Promise(
+        "Apply runs at most once",
+        "One job of a unit runs at a time. A job whose process is gone becomes `interrupted` at once, and is not run "
+        "again unless its unit has `on_interrupt: rerun`.",
+        r"2 ",
+    ),
+    Promise(
+        "Confirmed or undone",
+        "A confirmed apply is kept or undone by its deadline, also after a crash, and reports which of the two.",
+        r"61 ",
+    ),
+    Promise(
+        "Nothing is left running",
+        "After a cancel, a timeout or a stop no process that a handler started lives.",
+        r"5 the supervisor|12 ",
+    ),
+    Promise(
+        "It recovers",
+        "A killed manager or worker is replaced within a second. Commands wait and repeat their request.",
+        r"1 a killed .* quiet",
+    ),
+    Promise(
+        "Full or broken disk",
+        "Reads go on. Writes are refused with the reason, and work again without a restart.",
+        r"16 disk full at any|17 I/O|19 damaged database: (bits|pages)",
+    ),
+    Promise("Overload is reported", "Every request gets one answer; a full queue answers `busy`.", r"38 |40 |54 queue"),
+    Promise(
+        "Closed by default",
+        "Sockets are open to the daemon's user, and those of root's daemon to the group `lmaps`. There is no network "
+        "without keys. Rights on units are granted to users, groups and keys; everything else is denied.",
+        r"rights: subject x verb x unit$|T1 stranger|T3 ",
+    ),
+    Promise(
+        "Client data is never code",
+        "A value of a client is no template, shell word, path or pattern. No channel carries pickle.",
+        r"T5 ",
+    ),
+    Promise(
+        "Upgrades are all or nothing",
+        "A migration makes a backup first, and is kept as a whole or not at all. A state of a newer version is refused "
+        "and left untouched.",
+        r"26 upgrade on",
+    ),
+    Promise("Nothing grows", "Memory, descriptors and threads stay flat under load.", r"steady"),
+    Promise(
+        "The tests find bugs",
+        "Bugs that are planted into a copy of the source are caught by the tests above.",
+        r"planted",
+    ),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run, keep, write; the exit code of the tests."""
     kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"figures": [], "skipped": []}
     code = 0
-    if not {"--pages", "--check"} & set(arguments):
+    if not {"--page", "--check"} & set(arguments):
         code, kept = measure(arguments or [TESTS], kept)
         FIGURES.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    readme = README.read_text()
-    pages = {
-        PAGE: page(kept),
-        README: BLOCK.sub(lambda found: found[1] + table(kept["figures"]) + found[2], readme),
-    }
+    text = page(kept)
     if "--check" in arguments:
-        old = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
-        for path in old:
-            print(f"{path.relative_to(ROOT)} does not fit the figures: scripts/robustness.py --pages", file=sys.stderr)
-        return len(old)
-    for path, text in pages.items():
-        path.write_text(text)
+        fits = PAGE.exists() and PAGE.read_text() == text
+        if not fits:
+            print(f"{PAGE.relative_to(ROOT)} does not fit the figures: scripts/robustness.py --page", file=sys.stderr)
+        return int(not fits)
+    PAGE.write_text(text)
     return code
 
 
@@ -127,19 +180,22 @@ def page(kept: dict[str, Any]) -> str:
         "",
         "# Robustness",
         "",
-        "What the full tier has measured: each fault, what came of it, and the test that made it happen.",
-        "`make robustness` runs it; `LMAPS_SEED=N` repeats a run, and with `ONLY=FILE` a part of it is run.",
-        "`make test` runs the same tests with fewer rounds.",
+        "Each promise of lMaPS is tested by injecting the faults that could break it. This page has the figures.",
+        "`make robustness` runs all of these tests, `make robustness ONLY=FILE` those of one file, and `LMAPS_SEED=N`",
+        "repeats a run. `make test` runs the same tests with fewer rounds.",
         "",
-        f"Its tests took {kept.get('minutes', 0)} minutes together, on {kept.get('machine', 'no machine')}.",
+        f"The tests of the last run took {kept.get('minutes', 0)} minutes on {kept.get('machine', 'no machine')}.",
         "",
-        "| fault | figures | test | of |",
+        *(line for promise in PROMISES for line in section(promise, rows)),
+        "## Every figure",
+        "",
+        "| fault | figures | test | commit, date, seed |",
         "|---|---|---|---|",
         *(f"| {shown(each)} | {each['words']} | {link(each['test'])} | {of(each)} |" for each in rows),
         "",
     ]
     if kept["skipped"]:
-        lines += ["Not run there:", ""]
+        lines += ["Skipped in that run:", ""]
         lines += [f"- {link(each['test'])}: {each['reason']}" for each in kept["skipped"]] + [""]
     return "\n".join(lines)
 
@@ -166,18 +222,13 @@ def of(figure: dict[str, Any]) -> str:
     return f"{figure['commit']}, {figure['date']}, seed {figure['seed']}"
 
 
-def table(figures: Iterable[dict[str, Any]]) -> str:
-    """The promises with their figures."""
-    rows = sorted(figures, key=order)
-    lines = ["| promise | last full run | tests |", "|---|---|---|"]
-    for promise, pattern in PROMISES.items():
-        found = [each for each in rows if re.match(pattern, each["fault"])]
-        files = dict.fromkeys(each["test"].partition("::")[0] for each in found)
-        tests = ", ".join(f"[{Path(file).stem}]({file})" for file in files)
-        words = "; ".join(f"{shown(each)}: {each['words']}" for each in found)
-        if found:
-            lines.append(f"| {promise} | {words} | {tests} |")
-    return "\n".join(lines) + "\n"
+def section(promise: Promise, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield a promise and the figures that belong to it."""
+    yield from (f"## {promise.heading}", "", promise.text, "", "| fault | figures | test |", "|---|---|---|")
+    for figure in rows:
+        if re.match(promise.figures, figure["fault"]):
+            yield f"| {shown(figure)} | {figure['words']} | {link(figure['test'])} |"
+    yield ""
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.ours import UNIT, daemon
 from lmaps import Client
+from lmaps.model.states import ChangesetKind
 from lmaps.model.units import unit_from_definition
 from lmaps.store import Document, Edit, Origin, open_store
 from lmaps.util import jsonio
@@ -46,7 +47,9 @@ def fill(path: Path, changesets: int) -> None:
                     document = Document(key, json.dumps(given), json.dumps(unit.complete(given)), number)
                     there = tx.instances.find("web", [key]).get(key)
                     edit = Edit.of(there, document) if there else Edit(None, document)
-                    tx.changesets.record("web", "set" if there else "create", Origin("me", message="why"), [edit])
+                    tx.changesets.record(
+                        "web", ChangesetKind.SET if there else ChangesetKind.CREATE, Origin("me", message="why"), [edit]
+                    )
 
 
 def measure(client: Client, changesets: int) -> dict[str, float]:

@@ -65,7 +65,7 @@ def start(directory: Path, *units: dict[str, Any], workers: int) -> Iterator["su
     }
     (directory / "lmaps.yaml").write_text(json.dumps(settings))
     with (directory / "log").open("ab") as log:
-        command = [BIN / "lmapsd", "--config", directory / "lmaps.yaml"]
+        command: list[str | Path] = [BIN / "lmapsd", "--config", directory / "lmaps.yaml"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     try:
         yield process

@@ -82,7 +82,8 @@ class Model:
             raise Refused("outdated")
 
     def create(self, unit: str, documents: list[dict[str, Any]]) -> None:
-        there, new = self.units[unit], {}
+        there = self.units[unit]
+        new: dict[str, Any] = {}
         for each in map(there.document, documents):
             known = there.named(each[0])
             other = known.document if known else new.setdefault(each[0], each)

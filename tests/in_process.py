@@ -13,6 +13,7 @@ from lmaps.api.registry import ENDPOINTS, ManagerState, RequestContext
 from lmaps.config.load import load_config
 from lmaps.manager.client_requests import find_route
 from lmaps.model.policy import daemon_subject
+from lmaps.model.states import JobKind
 from lmaps.model.units import load_units_from
 from lmaps.protocol import Reply, Request
 from lmaps.store import open_store, replay
@@ -29,8 +30,10 @@ def _empty() -> "tempfile.TemporaryDirectory[str]":
 
 def respond(context: RequestContext, payload: dict[str, Any]) -> Answer:
     """Return the answer to a decoded request of any form; raise what the client would be refused with."""
-    route = find_route(context, payload)
-    return route.finished(context, route.endpoint.answer(context, route.request))
+    route = find_route(payload)
+    context.door = route.door
+    answer = route.endpoint.answer(context, route.request)
+    return route.finish(context, answer) if route.finish is not None and isinstance(answer, Reply) else answer
 
 
 class InProcess:
@@ -83,7 +86,7 @@ class InProcess:
         from lmaps.store import Origin
 
         with self.store.transaction() as tx:
-            job = tx.jobs.add(unit, "apply", revision, "digest", Origin("me"))
+            job = tx.jobs.add(unit, JobKind.APPLY, revision, "digest", Origin("me"))
             tx.jobs.update(job.id, state="succeeded")
 
     def __enter__(self) -> Self:

@@ -90,7 +90,15 @@ def test_no_daemon_is_exit_9(tmp_path: Path) -> None:
 
 
 def test_a_status_that_waits_gives_a_missing_daemon_its_timeout(tmp_path: Path) -> None:
-    command = [BIN / "lmaps", "-e", f"ipc://{tmp_path}/none.sock", "status", "--wait", "--timeout", "0.5s"]
+    command: list[str | Path] = [
+        BIN / "lmaps",
+        "-e",
+        f"ipc://{tmp_path}/none.sock",
+        "status",
+        "--wait",
+        "--timeout",
+        "0.5s",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (9, "")
     assert done.stderr.startswith(f"no daemon at ipc://{tmp_path}/none.sock, waiting 0.5 s for it\n")

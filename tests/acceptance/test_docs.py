@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.daemons import BIN
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -72,18 +74,27 @@ def test_the_tutorial_word_for_word(short_path: Path) -> None:
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as its host makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text()):
+        linked = page.parent / target if target else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name} links to {target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda page: page.name)
 def test_python_in_the_docs_is_python_and_its_names_are_there(page: Path) -> None:
     for kind, text in blocks(page):
         if kind == "python":
             imports = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
-            exec(compile(ast.Module(imports, []), page.name, "exec"), {})  # noqa: S102 (our own docs)
+            exec(compile(ast.Module([*imports], []), page.name, "exec"), {})  # noqa: S102 (our own docs)
 
 
 def test_the_reference_is_what_the_code_says() -> None:
@@ -97,6 +108,25 @@ def test_every_page_is_in_the_index() -> None:
     ]
 
 
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda page: page.name)
+def test_files_that_the_docs_name_are_there(page: Path) -> None:
+    top = r"lmaps|tests|scripts|migrations|docs|examples|packaging"
+    for name in re.findall(rf"`((?:{top})/[a-z\d_/.-]+\.(?:py|md|yaml|json))`", page.read_text()):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_architecture_has_the_floors_and_files_of_the_code() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    floors = [" | ".join(re.findall(r"`(\w+)`", row)) for row in re.findall(r"^\| \d+ \|(.*)\|$", page, re.MULTILINE)]
+    assert floors == layers
+    rooms = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(rooms) == sorted(room for layer in layers for room in layer.split(" | "))
+    for name in re.findall(r"`([a-z_]+(?:/\w+)*\.py)`", page):
+        assert (ROOT / "lmaps" / name).exists() or (ROOT / name).exists(), name
+
+
 def test_every_command_is_in_the_changelog() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert not [name for name in app.COMMANDS if name not in changelog and name != "attach"]
@@ -104,7 +134,10 @@ def test_every_command_is_in_the_changelog() -> None:
 
 def test_the_readme_reaches_a_runnable_line_soon() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
-    assert lines.index("make demo    # sets everything up, then tells the story by really doing it, with Ansible") < 30
+    assert (
+        lines.index("make demo    # set up, then run the whole story: daemon, instances, Ansible, rollback, export")
+        < 30
+    )
 
 
 def test_the_shipped_configuration_knows_only_documented_keys() -> None:

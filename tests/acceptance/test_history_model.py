@@ -251,8 +251,9 @@ def live() -> Iterator[Client]:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("open_lmaps", "runs"), [(in_process, RUNS), (live, LIVE_RUNS)], ids=["in process", "live"])
 def test_the_history_is_what_the_model_says(open_lmaps: Callable[[], Any], runs: int) -> None:
+    machine: Any = partial(History, open_lmaps)  # it is called for each run, as a class would be
     run_state_machine_as_test(
-        partial(History, open_lmaps),
+        machine,
         settings=settings(
             max_examples=runs,
             stateful_step_count=STEPS,

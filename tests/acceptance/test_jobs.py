@@ -101,7 +101,7 @@ def test_five_hundred_who_apply_at_once_are_all_answered_by_few_runs(start_daemo
 
         from lmaps.protocol import Request
 
-        socket = zmq.Context.instance().socket(zmq.DEALER)
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         try:
             socket.connect(client.endpoint)
             for number in range(count):

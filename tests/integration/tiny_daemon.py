@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lmaps.config.settings import Config
 from lmaps.errors import AnotherDaemon, ConfigError, LmapsError, StateUnusable, UsageError
@@ -152,7 +152,7 @@ ROLES: dict[str, Callable[..., None]] = {
 
 
 def configuration() -> Config:
-    values = {
+    values: dict[str, Any] = {
         "file": None,
         "uid": os.getuid(),
         "document": None,
@@ -163,8 +163,10 @@ def configuration() -> Config:
         },
         "workers": 2,
         "db": str(FOLDER / "lmaps.db"),
+        "state_key": None,
         "user": "root",
         "group": None,
+        "policy": None,
         "units": [],
         "unit_dirs": [],
         "plugin_dirs": [],

@@ -133,7 +133,7 @@ SEVERAL: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
 ]
 """Requests that name ``web`` and another unit."""
 OF_JOB = [("job", {}, "show"), ("lines", {"after": 0}, "show"), ("cancel", {}, "cancel")]
-EVERYWHERE = [
+EVERYWHERE: list[tuple[str, dict[str, Any], str]] = [
     ("backup", {}, "admin"),
     ("backup_read", {"backup": "x", "offset": 0}, "admin"),
     ("reload", {}, "admin"),
@@ -149,7 +149,11 @@ FILTERED: list[tuple[str, dict[str, Any], str, Callable[[dict[str, Any]], set[st
     ("export", {"reveal": True}, "export reveal", lambda extra: {row["unit"] for row in plain(extra["units"])}),
 ]
 """Requests over all units, and which units an answer tells of."""
-UNFILTERED = [("handlers", {}, "list"), ("discover", {}, "list"), ("unit_check", {"files": []}, "list")]
+UNFILTERED: list[tuple[str, dict[str, Any], str]] = [
+    ("handlers", {}, "list"),
+    ("discover", {}, "list"),
+    ("unit_check", {"files": []}, "list"),
+]
 """They take a right on some unit, and tell of none."""
 LEGACY: list[tuple[dict[str, Any], str]] = [
     ({"create": True, "instance": {"host": "new"}}, "create"),
@@ -470,11 +474,11 @@ def test_authors_are_who_the_socket_proves(world: World) -> None:
 
 # Names
 
-CLASSES = [
+CLASSES: list[Any] = [
     Endpoint, RequestContext, Manager, client_requests.ClientRequests, client_requests.ClientRequest, dispatcher.Dispatcher, Store, Transaction, Client, Request, Reply,
     Policy, dict, object, type, str, lmaps.api.context.Invocation, lmaps.api.context.ManagerState, ServerSocket,
 ]  # fmt: skip
-MODULES = [lmaps.api.registry, lmaps.api.endpoint, lmaps.api.context, protocol, client_requests, os]
+MODULES: list[Any] = [lmaps.api.registry, lmaps.api.endpoint, lmaps.api.context, protocol, client_requests, os]
 
 
 def names() -> list[str]:

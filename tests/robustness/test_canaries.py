@@ -182,7 +182,18 @@ params: {type: object, required: [id], properties: {id: {type: string}, note: {t
 def executions(pids: list[int], file: Path) -> Iterator[None]:
     """Within the block every execve below these processes is written down, arguments and environment as a whole."""
     attach = [option for pid in pids for option in ("-p", str(pid))]
-    command = ["strace", "-f", "-v", "-s", "100000", "-e", "trace=execve,execveat", "-o", file, *attach]
+    command: list[str | Path] = [
+        "strace",
+        "-f",
+        "-v",
+        "-s",
+        "100000",
+        "-e",
+        "trace=execve,execveat",
+        "-o",
+        file,
+        *attach,
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
         assert tracer.stderr is not None
         for _ in pids:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lmaps.errors import StateUnusable
+from lmaps.model.states import ChangesetKind, JobKind
 from lmaps.store import Document, Edit, Origin, Store, open_store
 from lmaps.store.backup import verify
 from tests.daemons import RunningDaemon
@@ -30,8 +31,8 @@ def make(store: Store, rng: random.Random, numbers: Iterable[int]) -> None:
             else:
                 text = f'{{"k":"{unit}{number}","t":"{"x" * rng.randrange(400)}"}}'
                 document = Document(f"{unit}{number}", text, text, tx.instances.definition(unit, "digest", "{}"))
-                tx.changesets.record(unit, "create", WHY, [Edit(None, document)])
-            job = tx.jobs.add(unit, "apply", tx.revision(), "digest", WHY)
+                tx.changesets.record(unit, ChangesetKind.CREATE, WHY, [Edit(None, document)])
+            job = tx.jobs.add(unit, JobKind.APPLY, tx.revision(), "digest", WHY)
             tx.jobs.update(job.id, state="succeeded")
             tx.jobs.add_lines(job.id, 1, [{"at": "t", "stream": "output", "text": "said " * 20}])
             tx.requests.add(f"k{number}", "digest", "create", unit, "{}", tx.revision())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lmaps.model.states import JobKind
 from lmaps.store import Origin, Store, open_store, store
 from tests.daemons import RunningDaemon
 from tests.databases import rewrite
@@ -120,4 +121,4 @@ def test_the_log_is_bounded(
 def write(opened: Store) -> None:
     with opened.transaction() as tx:
         for _ in range(20):
-            tx.jobs.add("web", "apply", 1, "d" * 400, Origin("me"))
+            tx.jobs.add("web", JobKind.APPLY, 1, "d" * 400, Origin("me"))

@@ -7,6 +7,7 @@ import pytest
 
 from lmaps.errors import LmapsError
 from lmaps.manager.group_commit import commit
+from lmaps.model.states import ChangesetKind
 from lmaps.store import Document, Edit, Origin, Transaction, open_store
 from tests.daemons import until
 from tests.robustness.batches import Batch
@@ -110,7 +111,7 @@ class Writing:
     def run(self, tx: Transaction) -> None:
         number = tx.instances.definition("web", "digest", "{}")
         tx.changesets.record(
-            "web", "create", Origin("me"), [Edit(None, Document(self.key, "x" * self.size, "{}", number))]
+            "web", ChangesetKind.CREATE, Origin("me"), [Edit(None, Document(self.key, "x" * self.size, "{}", number))]
         )
 
     def settle(self) -> None:

@@ -78,6 +78,7 @@ def test_a_database_that_cannot_be_opened_again_for_a_while(
     require_strace()
     daemon = start_daemon(WEB, workers=1)
     pid, answers = daemon.pid_of("manager"), Answers()
+    assert pid is not None
     with daemon.client() as client:
         assert answers.create(client, "before")
         with failing(pid, *injections):
@@ -95,7 +96,9 @@ def test_a_slow_disk_is_told_of(start_daemon: Callable[..., RunningDaemon], figu
     daemon = start_daemon(WEB, workers=1)
     seconds = []
     with daemon.client() as client:
-        with failing(daemon.pid_of("manager"), "fdatasync:delay_enter=200000"):
+        manager = daemon.pid_of("manager")
+        assert manager is not None
+        with failing(manager, "fdatasync:delay_enter=200000"):
             for number in range(10):
                 begin = time.monotonic()
                 client.call("create", unit="web", instances=[{"host": f"h{number}"}])

@@ -144,8 +144,9 @@ def test_the_history_is_what_the_model_says_whoever_dies(
 ) -> None:
     COUNTS.clear()
     runs = rounds(2, 50)
+    machine: Any = lambda: HistoryWithKills(killed)  # noqa: E731 (it is called for each run, as a class would be)
     run_state_machine_as_test(
-        lambda: HistoryWithKills(killed),
+        machine,
         settings=settings(
             max_examples=runs,
             stateful_step_count=STEPS,

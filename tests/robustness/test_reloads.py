@@ -198,7 +198,7 @@ DOCUMENT = {"id": "i", "a": "abc", "n": 2, "l": [1, 1], "o": {"x": 1}}
 
 
 def strict_text(keyword: dict[str, Any], place: str) -> str:
-    properties = {name: {} for name in DOCUMENT} | {"id": {"type": "string"}, place: keyword}
+    properties: dict[str, Any] = {name: {} for name in DOCUMENT} | {"id": {"type": "string"}, place: keyword}
     schema = json.dumps({"type": "object", "required": ["id"], "properties": properties})
     return f"meta: {{name: c, data_type: YamlList, primary_key: id}}\nhandler: {{type: noop}}\nparams: {schema}\n"
 

@@ -71,7 +71,8 @@ def test_of_many_daemons_at_once_one_lives(start_daemon: Start, rounds: Rounds, 
             cwd=daemon.directory,
         )
         assert crowd.stdout is not None
-        ended = dict(map(int, crowd.stdout.readline().split()) for _ in range(AT_ONCE - 1))
+        lines = [crowd.stdout.readline().split() for _ in range(AT_ONCE - 1)]
+        ended = {int(pid): int(code) for pid, code in lines}
         assert set(ended.values()) == {75}
         logs = {int(path.suffix[1:]): path for path in daemon.directory.glob("log.*")}
         [alive] = logs.keys() - ended.keys()

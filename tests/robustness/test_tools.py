@@ -122,6 +122,7 @@ def cgroup(controller: str, name: str, **limits: str) -> Iterator[Path]:
         or (place == root and controller not in (root / "cgroup.controllers").read_text())
     ):
         cannot(f"there is no control group for {controller} to be had")
+    assert place is not None
     made = place / f"lmaps-{name}-{os.getpid()}"
     try:
         made.mkdir()

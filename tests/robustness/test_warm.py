@@ -107,6 +107,7 @@ class Site:
         for name in ("up", "gate"):
             (self.directory / name).unlink(missing_ok=True)
         job = self.client.call("apply", unit=unit).job
+        assert job is not None
         pid, layout = until(self._up, within=60)
         return job, int(pid), layout in [_layout(helper) for helper in self.helpers()]
 

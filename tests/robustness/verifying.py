@@ -89,16 +89,22 @@ def changed_units(entry: Entry) -> set[str]:
     return {row.get("unit", entry.args.get("unit")) for row in extra["instances"] if row["result"] in CHANGED}
 
 
-def check_order(journal: Iterable[Entry]) -> None:
+def check_order(journal: Sequence[Entry]) -> None:
     """What was answered before something else was sent has the lower revision."""
-    changes = [entry for entry in journal if entry.acknowledged and entry.verb in WRITES and changed_units(entry)]
-    answered = sorted(changes, key=lambda entry: entry.answered)
+    changes = [
+        (entry, entry.answered, entry.reply.revision)
+        for entry in journal
+        if entry.acknowledged and entry.verb in WRITES and changed_units(entry)
+        if entry.answered is not None and entry.reply is not None and entry.reply.revision is not None
+    ]
+    assert len(changes) == sum(e.acknowledged and e.verb in WRITES and bool(changed_units(e)) for e in journal)
+    answered = sorted((when, revision) for _, when, revision in changes)
     newest, position = 0, 0
-    for entry in sorted(changes, key=lambda entry: entry.sent):
-        while position < len(answered) and answered[position].answered < entry.sent:
-            newest = max(newest, answered[position].reply.revision)
+    for entry, _, revision in sorted(changes, key=lambda change: change[0].sent):
+        while position < len(answered) and answered[position][0] < entry.sent:
+            newest = max(newest, answered[position][1])
             position += 1
-        assert entry.reply.revision > newest, f"sent after r{newest} was answered: {entry}"
+        assert revision > newest, f"sent after r{newest} was answered: {entry}"
 
 
 def check_answers(journal: Iterable[Entry]) -> Model:

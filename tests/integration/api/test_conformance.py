@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lmaps.api import conformance
 from lmaps.errors import LmapsError, UnitUnusable
+from lmaps.model.states import ChangesetKind
 from lmaps.store import Edit, Origin
 from lmaps.util.timelimit import TimeLimit
 from tests.in_process import InProcess
@@ -79,7 +80,7 @@ def delete_in_vain(lmaps: InProcess, name: str, key: str) -> None:
     """Delete an instance, look at what is left, and take it back."""
     with lmaps.store.transaction() as tx:
         gone = [Edit.of(each, None) for each in tx.instances.find(name, [key]).values()]
-        tx.changesets.record(name, "delete", Origin("me"), gone)
+        tx.changesets.record(name, ChangesetKind.DELETE, Origin("me"), gone)
         lmaps.service.fitting.wrong(tx, lmaps.service.units.units[name], TimeLimit())
         raise Taken
 

@@ -76,7 +76,7 @@ def test_playbooks_of_every_kind(start_daemon: Callable[..., RunningDaemon]) -> 
         for name, state, rc, summary, output in EXPECTED:
             client.call("create", unit=name, instances=[{"name": "blog"}])
             number = client.call("apply", unit=name).job
-            until(lambda n=number: client.call("job", job=n, wait_ms=20_000).extra["job"]["over"], within=90)  # type: ignore[misc]
+            until(lambda n=number: client.call("job", job=n, wait_ms=20_000).extra["job"]["over"], within=90)
             extra = client.call("lines", job=number).extra
             text = "\n".join(line["text"] for line in extra["lines"])
             job: dict[str, Any] = extra["job"]

@@ -18,6 +18,7 @@ from lmaps.api import conformance
 from lmaps.config.load import load_config
 from lmaps.errors import HandlerFailed, NotFound
 from lmaps.manager import Manager, dispatcher, tasks
+from lmaps.process import STOP_GRACE_S
 from lmaps.protocol.work import TASKS
 from lmaps.store import unique_index
 from lmaps.util.heartbeat import MAX_MESSAGE_BYTES, SupervisorChannel, channel_pair
@@ -104,7 +105,7 @@ def test_no_other_name_is_a_task(manager: Manager) -> None:
 def test_a_worker_that_does_not_come_to_an_end_is_to_be_replaced(
     manager: Manager, line: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "TASK_TIMEOUT_S", -dispatcher.STOP_GRACE_S - dispatcher.EXIT_GRACE_S + 0.2)
+    monkeypatch.setattr(dispatcher, "TASK_TIMEOUT_S", -STOP_GRACE_S - dispatcher.EXIT_GRACE_S + 0.2)
     assert manager.run_task("no_work") == {}
     os.kill(manager.state.slots[1].pid, signal.SIGSTOP)
     heard: list[dict[str, Any]] = []

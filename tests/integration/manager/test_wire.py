@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from lmaps.protocol import Request
 from tests.daemons import WEB, Raw, RunningDaemon
@@ -38,7 +39,7 @@ def test_each_of_a_group_succeeds_or_fails_alone(start_daemon: Start) -> None:
         raw.socket.send_multipart(
             [b"", Request("create", {"unit": "web", "instances": [{"host": host}]}, str(number)).encode()]
         )
-    answers = {}
+    answers: dict[int, Any] = {}
     while len(answers) < 200:
         assert raw.socket.poll(20_000)
         answer = json.loads(raw.socket.recv_multipart()[1])

@@ -14,6 +14,7 @@ back (next first), and the newest revision.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,13 +39,14 @@ def documents(text: str) -> list[dict[str, object]]:
 
 def do(lmaps: InProcess, word: str) -> None:
     sign, rest = word[0], word[1:]
-    many = {"units": [{"unit": "t", "instances": documents(rest)}], "max_deletes": 9}
+    many: dict[str, Any] = {"units": [{"unit": "t", "instances": documents(rest)}], "max_deletes": 9}
+    steps: dict[str, Any] = {"steps": int(rest)} if rest.isdigit() else {}
     if sign == "<":
-        lmaps.call("rollback", unit="t", **({"steps": int(rest)} if rest else {}))
+        lmaps.call("rollback", unit="t", **steps)
     elif sign == "@":
         lmaps.call("rollback", unit="t", to=rest)
     elif sign == ">":
-        lmaps.call("redo", unit="t", **({"steps": int(rest)} if rest else {}))
+        lmaps.call("redo", unit="t", **steps)
     elif sign == "!":
         lmaps.call("revert", unit="t", revision=rest)
     elif sign == "-":

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from lmaps.errors import StateUnusable
+from lmaps.model.states import ChangesetKind
 from lmaps.store import Document, Edit, Origin, open_store, replay
 from lmaps.store.migrate import known_revisions, migrations_directory
 
@@ -115,7 +116,7 @@ def test_an_older_database_is_copied_and_upgraded(tmp_path, monkeypatch):
     path = tmp_path / "old.db"
     with open_store(str(path)) as store, store.transaction() as tx:
         document = Document("a", "{}", "{}", tx.instances.definition("web", "d", "{}"))
-        tx.changesets.record("web", "create", Origin("me"), [Edit(None, document)])
+        tx.changesets.record("web", ChangesetKind.CREATE, Origin("me"), [Edit(None, document)])
     newer, head = tmp_path / "migrations", known_revisions()[-1]
     _copy_with_one_more(migrations_directory(), newer)
     monkeypatch.setattr("lmaps.store.migrate.migrations_directory", lambda: newer)

@@ -48,7 +48,7 @@ class Running:
 
     def __init__(self, folder: Path, *roles: str, **environment: str) -> None:
         self.folder = folder
-        command = [sys.executable, "-W", "error::DeprecationWarning", PROGRAM, folder, *roles]
+        command: list[str | Path] = [sys.executable, "-W", "error::DeprecationWarning", PROGRAM, folder, *roles]
         with (folder / "out").open("ab") as out, (folder / "err").open("ab") as err:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=err, env=os.environ | environment, start_new_session=True
@@ -147,6 +147,7 @@ def test_children_hold_nothing_of_the_supervisors(start):
     assert len(open_files) == 4
     caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)
     blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)
+    assert caught and blocked
     handled = {number for number in range(1, 32) if int(caught[1], 16) >> (number - 1) & 1}
     assert handled == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     assert int(blocked[1], 16) == 0

@@ -104,7 +104,9 @@ class AsManager:
         self.line, theirs = channel_pair()
         self.line.settimeout(10)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")], stdin=theirs, stdout=subprocess.DEVNULL
+            [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
         )
         theirs.close()
 

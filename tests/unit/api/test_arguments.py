@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from lmaps.api.arguments import Documents, Keywords, Reader, Text, UnitName, argument, arguments
+from lmaps.api.arguments import Documents, Reader, Text, UnitName, argument, arguments
+from lmaps.model.schema.dataclasses import Keywords
 
 
 @arguments
@@ -76,4 +77,4 @@ def test_a_default_belongs_to_one_instance_alone() -> None:
 
 def test_an_instance_is_frozen() -> None:
     with pytest.raises(AttributeError):
-        READER.read({"unit": "web", "parts": []}).unit = "other"  # type: ignore[misc]
+        READER.read({"unit": "web", "parts": []}).unit = "other"

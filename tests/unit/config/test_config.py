@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -226,7 +227,7 @@ def test_extend_with_default_mixes_in_defaults(kind):
             }
         }
     )
-    document = {"b": {}}
+    document: dict[str, Any] = {"b": {}}
     validator.validate(document)
     assert document == {"a": 1, "b": {"c": 2}}
     assert not validator.is_valid({"a": "x"})

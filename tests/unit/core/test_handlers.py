@@ -11,7 +11,7 @@ from lmaps.handlers import base
 
 @pytest.mark.parametrize("kind", [Handler, UnitHandler, ManagerHandler])
 def test_a_handler_is_set_up_in_its_context(kind: type[Handler]) -> None:
-    class Own(kind):  # type: ignore[misc, valid-type]
+    class Own(kind):  # type: ignore[valid-type]
         def setup(self) -> None:
             self.seen = self.context
 

@@ -134,7 +134,7 @@ def test_command_says_what_to_run(tmp_path):
     program = HANDLERS.get("command")(context=web).program(state(web, [{"a": "; rm -rf /"}]), tmp_path)
     assert program.argv == ("/units/bin/x", f"{tmp_path}/state.json", "$HOME")
     assert json.loads(program.stdin) == json.loads(program.files["state.json"]) == [{"a": "; rm -rf /"}]
-    assert (program.cwd, program.environment, program.success) == ("/units/sub", {"A": "b"}, {0, 10})
+    assert (program.cwd, program.environment, program.success) == ("/units/sub", {"A": "b"}, frozenset({0, 10}))
     [finding] = HANDLERS.get("command").check(web)
     assert finding.message == "there is no program /units/./bin/x" or "bin/x" in finding.message
 

@@ -1,5 +1,7 @@
 """The way from a decoded request to its endpoint."""
 
+from typing import Any
+
 import pytest
 
 from lmaps.api.registry import ENDPOINTS, Endpoint
@@ -7,6 +9,9 @@ from lmaps.errors import MessageRefused, NotFound
 from lmaps.manager.client_requests import Route, find_route
 from lmaps.model.states import Door
 from lmaps.protocol import Reply, Request
+
+ANYBODY: Any = None
+"""The context of a request whose form is changed back without looking at who asks."""
 
 
 def test_a_request_leads_to_its_endpoint():
@@ -27,7 +32,7 @@ def test_a_request_of_the_original_leads_to_the_same_endpoint_and_back_to_its_fo
     route = find_route({"show_summary": True, "unit_name": "web"})
     assert (route.endpoint, route.request) == (ENDPOINTS["show"], Request("show", {"unit": "web"}))
     assert route.door == Door.LEGACY
-    assert route.finish(None, Reply("shown", extra={"state": {"a": 1}, "more": 2})).extra == {"a": 1}
+    assert route.finish(ANYBODY, Reply("shown", extra={"state": {"a": 1}, "more": 2})).extra == {"a": 1}
     with pytest.raises(MessageRefused):
         find_route({"show_summary": True})
 

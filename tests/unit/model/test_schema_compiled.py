@@ -129,7 +129,8 @@ def test_applies_defaults_as_for_all_schemas(schema: Any, draft: str, values: li
 
 @pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf", "prefixItems"])
 def test_what_steers_defaults_is_not_compiled(keyword: str) -> None:
-    for schema in ({keyword: [{}]}, {"properties": {"a": {"items": {keyword: [{}]}}}}):
+    schemas: list[dict[str, Any]] = [{keyword: [{}]}, {"properties": {"a": {"items": {keyword: [{}]}}}}]
+    for schema in schemas:
         assert compile_defaults(schema) is None
     assert compile_defaults({"$ref": "#"}) is None
     assert compile_defaults({"items": [{"default": 1}]}) is None

@@ -1,6 +1,7 @@
 """What a new unit text would do to what is stored: one row per case."""
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ OLD = {
 
 def changed(*path, to):
     made = copy.deepcopy(OLD)
-    target = made
+    target: Any = made
     for key in path[:-1]:
         target = target.setdefault(key, {})
     if to is None:

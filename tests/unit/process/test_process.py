@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Runner:
         self.folder = folder
         self.lines: list[Line] = []
 
-    def start(self, *argv: str, **program: object) -> Process:
+    def start(self, *argv: str, **program: Any) -> Process:
         return Process(Program(argv, **program), self.folder, self.lines.append)
 
     def turn(self, process: Process) -> None:
@@ -38,7 +39,7 @@ class Runner:
             self.turn(process)
         return process.outcome
 
-    def run(self, *argv: str, **program: object) -> Outcome:
+    def run(self, *argv: str, **program: Any) -> Outcome:
         return self.finish(self.start(*argv, **program))
 
     def wait_for(self, process: Process, text: str) -> None:

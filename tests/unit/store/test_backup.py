@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmaps.errors import StateUnusable
+from lmaps.model.states import ChangesetKind, JobKind
 from lmaps.store import Document, Edit, Origin, backup, open_store
 from tests.databases import rewrite
 
@@ -18,7 +19,7 @@ def create(path, *keys):
         for key in keys:
             with store.transaction() as tx:
                 document = Document(key, f'"{key}"', f'"{key}"', tx.instances.definition("web", "d", "{}"))
-                tx.changesets.record("web", "create", WHY, [Edit(None, document)])
+                tx.changesets.record("web", ChangesetKind.CREATE, WHY, [Edit(None, document)])
 
 
 def back_up(path, target):
@@ -114,7 +115,7 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
     copy = back_up(live, tmp_path / "b.db")
     create(live, "c", "d", "e")
     with open_store(str(live)) as store, store.transaction() as tx:
-        assert tx.jobs.add("web", "apply", 5, "d", WHY).id == 1
+        assert tx.jobs.add("web", JobKind.APPLY, 5, "d", WHY).id == 1
     restored = backup.restore(str(copy), str(live), "root")
     assert restored.revision == 6
     assert told(live) == ("ab", [(1, "create"), (2, "create"), (6, "restore")])
@@ -124,7 +125,7 @@ def test_a_restore_goes_on_above_every_number_that_either_knew(tmp_path):
         assert (mark.author, mark.message, mark.on_line) == ("root", "restored from b.db", False)
         assert tx.jobs.is_pending("web")
         assert tx.changesets.rollback("web", WHY).target == 2
-        assert tx.jobs.add("web", "apply", 7, "d", WHY).id == 2
+        assert tx.jobs.add("web", JobKind.APPLY, 7, "d", WHY).id == 2
     create(live, "z")
     assert told(live)[0] == "az"
     assert backup.verify(str(live)) == 5
@@ -134,13 +135,13 @@ def test_a_restored_state_is_pending_until_it_is_applied(tmp_path):
     live = tmp_path / "l.db"
     create(live, "a")
     with open_store(str(live)) as store, store.transaction() as tx:
-        tx.jobs.update(tx.jobs.add("web", "apply", 1, "d", WHY).id, state="succeeded")
+        tx.jobs.update(tx.jobs.add("web", JobKind.APPLY, 1, "d", WHY).id, state="succeeded")
         assert not tx.jobs.is_pending("web")
     copy = back_up(live, tmp_path / "b.db")
     backup.restore(str(copy), str(live), "root")
     with open_store(str(live)) as store, store.transaction() as tx:
         assert tx.jobs.is_pending("web")
-        tx.jobs.update(tx.jobs.add("web", "apply", 2, "d", WHY).id, state="succeeded")
+        tx.jobs.update(tx.jobs.add("web", JobKind.APPLY, 2, "d", WHY).id, state="succeeded")
         assert not tx.jobs.is_pending("web")
 
 
@@ -158,6 +159,7 @@ def test_a_restore_in_the_place_of_what_is_damaged(tmp_path):
     live.write_bytes(b"not a database at all, but long enough" * 100)
     restored = backup.restore(str(copy), str(live), "root")
     assert told(live)[0] == "a"
+    assert restored.old_path is not None
     assert Path(restored.old_path).read_bytes().startswith(b"not a")
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from lmaps.errors import ConfigError, StateUnusable
+from lmaps.model.states import ChangesetKind
 from lmaps.store import Document, Edit, KeySealer, Origin, backup, open_store, read_key
 from tests.databases import rewrite
 
@@ -21,7 +22,7 @@ def create(path, sealer, *keys, secret=True):
             with store.transaction() as tx:
                 text = f'{{"p":"{CANARY}-{key}"}}'
                 document = Document(key, text, text, tx.instances.definition("web", "d", "{}"), secret=secret)
-                tx.changesets.record("web", "create", WHY, [Edit(None, document)])
+                tx.changesets.record("web", ChangesetKind.CREATE, WHY, [Edit(None, document)])
 
 
 def told(path, sealer):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lmaps.errors import AnotherDaemon, StateUnusable
+from lmaps.model.states import ChangesetKind
 from lmaps.store import Document, Edit, Origin, Store, open_store
 from lmaps.store.replay import replay
 
@@ -25,7 +26,7 @@ def create(store: Store, *keys: str, unit: str = "web") -> int:
     with store.transaction() as tx:
         definition = tx.instances.definition(unit, "digest", "{}")
         edits = [Edit(None, Document(key, f'{{"k":"{key}"}}', f'{{"k":"{key}"}}', definition)) for key in keys]
-        return tx.changesets.record(unit, "create", WHY, edits).revision
+        return tx.changesets.record(unit, ChangesetKind.CREATE, WHY, edits).revision
 
 
 def rollback(store: Store, unit: str = "web") -> int | None:
@@ -216,7 +217,8 @@ def test_a_change_and_its_rollback_leave_nothing_pending(store):
 def test_instances_are_counted_on(store):
     def count() -> int:
         with store.transaction() as tx:
-            return tx.instances.count("web")
+            counted: int = tx.instances.count("web")
+            return counted
 
     assert count() == 0
     create(store, "a", "b")
@@ -237,7 +239,8 @@ def test_instances_are_counted_on(store):
 def test_what_is_pending_is_counted_on(store):
     def pending() -> int:
         with store.transaction() as tx:
-            return tx.jobs.count_pending("web")
+            counted: int = tx.jobs.count_pending("web")
+            return counted
 
     for number in range(1, 6):
         create(store, str(number))
@@ -400,7 +403,8 @@ def test_instances_are_counted_whatever_becomes_of_a_change(store):
     def counted():
         with store.transaction() as tx:
             assert tx.instances.count("web") == len(tx.instances.all("web"))
-            return tx.instances.count("web")
+            counted: int = tx.instances.count("web")
+            return counted
 
     assert counted() == 0
     create(store, "a", "b", "c")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lmaps.errors import StateDamaged
 from lmaps.model.diff import look_up, same
+from lmaps.model.states import ChangesetKind
 from lmaps.store import Document, Edit, Origin, Store, Transaction, instances, open_store, unique_index
 from tests.databases import rewrite
 
@@ -61,9 +62,11 @@ def do(tx: Transaction, unit: str, what: str, key: str, value: Any) -> None:
     document = Document(key, text, text, tx.instances.definition(unit, "digest", "{}"))
     there = tx.instances.find(unit, [key]).get(key)
     if what == "put":
-        tx.changesets.record(unit, "set", WHY, [Edit.of(there, document) if there else Edit(None, document)])
+        tx.changesets.record(
+            unit, ChangesetKind.SET, WHY, [Edit.of(there, document) if there else Edit(None, document)]
+        )
     elif what == "remove" and there:
-        tx.changesets.record(unit, "delete", WHY, [Edit.of(there, None)])
+        tx.changesets.record(unit, ChangesetKind.DELETE, WHY, [Edit.of(there, None)])
     elif what == "rollback":
         tx.changesets.rollback(unit, WHY)
     elif what == "redo":

@@ -1,5 +1,6 @@
 import select
 import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from lmaps.util.heartbeat import channel_pair, receive
 def pair():
     """A child without a process, and its end of the channel."""
     ours, theirs = channel_pair()
-    yield Child("manager", None, -1, ours, time.monotonic()), theirs
+    nothing: Any = None
+    yield Child("manager", nothing, -1, ours, time.monotonic()), theirs
     ours.close()
     theirs.close()
 

@@ -26,7 +26,7 @@ def calls() -> set[str]:
     files = [*(ROOT / "lmaps").rglob("*.py"), ROOT / "migrations" / "env.py"]
     nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
     named = (node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "failpoint")
-    return {argument.value for node in named for argument in node.args if isinstance(argument, ast.Constant)}
+    return {str(argument.value) for node in named for argument in node.args if isinstance(argument, ast.Constant)}
 
 
 def test_the_table_has_the_names_that_the_code_gives_and_no_others():

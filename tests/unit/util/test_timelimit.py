@@ -4,6 +4,7 @@ import re
 import signal
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_the_place_ends_where_no_part_is_slow_alone():
     assert slow_part(check, {"a": 1, "numbers": [1]}) == ()
     assert slow_part(lambda _document: spin(), {"a": 1}) == ()
     begin = time.monotonic()
-    deep = ["a" * 40 + "!"]
+    deep: list[Any] = ["a" * 40 + "!"]
     for _ in range(20):
         deep = [deep]
     assert slow_part(lambda document: fit(text=json.dumps(document).strip("[]").strip('"')), deep) != ()

@@ -1,0 +1,38 @@
+"""Text as values of properties."""
+
+from typing import Any
+
+import pytest
+
+from lmaps.errors import UsageError
+from lmaps.model.texts import read_value
+
+
+@pytest.mark.parametrize(
+    ("types", "text", "wanted"),
+    [
+        ("string", "7", "7"),
+        ("string", "[oops", "[oops"),
+        ("any", "7", 7),
+        ("any", "", None),
+        ("integer", "7", 7),
+        ("boolean", "true", True),
+        ("array of string", "[a, b]", ["a", "b"]),
+        ("object", "{a: 1}", {"a": 1}),
+        ("string or null", "7", "7"),
+        ("string or null", "~", None),
+        ("string or null", "[oops", "[oops"),
+        ("string or number", "7", 7),
+        ("string or number", "7.5", 7.5),
+        ("string or number", "seven", "seven"),
+        ("integer or string", "7.5", "7.5"),
+        ("boolean or string", "007", "007"),
+    ],
+)
+def test_text_is_typed_by_the_schema(types: str, text: str, wanted: Any) -> None:
+    assert read_value("a", text, types.split(" or ")) == wanted
+
+
+def test_text_that_is_no_yaml_is_told_with_its_property() -> None:
+    with pytest.raises(UsageError, match=r"cannot read a=\[oops: "):
+        read_value("a", "[oops", ["integer"])

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Write docs/reference/ from the code, or with --check say whether it is what is committed."""
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lmaps import config
+from lmaps.api.arguments import Argument, Reader, Run, Write
 from lmaps.api.registry import ENDPOINTS
 from lmaps.cli import app
 from lmaps.cli.lmapsd import command as lmapsd
@@ -82,10 +84,16 @@ def verbs() -> Iterator[str]:
     yield 'A request: `{"v": 1, "verb": ..., "args": {...}, "id": ..., "key": ..., "deadline_ms": ..., "door": ...}`.'
     yield "The answer is `{message, level, extra, id, code, errors, revision, job}`; `level` is the exit code.\n"
     yield "| verb | right | arguments | what it does |\n|---|---|---|---|"
-    for name, verb in ENDPOINTS.items():
-        args = ", ".join(f"`{arg}`" + ("" if arg in verb.required else "?") for arg in verb.properties)
-        further = "".join(f", {right} for `{arg}`" for arg, right in verb.further_rights.items())
-        yield f"| `{name}` | {verb.right}{further} | {args} | {first_line(verb.function)} |"
+    for name, entry in ENDPOINTS.items():
+        args = ", ".join(f"`{arg.name}`" + ("" if arg.is_required else "?") for arg in entry.reader.rows())
+        further = "".join(f", {right} for `{arg}`" for arg, right in entry.further_rights.items())
+        yield f"| `{name}` | {entry.right}{further} | {args} | {first_line(entry.function)} |"
+    yield "\n## Arguments\n"
+    for name, entry in ENDPOINTS.items():
+        if rows := entry.reader.rows():
+            yield from argument_rows(f"`{name}`", rows)
+    yield from argument_rows("Of everything that writes, beside its own", Reader(Write).rows())
+    yield from argument_rows("`apply`, of those that take it", Reader(Run).rows())
     yield "\n## Errors\n"
     yield "| code | level | lmapsd | meaning |\n|---|---|---|---|"
     for error in error_tree():
@@ -95,6 +103,18 @@ def verbs() -> Iterator[str]:
     yield "| task | runs on | what it does |\n|---|---|---|"
     for place, tasks in (("a worker", worker_tasks.TASKS), ("the manager", manager_tasks.TASKS)):
         yield from (f"| `{name}` | {place} | {first_line(task)} |" for name, task in tasks.items())
+    yield ""
+
+
+def argument_rows(title: str, rows: Sequence[Argument]) -> Iterator[str]:
+    yield f"### {title}\n"
+    yield "| argument | type | default | meaning |\n|---|---|---|---|"
+    for row in rows:
+        kind = row.schema.get("type") or ("one of " + ", ".join(row.schema["enum"]) if "enum" in row.schema else "any")
+        kind = "duration" if row.schema.get("pattern") == DURATION["pattern"] else kind
+        shown = " or ".join(kind) if isinstance(kind, list) else kind
+        default = "required" if row.is_required else f"`{json.dumps(row.schema.get('default'))}`"
+        yield f"| `{row.name}` | {shown} | {'' if default == '`null`' else default} | {row.doc} |"
     yield ""
 
 

@@ -3,7 +3,7 @@
     @arguments
     class Show:
         unit: UnitName
-        at: Text | None = argument(None, "The revision to show; the newest if it is left out.")
+        at: Text | None = argument(default=None, doc="The revision to show; the newest if left out.")
         limit: Annotated[int, Keywords(minimum=1)] = 20
 
 A field without a default is required. A default is part of the schema, but for None: such an argument may only be left
@@ -11,14 +11,24 @@ out, it is never null on the wire. A name that is a keyword of Python ends in ``
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cached_property, partial
-from typing import Annotated, Any, Generic, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from lmaps.errors import Finding
 from lmaps.model.schema import Schema
 from lmaps.model.schema.dataclasses import (
     Keywords,
+    doc_of,
     is_required,
     object_schema,
     ordered_fields,
@@ -27,7 +37,7 @@ from lmaps.model.schema.dataclasses import (
 )
 from lmaps.util import jsonio
 
-UnitName = Annotated[str, Keywords(minLength=1, maxLength=64)]
+UnitName = Annotated[str, Keywords("The unit.", minLength=1, maxLength=64)]
 Text = Annotated[str, Keywords(maxLength=4096)]
 Pointer = Annotated[str, Keywords(pattern="^/")]
 Duration = Annotated[str, Keywords(pattern=r"^\d+(\.\d+)?[smhd]$")]
@@ -43,8 +53,8 @@ _Arguments = TypeVar("_Arguments")
 _Convert = Callable[[Any], Any]
 
 
-def argument(default: Any, doc: str = "") -> Any:
-    """Return the field of an argument that may be left out: its default, and its line in the reference."""
+def argument(default: Any = MISSING, doc: str = "") -> Any:
+    """Return the field of an argument: its default, and its text in the reference."""
     metadata = {"doc": doc}
     if isinstance(default, list):
         return field(default_factory=partial(list, default), metadata=metadata)
@@ -61,6 +71,49 @@ def arguments(kind: type[_Arguments]) -> type[_Arguments]:
 @arguments
 class NoArguments:
     """The arguments of an endpoint that takes none."""
+
+
+@arguments
+class Run:
+    """How a job is run."""
+
+    timeout: Duration | None = argument(default=None, doc="The job is ended after so long.")
+    confirm: Duration | None = argument(default=None, doc="The job is undone unless it is confirmed within so long.")
+
+
+@arguments
+class Write:
+    """The arguments of everything that writes."""
+
+    message: Text | None = argument(default=None, doc="Why, in words.")
+    ticket: Text | None = argument(default=None, doc="The ticket that asks for it.")
+    on_behalf_of: Text | None = argument(default=None, doc="For whom; recorded as a claim.")
+    if_rev: RevisionNumber | None = argument(default=None, doc="Do it only if this is the unit's newest revision.")
+    dry_run: bool = argument(default=False, doc="Answer what would change, and change nothing.")
+
+    @property
+    def is_allowed_unconfirmed(self) -> bool:
+        """Whether it may be done while a job of the unit waits for confirmation."""
+        return False
+
+
+@arguments
+class WriteAndApply(Write):
+    """The arguments of a write that may queue a job after its change."""
+
+    apply: Run | None = argument(default=None, doc="Queue a job after the change.")
+
+
+NO_WRITE = Write()
+
+
+class Argument(NamedTuple):
+    """An argument for the reference: its name on the wire, its JSON Schema, what it means."""
+
+    name: str
+    schema: dict[str, Any]
+    is_required: bool
+    doc: str
 
 
 class Reader(Generic[_Arguments]):
@@ -80,22 +133,34 @@ class Reader(Generic[_Arguments]):
         return Schema(self.definition)
 
     @cached_property
-    def _convert(self) -> _Convert:
+    def read(self) -> Callable[[dict[str, Any]], _Arguments]:
+        """The function that makes an instance of values that fit the schema."""
         return _converter(self.kind)
 
-    def findings(self, values: dict[str, Any]) -> list[Finding]:
-        """Return everything in ``values`` that does not fit; slow, for values that `fits` has refused."""
-        return self.schema.findings(values)
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all arguments."""
+        return frozenset(property_name(part) for part in ordered_fields(self.kind))
 
-    def read(self, values: dict[str, Any]) -> _Arguments:
-        """Return the instance that ``values`` make, which have to fit the schema."""
-        instance: _Arguments = self._convert(values)
-        return instance
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The names of the arguments that have no default."""
+        return frozenset(property_name(part) for part in ordered_fields(self.kind) if is_required(part))
 
-    def rows(self) -> list[tuple[str, bool, str]]:
-        """Return each argument of the class's own for the reference: its name, whether it is required, its doc."""
+    def rows(self) -> list[Argument]:
+        """Return the arguments of the class's own for the reference."""
+        hints = get_type_hints(self.kind, include_extras=True)
         own = [part for part in ordered_fields(self.kind) if part.name in self.kind.__annotations__]
-        return [(property_name(part), is_required(part), part.metadata.get("doc", "")) for part in own]
+        properties = self.definition["properties"]
+        return [
+            Argument(
+                property_name(part),
+                properties[property_name(part)],
+                is_required=is_required(part),
+                doc=part.metadata.get("doc") or doc_of(hints[part.name]),
+            )
+            for part in own
+        ]
 
 
 def _converter(kind: Any) -> _Convert:

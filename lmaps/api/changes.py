@@ -1,226 +1,288 @@
-"""What every change passes through, whichever verb makes it: its condition, the unit's rules, dry run and record."""
+"""The way of every change: an endpoint proposes it, and `run` checks conditions and rules, records it, and answers.
+
+A proposal is pure: it reads, and may refuse. Whatever is written is written by `record`, in the store.
+"""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from lmaps.api.context import Answer, Invocation
+from lmaps.api import job_queue
+from lmaps.api.arguments import Run, WriteAndApply
+from lmaps.api.context import Invocation
 from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
 from lmaps.model.diff import MISSING, Path, differences, look_up, pointer, same
-from lmaps.model.states import ChangesetKind, ConfirmationState
+from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
-from lmaps.store import Change, Changeset, Document, Edit
+from lmaps.protocol.views import ChangedInstance, InstanceDiff, InstanceRow
+from lmaps.store import Change, Changeset, Document, Edit, Job, Undo
 from lmaps.util import jsonio, times
+from lmaps.util.failpoints import failpoint
 from lmaps.util.text import plural
 
 
-def run(call: Invocation, function: Callable[[Invocation], Answer]) -> Reply:
-    """The answer of a verb that writes; of a dry run what it would change, and nothing is kept."""
-    _expect_revision(call)
-    if not call.args["dry_run"]:
-        _expect_confirmed(call)
-        return _reply(function(call))
-    with call.tx.discarded():
-        before = call.tx.revision()
-        reply = _reply(function(call))
-        made = call.tx.history.changesets(limit=call.tx.revision() - before)
-        diff = {each.unit: diff_of(call, each.unit, before, call.tx.revision()) for each in reversed(made)}
-    told = [row | {"unit": unit} for unit, rows in diff.items() for row in rows]
+class UnitChange(NamedTuple):
+    """One change of one unit: what becomes of its instances.
+
+    ``target`` is the revision that the change goes back to, or takes back. A state that was there before comes back as
+    it was: it is not ``is_ruled``. An ``undo`` moves along the unit's line.
+    """
+
+    unit: Unit
+    kind: ChangesetKind
+    edits: Sequence[Edit]
+    target: int | None = None
+    is_ruled: bool = True
+    undo: Undo | None = None
+
+
+class JobOrder(NamedTuple):
+    """A job that is queued after the changes."""
+
+    unit: Unit
+    kind: JobKind = JobKind.APPLY
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a write would do, and its answer. Nothing of it is done yet.
+
+    ``rows`` are the results of all instances; one that the proposal itself changes has no revision yet.
+    """
+
+    message: str
+    changes: Sequence[UnitChange] = ()
+    rows: Sequence[InstanceRow] = ()
+    job: JobOrder | None = None
+
+    def reply(self, ctx: Invocation, changesets: Sequence[Changeset | None], job: Job | None) -> Reply:
+        """Return the answer once ``changesets`` (one for each change, None where there were no edits) are recorded."""
+        [changeset] = changesets
+        if changeset is None:
+            revision = ctx.tx.history.newest_revision(self.changes[0].unit.name)
+        else:
+            revision = changeset.revision
+        return Reply(self.message, extra={"instances": self.rows_at(revision)}, revision=revision)
+
+    def rows_at(self, revision: int | None) -> list[dict[str, Any]]:
+        """Return the rows as they go over the wire, ``revision`` in those that have none."""
+        rows = [row.to_json() for row in self.rows]
+        for row in rows:
+            if row["revision"] is None:
+                row["revision"] = revision
+        return rows
+
+
+def run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any) -> Reply:
+    """Answer a write; of a dry run answer what it would change, and keep nothing.
+
+    Raises `Outdated` if the unit is not at the revision that the request was made for, `PendingConfirm` if a job of
+    the unit waits for confirmation.
+    """
+    write = ctx.write
+    if write.if_rev is not None:
+        _expect_revision(ctx, int(write.if_rev.removeprefix("r")))
+    if write.dry_run:
+        return _dry_run(ctx, propose, request)
+    for unit in ctx.units:
+        unconfirmed = ctx.tx.jobs.unconfirmed(unit)
+        if unconfirmed and not write.is_allowed_unconfirmed:
+            raise _pending_confirm(unit, unconfirmed[0])
+    reply = _carried_out(ctx, propose(ctx, request))
+    if isinstance(write, WriteAndApply) and write.apply is not None:
+        job = job_queue.queue(ctx, ctx.usable_unit(ctx.units[0]), run=write.apply)
+        view = job_queue.view(ctx, job).to_json()
+        return replace(reply, extra=reply.extra | {"job": view}, job=job.id)
+    return reply
+
+
+def _carried_out(ctx: Invocation, answer: Any) -> Reply:
+    """Return the reply of an endpoint's answer; what it proposes is recorded."""
+    if isinstance(answer, Proposal):
+        return carry_out(ctx, answer)
+    if not isinstance(answer, Reply):
+        raise TypeError("an endpoint that writes proposes a change, or answers at once")
+    return answer
+
+
+def carry_out(ctx: Invocation, proposal: Proposal) -> Reply:
+    """Record what is proposed, and answer."""
+    changesets = [record(ctx, change) for change in proposal.changes]
+    order = proposal.job
+    job = job_queue.queue(ctx, order.unit, order.kind, order.run) if order is not None else None
+    return proposal.reply(ctx, changesets, job)
+
+
+def _dry_run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any) -> Reply:
+    with ctx.tx.discarded():
+        before = ctx.tx.revision()
+        reply = _carried_out(ctx, propose(ctx, request))
+        changesets = ctx.tx.history.changesets(limit=ctx.tx.revision() - before)
+        units = dict.fromkeys(changeset.unit for changeset in reversed(changesets))
+        diff = {unit: diff_of(ctx, unit, before, ctx.tx.revision()) for unit in units}
+    rows = [replace(row, unit=unit).to_json() for unit, unit_rows in diff.items() for row in unit_rows]
     extra = {name: reply.extra[name] for name in ("instances",) if name in reply.extra}
     return Reply(
-        f"dry run: {plural(len(told), 'instance')} would change, nothing was done",
-        level=1 if told else 0,
-        extra=extra | {"dry_run": True, "diff": told},
+        f"dry run: {plural(len(rows), 'instance')} would change, nothing was done",
+        level=1 if rows else 0,
+        extra=extra | {"dry_run": True, "diff": rows},
         revision=before,
     )
 
 
-def _reply(answer: Answer) -> Reply:
-    if not isinstance(answer, Reply):
-        raise TypeError("a verb that writes answers at once")
-    return answer
+def _pending_confirm(unit: str, job: Job) -> PendingConfirm:
+    author = ", ".join(filter(None, [job.author, job.message]))
+    doing = f"until {job.confirm_deadline}" if job.confirmation == ConfirmationState.WAITING else "it is being undone"
+    return PendingConfirm(
+        f"{unit} takes no changes: job {job.id} ({author}) waits for confirmation, {doing}",
+        hint=f"lmaps confirm {unit}, or lmaps confirm {unit} --rollback",
+    )
 
 
-def _units(call: Invocation) -> list[str]:
-    return [call.args["unit"]] if "unit" in call.args else [each["unit"] for each in call.args["units"]]
-
-
-def _expect_confirmed(call: Invocation) -> None:
-    """Nothing of the unit waits for confirmation; the request may be the confirmation itself, or ask for another."""
-    if call.verb in ("confirm", "plan_check") or (call.verb == "apply" and call.args.get("confirm")):
-        return
-    for unit in _units(call):
-        for job in call.tx.jobs.unconfirmed(unit):
-            who = ", ".join(filter(None, [job.author, job.message]))
-            doing = (
-                f"until {job.confirm_deadline}"
-                if job.confirmation == ConfirmationState.WAITING
-                else "it is being undone"
-            )
-            raise PendingConfirm(
-                f"cannot {call.verb} in {unit}: job {job.id} ({who}) waits for confirmation, {doing}",
-                hint=f"lmaps confirm {unit}, or lmaps confirm {unit} --rollback",
-            )
-
-
-def _expect_revision(call: Invocation) -> None:
-    """What the request was made for is still there: ``if_rev`` is the unit's newest revision."""
-    if call.args.get("if_rev") is None:
-        return
-    expected = int(call.args["if_rev"].removeprefix("r"))
-    units = _units(call)
-    heads = [head for head in map(call.tx.history.head, units) if head is not None]
+def _expect_revision(ctx: Invocation, expected: int) -> None:
+    """Raise `Outdated`, with the diff, if ``expected`` is not the newest revision of the request's units."""
+    heads = [head for head in map(ctx.tx.history.head, ctx.units) if head is not None]
     newest = max(heads, key=lambda head: head.revision, default=None)
     if (newest.revision if newest else 0) == expected:
         return
     if newest is None:
-        raise Outdated(f"cannot {call.verb} in {units[0]}: expected r{expected}, it has no changes yet")
-    whose = (call.tx.history.changeset(newest.target or 0) if newest.kind == ChangesetKind.REDO else None) or newest
-    who = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
-    known = call.tx.history.horizon(newest.unit) <= expected < newest.revision
-    shown = call.may(newest.unit, "show")
+        raise Outdated(f"{ctx.units[0]} is not at r{expected}: it has no changes yet")
+    whose = (ctx.tx.history.changeset(newest.target or 0) if newest.kind == ChangesetKind.REDO else None) or newest
+    author = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
+    is_kept = ctx.tx.history.horizon(newest.unit) <= expected < newest.revision
+    diff = None
+    if is_kept and ctx.may(newest.unit, "show"):
+        diff = [row.to_json() for row in diff_of(ctx, newest.unit, expected, newest.revision)]
     raise Outdated(
-        f"cannot {call.verb} in {newest.unit}: expected r{expected}, it is at r{newest.revision} ({who}); "
+        f"{newest.unit} is not at r{expected}: it is at r{newest.revision} ({author}); "
         f"see: lmaps diff {newest.unit} r{expected} r{newest.revision}",
-        extra={"diff": diff_of(call, newest.unit, expected, newest.revision) if known and shown else None},
+        extra={"diff": diff},
     )
 
 
-def document(call: Invocation, unit: Unit, key: str, given: Any, completed: Any) -> Document:
-    """What is stored of an accepted document."""
-    number = call.tx.instances.definition(unit.name, unit.digest, unit.text)
+def document(ctx: Invocation, unit: Unit, key: str, given: Any, completed: Any) -> Document:
+    """Return what is stored of an accepted document."""
+    number = ctx.tx.instances.definition(unit.name, unit.digest, unit.text)
     return Document(key, jsonio.encode(given), jsonio.encode(completed), number, secret=unit.secrets.any)
 
 
-def record(
-    call: Invocation,
-    unit: Unit,
-    kind: ChangesetKind,
-    edits: Sequence[Edit],
-    target: int | None = None,
-    *,
-    ruled: bool = True,
-) -> Changeset | None:
-    """Keep ``edits`` as one change of the unit, if there are any, when they keep to the unit's rules.
-
-    A state that was there before comes back as it was: it is not ``ruled``.
-    """
-    if not edits:
+def record(ctx: Invocation, change: UnitChange) -> Changeset | None:
+    """Record a change of a unit, if there is anything to change; raise `RuleBroken` if it breaks the unit's rules."""
+    unit, kind, edits, target, is_ruled, undo = change
+    if not edits and undo is None:
         return None
-    require_why(call, unit)
-    if ruled:
-        _check_number(call, unit, edits)
+    if unit.require:
+        _require_reason(ctx, unit)
+    if is_ruled:
+        if unit.max_instances is not None:
+            _check_number(ctx, unit, unit.max_instances, edits)
         for path in unit.unique:
-            _check_unique(call, unit, path, edits)
-    made = call.tx.changesets.record(unit.name, kind, call.why, edits, target)
-    _retain(call, unit)
-    return made
+            _check_unique(ctx, unit, path, edits)
+    if undo is not None:
+        return ctx.tx.changesets.record_undo(unit.name, kind, ctx.origin, undo)
+    changeset = ctx.tx.changesets.record(unit.name, kind, ctx.origin, edits, target)
+    if unit.keep_count is not None or unit.keep_age is not None:
+        _retain(ctx, unit)
+    if kind is ChangesetKind.IMPORT:
+        failpoint("import.mid")
+    return changeset
 
 
-def require_why(call: Invocation, unit: Unit) -> None:
-    """What the unit wants each change to say was said."""
-    missing = [name for name in unit.require if not (call.args.get(name) or "").strip()]
+def _require_reason(ctx: Invocation, unit: Unit) -> None:
+    """Raise `MessageRefused` if the request does not say what the unit requires of each change."""
+    missing = [name for name in unit.require if not (getattr(ctx.write, name) or "").strip()]
     if missing:
         options = " ".join({"message": "-m TEXT", "ticket": "--ticket ID"}[name] for name in missing)
-        raise MessageRefused(
-            f"cannot {call.verb} in {unit.name}: its changes need a {' and a '.join(missing)}",
-            hint=f"say it: {options}",
-        )
+        raise MessageRefused(f"changes of {unit.name} need a {' and a '.join(missing)}", hint=f"add {options}")
 
 
-def _retain(call: Invocation, unit: Unit) -> None:
-    """Drop what the unit does not want kept of its history."""
-    if unit.keep_count is None and unit.keep_age is None:
-        return
+def _retain(ctx: Invocation, unit: Unit) -> None:
+    """Drop the part of its history that the unit does not want kept."""
     since = None
     if unit.keep_age is not None:
         since = times.format_time(datetime.now(UTC) - timedelta(seconds=unit.keep_age))
     for path in unit.unique:
-        call.tx.unique_index.follow(unit.name, path)  # before that from which they follow is dropped
-    call.tx.changesets.retain(unit.name, unit.keep_count, since)
+        ctx.tx.unique_index.follow(unit.name, path)  # it follows the changes, so before they are dropped
+    ctx.tx.changesets.retain(unit.name, unit.keep_count, since)
 
 
-def _check_number(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
-    if unit.max_instances is None:
-        return
+def _check_number(ctx: Invocation, unit: Unit, limit: int, edits: Sequence[Edit]) -> None:
     more = sum((edit.before is None) - (edit.after is None) for edit in edits)
     if more <= 0:
         return
-    would_be = call.tx.instances.count(unit.name) + more
-    if would_be > unit.max_instances:
+    count = ctx.tx.instances.count(unit.name) + more
+    if count > limit:
         raise RuleBroken(
-            f"cannot {call.verb} in {unit.name}: it would have {plural(would_be, 'instance')}, "
-            f"its limit is {unit.max_instances}; nothing was changed"
+            f"{unit.name} would have {plural(count, 'instance')}, its limit is {limit}; nothing was changed"
         )
 
 
-def _check_unique(call: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]) -> None:
-    """No two instances have the same value at ``path``; an instance without one does not count."""
-    mine = {edit.after.key: look_up(json.loads(edit.after.completed), path) for edit in edits if edit.after}
-    mine = {key: value for key, value in mine.items() if value is not MISSING and value is not None}
-    touched = {edit.before.key for edit in edits if edit.before} | mine.keys()
+def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]) -> None:
+    """Raise `RuleBroken` if two instances had the same value at ``path``; an instance without one does not count."""
+    values = {edit.after.key: look_up(json.loads(edit.after.completed), path) for edit in edits if edit.after}
+    values = {key: value for key, value in values.items() if value is not MISSING and value is not None}
+    touched = {edit.before.key for edit in edits if edit.before} | values.keys()
     others = {
-        each.key: look_up(json.loads(each.completed), path)
-        for each in call.tx.unique_index.find(unit.name, path, list(mine.values()))
-        if each.key not in touched
+        instance.key: look_up(json.loads(instance.completed), path)
+        for instance in ctx.tx.unique_index.find(unit.name, path, list(values.values()))
+        if instance.key not in touched
     }
-    times_there = Counter(jsonio.canonical(value) for value in [*mine.values(), *others.values()])
-    twice = [key for key, value in mine.items() if times_there[jsonio.canonical(value)] > 1]
+    counts = Counter(jsonio.canonical(value) for value in [*values.values(), *others.values()])
+    twice = [key for key, value in values.items() if counts[jsonio.canonical(value)] > 1]
     if twice:
-        whose = next(
-            (key for key, value in {**mine, **others}.items() if key != twice[0] and same(value, mine[twice[0]]))
-        )
+        first = twice[0]
+        other = next(key for key, value in {**values, **others}.items() if key != first and same(value, values[first]))
         raise RuleBroken(
-            f"cannot {call.verb} in {unit.name}: {pointer(path)} has to be unique, and {short_id(twice[0])} has "
-            f"{_quoted(unit, path, mine[twice[0]])} as {short_id(whose)} has; nothing was changed",
-            errors=[Finding(f"{short_id(key)} has {_quoted(unit, path, mine[key])} too", at=path) for key in twice],
+            f"{pointer(path)} of {unit.name} has to be unique, and {short_id(first)} has "
+            f"{_quoted(unit, path, values[first])} as {short_id(other)} has; nothing was changed",
+            errors=[Finding(f"{short_id(key)} has {_quoted(unit, path, values[key])} too", at=path) for key in twice],
         )
 
 
 def _quoted(unit: Unit, path: Path, value: Any) -> str:
-    document = value
+    nested = value
     for key in reversed(path):
-        document = {key: document}
-    return "the same secret" if unit.secrets.paths(document) else jsonio.encode(value)
+        nested = {key: nested}
+    return "the same secret" if unit.secrets.paths(nested) else jsonio.encode(value)
 
 
-def diff_of(call: Invocation, unit: str, older: int, newer: int) -> list[dict[str, Any]]:
-    """How a unit's instances differ between two revisions, in either order; 0 is before all changes."""
+def diff_of(ctx: Invocation, unit: str, older: int, newer: int) -> list[InstanceDiff]:
+    """Return how a unit's instances differ between two revisions, in either order; 0 is before all changes."""
     if older > newer:
-        back = (each.with_ends(each.after, each.before) for each in _between(call, unit, newer, older))
-        return diff_rows(call, unit, back)
-    return diff_rows(call, unit, _between(call, unit, older, newer))
+        back = (change.with_ends(change.after, change.before) for change in _between(ctx, unit, newer, older))
+        return diff_rows(ctx, unit, back)
+    return diff_rows(ctx, unit, _between(ctx, unit, older, newer))
 
 
-def _between(call: Invocation, unit: str, older: int, newer: int) -> Iterable[Change]:
+def _between(ctx: Invocation, unit: str, older: int, newer: int) -> Iterable[Change]:
     if older == 0:
-        there = call.tx.history.state_at(unit, newer) if newer else []
-        return (Change(each.revision, each.id, each.first_revision, None, each.document) for each in there)
-    return call.tx.history.between(unit, older, newer)
+        instances = ctx.tx.history.state_at(unit, newer) if newer else []
+        return (Change(row.revision, row.id, row.first_revision, None, row.document) for row in instances)
+    return ctx.tx.history.between(unit, older, newer)
 
 
-def diff_rows(call: Invocation, unit: str, changes: Iterable[Change]) -> list[dict[str, Any]]:
-    """Changes as rows: ``sign`` (``+`` comes, ``-`` goes, ``~`` changes), ``id``, and every path that differs.
-
-    ``named_by`` is the property that has the ID, null where content is the ID.
-    """
-    kept = call.for_unit(unit).kept_unit
+def diff_rows(ctx: Invocation, unit: str, changes: Iterable[Change]) -> list[InstanceDiff]:
+    """Return how the instances of ``changes`` differ, with every path that does; secrets are masked."""
+    known = ctx.kept_unit(unit)
     rows = []
-    for each in changes:
-        call.manager.beat()
-        before = json.loads(each.before.completed) if each.before else {}
-        after = json.loads(each.after.completed) if each.after else {}
-        found = [one.to_json() for one in kept.secrets.differences(differences(before, after), before, after)]
-        if found or (each.before is None) != (each.after is None):
-            rows.append(signed(each) | {"named_by": kept.primary_key, "differences": found})
+    for change in changes:
+        ctx.manager.beat()
+        before = json.loads(change.before.completed) if change.before else {}
+        after = json.loads(change.after.completed) if change.after else {}
+        masked = list(known.secrets.differences(differences(before, after), before, after))
+        if masked or (change.before is None) != (change.after is None):
+            changed = signed(change)
+            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, known.primary_key, masked))
     return rows
 
 
-def signed(change: Change) -> dict[str, Any]:
-    """What happened to one instance: ``+`` it came, ``-`` it went, ``~`` it changed."""
+def signed(change: Change) -> ChangedInstance:
+    """Return what happened to one instance: ``+`` it came, ``-`` it went, ``~`` it changed."""
     sign = "+" if change.before is None else "-" if change.after is None else "~"
-    key = next(each.key for each in (change.after, change.before) if each)
-    return {"sign": sign, "id": key, "short": short_id(key)}
+    key = next(end.key for end in (change.after, change.before) if end)
+    return ChangedInstance(sign, key, short_id(key))

@@ -1,14 +1,14 @@
-"""What a verb is given, and how it says "not yet"."""
+"""What an endpoint is given, and the answers that are not given at once."""
 
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, BinaryIO, NamedTuple
 
+from lmaps.api.arguments import NO_WRITE, Write
 from lmaps.api.audit_throttle import TokenBucket
 from lmaps.api.conformance import Conformance
 from lmaps.config.settings import Config, SectionName
@@ -99,10 +99,10 @@ class ManagerState:
 
 @dataclass(eq=False)
 class RequestContext:
-    """One request's way in: who asks, through which door, and what the verbs may use while they answer.
+    """One request: who asks, through which door, and what endpoints may use while they answer.
 
-    ``subject`` is who the socket proved, ``arrived`` the monotonic time of arrival; ``audited`` is what was kept in the
-    audit meanwhile.
+    ``subject`` is who the socket has proved, ``arrived`` the monotonic time of arrival. ``audited`` collects the rows
+    that the request leaves in the audit.
     """
 
     manager: ManagerState
@@ -119,104 +119,97 @@ class RequestContext:
         return kind == "key" or (kind == "uid" and self.manager.bounds(int(number)))
 
     def may(self, unit: str, *rights: Right) -> bool:
-        """Whether the subject has all these rights on ``unit``."""
+        """Return whether the subject has all these rights on ``unit``."""
         return all(self.manager.policy.decide(self.subject, right, unit).allowed for right in rights)
 
 
 @dataclass(eq=False)
 class Invocation(RequestContext):
-    """A visit with what is asked for: ``args`` fit the verb's schema, defaults mixed in.
+    """A request that its endpoint answers, with what every endpoint needs of its arguments.
 
-    Whatever depends on documents and schemas alone is computed within the ``limit``.
+    ``units`` are the units that the arguments name, ``action`` says in messages what is asked for ("cannot create in
+    web"), ``write`` has the arguments that every write takes. What depends on documents and schemas alone, and may take
+    long, is computed within the ``limit``.
     """
 
     verb: str = ""
-    args: Mapping[str, Any] = field(default_factory=dict)
+    action: str = ""
+    units: Sequence[str] = ()
+    write: Write = NO_WRITE
     key: str | None = None
     limit: TimeLimit = field(default_factory=TimeLimit)
 
     @property
-    def why(self) -> Origin:
-        """Who asks and for what reason, as it is kept with each change."""
-        return Origin(
-            author=self.subject.name,
-            on_behalf_of=self.args.get("on_behalf_of"),
-            door=self.door,
-            message=self.args.get("message"),
-            ticket=self.args.get("ticket"),
-            request_key=self.key,
-        )
+    def origin(self) -> Origin:
+        """Who asks and for what reason, as it is recorded with each change and job."""
+        write = self.write
+        return Origin(self.subject.name, write.on_behalf_of, self.door, write.message, write.ticket, self.key)
 
-    @property
-    def unit(self) -> Unit:
-        """The unit that the request names, as it is loaded now; `NotFound` with the nearest name."""
-        name = self.args["unit"]
+    def unit(self, name: str) -> Unit:
+        """Return the unit as it is loaded now; raise `NotFound` with the nearest name."""
         try:
             return self.manager.units.units[name]
         except KeyError:
             raise self._no_unit(name) from None
 
-    @cached_property
-    def kept_unit(self) -> Unit:
-        """The unit that the request names; if its file is gone, as the newest change knew it."""
-        name = self.args["unit"]
+    def kept_unit(self, name: str) -> Unit:
+        """Return the unit as it is loaded now; if its file is gone, as the newest change knew it."""
         definition = None if name in self.manager.units.units else self.tx.instances.newest_definition(name)
-        return self.unit if definition is None else unit_from_definition(jsonio.decode(definition))
+        return self.unit(name) if definition is None else unit_from_definition(jsonio.decode(definition))
 
-    @property
-    def usable_unit(self) -> Unit:
-        """The unit, if it can take changes and applies; `UnitUnusable` says why not."""
-        name = self.args["unit"]
-        if name not in self.manager.units.units and self.tx.history.head(name) is not None:
-            raise UnitUnusable(f"cannot {self.verb} in {name}: its unit file is gone; show, export and rollback work")
-        unit = self.unit
+    def usable_unit(self, name: str) -> Unit:
+        """Return the unit if it can take changes and applies; raise `UnitUnusable` if not."""
+        unit = self.manager.units.units.get(name)
+        if unit is None:
+            if self.tx.history.head(name) is not None:
+                raise UnitUnusable(f"{name} takes no changes: its unit file is gone; show, export and rollback work")
+            raise self._no_unit(name)
         faults = self.manager.faults.get(name)
         if faults:
-            raise UnitUnusable(f"cannot {self.verb} in {name}: its handler is broken", errors=faults)
+            raise UnitUnusable(f"{name} takes no changes: its handler is broken", errors=faults)
         return unit
 
     def units_with(self, right: Right) -> list[str] | None:
-        """The units on which the subject has ``right``; None if that is all there could be."""
+        """Return the units on which the subject has ``right``; None for all there could be."""
         if self.may(EVERY_UNIT, right):
             return None
         return [name for name in {*self.manager.units.units, *self.tx.history.units()} if self.may(name, right)]
 
-    def for_unit(self, name: str) -> "Invocation":
-        """The same request, about the unit ``name``."""
-        return replace(self, args={**self.args, "unit": name})
-
-    def expired(self, until: float) -> bool:
-        """Whether a wait that ends at ``until`` (monotonic) is over."""
-        return time.monotonic() >= until
-
     def _no_unit(self, name: str) -> NotFound:
         refused = [error for error in self.manager.units.errors if error.extra.get("unit") == name]
         if refused:
-            return NotFound(f"cannot {self.verb}: unit {name} was refused", errors=refused[0].errors)
-        known = nearest(name, [unit for unit in self.manager.units.units if self.may(unit, "list")])
-        return NotFound(
-            f"cannot {self.verb}: there is no unit {name!r}" + (f"; did you mean {known}?" if known else ""),
-            hint="lmaps units lists them",
-        )
+            return NotFound(f"the file of unit {name} was refused", errors=refused[0].errors)
+        near = nearest(name, [unit for unit in self.manager.units.units if self.may(unit, "list")])
+        text = f"there is no unit {name!r}" + (f"; did you mean {near}?" if near else "")
+        return NotFound(text, hint="lmaps units lists them")
 
 
 class Deferred(NamedTuple):
-    """Not yet: ``then`` is asked about ``call`` again when ``job`` has moved, or at ``until`` (monotonic)."""
+    """Not yet: ``then`` answers when ``job`` has moved, or at ``until`` (monotonic), whichever comes first."""
 
-    call: Invocation
+    ctx: Invocation
+    request: Any
     job: int
     until: float
-    then: Callable[[Invocation], "Reply | Deferred"]
+    then: Callable[[Invocation, Any], "Reply | Deferred"]
 
     def resume(self, tx: Transaction) -> "Reply | Deferred":
-        """Ask again."""
-        return self.then(replace(self.call, tx=tx))
+        """Return what ``then`` answers now, in another transaction."""
+        return self.then(replace(self.ctx, tx=tx), self.request)
 
 
 class AfterCommit(NamedTuple):
-    """Not within a transaction: ``then`` makes the answer when the group has been committed."""
+    """The answer is made by ``function`` outside of every transaction, once the group is durable.
 
-    then: Callable[[Store], Reply]
+    ``argument`` is what the function needs of the request.
+    """
+
+    function: Callable[[Store, Any], Reply]
+    argument: Any = None
+
+    def then(self, store: Store) -> Reply:
+        """Return the answer."""
+        return self.function(store, self.argument)
 
 
 Answer = Reply | Deferred | AfterCommit

@@ -1,178 +1,214 @@
-"""`Endpoint`: one row of the manager's table."""
+"""`Endpoint`: one thing that clients may ask for, and the way of every request through it."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
-from lmaps.api import audit, authorize, changes, job_queue
+from lmaps.api import audit, authorize, changes
+from lmaps.api.arguments import NO_WRITE, Reader, Write, WriteAndApply
 from lmaps.api.context import Answer, Invocation, RequestContext
 from lmaps.config.settings import SectionName
 from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
-from lmaps.model.policy import RIGHTS, Right
-from lmaps.model.schema import Schema
+from lmaps.model.policy import EVERY_UNIT, RIGHTS, Right
 from lmaps.protocol import Reply, Request
 from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
 from lmaps.util.timelimit import TimeLimit
 
-_TEXT = {"type": "string", "maxLength": 4096}
-NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": jsonio.INTEGERS[-1]}
-"""What the database can count: JSON Schema calls 1e300 an integer too."""
-WHY: dict[str, Any] = {"message": _TEXT, "ticket": _TEXT, "on_behalf_of": _TEXT}
-"""What every request may say that changes something."""
-WRITE: dict[str, Any] = WHY | {
-    "if_rev": {"type": "string", "pattern": r"^r?\d{1,18}$"},
-    "dry_run": {"type": "boolean", "default": False},
-}
-"""And under which condition: the unit is at this revision; nothing is to be kept."""
-DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
-RUN: dict[str, Any] = {"timeout": DURATION, "confirm": DURATION}
-"""How a job is to run: ended after so long; undone unless it is confirmed within so long."""
-_APPLY: dict[str, Any] = {"type": "object", "properties": RUN, "additionalProperties": False}
 _DOCUMENTS = ("instances", "current", "undone")
 """The arguments that carry documents."""
+_Function = Callable[[Invocation, Any], Any]
+"""It returns an `Answer`; of a write, a `changes.Proposal` or a `Reply`."""
+_Endpoint = TypeVar("_Endpoint", bound=_Function)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One row of the manager's table: what a request must look like, which right it takes, what it does.
+    """One thing that clients may ask for: the class of its arguments, the right that it takes, what it does.
 
-    ``properties`` are the arguments as JSON Schema, ``required`` those that have no default. ``right`` has to be held
-    within the ``scope``, and with it what ``also`` says for an argument that is given. A verb that writes takes `WRITE`
-    too, runs in `writing`, and is remembered under its request's key; one that ``applies`` can queue a job after its
-    change. A request ``about_oneself``, whose argument of this name is the subject, takes no right. The audit
-    has a row for each request that changed something, each that ``reveal``s, and each of a verb that is ``audited``.
+    ``right`` has to be held within the ``scope``; ``also`` has the further right of an argument, if it is given. A
+    request whose arguments are a `Write` runs in `changes.run`, and is remembered under its key; one with
+    `WriteAndApply` can queue a job after its change. A request ``about_oneself``, whose argument of this name is the
+    subject, takes no right. The audit has a row for each request that changed something, each that ``reveal``s, and
+    each of an endpoint that is ``audited``. ``action`` says in messages what the endpoint does.
     """
 
-    function: Callable[[Invocation], Answer]
+    name: str
+    function: _Function
+    arguments: type[Any]
     right: Right
-    properties: Mapping[str, Any] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-    writes: bool = False
-    applies: bool = False
-    audited: bool = False
     scope: authorize.Scope = "named"
     also: Mapping[str, Right] = field(default_factory=dict)
+    audited: bool = False
     about_oneself: str | None = None
+    action: str = ""
 
     def __post_init__(self) -> None:
         if not {self.right, *self.also.values()} <= set(RIGHTS):
-            raise ValueError(f"a verb takes rights, and {self.right!r} or one of {dict(self.also)} is none")
-        if self.scope == "named" and not authorize.NAMING & set(self.required):
-            raise ValueError("a verb whose request names no unit takes its right on some units, or on every one")
+            raise ValueError(f"{self.name}: {self.right!r} or one of {dict(self.also)} is not one of the rights")
+        if self.scope == "named" and authorize.NAMING.isdisjoint(self.reader.required):
+            raise ValueError(f"{self.name}: a request that names no unit takes its right on some units, or on all")
 
     @cached_property
-    def further_rights(self) -> dict[str, Right]:
-        """The right that an argument takes beside the verb's own, if it is given."""
-        return {**self.also, **({"apply": "apply"} if self.applies else {})}
+    def reader(self) -> Reader[Any]:
+        """What checks and reads the arguments."""
+        return Reader(self.arguments)
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The JSON Schema of the verb's arguments."""
-        return {
-            "type": "object",
-            "properties": {
-                **self.properties,
-                **(WRITE if self.writes else {}),
-                **({"apply": _APPLY} if self.applies else {}),
-            },
-            "required": list(self.required),
-            "additionalProperties": False,
-        }
+        """The JSON Schema of the arguments."""
+        return self.reader.definition
 
     @cached_property
-    def schema(self) -> Schema:
-        """The compiled schema, made when the verb is first called."""
-        return Schema(self.definition)
+    def writes(self) -> bool:
+        """Whether it changes something."""
+        return issubclass(self.arguments, Write)
 
     @cached_property
-    def _integers(self) -> list[str]:
-        """The arguments that are integers: JSON Schema takes 2.0 for one."""
-        return [name for name, part in self.definition["properties"].items() if "integer" in part.get("type", ())]
+    def further_rights(self) -> dict[str, Right]:
+        """The right that an argument takes beside the endpoint's own, if it is given."""
+        return {**self.also, **({"apply": "apply"} if issubclass(self.arguments, WriteAndApply) else {})}
+
+    @cached_property
+    def _naming(self) -> str | None:
+        """The argument that names units, or leads to them."""
+        return next((name for name in ("job", "key", "unit", "units") if name in self.reader.names), None)
+
+    @cached_property
+    def _takes_documents(self) -> bool:
+        return not self.reader.names.isdisjoint(("units", *_DOCUMENTS))
+
+    @cached_property
+    def _section(self) -> SectionName:
+        return "import" if self.right == "import" else "message"
 
     def answer(self, visit: RequestContext, request: Request) -> Answer:
-        """Run the verb; a writing request whose key is known gets the answer that it got before."""
+        """Answer a request; a write whose key is known gets the answer that it got before.
+
+        Raises `MessageRefused` for arguments that do not fit the schema, `NotAllowed` for a subject that lacks a right,
+        and whatever the endpoint's function does.
+        """
         try:
-            return self._answer(visit, request)
+            limits = visit.manager.config.limits
+            limit = TimeLimit(limits.section(self._section).validation, f"limits.{self._section}.validation")
+            if not self.reader.schema.fits(request.args):
+                self._refuse(request, limit)
+            arguments = self.reader.read(request.args)
+            ctx = Invocation(
+                **vars(visit),
+                verb=self.name,
+                action=self.action,
+                units=_units(self._naming, arguments),
+                write=arguments if self.writes else NO_WRITE,
+                key=request.key,
+                limit=limit,
+            )
+            failpoint("valid")
+            self._admit(ctx, arguments)
+            if self._takes_documents:
+                _count_documents(ctx, arguments)
+            if self.writes and request.key is not None and not ctx.write.dry_run:
+                return self._answer_once(ctx, request.key, request, arguments)
+            answer: Answer = (
+                changes.run(ctx, self.function, arguments) if self.writes else self.function(ctx, arguments)
+            )
+            if ctx.tx.wrote or self.audited or getattr(arguments, "reveal", False):
+                audit.record(ctx, arguments, answer)
+            return answer
         except NotAllowed as refused:
-            audit.keep_denial(visit, request, refused)
+            audit.record_denial(visit, request, refused)
             raise
 
-    def _answer(self, visit: RequestContext, request: Request) -> Answer:
-        limit = self._limit(visit)
-        args = self._arguments(request, limit)
-        call = Invocation(**vars(visit), verb=request.verb, args=args, key=request.key, limit=limit)
-        failpoint("valid")
-        self._admit(call)
-        _count_documents(call)
-        if not self.writes:
-            answer = self.function(call)
-            self._audit(call, answer)
-            return answer
-        if request.key is None or call.args["dry_run"]:
-            return self._written(call)
-        told = [request.verb, request.args, visit.subject.id]
-        digest = sha256(jsonio.canonical(told).encode()).hexdigest()
-        kept = visit.tx.requests.find(request.key)
-        if kept is None:
-            reply = self._written(call)
-            unit = call.args.get("unit")
-            visit.tx.requests.add(request.key, digest, request.verb, unit, reply.text, reply.revision)
-            return reply
-        if kept.digest != digest:
-            raise Conflict(f"cannot {request.verb}: the key {request.key} was used for another request")
-        return Reply.from_json(json.loads(kept.answer))
+    def _refuse(self, request: Request, limit: TimeLimit) -> None:
+        """Raise what is wrong with the arguments, if anything is: what does not fit at once may fit all the same."""
+        findings = limit.run(f"check the arguments of {self.name}", self.reader.schema.findings, request.args)
+        if findings:
+            text = "; ".join(f"{finding.path} {finding.message}" for finding in findings[:3])
+            raise MessageRefused(f"cannot read the arguments of {self.name}: {text}", errors=findings)
 
-    def _limit(self, visit: RequestContext) -> TimeLimit:
-        section: SectionName = "import" if self.right == "import" else "message"
-        return TimeLimit(visit.manager.config.limits.section(section).validation, f"limits.{section}.validation")
-
-    def _admit(self, call: Invocation) -> None:
-        if self.about_oneself is not None and authorize.is_oneself(call, call.args[self.about_oneself]):
+    def _admit(self, ctx: Invocation, arguments: Any) -> None:
+        if self.about_oneself is not None and authorize.is_oneself(ctx, getattr(arguments, self.about_oneself)):
             return
-        further = [right for name, right in self.further_rights.items() if call.args.get(name) not in (None, False, [])]
-        authorize.admit(call, [self.right, *further], self.scope)
+        rights = [self.right]
+        for name, right in self.further_rights.items():
+            if getattr(arguments, name) not in (None, False, []):
+                rights.append(right)
+        if self.scope == "every":
+            units: Sequence[str] = (EVERY_UNIT,)
+        elif self._naming == "job":
+            units = [authorize.unit_of_job(ctx, arguments.job, rights)]
+        elif self._naming == "key":
+            units = authorize.units_of_key(ctx, arguments.key, rights)
+        else:
+            units = ctx.units
+        authorize.admit(ctx, rights, units)
 
-    def _written(self, call: Invocation) -> Reply:
-        """The answer of a verb that writes, with the job that was asked for."""
-        reply = changes.run(call, self.function)
-        told = call.args.get("apply")
-        if told is not None and not call.args["dry_run"]:
-            job = job_queue.queue(replace(call, args={**call.args, **told}), call.usable_unit)
-            reply = replace(reply, extra=reply.extra | {"job": job_queue.told(call, job)}, job=job.id)
-        self._audit(call, reply)
+    def _answer_once(self, ctx: Invocation, key: str, request: Request, arguments: Any) -> Reply:
+        """Answer a write under its key, or as it was answered under this key before."""
+        digest = sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
+        answered = ctx.tx.requests.find(key)
+        if answered is not None:
+            if answered.digest != digest:
+                raise Conflict(f"the key {key} was used for another request")
+            return Reply.from_json(json.loads(answered.answer))
+        reply = changes.run(ctx, self.function, arguments)
+        if ctx.tx.wrote:
+            audit.record(ctx, arguments, reply)
+        unit = getattr(arguments, "unit", None)
+        ctx.tx.requests.add(key, digest, request.verb, unit, reply.text, reply.revision)
         return reply
 
-    def _audit(self, call: Invocation, answer: Answer) -> None:
-        if call.tx.wrote or self.audited or call.args.get("reveal"):
-            audit.keep(call, answer)
 
-    def _arguments(self, request: Request, limit: TimeLimit) -> dict[str, Any]:
-        arguments: dict[str, Any] = self.schema.apply_defaults(request.args)
-        if not self.schema.fits(arguments):
-            wrong = limit.run(request.verb, self.schema.findings, arguments)
-            told = "; ".join(f"{finding.path} {finding.message}" for finding in wrong[:3])
-            if wrong:
-                raise MessageRefused(f"cannot {request.verb}: {told}", errors=wrong)
-        whole = {name: int(arguments[name]) for name in self._integers if isinstance(arguments.get(name), float)}
-        return arguments | whole if whole else arguments
+def _units(naming: str | None, arguments: Any) -> Sequence[str]:
+    """Return the units that the arguments name."""
+    if naming == "unit":
+        return () if arguments.unit is None else (arguments.unit,)
+    return [authorize.name_of(unit) for unit in arguments.units] if naming == "units" else ()
 
 
-def _count_documents(call: Invocation) -> None:
-    """Refuse a request with more documents than its subject may send at once."""
-    args, limits = call.args, call.manager.config.limits
-    carrying = [args, *(each for each in args.get("units", ()) if isinstance(each, dict))]
-    lists = [each[name] for each in carrying for name in _DOCUMENTS if isinstance(each.get(name), list)]
-    count = sum(map(len, lists))
+def _count_documents(ctx: Invocation, arguments: Any) -> None:
+    """Raise `TooLarge` for more documents than the subject may send at once."""
+    limits = ctx.manager.config.limits
+    parts = [arguments, *getattr(arguments, "units", ())]
+    documents = [getattr(part, name, None) for part in parts for name in _DOCUMENTS]
+    count = sum(len(part) for part in documents if isinstance(part, list))
     if count <= limits.message.documents:
         return
-    section = call.manager.section(call.subject)
+    section = ctx.manager.section(ctx.subject)
     most = limits.section(section).documents
     if count > most:
         raise TooLarge(
-            f"cannot {call.verb}: {count:,} documents, {most:,} is the most (limits.{section}.documents)",
+            f"{count:,} documents are too many for one request, {most:,} is the most (limits.{section}.documents)",
             hint="split them over several requests",
         )
+
+
+ENDPOINTS: dict[str, Endpoint] = {}
+"""Every endpoint by its name. `lmaps.api.registry` imports them all; whoever needs the table takes it from there."""
+
+
+def endpoint(
+    name: str,
+    *,
+    right: Right,
+    scope: authorize.Scope = "named",
+    also: Mapping[str, Right] | None = None,
+    audited: bool = False,
+    about_oneself: str | None = None,
+    action: str | None = None,
+) -> Callable[[_Endpoint], _Endpoint]:
+    """Enter a function into the table. Its parameter ``request`` is annotated with the class of its arguments.
+
+    The first line of its docstring is its text in the reference. See `Endpoint` for the others.
+    """
+
+    def register(function: _Endpoint) -> _Endpoint:
+        kind = function.__annotations__["request"]
+        words = action or name.replace("_", " ")
+        ENDPOINTS[name] = Endpoint(name, function, kind, right, scope, also or {}, audited, about_oneself, words)
+        return function
+
+    return register

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmaps.api.context import Deferred, Invocation, RequestContext
-from lmaps.api.job_queue import told
+from lmaps.api.job_queue import view
 from lmaps.errors import HandlerFailed, MessageRefused
 from lmaps.model.schema import Schema
 from lmaps.model.states import ENDED, JobState
@@ -41,40 +41,40 @@ Finish = Callable[[RequestContext, Reply], Reply | Deferred]
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """An original's request in today's words, and how its reply becomes the original's."""
+    """An original's request in today's form; ``finish`` turns its reply into the original's form."""
 
     request: Request
     finish: Finish
 
 
-def translate(told: dict[str, Any]) -> Translated:
-    """The request in today's words; `MessageRefused` if it is of neither form, or asks for nothing."""
-    wrong = _CHECK.findings(told)
-    if wrong:
-        words = "; ".join(f"{finding.path} {finding.message}" for finding in wrong[:3])
-        raise MessageRefused(f"cannot read the request: it has no version (v), and {words}", errors=wrong)
-    if told.get("list_units"):
-        return Translated(Request("units"), _as_it_is)
-    if told.get("discover"):
-        return Translated(Request("discover"), _as_it_is)
-    unit = {"unit": told.get("unit_name") or told.get("unit")}
-    asked = next((flag for flag in ("apply", "create", "rollback", "show_summary") if told.get(flag)), None)
-    if asked is None:
+def translate(payload: dict[str, Any]) -> Translated:
+    """Return the request in today's form; raise `MessageRefused` if it is of neither form, or asks for nothing."""
+    findings = _CHECK.findings(payload)
+    if findings:
+        text = "; ".join(f"{finding.path} {finding.message}" for finding in findings[:3])
+        raise MessageRefused(f"cannot read the request: it has no version (v), and {text}", errors=findings)
+    if payload.get("list_units"):
+        return Translated(Request("units"), _unchanged)
+    if payload.get("discover"):
+        return Translated(Request("discover"), _unchanged)
+    flag = next((name for name in ("apply", "create", "rollback", "show_summary") if payload.get(name)), None)
+    if flag is None:
         raise MessageRefused("cannot tell what is asked for: none of the flags is true")
+    unit = {"unit": payload.get("unit_name") or payload.get("unit")}
     if unit["unit"] is None:
-        raise MessageRefused(f"cannot {asked}: unit_name is missing")
-    documents = [told["instance"]] if told.get("instance") is not None else []
-    if asked == "create" and not documents:
-        raise MessageRefused("cannot create: instance is missing")
+        raise MessageRefused(f"cannot read the request {flag}: unit_name is missing")
+    documents = [payload["instance"]] if payload.get("instance") is not None else []
+    if flag == "create" and not documents:
+        raise MessageRefused("cannot read the request create: instance is missing")
     return {
-        "create": Translated(Request("create", unit | {"instances": documents}), _as_it_is),
+        "create": Translated(Request("create", unit | {"instances": documents}), _unchanged),
         "apply": Translated(Request("apply", unit | {"instances": documents}), _when_ended),
-        "rollback": Translated(Request("rollback", unit | {"states": True}), _as_it_is),
+        "rollback": Translated(Request("rollback", unit | {"states": True}), _unchanged),
         "show_summary": Translated(Request("show", unit), _state_alone),
-    }[asked]
+    }[flag]
 
 
-def _as_it_is(_visit: RequestContext, reply: Reply) -> Reply:
+def _unchanged(_visit: RequestContext, reply: Reply) -> Reply:
     return reply
 
 
@@ -83,12 +83,12 @@ def _state_alone(_visit: RequestContext, reply: Reply) -> Reply:
 
 
 def _when_ended(visit: RequestContext, reply: Reply) -> Reply | Deferred:
-    """The original answered an apply when its handler had run, with the handler's exit code as level."""
-    call = Invocation(**vars(visit))
-    job = call.tx.jobs.find(reply.job or 0)
+    """Return the answer to an apply when its handler has run, with its exit code as level, as the original did."""
+    ctx = visit if isinstance(visit, Invocation) else Invocation(**vars(visit))
+    job = ctx.tx.jobs.find(reply.job or 0)
     if job is None or job.state not in ENDED:
-        return Deferred(call, reply.job or 0, math.inf, lambda again: _when_ended(again, reply))
-    row = told(call, job)
-    failed = 0 if row["outcome"] == JobState.SUCCEEDED else HandlerFailed.level
+        return Deferred(ctx, reply, reply.job or 0, math.inf, _when_ended)
+    row = view(ctx, job)
+    failed = 0 if row.outcome == JobState.SUCCEEDED else HandlerFailed.level
     level = job.rc if failed and job.rc and job.rc > 0 else failed
-    return replace(reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": row})
+    return replace(reply, message=f"job {job.id} {job.state}", level=level, extra=reply.extra | {"job": row.to_json()})

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lmaps.api.endpoints.system import answer
+from lmaps.api.endpoints.system import decide
 from lmaps.api.registry import ENDPOINTS
 from lmaps.config.policy import load_policy
 from lmaps.config.settings import Config
@@ -78,7 +78,7 @@ def policy(context: CheckContext) -> CheckResult:
 
 def policy_decision(config: Config, who: str, verb: str, unit: str) -> Reply:
     """Return what the policy in ``config`` decides, as the endpoint may answers it. This user is taken as its owner."""
-    return answer(ENDPOINTS, load_policy(config.policy, os.getuid()), who, verb, unit)
+    return decide(ENDPOINTS, load_policy(config.policy, os.getuid()), who, verb, unit)
 
 
 def keys(context: CheckContext) -> CheckResult:

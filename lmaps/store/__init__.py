@@ -41,6 +41,7 @@ from lmaps.store.rows import (
     Origin,
     Page,
     StoredRequest,
+    Undo,
 )
 from lmaps.store.store import Store, open_store
 from lmaps.store.transaction import Transaction
@@ -63,6 +64,7 @@ __all__ = [
     "Store",
     "StoredRequest",
     "Transaction",
+    "Undo",
     "load_migrations",
     "open_store",
     "read_key",

@@ -5,12 +5,22 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
 from lmaps.model.states import ChangesetKind
-from lmaps.store.history import History, net
+from lmaps.store.history import History
 from lmaps.store.instances import MAX_ROWID, Instances
 from lmaps.store.jobs import Jobs
 from lmaps.store.models import change as change_table
 from lmaps.store.models import changeset, document, horizon, instance
-from lmaps.store.rows import Change, Changeset, Document, Edit, Origin, StoredChange, StoredDocument, StoredInstance
+from lmaps.store.rows import (
+    Change,
+    Changeset,
+    Document,
+    Edit,
+    Origin,
+    StoredChange,
+    StoredDocument,
+    StoredInstance,
+    Undo,
+)
 from lmaps.store.session import Session
 from lmaps.store.statements import Insertion, Prepared
 from lmaps.util.failpoints import failpoint
@@ -61,33 +71,18 @@ class Changesets:
 
         The documents come back as they were, to the byte. Return None if there is nothing to take off.
         """
-        head = self._history.head(unit)
-        undone = self._history.line(head.line_end, limit=steps) if head else []
-        oldest = self._history.changeset(undone[-1]) if undone else None
-        if head is None or oldest is None:
-            return None
-        changes = [change for revision in undone for change in reversed(self._history.changes(revision))]
-        recorded = self._append(
-            unit,
-            ChangesetKind.ROLLBACK,
-            origin,
-            oldest.revision,
-            line_end=oldest.line_previous,
-            redo_end=head.redo_end or head.line_end,
-        )
-        self._carry_out(recorded, _combined(recorded.revision, [_inverse(change) for change in changes]))
-        return recorded
+        undo = self._history.rollback_of(unit, steps)
+        return self.record_undo(unit, ChangesetKind.ROLLBACK, origin, undo) if undo else None
 
     def redo(self, unit: str, origin: Origin, steps: int = 1) -> Changeset | None:
         """Put back on the line what rollback took off: ``steps`` changesets, or as many as there are; None for none."""
-        head = self._history.head(unit)
-        redone = self._history.redoable(unit)[:steps]
-        if head is None or not redone:
-            return None
-        changes = [change for revision in redone for change in self._history.changes(revision)]
-        redo_end = None if redone[-1] == head.redo_end else head.redo_end
-        recorded = self._append(unit, ChangesetKind.REDO, origin, redone[-1], line_end=redone[-1], redo_end=redo_end)
-        self._carry_out(recorded, _combined(recorded.revision, changes))
+        undo = self._history.redo_of(unit, steps)
+        return self.record_undo(unit, ChangesetKind.REDO, origin, undo) if undo else None
+
+    def record_undo(self, unit: str, kind: ChangesetKind, origin: Origin, undo: Undo) -> Changeset:
+        """Record a move of the end of the unit's line."""
+        recorded = self._append(unit, kind, origin, undo.target, line_end=undo.line_end, redo_end=undo.redo_end)
+        self._carry_out(recorded, [change._replace(revision=recorded.revision) for change in undo.changes])
         return recorded
 
     def mark_restored(self, unit: str, origin: Origin) -> Changeset:
@@ -246,24 +241,3 @@ class Changesets:
         if new:
             self._session.insert_each(_INSERT_DOCUMENT, new)
         return stored
-
-
-def _combined(revision: int, changes: Sequence[Change]) -> list[Change]:
-    """Return ``changes``, given in the order in which they happen, as those of one revision: one for each instance.
-
-    Instances that end as they began are left out.
-    """
-    by_instance: dict[int, list[Change]] = {}
-    for change in changes:
-        by_instance.setdefault(change.instance_id, []).append(change)
-    combined = [net(several) for several in by_instance.values()]
-    return [
-        Change(revision, change.instance_id, change.first_revision, change.before, change.after)
-        for change in combined
-        if change.before != change.after
-    ]
-
-
-def _inverse(change: Change) -> Change:
-    """Return the change that undoes ``change``."""
-    return Change(change.revision, change.instance_id, change.first_revision, change.after, change.before)

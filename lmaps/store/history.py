@@ -17,7 +17,7 @@ from lmaps.store.instances import MAX_ROWID, Instances
 from lmaps.store.models import change as change_table
 from lmaps.store.models import changeset, document, horizon
 from lmaps.store.models import unit as definition
-from lmaps.store.rows import Change, Changeset, Document, Instance, StoredChange, StoredDocument
+from lmaps.store.rows import Change, Changeset, Document, Instance, StoredChange, StoredDocument, Undo
 from lmaps.store.session import Session
 from lmaps.store.statements import Prepared
 
@@ -218,6 +218,25 @@ class History:
         head = self.head(unit)
         return [] if head is None else self.line(head.redo_end, above=head.line_end)[::-1]
 
+    def rollback_of(self, unit: str, steps: int) -> Undo | None:
+        """Return what takes the last changesets off the unit's line: ``steps``, or as many as there are."""
+        head = self.head(unit)
+        undone = self.line(head.line_end, limit=steps) if head else []
+        oldest = self.changeset(undone[-1]) if undone else None
+        if head is None or oldest is None:
+            return None
+        changes = [_inverse(change) for revision in undone for change in reversed(self.changes(revision))]
+        return Undo(_combined(changes), oldest.revision, oldest.line_previous, head.redo_end or head.line_end)
+
+    def redo_of(self, unit: str, steps: int) -> Undo | None:
+        """Return what puts back on the line what rollback took off: ``steps`` changesets, or as many as there are."""
+        head = self.head(unit)
+        redone = self.redoable(unit)[:steps]
+        if head is None or not redone:
+            return None
+        changes = [change for revision in redone for change in self.changes(revision)]
+        return Undo(_combined(changes), redone[-1], redone[-1], None if redone[-1] == head.redo_end else head.redo_end)
+
     def state_at(self, unit: str, revision: int, now: Iterable[Instance] | None = None) -> list[Instance]:
         """Return the instances of a unit as they were at ``revision``, oldest first.
 
@@ -280,6 +299,23 @@ class History:
             )
             newest |= {row.instance_id: row.newest for row in self._session.connection.execute(query)}
         return newest
+
+
+def _combined(changes: Sequence[Change]) -> list[Change]:
+    """Return ``changes``, given in the order in which they happen, one for each instance.
+
+    Instances that end as they began are left out.
+    """
+    by_instance: dict[int, list[Change]] = {}
+    for change in changes:
+        by_instance.setdefault(change.instance_id, []).append(change)
+    combined = [net(several) for several in by_instance.values()]
+    return [change for change in combined if change.before != change.after]
+
+
+def _inverse(change: Change) -> Change:
+    """Return the change that undoes ``change``."""
+    return Change(change.revision, change.instance_id, change.first_revision, change.after, change.before)
 
 
 def net(changes: Sequence[Change]) -> Change:

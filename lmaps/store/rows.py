@@ -128,6 +128,18 @@ class Change(NamedTuple):
         return Change(self.revision, self.instance_id, self.first_revision, before, after)
 
 
+class Undo(NamedTuple):
+    """A move along a unit's line: what becomes of its instances, and the ends of the line and the redo list after it.
+
+    ``target`` is the last revision that is taken off the line, or put back.
+    """
+
+    changes: Sequence[Change]
+    target: int
+    line_end: int | None
+    redo_end: int | None
+
+
 class Job(NamedTuple):
     """One run of a handler. ``summary`` counts ok, changed, failed, unknown."""
 

@@ -62,7 +62,7 @@ def test_a_file_of_a_hundred_megabytes(daemon: RunningDaemon, tmp_path: Path) ->
     ("line", "code", "words"),
     [
         ("show wbe", 4, "there is no unit 'wbe'; did you mean web?"),
-        ("show web nothing", 4, "there is no such instance"),
+        ("show web nothing", 4, "there is no instance nothing in web"),
         ("job 99", 4, "there is no job 99"),
         ("create web -f /root/none/at/all", 2, "No such file"),
         ("create web -f units/../jobs", 2, "cannot find a document in"),

@@ -16,7 +16,9 @@ import pytest
 import lmaps.api.context
 import lmaps.api.endpoint
 from lmaps import Client, protocol
+from lmaps.api.arguments import NoArguments
 from lmaps.api.context import AfterCommit
+from lmaps.api.endpoints.show import Show
 from lmaps.api.registry import ENDPOINTS, Deferred, Endpoint, RequestContext
 from lmaps.config.policy import load_policy, parse_policy
 from lmaps.errors import LmapsError, NotAllowed, NotFound
@@ -510,18 +512,18 @@ def test_no_name_but_those_of_the_table_does_anything(world: World, figure: Figu
 
 
 def test_a_row_without_a_right_cannot_be_made() -> None:
-    def function(_call: Any) -> Reply:
+    def function(_ctx: Any, _request: Any) -> Reply:
         return Reply("")
 
     for right in (None, "", "none", "all", "everything"):
         with pytest.raises(ValueError, match="rights"):
-            Endpoint(function, right, {"unit": {}}, ("unit",))  # type: ignore[arg-type]
+            Endpoint("x", function, Show, right)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rights"):
-        Endpoint(function, "show", {"unit": {}}, ("unit",), also={"x": "y"})  # type: ignore[dict-item]
+        Endpoint("x", function, Show, "show", also={"x": "y"})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="names no unit"):
-        Endpoint(function, "show", {"unit": {}})
+        Endpoint("x", function, NoArguments, "show")
     with pytest.raises(TypeError):
-        Endpoint(function)  # type: ignore[call-arg]
+        Endpoint("x", function, Show)  # type: ignore[call-arg]
 
 
 # Through real sockets

@@ -1,4 +1,4 @@
-"""Verbs that keep the whole state: backup."""
+"""Endpoints that copy the whole state: backup, backup_read."""
 
 import base64
 import contextlib
@@ -8,27 +8,34 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
+from lmaps.api.arguments import NoArguments, Number, Text, argument, arguments
 from lmaps.api.context import AfterCommit, Invocation
+from lmaps.api.endpoint import endpoint
 from lmaps.errors import NotFound, StoreError
 from lmaps.protocol import Reply
 from lmaps.store import Store
 from lmaps.util.failpoints import failpoint
 
-CHUNK = 768 * 1024
-"""Bytes of a backup that one answer carries: 1 MiB as text."""
-AT_ONCE = 4
-"""Backups that may be fetched at once."""
+CHUNK_BYTES = 768 * 1024
+"""The part of a backup that one answer carries: 1 MiB as text."""
+MAX_BACKUPS = 4
+"""Backups that may be fetched at the same time."""
 
 
-def backup(call: Invocation) -> AfterCommit:
+@endpoint("backup", right="admin", scope="every", audited=True)
+def backup(ctx: Invocation, request: NoArguments) -> AfterCommit:
     """Copy the whole state as it is now; the answer has what `backup_read` takes to fetch it, its size and SHA-256."""
-    copies: dict[str, BinaryIO] = call.manager.copies
-    if len(copies) >= AT_ONCE:
+    copies = ctx.manager.copies
+    if len(copies) >= MAX_BACKUPS:
         copies.pop(next(iter(copies))).close()
-    return AfterCommit(lambda store: _copied(store, copies))
+    return AfterCommit(copy_state, copies)
 
 
-def _copied(store: Store, copies: dict[str, BinaryIO]) -> Reply:
+def copy_state(store: Store, copies: dict[str, BinaryIO]) -> Reply:
+    """Copy the state into a file without a name, enter it into ``copies``, and return the answer.
+
+    SQLite copies what is committed, so no transaction may be open.
+    """
     number = secrets.token_hex(8)
     path = Path(f"{store.path}.{number}.copy")
     try:
@@ -46,14 +53,23 @@ def _copied(store: Store, copies: dict[str, BinaryIO]) -> Reply:
     return Reply(f"copied {size} bytes", extra={"backup": number, "size": size, "sha256": digest})
 
 
-def backup_read(call: Invocation) -> Reply:
-    """A part of a copy that `backup` made, in base64; the copy is gone when its end was read."""
-    number = call.args["backup"]
-    file = call.manager.copies.get(number)
+@arguments
+class BackupRead:
+    """The arguments of backup_read."""
+
+    backup: Text = argument(doc="The copy, as `backup` has named it.")
+    offset: Number = argument(doc="The first byte.")
+
+
+@endpoint("backup_read", right="admin", scope="every", action="read the backup")
+def backup_read(ctx: Invocation, request: BackupRead) -> Reply:
+    """Return a part of a copy that `backup` made, in base64; the copy is gone when its end was read."""
+    file = ctx.manager.copies.get(request.backup)
     if file is None:
-        raise NotFound(f"cannot read the backup {number}: it is gone, make another")
-    file.seek(call.args["offset"])
-    part = file.read(CHUNK)
-    if len(part) < CHUNK:
-        call.manager.copies.pop(number).close()
-    return Reply("", extra={"data": base64.b64encode(part).decode(), "last": len(part) < CHUNK})
+        raise NotFound(f"the backup {request.backup} is gone, make another")
+    file.seek(request.offset)
+    part = file.read(CHUNK_BYTES)
+    is_last = len(part) < CHUNK_BYTES
+    if is_last:
+        ctx.manager.copies.pop(request.backup).close()
+    return Reply("", extra={"data": base64.b64encode(part).decode(), "last": is_last})

@@ -1,10 +1,12 @@
-"""The verb blame: who gave each value, when, and why."""
+"""The endpoint blame: who gave each value, when, and why."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from lmaps.api.arguments import Pointer, UnitName, argument, arguments
 from lmaps.api.context import Invocation
+from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints.instances import picked
 from lmaps.model.diff import MISSING, Path, leaves, look_up, pointer, same
 from lmaps.model.schema.secrets import MASK
@@ -13,39 +15,47 @@ from lmaps.protocol import Reply
 from lmaps.store import Change, Changeset, Document, Instance
 from lmaps.util.text import plural
 
+Changesets = dict[int, Changeset | None]
+"""Changesets by revision that were looked up already."""
 
-def blame(call: Invocation) -> Reply:
+
+@arguments
+class Blame:
+    """The arguments of blame."""
+
+    unit: UnitName
+    ids: list[str] = argument(default=[], doc="Only these instances.")
+    path: Pointer | None = argument(default=None, doc="Only the values below this place: /tls/port.")
+
+
+@endpoint("blame", right="show")
+def blame(ctx: Invocation, request: Blame) -> Reply:
     """For each value of an instance, or of all: which change gave it, who, when and why, and what was before.
 
     A value that undo or redo brought back is still the work of its change; ``by`` names the undo. A default is the
     unit text's work, not the change's.
     """
-    unit = call.kept_unit
-    below = call.args.get("path", "").rstrip("/")
-    ids = call.args["ids"]
-    there = picked(call, unit, ids) if ids else call.tx.instances.all(unit.name)
-    changesets: dict[int, Changeset | None] = {}
-    rows = [row for instance in there for row in _rows(call, unit, instance, below, changesets)]
+    unit = ctx.kept_unit(request.unit)
+    below = (request.path or "").rstrip("/")
+    instances = picked(ctx, unit, request.ids) if request.ids else ctx.tx.instances.all(unit.name)
+    changesets: Changesets = {}
+    rows = [row for instance in instances for row in _rows(ctx, unit, instance, below, changesets)]
     return Reply(f"{plural(len(rows), 'value')} in {unit.name}", extra={"unit": unit.name, "values": rows})
 
 
 def _rows(
-    call: Invocation,
-    unit: Unit,
-    instance: Instance,
-    below: str,
-    changesets: dict[int, Changeset | None],
+    ctx: Invocation, unit: Unit, instance: Instance, below: str, changesets: Changesets
 ) -> Iterator[dict[str, Any]]:
-    changes = call.tx.history.changes_of(instance.id)
-    line = call.tx.history.on_line(unit.name, [each.revision for each in changes])
+    changes = ctx.tx.history.changes_of(instance.id)
+    line = ctx.tx.history.on_line(unit.name, [change.revision for change in changes])
     given = json.loads(instance.given)
-    history = [(each, _completed(each.before), _completed(each.after)) for each in changes]
+    history = [(change, _completed(change.before), _completed(change.after)) for change in changes]
     completed = json.loads(instance.completed)
     secret = unit.secrets.paths(completed)
     for path, value in leaves(completed):
         if not path or not f"{pointer(path)}/".startswith(f"{below}/"):
             continue
-        made, before, by = _origin(history, path, line)
+        revision, before, by = _origin(history, path, line)
         if any(path[: len(hidden)] == hidden for hidden in secret):
             value, before = MASK, before if before is MISSING else MASK
         row = {
@@ -55,8 +65,10 @@ def _rows(
             "value": value,
             "default": look_up(given, path) is MISSING,
         }
-        told = _who(call, made, changesets)
-        yield row | told | ({} if before is MISSING else {"before": before}) | {"by": _named(call, by, changesets)}
+        row |= _author(ctx, revision, changesets)
+        if before is not MISSING:
+            row["before"] = before
+        yield row | {"by": _named(ctx, by, changesets)}
 
 
 def _completed(document: Document | None) -> Any:
@@ -66,8 +78,8 @@ def _completed(document: Document | None) -> Any:
 def _origin(
     history: Sequence[tuple[Change, Any, Any]], path: Path, line: Collection[int]
 ) -> tuple[int | None, Any, int | None]:
-    """The change on the line that gave the value at ``path``, what was before it, and the undo that brought it back."""
-    moved = made = None
+    """Return which change on the line gave the value at ``path``, what was before, and which undo brought it back."""
+    moved = given_by = None
     before: Any = MISSING
     for change, was, became in history:
         old, new = look_up(was, path), look_up(became, path)
@@ -75,26 +87,26 @@ def _origin(
             continue
         moved = change.revision
         if change.revision in line:
-            made, before = change.revision, old
-    return made, before, moved if moved != made else None
+            given_by, before = change.revision, old
+    return given_by, before, moved if moved != given_by else None
 
 
-def _who(call: Invocation, revision: int | None, changesets: dict[int, Changeset | None]) -> dict[str, Any]:
-    """Who made a changeset; nothing is known of one that is no longer kept."""
-    each = _changeset(call, revision, changesets)
+def _author(ctx: Invocation, revision: int | None, changesets: Changesets) -> dict[str, Any]:
+    """Return who made a changeset, when and why; nothing is known of one that is no longer kept."""
+    changeset = _changeset(ctx, revision, changesets)
     names = ("revision", "at", "author", "on_behalf_of", "ticket", "message")
-    return {name: getattr(each, name) if each else None for name in names}
+    return {name: getattr(changeset, name) if changeset else None for name in names}
 
 
-def _named(call: Invocation, revision: int | None, changesets: dict[int, Changeset | None]) -> str | None:
-    """``redo r6``."""
-    each = _changeset(call, revision, changesets)
-    return f"{each.kind} r{each.revision}" if each else None
+def _named(ctx: Invocation, revision: int | None, changesets: Changesets) -> str | None:
+    """Return the name of a changeset: ``redo r6``."""
+    changeset = _changeset(ctx, revision, changesets)
+    return f"{changeset.kind} r{changeset.revision}" if changeset else None
 
 
-def _changeset(call: Invocation, revision: int | None, changesets: dict[int, Changeset | None]) -> Changeset | None:
+def _changeset(ctx: Invocation, revision: int | None, changesets: Changesets) -> Changeset | None:
     if revision is None:
         return None
     if revision not in changesets:
-        changesets[revision] = call.tx.history.changeset(revision)
+        changesets[revision] = ctx.tx.history.changeset(revision)
     return changesets[revision]

@@ -1,4 +1,4 @@
-"""Confirmation: a job that is kept when somebody, or its probe, says so in time, and undone otherwise.
+"""Confirmation: a job is kept if somebody, or its probe, confirms it in time, and undone otherwise.
 
 The deadline is a column of the job, committed before its handler starts: it outlives every process.
 """
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.api import job_queue
+from lmaps.api.arguments import UnitName, Write, argument, arguments
 from lmaps.api.context import Invocation, ManagerState
+from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints import history
 from lmaps.errors import Conflict
 from lmaps.model.states import ENDED, ChangesetKind, ConfirmationState, Door, JobKind, JobState
@@ -18,38 +20,52 @@ from lmaps.store import Job, Origin, Transaction
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
 
-TRIES = 3
+MAX_UNDOS = 3
 """How often an undo is begun when it is interrupted."""
 
 
-def confirm(call: Invocation) -> Reply:
+@arguments
+class Confirm(Write):
+    """The arguments of confirm."""
+
+    unit: UnitName
+    rollback: bool = argument(default=False, doc="Undo it now.")
+
+    @property
+    def is_allowed_unconfirmed(self) -> bool:
+        """Always: it is the confirmation itself."""
+        return True
+
+
+@endpoint("confirm", right="apply")
+def confirm(ctx: Invocation, request: Confirm) -> Reply:
     """Keep what waits for confirmation, or undo it now."""
-    name = call.kept_unit.name
-    found = [job for job in call.tx.jobs.unconfirmed(name) if job.confirmation == ConfirmationState.WAITING]
-    if not found:
+    name = ctx.kept_unit(request.unit).name
+    waiting = [job for job in ctx.tx.jobs.unconfirmed(name) if job.confirmation == ConfirmationState.WAITING]
+    if not waiting:
         raise Conflict(f"cannot confirm {name}: nothing of it waits for confirmation", hint=f"lmaps jobs {name}")
-    job = found[0]
+    job = waiting[0]
     if job.state not in ENDED:
         raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
-    if call.args["rollback"]:
-        undo(call.manager, call.tx, job, call.why)
+    if request.rollback:
+        undo(ctx.manager, ctx.tx, job, ctx.origin)
         message = f"{name} goes back to r{job.previous_revision}"
     else:
-        keep(call.manager, call.tx, job)
+        keep(ctx.manager, ctx.tx, job)
         message = f"{name} r{job.revision} is confirmed"
-    told = job_queue.told(call, call.tx.jobs.find(job.id) or job)
-    return Reply(message, extra={"job": told}, revision=call.tx.history.newest_revision(name))
+    view = job_queue.view(ctx, ctx.tx.jobs.find(job.id) or job)
+    return Reply(message, extra={"job": view.to_json()}, revision=ctx.tx.history.newest_revision(name))
 
 
 def arm(tx: Transaction, job: Job) -> dict[str, Any]:
-    """The columns of a job that starts and is to be confirmed; one that waited until now hands over its way back."""
-    waiting = [
-        each
-        for each in tx.jobs.unconfirmed(job.unit)
-        if each.confirmation == ConfirmationState.WAITING and each.id != job.id
-    ]
-    for each in waiting:
-        tx.jobs.update(each.id, confirmation=ConfirmationState.REARMED)
+    """Return the columns of a job that starts and has to be confirmed.
+
+    A job of the unit that waited for its confirmation until now hands over its way back.
+    """
+    unconfirmed = tx.jobs.unconfirmed(job.unit)
+    waiting = [other for other in unconfirmed if other.confirmation == ConfirmationState.WAITING and other.id != job.id]
+    for other in waiting:
+        tx.jobs.update(other.id, confirmation=ConfirmationState.REARMED)
     failpoint("confirm.armed")
     within = job.confirm_within or 0
     return {
@@ -62,28 +78,31 @@ def arm(tx: Transaction, job: Job) -> dict[str, Any]:
 
 
 def host_boot() -> str:
-    """What names this start of the host."""
+    """Return the ID that the kernel gave to this start of the host."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def left(job: Job) -> float:
-    """Seconds until a job's deadline; the clock of the wall counts only after the host was started anew."""
+    """Return the seconds until a job's deadline.
+
+    The wall clock, which anybody may set, counts only after the host was started anew.
+    """
     if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:
         return job.confirm_boot_deadline / 1000 - time.clock_gettime(time.CLOCK_BOOTTIME)
     return times.seconds_between(times.now(), job.confirm_deadline or times.now())
 
 
 def keep(manager: ManagerState, tx: Transaction, job: Job) -> None:
-    """It is confirmed."""
+    """Record that a job is confirmed."""
     tx.jobs.update(job.id, confirmation=ConfirmationState.CONFIRMED, confirm_deadline=None)
     manager.signals.moved.add(job.id)
 
 
 def undo(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
     """Bring the previous state back, and have it applied."""
-    for each in tx.jobs.queued():
-        if each.unit == job.unit:
-            manager.signals.moved.update(tx.jobs.withdraw(each.id))
+    for waiting in tx.jobs.queued():
+        if waiting.unit == job.unit:  # it would hand over the state that is taken back
+            manager.signals.moved.update(tx.jobs.withdraw(waiting.id))
     before = job.previous_revision or 0
     edits = history.back_to(tx, job.unit, before)
     if edits:
@@ -100,7 +119,7 @@ def _apply_again(manager: ManagerState, tx: Transaction, job: Job, why: Origin) 
 
 
 def ended(manager: ManagerState, tx: Transaction, number: int) -> None:
-    """A job has ended: if it was to be confirmed and failed, or took another one back, the rest follows."""
+    """Undo a job that has failed before it was confirmed, and note how an undo has ended. Called when a job ends."""
     job = tx.jobs.find(number)
     if job is None:
         return
@@ -114,17 +133,15 @@ def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -
     original = tx.jobs.find(undone)
     if original is None:
         return
-    if job.state == JobState.INTERRUPTED and len(tx.jobs.undoing(job.unit, undone)) < TRIES:
+    if job.state == JobState.INTERRUPTED and len(tx.jobs.undoing(job.unit, undone)) < MAX_UNDOS:
         _apply_again(manager, tx, original, timer(original, f"again: job {job.id} was interrupted"))
         return
-    tx.jobs.update(
-        undone,
-        confirmation=ConfirmationState.UNDONE if job.state == JobState.SUCCEEDED else ConfirmationState.UNDO_FAILED,
-    )
+    succeeded = job.state == JobState.SUCCEEDED
+    tx.jobs.update(undone, confirmation=ConfirmationState.UNDONE if succeeded else ConfirmationState.UNDO_FAILED)
     failpoint("confirm.undone")
     manager.signals.moved.add(undone)
 
 
 def timer(job: Job, message: str) -> Origin:
-    """Why the daemon itself changes something: for whom, and what has happened."""
+    """Return the origin of a change that the daemon makes by itself: for whom, and what has happened."""
     return Origin(job.author, job.on_behalf_of, Door.TIMER, message, job.ticket)

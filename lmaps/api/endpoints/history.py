@@ -1,173 +1,240 @@
-"""Verbs on a unit's history: rollback, redo, revert; history, diff."""
+"""Endpoints on a unit's history: rollback, redo, revert; history, diff."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from lmaps.api import changes
+from lmaps.api.arguments import (
+    Limit,
+    RevisionNumber,
+    Text,
+    UnitName,
+    WriteAndApply,
+    argument,
+    arguments,
+)
+from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
+from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints import instances, show
 from lmaps.api.revisions import resolve
 from lmaps.errors import AlreadyExists, Conflict, Finding, MessageRefused, NotFound, RevertConflict
 from lmaps.model.diff import MISSING, Clash, differences, merged, pointer, same
+from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.schema.secrets import MASK
 from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
-from lmaps.store import Change, Changeset, Document, Edit, Instance, Transaction
+from lmaps.protocol.views import ChangesetView
+from lmaps.store import Change, Changeset, Document, Edit, Instance, Job, Transaction
 from lmaps.util import jsonio, times
 from lmaps.util.failpoints import failpoint
 from lmaps.util.text import plural
 
-CHANGES_SHOWN = 8
-"""Instances of one changeset that `history` names; of the others it tells the number."""
+MAX_CHANGES_SHOWN = 8
+"""Instances of one changeset that `history` names; the others it counts."""
+_MAX_STEPS = 1_000_000
+_STATES = "With the whole state before and after."
 
 
-def rollback(call: Invocation) -> Reply:
+@dataclass(frozen=True, slots=True)
+class UndoProposal(Proposal):
+    """A change that takes others back; ``before`` is the whole state before it, if the answer has to show it."""
+
+    nothing: str = ""
+    before: Any = None
+    shows_states: bool = False
+
+    def reply(self, ctx: Invocation, changesets: Sequence[Changeset | None], job: Job | None) -> Reply:
+        """Return the answer: which changes were taken back, and what became of the instances."""
+        unit, [changeset] = self.changes[0].unit, changesets
+        if changeset is None:
+            return Reply(self.nothing, extra={"nothing": True}, revision=ctx.tx.history.newest_revision(unit.name))
+        failpoint("rollback.after")
+        recorded = ctx.tx.history.changes(changeset.revision)
+        extra: dict[str, Any] = {
+            "undone": changeset.target,
+            "target": changeset.target,
+            "removing": [show.shown(ctx, unit, change.before.given) for change in recorded if change.before],
+            "changes": [changes.signed(change).to_json() for change in recorded],
+            "applied": ctx.tx.jobs.applied_revision(unit.name),
+            "pending": ctx.tx.jobs.is_pending(unit.name),
+        }
+        if self.shows_states:
+            extra |= {"before": self.before, "after": _whole_state(ctx, unit)}
+        message = f"{self.message} r{changeset.target} of {unit.name}"
+        return Reply(message, extra=extra, revision=changeset.revision)
+
+
+def _whole_state(ctx: Invocation, unit: Unit) -> Any:
+    return show.state_of(ctx, unit, ctx.tx.instances.all(unit.name))
+
+
+def _propose_undo(
+    ctx: Invocation, change: UnitChange, message: str, nothing: str, *, shows_states: bool
+) -> UndoProposal:
+    before = _whole_state(ctx, change.unit) if shows_states else None
+    return UndoProposal(message, [change], nothing=nothing, before=before, shows_states=shows_states)
+
+
+@arguments
+class Rollback(WriteAndApply):
+    """The arguments of rollback."""
+
+    unit: UnitName
+    to: Text | None = argument(default=None, doc="Bring the state of this revision back: r41, @~2, applied, a time.")
+    steps: Annotated[
+        int | None,
+        Keywords(
+            "Undo so many changes; 1 if neither is given.",
+            type=["integer", "null"],
+            minimum=1,
+            maximum=_MAX_STEPS,
+            default=None,
+        ),
+    ] = None
+    states: bool = argument(default=False, doc=_STATES)
+
+
+@endpoint("rollback", right="rollback", also={"states": "show"}, action="roll back")
+def rollback(ctx: Invocation, request: Rollback) -> Proposal:
     """Undo the newest changes that are in effect, or bring the state of an older revision back. No handler runs."""
     failpoint("rollback.before")
-    unit = call.kept_unit
-    before = _state(call, unit)
-    to = call.args.get("to")
-    if to is not None and call.args["steps"] is not None:
+    unit = ctx.kept_unit(request.unit)
+    if request.to is not None and request.steps is not None:
         raise MessageRefused("cannot roll back: give the number of steps or a revision to go back to, not both")
-    if to is not None:
-        revision = resolve(call, unit.name, to)
-        made = changes.record(
-            call, unit, ChangesetKind.ROLLBACK, back_to(call.tx, unit.name, revision), revision, ruled=False
-        )
-        nothing = f"nothing to roll back in {unit.name}: it is as it was at r{revision}"
+    nothing = f"nothing to roll back in {unit.name}"
+    if request.to is not None:
+        revision = resolve(ctx, unit.name, request.to)
+        edits = back_to(ctx.tx, unit.name, revision)
+        change = UnitChange(unit, ChangesetKind.ROLLBACK, edits, revision, is_ruled=False)
+        nothing += f": it is as it was at r{revision}"
     else:
-        made = call.tx.changesets.rollback(unit.name, call.why, call.args["steps"] or 1)
-        nothing = f"nothing to roll back in {unit.name}"
-    return _moved(call, unit, made, "rolled back", nothing, before)
+        undo = ctx.tx.history.rollback_of(unit.name, request.steps or 1)
+        change = UnitChange(unit, ChangesetKind.ROLLBACK, [], is_ruled=False, undo=undo)
+    return _propose_undo(ctx, change, "rolled back", nothing, shows_states=request.states)
 
 
-def redo(call: Invocation) -> Reply:
+@arguments
+class Redo(WriteAndApply):
+    """The arguments of redo."""
+
+    unit: UnitName
+    steps: Annotated[int, Keywords("So many changes.", minimum=1, maximum=_MAX_STEPS)] = 1
+    states: bool = argument(default=False, doc=_STATES)
+
+
+@endpoint("redo", right="rollback", also={"states": "show"})
+def redo(ctx: Invocation, request: Redo) -> Proposal:
     """Bring back what was rolled back last; once more goes further forward, until a new change is made."""
     failpoint("rollback.before")
-    unit = call.kept_unit
-    before = _state(call, unit)
-    made = call.tx.changesets.redo(unit.name, call.why, call.args["steps"])
-    return _moved(call, unit, made, "redone", f"nothing to redo in {unit.name}", before)
-
-
-def _state(call: Invocation, unit: Unit) -> Any:
-    """The whole state, if it was asked for: the original told it, and it may be large."""
-    return show.state_of(call, unit, call.tx.instances.all(unit.name)) if call.args["states"] else None
-
-
-def _moved(call: Invocation, unit: Unit, made: Changeset | None, done: str, nothing: str, before: Any) -> Reply:
-    """The answer to an undo: which changes, and what became of the instances."""
-    if made is None:
-        return Reply(nothing, extra={"nothing": True}, revision=call.tx.history.newest_revision(unit.name))
-    failpoint("rollback.after")
-    if not made.on_line:
-        changes.require_why(call, unit)
-    instance_changes = call.tx.history.changes(made.revision)
-    extra: dict[str, Any] = {
-        "undone": made.target,
-        "target": made.target,
-        "removing": [show.shown(call, unit, change.before.given) for change in instance_changes if change.before],
-        "changes": [changes.signed(change) for change in instance_changes],
-        "applied": call.tx.jobs.applied_revision(unit.name),
-        "pending": call.tx.jobs.is_pending(unit.name),
-    }
-    if call.args["states"]:
-        extra |= {"before": before, "after": _state(call, unit)}
-    return Reply(f"{done} r{made.target} of {unit.name}", extra=extra, revision=made.revision)
+    unit = ctx.kept_unit(request.unit)
+    undo = ctx.tx.history.redo_of(unit.name, request.steps)
+    change = UnitChange(unit, ChangesetKind.REDO, [], is_ruled=False, undo=undo)
+    return _propose_undo(ctx, change, "redone", f"nothing to redo in {unit.name}", shows_states=request.states)
 
 
 def back_to(tx: Transaction, unit: str, revision: int) -> list[Edit]:
-    """What makes the unit what it was at ``revision``, to the byte and at the same places."""
-    since = tx.history.between(unit, revision, tx.revision())
+    """Return what makes the unit what it was at ``revision``, to the byte and at the same places."""
     return [
-        Edit(each.after, each.before, each.instance_id, each.first_revision)
-        for each in since
-        if each.before != each.after
+        Edit(change.after, change.before, change.instance_id, change.first_revision)
+        for change in tx.history.between(unit, revision, tx.revision())
+        if change.before != change.after
     ]
 
 
-def revert(call: Invocation) -> Reply:
+@arguments
+class Revert(WriteAndApply):
+    """The arguments of revert."""
+
+    unit: UnitName
+    revision: RevisionNumber = argument(doc="The change that is taken back.")
+    states: bool = argument(default=False, doc=_STATES)
+
+
+@endpoint("revert", right="rollback", also={"states": "show"})
+def revert(ctx: Invocation, request: Revert) -> Proposal:
     """Take one older change back and keep what came later; `RevertConflict` if that has changed the same."""
     failpoint("rollback.before")
-    unit = call.usable_unit
-    old = _on_line(call, unit)
+    unit = ctx.usable_unit(request.unit)
+    old = _on_line(ctx, unit, int(request.revision.removeprefix("r")))
     clashes: list[Finding] = []
-    edits = list(filter(None, (_reverted(call, unit, each, clashes) for each in call.tx.history.changes(old.revision))))
+    reverted = (_reverted(ctx, unit, change, clashes) for change in ctx.tx.history.changes(old.revision))
+    edits = [edit for edit in reverted if edit is not None]
     if clashes:
         raise RevertConflict(
             f"cannot revert r{old.revision} of {unit.name}: later changes have changed the same, nothing was changed",
             errors=clashes,
             hint=f"see who: lmaps blame {unit.name}",
         )
-    _check_keys(call, unit, edits)
-    before = _state(call, unit)
-    made = changes.record(call, unit, ChangesetKind.REVERT, edits, old.revision)
-    return _moved(call, unit, made, "reverted", f"nothing to revert: nothing of r{old.revision} is left", before)
+    _check_keys(ctx, unit, edits)
+    change = UnitChange(unit, ChangesetKind.REVERT, edits, old.revision)
+    nothing = f"nothing to revert: nothing of r{old.revision} is left"
+    return _propose_undo(ctx, change, "reverted", nothing, shows_states=request.states)
 
 
-def _on_line(call: Invocation, unit: Unit) -> Changeset:
-    revision = int(call.args["revision"].removeprefix("r"))
-    old = call.tx.history.changeset(revision)
+def _on_line(ctx: Invocation, unit: Unit, revision: int) -> Changeset:
+    """Return the changeset of the unit that can be reverted; raise `NotFound` or `Conflict` if it cannot."""
+    old = ctx.tx.history.changeset(revision)
     if old is None or old.unit != unit.name:
-        where = f"; r{revision} is of {old.unit}" if old and call.may(old.unit, "list") else ""
+        where = f"; r{revision} is of {old.unit}" if old and ctx.may(old.unit, "list") else ""
         raise NotFound(f"cannot revert: {unit.name} has no changeset r{revision}{where}")
     if not old.on_line:
         raise Conflict(
             f"cannot revert r{revision} of {unit.name}: it is a {old.kind}",
             hint=f"take it back by lmaps {'rollback' if old.kind == ChangesetKind.REDO else 'redo'} {unit.name}",
         )
-    if not call.tx.history.on_line(unit.name, [revision]):
+    if not ctx.tx.history.on_line(unit.name, [revision]):
         raise Conflict(f"cannot revert r{revision} of {unit.name}: it is not in effect, it was rolled back")
     return old
 
 
-def _reverted(call: Invocation, unit: Unit, old: Change, clashes: list[Finding]) -> Edit | None:
-    """What takes ``old`` back, None if nothing is left of it."""
-    there = call.tx.instances.by_number(unit.name, [old.instance_id]).get(old.instance_id)
-    now = there.document if there else None
+def _reverted(ctx: Invocation, unit: Unit, old: Change, clashes: list[Finding]) -> Edit | None:
+    """Return what takes ``old`` back, None if nothing is left of it."""
+    instance = ctx.tx.instances.by_number(unit.name, [old.instance_id]).get(old.instance_id)
+    now = instance.document if instance else None
     if _alike(now, old.before):
         return None
     if _alike(now, old.after):
         return Edit(now, old.before, old.instance_id, old.first_revision)
-    if there is None:
+    if instance is None:
         if old.before is not None and old.after is not None:
             clashes.append(_clash(old.after.key, (), old.after.key, MISSING))
         return None
+    completed = json.loads(instance.completed)
     if old.after is None or old.before is None:
         was = json.loads(old.after.completed) if old.after else MISSING
         clashes.extend(
-            _clash(there.key, each.path, each.before, each.after)
-            for each in unit.secrets.differences(
-                differences(was, json.loads(there.completed)), was, json.loads(there.completed)
-            )
+            _clash(instance.key, part.path, part.before, part.after)
+            for part in unit.secrets.differences(differences(was, completed), was, completed)
         )
         return None
     try:
-        return _taken_back(call, unit, there, old.before, old.after)
+        return _taken_back(ctx, unit, instance, old.before, old.after)
     except Clash as clash:
-        hidden = clash.path in unit.secrets.paths(json.loads(there.completed))
-        values = (MASK, MASK) if hidden else (clash.expected, clash.got)
-        clashes.append(_clash(there.key, clash.path, *values))
+        is_hidden = clash.path in unit.secrets.paths(completed)
+        values = (MASK, MASK) if is_hidden else (clash.expected, clash.got)
+        clashes.append(_clash(instance.key, clash.path, *values))
         return None
 
 
-def _alike(one: Document | None, other: Document | None) -> bool:
-    """Whether two documents are the same when completed, or neither is there."""
-    if one is None or other is None:
-        return one is other
-    return same(json.loads(one.completed), json.loads(other.completed))
+def _alike(document: Document | None, other: Document | None) -> bool:
+    """Return whether two documents are the same when completed, or neither is there."""
+    if document is None or other is None:
+        return document is other
+    return same(json.loads(document.completed), json.loads(other.completed))
 
 
-def _taken_back(call: Invocation, unit: Unit, there: Instance, before: Document, after: Document) -> Edit | None:
-    """``there`` without what lies between ``before`` and ``after``: given documents are merged, path by path."""
+def _taken_back(ctx: Invocation, unit: Unit, instance: Instance, before: Document, after: Document) -> Edit | None:
+    """Return ``instance`` without what lies between ``before`` and ``after``: given documents are merged."""
     back = list(differences(json.loads(after.given), json.loads(before.given)))
-    [one] = instances.accept(call, unit, [merged(json.loads(there.given), back)])
-    if jsonio.canonical(one.completed) == jsonio.canonical(json.loads(there.completed)):
+    [accepted] = instances.accept(ctx, unit, [merged(json.loads(instance.given), back)])
+    if jsonio.canonical(accepted.completed) == jsonio.canonical(json.loads(instance.completed)):
         return None
-    return Edit.of(there, instances.stored(call, unit, one))
+    return Edit.of(instance, instances.new_document(ctx, unit, accepted))
 
 
 def _clash(key: str, path: Sequence[str | int], expected: Any, got: Any) -> Finding:
@@ -180,67 +247,83 @@ def _clash(key: str, path: Sequence[str | int], expected: Any, got: Any) -> Find
     )
 
 
-def _check_keys(call: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
-    """What comes back does not take the key of another instance."""
+def _check_keys(ctx: Invocation, unit: Unit, edits: Sequence[Edit]) -> None:
+    """Raise `AlreadyExists` if an instance that comes back would take the key of another one."""
     coming = [edit.after.key for edit in edits if edit.after]
     leaving = {edit.id for edit in edits}
-    taken = [each.key for each in call.tx.instances.find(unit.name, coming).values() if each.id not in leaving]
+    stored = ctx.tx.instances.find(unit.name, coming).values()
+    taken = [instance.key for instance in stored if instance.id not in leaving]
     taken += [key for key, count in Counter(coming).items() if count > 1]
     if taken:
-        raise AlreadyExists(
-            f"cannot {call.verb} in {unit.name}: {short_id(taken[0])} exists again, made by a later change"
-        )
+        message = f"cannot revert in {unit.name}: {short_id(taken[0])} exists again, made by a later change"
+        raise AlreadyExists(message)
 
 
-def history(call: Invocation) -> Reply:
-    """The changesets of a unit, or of all, newest first: who, when, why, and which instances."""
-    unit = call.args.get("unit")
-    units = call.units_with("show") if unit is None else call.kept_unit.name
-    since = call.args.get("since")
-    found = call.tx.history.changesets(
-        units,
-        limit=call.args["limit"],
-        since=times.format_time(times.read_time(since)) if since else None,
-        author=call.args.get("author"),
-        ticket=call.args.get("ticket"),
+@arguments
+class History:
+    """The arguments of history."""
+
+    unit: UnitName | None = argument(default=None, doc="Only of this unit.")
+    limit: Limit = argument(default=20, doc="At most so many.")
+    since: Text | None = argument(default=None, doc="Only from then on: a time, or how long ago (-2h).")
+    author: Text | None = argument(default=None, doc="Only of this author.")
+    ticket: Text | None = argument(default=None, doc="Only for this ticket.")
+    diff: bool = argument(default=False, doc="With every value that changed.")
+
+
+@endpoint("history", right="show", scope="some", action="show the history")
+def history(ctx: Invocation, request: History) -> Reply:
+    """List the changesets of a unit, or of all, newest first: who, when, why, and which instances."""
+    changesets = ctx.tx.history.changesets(
+        ctx.units_with("show") if request.unit is None else ctx.kept_unit(request.unit).name,
+        limit=request.limit,
+        since=times.format_time(times.read_time(request.since)) if request.since else None,
+        author=request.author,
+        ticket=request.ticket,
     )
-    return Reply("", extra={"changesets": [_told(call, each) for each in found]})
+    rows = [_view(ctx, changeset, with_diff=request.diff).to_json() for changeset in changesets]
+    return Reply("", extra={"changesets": rows})
 
 
-def _told(call: Invocation, each: Changeset) -> dict[str, Any]:
-    """A changeset as its reader sees it."""
-    instance_changes = (
-        call.tx.history.changes(each.revision)
-        if call.args["diff"]
-        else call.tx.history.changes(each.revision, CHANGES_SHOWN)
+def _view(ctx: Invocation, changeset: Changeset, *, with_diff: bool) -> ChangesetView:
+    """Return a changeset as its readers see it."""
+    changed = ctx.tx.history.changes(changeset.revision, None if with_diff else MAX_CHANGES_SHOWN)
+    is_whole = len(changed) < MAX_CHANGES_SHOWN
+    return ChangesetView(
+        revision=changeset.revision,
+        kind=changeset.kind,
+        unit=changeset.unit,
+        at=changeset.at,
+        author=changeset.author,
+        on_behalf_of=changeset.on_behalf_of,
+        door=changeset.door,
+        message=changeset.message,
+        ticket=changeset.ticket,
+        target=changeset.target,
+        instances=len(changed) if is_whole else ctx.tx.history.size(changeset.revision),
+        changes=[changes.signed(change) for change in changed[:MAX_CHANGES_SHOWN]],
+        diff=changes.diff_rows(ctx, changeset.unit, changed) if with_diff else None,
     )
-    told = {
-        "revision": each.revision,
-        "kind": each.kind,
-        "unit": each.unit,
-        "at": each.at,
-        "author": each.author,
-        "on_behalf_of": each.on_behalf_of,
-        "door": each.door,
-        "message": each.message,
-        "ticket": each.ticket,
-        "target": each.target,
-        "instances": len(instance_changes)
-        if len(instance_changes) < CHANGES_SHOWN
-        else call.tx.history.size(each.revision),
-        "changes": [changes.signed(change) for change in instance_changes[:CHANGES_SHOWN]],
-    }
-    return told | ({"diff": changes.diff_rows(call, each.unit, instance_changes)} if call.args["diff"] else {})
 
 
-def diff(call: Invocation) -> Reply:
-    """How a unit's instances differ between two revisions, by ID and path; by default the applied and the newest."""
-    unit = call.kept_unit
-    older, newer = call.args.get("from"), call.args["to"]
-    first = resolve(call, unit.name, older) if older else call.tx.jobs.applied_revision(unit.name) or 0
-    second = resolve(call, unit.name, newer)
-    rows = changes.diff_of(call, unit.name, first, second)
-    signs = [row["sign"] for row in rows]
+@arguments
+class Diff:
+    """The arguments of diff."""
+
+    unit: UnitName
+    from_: Text | None = argument(default=None, doc="The first revision; the applied one if it is left out.")
+    to: Text = argument(default="@", doc="The second revision.")
+
+
+@endpoint("diff", right="show", action="compare revisions")
+def diff(ctx: Invocation, request: Diff) -> Reply:
+    """Show how a unit's instances differ between two revisions, by ID and path."""
+    unit = ctx.kept_unit(request.unit)
+    older = request.from_
+    first = resolve(ctx, unit.name, older) if older else ctx.tx.jobs.applied_revision(unit.name) or 0
+    second = resolve(ctx, unit.name, request.to)
+    rows = changes.diff_of(ctx, unit.name, first, second)
+    signs = [row.sign for row in rows]
     return Reply(
         f"{unit.name} r{first} to r{second}: {plural(len(rows), 'instance')} differ",
         level=1 if rows else 0,
@@ -251,6 +334,6 @@ def diff(call: Invocation) -> Reply:
             "added": signs.count("+"),
             "changed": signs.count("~"),
             "deleted": signs.count("-"),
-            "diff": rows,
+            "diff": [row.to_json() for row in rows],
         },
     )

@@ -3,22 +3,24 @@
 import json
 import re
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
+from lmaps.api.arguments import Write, arguments
 from lmaps.api.context import Invocation
-from lmaps.api.endpoint import NUMBER
+from lmaps.api.endpoint import endpoint
 from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
+from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.states import ChangesetKind
-from lmaps.model.units import unit_from_definition
+from lmaps.model.units import Unit, unit_from_definition
 from lmaps.protocol import Reply
-from lmaps.store import Change, Changeset, Document, replay
+from lmaps.store import Change, Changeset, Document, Transaction, replay
 from lmaps.util import jsonio
 from lmaps.util.text import plural
 from lmaps.version import __version__
 
 _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _TEXT = {"type": ["string", "null"]}
-_REVISION = NUMBER | {"minimum": 1, "maximum": 10**18 - 1}
+_REVISION = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
 """What a revision or a number can be that the next ones are to follow: 18 digits, as in `_NUMBER`."""
 _LINK = _REVISION | {"type": ["integer", "null"]}
 _DOCUMENT = {
@@ -53,7 +55,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "line_previous": _LINK,
     "redo_end": _LINK,
 }
-"""What a changeset says of itself, but for its unit."""
+"""The columns of a changeset in an export; its unit stands above it."""
 _LATER = Changeset._field_defaults
 """Columns that were added later have a default: they are left out where they have it, as in every older export."""
 _CHANGESET = {
@@ -74,78 +76,89 @@ SCHEMA: dict[str, Any] = {
 """A unit with its history, as `export` writes it; what else stands there follows from it."""
 
 
-def told(call: Invocation, unit: str) -> dict[str, Any]:
-    """All that is kept of a unit: the texts it had, and its changesets, oldest first."""
-    if call.for_unit(unit).kept_unit.secrets.any and not call.args["reveal"]:
-        raise Conflict(f"cannot export the history of {unit}: it has secrets", hint="if that is meant: --reveal")
-    if call.tx.history.horizon(unit):
+def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> dict[str, Any]:
+    """Return all that is kept of a unit: the texts it had, and its changesets, oldest first."""
+    name, history = unit.name, ctx.tx.history
+    if unit.secrets.any and not reveal:
+        raise Conflict(f"cannot export the history of {name}: it has secrets", hint="if that is meant: --reveal")
+    if history.horizon(name):
         raise Conflict(
-            f"cannot export the history of {unit}: it is kept from r{call.tx.history.horizon(unit)} on alone",
+            f"cannot export the history of {name}: it is kept from r{history.horizon(name)} on alone",
             hint="lmaps backup FILE keeps all that there is",
         )
     return {
-        "definitions": {str(number): json.loads(text) for number, text in call.tx.instances.definitions(unit).items()},
+        "definitions": {str(number): json.loads(text) for number, text in ctx.tx.instances.definitions(name).items()},
         "history": [
-            _columns(each) | {"changes": [_told(change) for change in call.tx.history.changes(each.revision)]}
-            for each in reversed(call.tx.history.changesets(unit))
+            _columns(changeset) | {"changes": [_change(change) for change in history.changes(changeset.revision)]}
+            for changeset in reversed(history.changesets(name))
         ],
     }
 
 
 def _columns(changeset: Changeset) -> dict[str, Any]:
-    said = {name: getattr(changeset, name) for name in _COLUMNS}
-    return {name: value for name, value in said.items() if name not in _LATER or value != _LATER[name]}
+    columns = {name: getattr(changeset, name) for name in _COLUMNS}
+    return {name: value for name, value in columns.items() if name not in _LATER or value != _LATER[name]}
 
 
-def _told(change: Change) -> dict[str, Any]:
+def _change(change: Change) -> dict[str, Any]:
     documents = {"before": change.before, "after": change.after}
     return {"instance": change.instance_id, "first_revision": change.first_revision} | {
         name: {
-            "key": one.key,
-            "given": json.loads(one.given),
-            "completed": json.loads(one.completed),
-            "definition": one.definition,
+            "key": document.key,
+            "given": json.loads(document.given),
+            "completed": json.loads(document.completed),
+            "definition": document.definition,
         }
-        for name, one in documents.items()
-        if one is not None
+        for name, document in documents.items()
+        if document is not None
     }
 
 
-def import_history(call: Invocation) -> Reply:
+@arguments
+class ImportHistory(Write):
+    """The arguments of import_history."""
+
+    units: Annotated[
+        list[Any], Keywords("Units with their histories, as export writes them.", minItems=1, items=SCHEMA)
+    ]
+
+
+@endpoint("import_history", right="import", action="import a history")
+def import_history(ctx: Invocation, request: ImportHistory) -> Reply:
     """Take over units with all their changesets, as they are, into a state that has none."""
-    if call.tx.revision():
+    tx = ctx.tx
+    if tx.revision():
         raise Conflict(
-            f"cannot import a history: the state has one already (r{call.tx.revision()})",
+            f"cannot import a history: the state has one already (r{tx.revision()})",
             hint="take it in with a new daemon, or import what lmaps export writes without --history",
         )
     try:
-        _take_over(call)
-        count = replay(call.tx)
+        _take_over(tx, request.units)
+        count = replay(tx)
     except StateUnusable as error:
         text = error.message.removeprefix("cannot rely on the database: ")
         raise ValidationFailed(f"cannot import the history: it contradicts itself, {text}") from error
-    units = [each["unit"] for each in call.args["units"]]
     return Reply(
-        f"imported {plural(count, 'changeset')} of {plural(len(units), 'unit')}, at r{call.tx.revision()}",
-        extra={"units": units, "changesets": count},
-        revision=call.tx.revision(),
+        f"imported {plural(count, 'changeset')} of {plural(len(ctx.units), 'unit')}, at r{tx.revision()}",
+        extra={"units": ctx.units, "changesets": count},
+        revision=tx.revision(),
     )
 
 
-def _take_over(call: Invocation) -> None:
+def _take_over(tx: Transaction, units: list[Any]) -> None:
     changesets: list[tuple[Changeset, list[Change]]] = []
-    for unit in call.args["units"]:
+    for unit in units:
         for number, definition in unit["definitions"].items():
             _check_definition(unit["unit"], number, definition)
             digest = sha256(jsonio.canonical(definition).encode()).hexdigest()
-            call.tx.instances.restore_definition(unit["unit"], int(number), digest, jsonio.encode(definition))
-        secret = any(unit_from_definition(each).secrets.any for each in unit["definitions"].values())
-        changesets += [_changeset(unit["unit"], each, secret=secret) for each in unit["history"]]
+            tx.instances.restore_definition(unit["unit"], int(number), digest, jsonio.encode(definition))
+        secret = any(unit_from_definition(text).secrets.any for text in unit["definitions"].values())
+        changesets += [_changeset(unit["unit"], row, secret=secret) for row in unit["history"]]
     changesets.sort(key=lambda pair: pair[0].revision)
-    revisions = [made.revision for made, _ in changesets]
+    revisions = [changeset.revision for changeset, _ in changesets]
     if len(set(revisions)) != len(revisions):
         raise StateUnusable("a revision stands twice")
-    call.tx.changesets.restore_history(changesets)
+    tx.changesets.restore_history(changesets)
 
 
 def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> None:
@@ -161,20 +174,20 @@ def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> Non
         raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
 
 
-def _changeset(unit: str, each: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
-    _check_columns(unit, each)
-    made = Changeset.from_columns({"unit": unit, **{name: each[name] for name in _COLUMNS if name in each}})
+def _changeset(unit: str, row: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
+    _check_columns(unit, row)
+    changeset = Changeset.from_columns({"unit": unit, **{name: row[name] for name in _COLUMNS if name in row}})
     changes = [
         Change(
-            made.revision,
+            changeset.revision,
             change["instance"],
             change["first_revision"],
             _document(change.get("before"), secret=secret),
             _document(change.get("after"), secret=secret),
         )
-        for change in each["changes"]
+        for change in row["changes"]
     ]
-    return made, changes
+    return changeset, changes
 
 
 def _check_columns(unit: str, changeset: dict[str, Any]) -> None:
@@ -188,13 +201,8 @@ def _check_columns(unit: str, changeset: dict[str, Any]) -> None:
         )
 
 
-def _document(one: dict[str, Any] | None, *, secret: bool) -> Document | None:
-    if one is None:
+def _document(row: dict[str, Any] | None, *, secret: bool) -> Document | None:
+    if row is None:
         return None
-    return Document(
-        one["key"],
-        jsonio.encode(one["given"]),
-        jsonio.encode(one["completed"]),
-        one["definition"],
-        secret=secret,
-    )
+    given, completed = jsonio.encode(row["given"]), jsonio.encode(row["completed"])
+    return Document(row["key"], given, completed, row["definition"], secret=secret)

@@ -1,140 +1,195 @@
-"""Verbs on a unit's instances: create, set, delete, validate."""
+"""Endpoints on a unit's instances: create, set, delete, validate."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from lmaps.api import changes
+from lmaps.api.arguments import (
+    Documents,
+    Pointer,
+    SomeDocuments,
+    UnitName,
+    WriteAndApply,
+    argument,
+    arguments,
+)
+from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
+from lmaps.api.endpoint import endpoint
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
+from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
+from lmaps.protocol.views import InstanceRow
 from lmaps.store import Document, Edit, Instance
 from lmaps.util.text import plural
 from lmaps.util.timelimit import TimeLimit, slow_part
 
-PREFIX = 4
+MIN_PREFIX = 4
 """The fewest hex digits that may stand for a content ID."""
 
 
 class Accepted(NamedTuple):
-    """A document that fits its unit: what the client sent, and what it became."""
+    """A document that fits its unit: as it was given, and as it was completed."""
 
     key: str
     given: dict[str, Any]
     completed: dict[str, Any]
 
 
-def create(call: Invocation) -> Reply:
+@arguments
+class Create(WriteAndApply):
+    """The arguments of create."""
+
+    unit: UnitName
+    instances: SomeDocuments = argument(doc="The documents.")
+
+
+@endpoint("create", right="create")
+def create(ctx: Invocation, request: Create) -> Proposal:
     """Append instances: all of them, or none. An equal one is "unchanged", another one under the same key refused."""
-    unit = call.usable_unit
-    accepted = accept(call, unit, call.args["instances"])
-    fresh, known = _sort_out(call, unit, accepted)
-    edits = [Edit(None, stored(call, unit, one)) for one in fresh.values()]
-    made = changes.record(call, unit, ChangesetKind.CREATE, edits)
-    revision = made.revision if made else None
-    return Reply(
+    return propose_create(ctx, ctx.usable_unit(request.unit), request.instances)
+
+
+def propose_create(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> Proposal:
+    """Propose to append ``documents`` to the instances of a unit."""
+    accepted = accept(ctx, unit, documents)
+    fresh, stored = _sort_out(ctx, unit, accepted)
+    edits = [Edit(None, new_document(ctx, unit, instance)) for instance in fresh.values()]
+    return Proposal(
         f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
-        extra={"instances": [_created(one.key, known, revision) for one in accepted]},
-        revision=revision or call.tx.history.newest_revision(unit.name),
+        [UnitChange(unit, ChangesetKind.CREATE, edits)],
+        [_created_row(instance.key, stored.get(instance.key)) for instance in accepted],
     )
 
 
-def stored(call: Invocation, unit: Unit, one: Accepted) -> Document:
-    """What is stored of an accepted document."""
-    return changes.document(call, unit, one.key, one.given, one.completed)
+def _created_row(key: str, stored: Instance | None) -> InstanceRow:
+    if stored is None:
+        return InstanceRow(key, short_id(key), "created", None)
+    return InstanceRow(key, short_id(key), "unchanged", stored.revision)
 
 
-def set_(call: Invocation) -> Reply:
+def new_document(ctx: Invocation, unit: Unit, instance: Accepted) -> Document:
+    """Return what is stored of an accepted document."""
+    return changes.document(ctx, unit, instance.key, instance.given, instance.completed)
+
+
+@arguments
+class Assignment:
+    """A property that is set."""
+
+    path: Pointer
+    value: Any
+
+
+@arguments
+class Set(WriteAndApply):
+    """The arguments of set."""
+
+    unit: UnitName
+    id: Annotated[str, Keywords("The instance's ID, or the beginning of a content ID.", minLength=1)]
+    instance: dict[str, Any] | None = argument(default=None, doc="The document that replaces it.")
+    set: list[Assignment] = argument(default=[], doc="Properties that get a value.")
+    unset: list[Pointer] = argument(default=[], doc="Properties that are taken away.")
+
+
+@endpoint("set", right="create")
+def set_(ctx: Invocation, request: Set) -> Proposal:
     """Update an instance, or insert it: a document replaces it, ``set`` and ``unset`` change properties of it."""
-    unit = call.usable_unit
-    wanted = call.args["id"]
-    instance = find(call, unit, wanted, missing_ok=unit.primary_key is not None)
-    [one] = accept(call, unit, [_wanted(call, unit, instance)])
-    _check_key(call, unit, instance, one)
-    if instance and same(json.loads(instance.completed), one.completed):
-        return _wrote(call, f"nothing to set in {unit.name}", [_told(instance.key, "unchanged", instance.revision)])
-    document = stored(call, unit, one)
-    made = changes.record(
-        call, unit, ChangesetKind.SET, [Edit.of(instance, document) if instance else Edit(None, document)]
-    )
-    result = _told(one.key, "updated" if instance else "created", made.revision if made else None)
-    return _wrote(call, f"set {result['short']} in {unit.name}", [result])
+    unit = ctx.usable_unit(request.unit)
+    instance = find(ctx, unit, request.id, missing_ok=unit.primary_key is not None)
+    [accepted] = accept(ctx, unit, [_document_to_set(unit, instance, request)])
+    _check_key(ctx, unit, instance, accepted, request.id)
+    if instance and same(json.loads(instance.completed), accepted.completed):
+        row = InstanceRow(instance.key, short_id(instance.key), "unchanged", instance.revision)
+        return Proposal(f"nothing to set in {unit.name}", [UnitChange(unit, ChangesetKind.SET, [])], [row])
+    document = new_document(ctx, unit, accepted)
+    edit = Edit.of(instance, document) if instance else Edit(None, document)
+    row = InstanceRow(accepted.key, short_id(accepted.key), "updated" if instance else "created", None)
+    return Proposal(f"set {row.short} in {unit.name}", [UnitChange(unit, ChangesetKind.SET, [edit])], [row])
 
 
-def _wanted(call: Invocation, unit: Unit, instance: Instance | None) -> Any:
-    """The document as it is to be given: the one that was sent, or the one that is there, changed."""
-    given = call.args.get("instance")
-    properties = [Difference.from_json(each | {"after": each["value"]}) for each in call.args["set"]]
-    properties += [Difference(parse_pointer(path), MISSING, MISSING) for path in call.args["unset"]]
-    if given is None and not properties:
+def _document_to_set(unit: Unit, instance: Instance | None, request: Set) -> Any:
+    """Return the given document that results: the one that was sent, or the one that is stored, changed."""
+    properties = [Difference(parse_pointer(part.path), MISSING, part.value) for part in request.set]
+    properties += [Difference(parse_pointer(path), MISSING, MISSING) for path in request.unset]
+    if request.instance is None and not properties:
         raise MessageRefused("cannot set nothing: give a document, or properties to set or to unset")
-    there = json.loads(instance.given) if instance else {}
-    base = there if given is None else unit.secrets.unmasked(given, there)
+    stored = json.loads(instance.given) if instance else {}
+    document = stored if request.instance is None else unit.secrets.unmasked(request.instance, stored)
     key = unit.primary_key
-    if key is not None and key not in base and instance is None:
-        base = {key: _key_value(unit, call.args["id"])} | base
-    elif key is not None and key not in base and instance is not None:
-        base = {key: json.loads(instance.completed)[key]} | base
+    if key is not None and key not in document:
+        value = json.loads(instance.completed)[key] if instance else _key_value(unit, request.id)
+        document = {key: value} | document
     try:
-        return changed(base, properties)
+        return changed(document, properties)
     except Clash as clash:
         path = pointer(clash.path)
-        raise MessageRefused(
-            f"cannot set in {unit.name}: there is nothing below {path} of {call.args['id']}"
-        ) from clash
+        raise MessageRefused(f"cannot set in {unit.name}: there is nothing below {path} of {request.id}") from clash
 
 
 def _key_value(unit: Unit, text: str) -> Any:
-    """The primary key's value that an ID stands for."""
-    integer = unit.params["properties"][unit.primary_key].get("type") == "integer"
-    return int(text) if integer and text.removeprefix("-").isdecimal() else text
+    """Return the primary key's value that an ID stands for."""
+    is_integer = unit.params["properties"][unit.primary_key].get("type") == "integer"
+    return int(text) if is_integer and text.removeprefix("-").isdecimal() else text
 
 
-def _check_key(call: Invocation, unit: Unit, instance: Instance | None, one: Accepted) -> None:
-    wanted = instance.key if instance else call.args["id"]
-    if one.key == wanted:
+def _check_key(ctx: Invocation, unit: Unit, instance: Instance | None, accepted: Accepted, wanted: str) -> None:
+    """Raise an error if the document would have another key than its instance, or one that another instance has."""
+    key = instance.key if instance else wanted
+    if accepted.key == key:
         return
     if unit.primary_key is not None:
-        text = f"cannot set in {unit.name}: {unit.primary_key} of {wanted} cannot become {one.key}"
-        hint = (
-            f"lmaps create {unit.name} makes a new instance, lmaps delete {unit.name} {wanted} takes the old one away"
+        raise RuleBroken(
+            f"cannot set in {unit.name}: {unit.primary_key} of {key} cannot become {accepted.key}: "
+            f"it names the instance",
+            hint=f"lmaps create {unit.name} makes a new instance, "
+            f"lmaps delete {unit.name} {key} takes the old one away",
         )
-        raise RuleBroken(f"{text}: it names the instance", hint=hint)
-    if call.tx.instances.find(unit.name, [one.key]):
-        raise AlreadyExists(f"cannot set in {unit.name}: {short_id(one.key)} has this content already")
+    if ctx.tx.instances.find(unit.name, [accepted.key]):
+        raise AlreadyExists(f"cannot set in {unit.name}: {short_id(accepted.key)} has this content already")
 
 
-def delete(call: Invocation) -> Reply:
+@arguments
+class Delete(WriteAndApply):
+    """The arguments of delete."""
+
+    unit: UnitName
+    ids: Annotated[list[str], Keywords("IDs, or beginnings of content IDs.", minItems=1)]
+
+
+@endpoint("delete", right="create")
+def delete(ctx: Invocation, request: Delete) -> Proposal:
     """Delete instances: all that are named, or none."""
-    unit = call.kept_unit
-    there = picked(call, unit, list(dict.fromkeys(call.args["ids"])))
-    gone = list({instance.id: instance for instance in there}.values())
-    made = changes.record(call, unit, ChangesetKind.DELETE, [Edit.of(instance, None) for instance in gone])
-    revision = made.revision if made else None
-    rows = [_told(instance.key, "deleted", revision) for instance in gone]
-    return _wrote(call, f"deleted {plural(len(rows), 'instance')} in {unit.name}", rows)
+    unit = ctx.kept_unit(request.unit)
+    instances = {instance.id: instance for instance in picked(ctx, unit, list(dict.fromkeys(request.ids)))}
+    edits = [Edit.of(instance, None) for instance in instances.values()]
+    rows = [InstanceRow(row.key, short_id(row.key), "deleted", None) for row in instances.values()]
+    message = f"deleted {plural(len(rows), 'instance')} in {unit.name}"
+    return Proposal(message, [UnitChange(unit, ChangesetKind.DELETE, edits)], rows)
 
 
-def _wrote(call: Invocation, message: str, rows: list[dict[str, Any]]) -> Reply:
-    return Reply(message, extra={"instances": rows}, revision=call.tx.history.newest_revision(call.args["unit"]))
+def accept(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
+    """Return the documents with defaults mixed in and an ID each.
 
-
-def accept(call: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
-    """The documents with defaults mixed in and an ID each; `ValidationFailed` lists what is wrong in all of them."""
+    Raises `ValidationFailed`, which lists what is wrong in all of them, and `TookTooLong`.
+    """
     try:
-        accepted, findings = call.limit.run(f"{call.verb} in {unit.name}", _checked, unit, documents, call.limit)
+        accepted, findings = ctx.limit.run(f"{ctx.action} in {unit.name}", _checked, unit, documents, ctx.limit)
     except TookTooLong as over:
-        raise TookTooLong(over.message, errors=[_slow_place(unit, documents, call.limit.position)]) from over
+        raise TookTooLong(over.message, errors=[_slow_place(unit, documents, ctx.limit.position)]) from over
     if findings:
-        raise _refusal(call, findings)
+        outcome = "" if ctx.verb == "validate" else ", nothing was changed"
+        message = f"cannot {ctx.action} in {unit.name}: {plural(len(findings), 'error')}{outcome}"
+        raise ValidationFailed(message, errors=findings)
     return accepted
 
 
 def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[list[Accepted], list[Finding]]:
-    """The documents that fit, and what is wrong in the others."""
+    """Return the documents that fit, and what is wrong in the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
     for number, given in enumerate(documents):
@@ -157,123 +212,117 @@ def _slow_place(unit: Unit, documents: Sequence[Any], number: int) -> Finding:
     return Finding("checking it takes too long", path, document=number)
 
 
-def _refusal(call: Invocation, findings: Sequence[Finding]) -> ValidationFailed:
-    found = plural(len(findings), "error")
-    outcome = "" if call.verb == "validate" else ", nothing was changed"
-    return ValidationFailed(f"cannot {call.verb} in {call.unit.name}: {found}{outcome}", errors=findings)
-
-
 def _sort_out(
-    call: Invocation, unit: Unit, accepted: Sequence[Accepted]
+    ctx: Invocation, unit: Unit, accepted: Sequence[Accepted]
 ) -> tuple[dict[str, Accepted], dict[str, Instance]]:
-    """Which documents are new (each once), and which instances are there already; `AlreadyExists` for the others."""
-    known = call.tx.instances.find(unit.name, [one.key for one in accepted])
-    there = {key: json.loads(instance.completed) for key, instance in known.items()}
+    """Return the documents that are new, each once, and the instances that are stored already, by their keys.
+
+    Raises `AlreadyExists` if an instance of the same key has other content.
+    """
+    stored = ctx.tx.instances.find(unit.name, [instance.key for instance in accepted])
+    completed = {key: json.loads(instance.completed) for key, instance in stored.items()}
     fresh: dict[str, Accepted] = {}
     clashes: list[Finding] = []
-    for number, one in enumerate(accepted):
-        if one.key not in there:
-            there[one.key], fresh[one.key] = one.completed, one
-        elif not same(there[one.key], one.completed):
-            clashes.append(_clash(unit, one, number))
+    for number, instance in enumerate(accepted):
+        if instance.key not in completed:
+            completed[instance.key], fresh[instance.key] = instance.completed, instance
+        elif not same(completed[instance.key], instance.completed):
+            clashes.append(_clash(unit, instance, number))
     if clashes:
-        told = ", ".join(str(clash.got) for clash in clashes[:3]) + (", ..." if len(clashes) > 3 else "")
+        keys = ", ".join(str(clash.got) for clash in clashes[:3]) + (", ..." if len(clashes) > 3 else "")
         raise AlreadyExists(
-            f"cannot create in {unit.name}: {told} exists with other content, nothing was changed",
+            f"cannot create in {unit.name}: {keys} exists with other content, nothing was changed",
             errors=clashes,
             hint=f"to change it: lmaps set {unit.name} {clashes[0].got}",
         )
-    return fresh, known
+    return fresh, stored
 
 
-def _clash(unit: Unit, one: Accepted, number: int) -> Finding:
+def _clash(unit: Unit, instance: Accepted, number: int) -> Finding:
     return Finding(
-        f"{one.key} exists with other content",
+        f"{instance.key} exists with other content",
         at=(unit.primary_key,) if unit.primary_key else (),
-        got=one.key,
+        got=instance.key,
         document=number,
     )
 
 
-def _created(key: str, known: dict[str, Instance], revision: int | None) -> dict[str, Any]:
-    instance = known.get(key)
-    return _told(key, "unchanged", instance.revision) if instance else _told(key, "created", revision)
-
-
-def _told(key: str, result: str, revision: int | None) -> dict[str, Any]:
-    return {"id": key, "short": short_id(key), "result": result, "revision": revision}
-
-
-def picked(call: Invocation, unit: Unit, ids: Sequence[str]) -> list[Instance]:
-    """The instances of these IDs, or of these beginnings of content IDs; `NotFound` names all that are not there."""
-    exact = call.tx.instances.find(unit.name, ids)
-    found = {wanted: exact.get(wanted) or find(call, unit, wanted, missing_ok=True) for wanted in ids}
-    missing = [wanted for wanted, instance in found.items() if instance is None]
+def picked(ctx: Invocation, unit: Unit, ids: Sequence[str]) -> list[Instance]:
+    """Return the instances of these IDs, or beginnings of content IDs; `NotFound` names all that are not there."""
+    exact = ctx.tx.instances.find(unit.name, ids)
+    instances = {wanted: exact.get(wanted) or find(ctx, unit, wanted, missing_ok=True) for wanted in ids}
+    missing = [wanted for wanted, instance in instances.items() if instance is None]
     if missing:
-        raise _no_instance(call, unit, missing)
-    return [instance for instance in found.values() if instance is not None]
+        raise _no_instance(ctx, unit, missing)
+    return [instance for instance in instances.values() if instance is not None]
 
 
-def find(call: Invocation, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
-    """The instance of this ID, or of this beginning of a content ID."""
-    exact, begun = _meant(call, unit, wanted)
-    found = exact.get(wanted) or _only(call, unit, wanted, begun)
-    if found is None and not missing_ok:
-        raise _no_instance(call, unit, [wanted])
-    return found
+def find(ctx: Invocation, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
+    """Return the instance of this ID, or of this beginning of a content ID."""
+    exact, begun = _candidates(ctx, unit, wanted)
+    instance = exact.get(wanted) or _only(unit, wanted, begun)
+    if instance is None and not missing_ok:
+        raise _no_instance(ctx, unit, [wanted])
+    return instance
 
 
-def _meant(call: Invocation, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
-    """The instance of this ID, and those of which it is the beginning of the content ID."""
-    begun = call.tx.instances.with_prefix(unit.name, wanted) if _may_begin(unit, wanted) else []
-    return call.tx.instances.find(unit.name, [wanted]), begun
+def _candidates(ctx: Invocation, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
+    """Return the instance of this ID, and those whose content ID begins with it."""
+    begun = ctx.tx.instances.with_prefix(unit.name, wanted) if _may_begin(unit, wanted) else []
+    return ctx.tx.instances.find(unit.name, [wanted]), begun
 
 
 def _may_begin(unit: Unit, wanted: str) -> bool:
-    """Whether this can be the beginning of a content ID."""
-    return not unit.primary_key and len(wanted) >= PREFIX
+    """Return whether this can be the beginning of a content ID."""
+    return not unit.primary_key and len(wanted) >= MIN_PREFIX
 
 
-def _only(call: Invocation, unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
+def _only(unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
     if len(begun) > 1:
-        raise NotFound(f"cannot {call.verb} {wanted} in {unit.name}: {len(begun)} instances begin so; give more digits")
+        raise NotFound(f"{len(begun)} instances in {unit.name} begin with {wanted}: give more digits")
     return begun[0] if begun else None
 
 
-def picked_at(call: Invocation, unit: Unit, ids: Sequence[str], revision: int) -> list[Instance]:
-    """The instances of these IDs at ``revision``, found among those that have them now and those changed since."""
-    now: list[Instance] = []
+def picked_at(ctx: Invocation, unit: Unit, ids: Sequence[str], revision: int) -> list[Instance]:
+    """Return the instances of these IDs at ``revision``: those that have them now, or were changed since."""
+    candidates: list[Instance] = []
     for wanted in ids:
-        exact, begun = _meant(call, unit, wanted)
-        now += [*exact.values(), *begun]
-    then = {each.key: each for each in call.tx.history.state_at(unit.name, revision, now)}
-    return [_among(call, unit, then, wanted) for wanted in ids]
+        exact, begun = _candidates(ctx, unit, wanted)
+        candidates += [*exact.values(), *begun]
+    then = {instance.key: instance for instance in ctx.tx.history.state_at(unit.name, revision, candidates)}
+    return [_among(ctx, unit, then, wanted) for wanted in ids]
 
 
-def _among(call: Invocation, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
-    """The instance of this ID among those that were there then, by their IDs."""
-    found = then.get(wanted)
-    if found is None and _may_begin(unit, wanted):
-        found = _only(call, unit, wanted, [each for key, each in then.items() if key.startswith(wanted)])
-    if found is None:
-        raise _no_instance(call, unit, [wanted])
-    return found
+def _among(ctx: Invocation, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
+    """Return the instance of this ID among those that were there then, by their keys."""
+    instance = then.get(wanted)
+    if instance is None and _may_begin(unit, wanted):
+        instance = _only(unit, wanted, [row for key, row in then.items() if key.startswith(wanted)])
+    if instance is None:
+        raise _no_instance(ctx, unit, [wanted])
+    return instance
 
 
-def _no_instance(call: Invocation, unit: Unit, missing: Sequence[str]) -> NotFound:
-    named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-    outcome = ", nothing was changed" if call.verb in ("delete", "set") else ""
-    return NotFound(
-        f"cannot {call.verb} {named} in {unit.name}: there is no such instance{outcome}",
-        hint=f"lmaps show {unit.name} lists them",
-    )
+def _no_instance(ctx: Invocation, unit: Unit, missing: Sequence[str]) -> NotFound:
+    names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    outcome = ", nothing was changed" if ctx.verb in ("delete", "set") else ""
+    return NotFound(f"there is no instance {names} in {unit.name}{outcome}", hint=f"lmaps show {unit.name} lists them")
 
 
-def validate(call: Invocation) -> Reply:
+@arguments
+class Validate:
+    """The arguments of validate."""
+
+    unit: UnitName
+    instances: Documents = argument(doc="The documents.")
+
+
+@endpoint("validate", right="show")
+def validate(ctx: Invocation, request: Validate) -> Reply:
     """Check documents as create would, and show what they would become; nothing is kept."""
-    unit = call.unit
-    accepted = accept(call, unit, call.args["instances"])
+    unit = ctx.unit(request.unit)
     rows = [
-        {"id": one.key, "short": short_id(one.key), "completed": unit.secrets.masked(one.completed)} for one in accepted
+        {"id": row.key, "short": short_id(row.key), "completed": unit.secrets.masked(row.completed)}
+        for row in accept(ctx, unit, request.instances)
     ]
     return Reply(f"{plural(len(rows), 'instance')} fit {unit.name}", extra={"instances": rows})

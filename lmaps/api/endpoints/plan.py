@@ -1,49 +1,75 @@
-"""Verbs that show what an apply would do: plan, from what is stored; plan_check, by the handler's own check mode."""
+"""Endpoints that show what an apply would do: plan from the state, plan_check by the handler's own check mode."""
 
 from typing import Any
 
-from lmaps.api import changes, job_queue
+from lmaps.api import changes
+from lmaps.api.arguments import Documents, Duration, Run, UnitName, Write, argument, arguments
+from lmaps.api.changes import JobOrder, Proposal
 from lmaps.api.context import Invocation
+from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints import instances
+from lmaps.api.endpoints.jobs import ApplyProposal
 from lmaps.errors import UnitUnusable
 from lmaps.model.states import JobKind
 from lmaps.protocol import Reply
 
 VERSION = 1
-"""Of the form in which a plan is told."""
+"""Of the form of a plan."""
 
 
-def plan(call: Invocation) -> Reply:
-    """How the desired state differs from the applied one; with ``instances`` as if they had been created."""
-    unit = call.usable_unit if call.args["instances"] else call.kept_unit
-    applied = call.tx.jobs.applied_revision(unit.name)
-    with call.tx.discarded():
-        if call.args["instances"]:
-            instances.create(call)
-        desired = call.tx.history.newest_revision(unit.name) or 0
-        rows = changes.diff_of(call, unit.name, applied or 0, desired)
-    signs = [row["sign"] for row in rows]
+@arguments
+class Plan:
+    """The arguments of plan."""
+
+    unit: UnitName
+    instances: Documents = argument(default=[], doc="Documents, as if they had been created.")
+
+
+@endpoint("plan", right="apply", also={"instances": "create"})
+def plan(ctx: Invocation, request: Plan) -> Reply:
+    """Show how the desired state differs from the applied one; with ``instances`` as if they had been created."""
+    unit = ctx.usable_unit(request.unit) if request.instances else ctx.kept_unit(request.unit)
+    applied = ctx.tx.jobs.applied_revision(unit.name)
+    with ctx.tx.discarded():
+        if request.instances:
+            changes.carry_out(ctx, instances.propose_create(ctx, unit, request.instances))
+        desired = ctx.tx.history.newest_revision(unit.name) or 0
+        rows = changes.diff_of(ctx, unit.name, applied or 0, desired)
+    signs = [row.sign for row in rows]
     counts = {"add": signs.count("+"), "change": signs.count("~"), "delete": signs.count("-")}
     extra: dict[str, Any] = {
         "version": VERSION,
         "unit": unit.name,
         "applied": applied,
-        "desired": call.tx.history.newest_revision(unit.name),
+        "desired": ctx.tx.history.newest_revision(unit.name),
         **counts,
-        "diff": rows,
+        "diff": [row.to_json() for row in rows],
     }
-    message = ", ".join(f"{count} to {what}" for what, count in counts.items())
+    message = ", ".join(f"{count} to {kind}" for kind, count in counts.items())
     return Reply(message, level=1 if rows else 0, extra=extra)
 
 
-def plan_check(call: Invocation) -> Reply:
+@arguments
+class PlanCheck(Write):
+    """The arguments of plan_check."""
+
+    unit: UnitName
+    timeout: Duration | None = argument(default=None, doc="The job is ended after so long.")
+
+    @property
+    def is_allowed_unconfirmed(self) -> bool:
+        """Always: it changes neither state nor host."""
+        return True
+
+
+@endpoint("plan_check", right="apply", action="plan on the host")
+def plan_check(ctx: Invocation, request: PlanCheck) -> Proposal:
     """Queue a job that has the handler show what it would do to the host, and do nothing."""
-    unit = call.usable_unit
-    handler = call.manager.handlers.get(unit.handler, {})
+    unit = ctx.usable_unit(request.unit)
+    handler = ctx.manager.handlers.get(unit.handler, {})
     if handler.get("preview", "none") == "none":
         raise UnitUnusable(
             f"cannot plan {unit.name} on the host: its handler {unit.handler} has no check mode",
             hint=f"lmaps plan {unit.name} shows what would be handed over",
         )
-    job = job_queue.queue(call, unit, JobKind.PLAN)
-    return Reply(f"job {job.id}", extra={"job": job_queue.told(call, job)}, revision=job.revision or None, job=job.id)
+    return ApplyProposal("", job=JobOrder(unit, JobKind.PLAN, Run(timeout=request.timeout)))

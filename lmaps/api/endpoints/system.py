@@ -1,28 +1,31 @@
-"""Verbs on the daemon itself: status, handlers, discover."""
+"""Endpoints on the daemon itself: status, handlers, discover, may."""
 
 import os
 import platform
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from lmaps.api import legacy
+from lmaps.api.arguments import NoArguments, argument, arguments
 from lmaps.api.context import Invocation
-from lmaps.api.endpoint import Endpoint
+from lmaps.api.endpoint import ENDPOINTS, Endpoint, endpoint
 from lmaps.api.endpoints.units import refused_files
 from lmaps.api.unit_status import condition
 from lmaps.config import default_policy
 from lmaps.config.settings import Config
 from lmaps.errors import NotFound
 from lmaps.model.policy import RIGHTS, Policy
+from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.units import Unit
 from lmaps.protocol import VERSION, Reply
+from lmaps.protocol.views import UnitStatus
 from lmaps.store import sqlite_version
 from lmaps.transport.selfcheck import libzmq_version
 from lmaps.util.text import nearest, plural
 from lmaps.version import __version__
 
-COUNTED = (
+COUNTERS = (
     "requests",
     "refused",
     "busy",
@@ -34,13 +37,14 @@ COUNTED = (
     "connections_refused",
     "restarts",
 )
-"""What `status` counts."""
+"""The counters that `status` shows."""
 
 
-def status(call: Invocation) -> Reply:
-    """How the daemon stands: its processes, its queue, its state, what it has counted, and each unit's condition."""
-    manager, disk = call.manager, call.tx.disk
-    newest = call.tx.history.newest()
+@endpoint("status", right="list", scope="some", action="show the status")
+def status(ctx: Invocation, request: NoArguments) -> Reply:
+    """Show how the daemon stands: its processes, queue, state and counters, and each unit's condition."""
+    manager, disk = ctx.manager, ctx.tx.disk
+    newest = ctx.tx.history.newest()
     extra: dict[str, Any] = {
         "version": __version__,
         "versions": versions(),
@@ -48,7 +52,7 @@ def status(call: Invocation) -> Reply:
         "supervisor": manager.supervisor,
         "uptime": round(time.monotonic() - manager.started, 3),
         "db": manager.config.db,
-        "revision": call.tx.revision(),
+        "revision": ctx.tx.revision(),
         "changed_at": newest.at if newest else None,
         "commit_seconds": round(disk.commit_seconds, 4),
         "degraded": disk.refusal.message if disk.refusal else None,
@@ -58,32 +62,34 @@ def status(call: Invocation) -> Reply:
             {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
             for _, slot in sorted(manager.slots.items())
         ],
-        "queue": len(call.tx.jobs.queued()),
-        "counters": {name: manager.counters[name] for name in COUNTED},
-        "units": [_stands(call, unit) for name, unit in manager.units.units.items() if call.may(name, "list")],
-        "errors": refused_files(call),
+        "queue": len(ctx.tx.jobs.queued()),
+        "counters": {name: manager.counters[name] for name in COUNTERS},
+        "units": [
+            _unit_status(ctx, unit).to_json() for name, unit in manager.units.units.items() if ctx.may(name, "list")
+        ],
+        "errors": refused_files(ctx),
     }
     return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
 
 
-def _stands(call: Invocation, unit: Unit) -> dict[str, Any]:
-    return {
-        "unit": unit.name,
-        "handler": unit.handler,
-        "secrets": unit.secrets.any,
-        "revision": call.tx.history.newest_revision(unit.name),
-        "applied": call.tx.jobs.applied_revision(unit.name),
-        "condition": condition(call, unit.name),
-    }
+def _unit_status(ctx: Invocation, unit: Unit) -> UnitStatus:
+    return UnitStatus(
+        unit.name,
+        unit.handler,
+        unit.secrets.any,
+        ctx.tx.history.newest_revision(unit.name),
+        ctx.tx.jobs.applied_revision(unit.name),
+        condition(ctx, unit.name),
+    )
 
 
 def versions() -> dict[str, str]:
-    """What this process is made of beside lMaPS."""
+    """Return the versions of what this process is made of beside lMaPS."""
     return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": libzmq_version()}
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Where the daemon of ``config`` keeps what, and whose it is."""
+    """Return where the daemon of ``config`` keeps its files and sockets, and whose they are."""
     return {
         "uid": config.uid,
         "manager_uid": os.getuid(),
@@ -101,47 +107,55 @@ def settings(config: Config) -> dict[str, Any]:
     }
 
 
-def handlers(call: Invocation) -> Reply:
-    """The handlers that units may name, with the reason where one cannot be loaded."""
-    rows = [{"type": name} | told for name, told in call.manager.handlers.items()]
+@endpoint("handlers", right="list", scope="some", action="list handlers")
+def handlers(ctx: Invocation, request: NoArguments) -> Reply:
+    """List the handlers that units may name, with the reason where one cannot be loaded."""
+    rows = [{"type": name} | description for name, description in ctx.manager.handlers.items()]
     return Reply(plural(len(rows), "handler"), extra={"handlers": rows})
 
 
-def discover(verbs: dict[str, Endpoint]) -> Endpoint:
-    """The verb that tells the request schema of every verb of the table."""
+@arguments
+class Discover:
+    """The arguments of discover."""
 
-    def tell(call: Invocation) -> Reply:
-        told = {
-            name: {"right": verb.right, "also": verb.further_rights, "schema": verb.definition}
-            for name, verb in verbs.items()
-        }
-        return Reply("schema", extra={"version": VERSION, "verbs": told, "legacy": legacy.SCHEMA})
-
-    return Endpoint(tell, "list", {"what": {"enum": ["schema"], "default": "schema"}}, scope="some")
+    what: Literal["schema"] = argument(default="schema", doc="What is shown; there is nothing else yet.")
 
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 256}
+@endpoint("discover", right="list", scope="some")
+def discover(ctx: Invocation, request: Discover) -> Reply:
+    """Show what every request may carry, as JSON Schema, and which right it takes."""
+    verbs = {
+        name: {"right": entry.right, "also": entry.further_rights, "schema": entry.definition}
+        for name, entry in ENDPOINTS.items()
+    }
+    return Reply("schema", extra={"version": VERSION, "verbs": verbs, "legacy": legacy.SCHEMA})
 
 
-def may(verbs: Mapping[str, Endpoint]) -> Endpoint:
-    """The verb that tells whether a subject may do a verb of the table, or has a right."""
+@arguments
+class May:
+    """The arguments of may."""
 
-    def tell(call: Invocation) -> Reply:
-        """Tell whether somebody may do something on a unit, and the line of the policy that decides."""
-        return answer(verbs, call.manager.policy, call.args["who"], call.args["do"], call.args["on"])
-
-    properties = {"who": _TEXT, "do": _TEXT, "on": {"type": "string", "pattern": r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$"}}
-    return Endpoint(tell, "admin", properties, ("who", "do", "on"), scope="every", about_oneself="who")
+    who: Annotated[str, Keywords("A user's name, uid:, gid: or key:.", minLength=1, maxLength=256)]
+    do: Annotated[str, Keywords("A verb or a right.", minLength=1, maxLength=256)]
+    on: Annotated[str, Keywords("A unit, or * for all.", pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$")]
 
 
-def answer(verbs: Mapping[str, Endpoint], policy: Policy, who: str, verb: str, unit: str) -> Reply:
-    """What ``policy`` says; level 1 if it is denied. `NotFound` for what is neither a verb nor a right."""
-    right = verbs[verb].right if verb in verbs else verb
+@endpoint("may", right="admin", scope="every", about_oneself="who", action="look up rights")
+def may(ctx: Invocation, request: May) -> Reply:
+    """Tell whether a subject may do something on a unit, and the line of the policy that decides."""
+    return decide(ENDPOINTS, ctx.manager.policy, request.who, request.do, request.on)
+
+
+def decide(endpoints: Mapping[str, Endpoint], policy: Policy, who: str, verb: str, unit: str) -> Reply:
+    """Return what ``policy`` says of a verb or a right; level 1 if it is denied.
+
+    Raises `NotFound` for a word that is neither a verb nor a right.
+    """
+    right = endpoints[verb].right if verb in endpoints else verb
     if right not in RIGHTS:
-        near = nearest(verb, [*verbs, *RIGHTS])
+        near = nearest(verb, [*endpoints, *RIGHTS])
         raise NotFound(
-            f"cannot tell about {verb!r}: it is neither a verb nor a right"
-            + (f"; did you mean {near}?" if near else ""),
+            f"{verb!r} is neither a verb nor a right" + (f"; did you mean {near}?" if near else ""),
             hint=f"the rights are {', '.join(RIGHTS)}",
         )
     subject = policy.named(who)

@@ -1,241 +1,298 @@
-"""Verbs that take state in: import, migrate."""
+"""Endpoints that move state between daemons: import, migrate, export."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from lmaps.api import changes
+from lmaps.api.arguments import (
+    Documents,
+    Limit,
+    Number,
+    Text,
+    UnitName,
+    Write,
+    argument,
+    arguments,
+)
+from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
+from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints import history_transfer, instances
 from lmaps.api.endpoints.instances import Accepted
-from lmaps.api.endpoints.show import shown, told
+from lmaps.api.endpoints.show import shown, shown_texts
 from lmaps.api.revisions import resolve
 from lmaps.errors import Finding, LmapsError, MessageRefused, TookTooLong, TooManyDeletions, ValidationFailed
 from lmaps.model.diff import Path, leaves, same
 from lmaps.model.policy import Right
+from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
-from lmaps.store import Edit, Instance
+from lmaps.protocol.views import InstanceRow
+from lmaps.store import Changeset, Edit, Instance, Job
 from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
 from lmaps.util.jsonio import Encoded
 from lmaps.util.text import plural
 
 
+@arguments
+class UnitDocuments:
+    """Documents of one unit."""
+
+    unit: UnitName
+    instances: Documents = argument()
+
+
+@arguments
+class Import(Write):
+    """The arguments of import."""
+
+    units: Annotated[list[UnitDocuments], Keywords("Documents, by their units.", minItems=1)]
+    mode: Literal["merge", "replace", "skip"] = argument(default="merge", doc="What becomes of stored instances.")
+    max_deletes: Number = argument(default=0, doc="How many instances may be deleted.")
+
+
 @dataclass(frozen=True, slots=True)
 class Arriving:
     """Documents of one unit that are to be imported."""
 
-    call: Invocation
     unit: Unit
     accepted: list[Accepted]
 
 
-def import_(call: Invocation) -> Reply:
+class ImportProposal(Proposal):
+    """Changes of several units; each row names its unit."""
+
+    __slots__ = ()
+
+    def reply(self, ctx: Invocation, changesets: Sequence[Changeset | None], job: Job | None) -> Reply:
+        """Return the answer: how many instances were created, updated and deleted."""
+        revisions = {changeset.unit: changeset.revision for changeset in changesets if changeset}
+        rows = [row.to_json() for row in self.rows]
+        for row in rows:
+            if row["revision"] is None:
+                row["revision"] = revisions[row["unit"]]
+        counts = [
+            f"{sum(row.result == kind for row in self.rows)} {kind}" for kind in ("created", "updated", "deleted")
+        ]
+        return Reply(f"imported: {', '.join(counts)}", extra={"instances": rows}, revision=ctx.tx.revision())
+
+
+@endpoint("import", right="import")
+def import_(ctx: Invocation, request: Import) -> Proposal:
     """Take documents in, of any number of units: all of them, or none. One changeset a unit.
 
     ``merge`` adds and replaces by ID, ``skip`` adds only, ``replace`` makes the state what the documents are, order
     too; it deletes no more than ``max_deletes`` instances.
     """
-    arriving = _arriving(call)
-    mode = call.args["mode"]
-    edits = [(each, _edits(each, mode)) for each in arriving]
-    _check_deletions(call, edits)
-    rows: list[dict[str, Any]] = []
-    for each, unit_edits in edits:
-        known = each.call.tx.instances.find(each.unit.name, [one.key for one in each.accepted])
-        made = changes.record(each.call, each.unit, ChangesetKind.IMPORT, unit_edits)
-        failpoint("import.mid")
-        rows += _told(each, unit_edits, known, made.revision if made else None)
-    counts = [
-        f"{sum(row['result'] == result for row in rows)} {result}" for result in ("created", "updated", "deleted")
-    ]
-    return Reply(f"imported: {', '.join(counts)}", extra={"instances": rows}, revision=call.tx.revision())
+    arriving = _arriving(ctx, request.units)
+    unit_changes = [UnitChange(part.unit, ChangesetKind.IMPORT, _edits(ctx, part, request.mode)) for part in arriving]
+    _check_deletions(unit_changes, request.max_deletes)
+    pairs = zip(arriving, unit_changes, strict=True)
+    rows = [row for part, change in pairs for row in _result_rows(ctx, part, change.edits)]
+    return ImportProposal("", unit_changes, rows)
 
 
-def _arriving(call: Invocation) -> list[Arriving]:
-    """The documents by unit; one error lists what is wrong in all of them. ``document`` counts them as they came."""
+def _arriving(ctx: Invocation, units: Sequence[UnitDocuments]) -> list[Arriving]:
+    """Return the documents by unit; one error lists what is wrong in all of them, counted as they came."""
     arriving: list[Arriving] = []
     findings: list[Finding] = []
-    number = 0
-    for entry in call.args["units"]:
-        about = call.for_unit(entry["unit"])
+    first = 0
+    for part in units:
         try:
-            unit = about.usable_unit
-            accepted = instances.accept(about, unit, _unmasked(about, unit, entry["instances"]))
-            findings += _twice(unit, accepted, number)
-            arriving.append(Arriving(about, unit, accepted))
+            unit = ctx.usable_unit(part.unit)
+            accepted = instances.accept(ctx, unit, _unmasked(ctx, unit, part.instances))
+            findings += _twice(unit, accepted, first)
+            arriving.append(Arriving(unit, accepted))
         except ValidationFailed as refused:
-            findings += [each._replace(document=number + (each.document or 0)) for each in refused.errors]
+            findings += _counted_from(first, refused.errors)
         except TookTooLong as over:
-            errors = [each._replace(document=number + (each.document or 0)) for each in over.errors]
-            raise TookTooLong(over.message, errors=errors) from over
+            raise TookTooLong(over.message, errors=_counted_from(first, over.errors)) from over
         except LmapsError as refused:
-            if len(call.args["units"]) == 1:
+            if len(units) == 1:
                 raise
-            findings.append(Finding(refused.message.removeprefix(f"cannot {call.verb}: "), document=number))
-        number += len(entry["instances"])
+            findings.append(Finding(refused.message, document=first))
+        first += len(part.instances)
     if findings:
         raise ValidationFailed(f"cannot import: {plural(len(findings), 'error')}, nothing was changed", errors=findings)
     return arriving
 
 
-def _unmasked(call: Invocation, unit: Unit, documents: Sequence[Any]) -> Sequence[Any]:
-    """Documents whose masked secrets are those of the instances with the same primary key."""
+def _counted_from(first: int, findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings of one unit's documents, which are counted from ``first`` among all of the request."""
+    return [finding._replace(document=first + (finding.document or 0)) for finding in findings]
+
+
+def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> Sequence[Any]:
+    """Return the documents, masked secrets replaced by those of the instances with the same primary key."""
     if unit.primary_key is None or not unit.secrets.any:
         return documents
-    keys = [str(one.get(unit.primary_key)) if isinstance(one, dict) else "" for one in documents]
-    there = call.tx.instances.find(unit.name, keys)
+    keys = [str(document.get(unit.primary_key)) if isinstance(document, dict) else "" for document in documents]
+    stored = ctx.tx.instances.find(unit.name, keys)
     return [
-        unit.secrets.unmasked(one, json.loads(there[key].given)) if key in there else one
-        for one, key in zip(documents, keys, strict=True)
+        unit.secrets.unmasked(document, json.loads(stored[key].given)) if key in stored else document
+        for document, key in zip(documents, keys, strict=True)
     ]
 
 
 def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding]:
-    """Documents with the same ID and different content."""
+    """Return the documents with the same ID as an earlier one, and different content."""
     seen: dict[str, Accepted] = {}
     return [
-        Finding(f"{short_id(one.key)} stands twice, with different content", document=first + place)
-        for place, one in enumerate(accepted)
-        if not same(seen.setdefault(one.key, one).completed, one.completed)
+        Finding(f"{short_id(document.key)} stands twice, with different content", document=first + place)
+        for place, document in enumerate(accepted)
+        if not same(seen.setdefault(document.key, document).completed, document.completed)
     ]
 
 
-def _edits(each: Arriving, mode: str) -> list[Edit]:
-    unit, tx = each.unit, each.call.tx
-    first: dict[str, Accepted] = {}
-    for one in each.accepted:
-        first.setdefault(one.key, one)
-    accepted = list(first.values())
+def _edits(ctx: Invocation, arriving: Arriving, mode: str) -> list[Edit]:
+    unit, tx = arriving.unit, ctx.tx
+    by_key: dict[str, Accepted] = {}
+    for document in arriving.accepted:
+        by_key.setdefault(document.key, document)
     if mode == "replace":
-        return _replacing(each, accepted, {instance.key: instance for instance in tx.instances.all(unit.name)})
-    there = tx.instances.find(unit.name, list(first))
+        stored = {instance.key: instance for instance in tx.instances.all(unit.name)}
+        return _replacing(ctx, unit, by_key, stored)
+    stored = tx.instances.find(unit.name, list(by_key))
     edits: list[Edit] = []
-    for one in accepted:
-        instance = there.get(one.key)
+    for document in by_key.values():
+        instance = stored.get(document.key)
         if instance is None:
-            edits.append(Edit(None, instances.stored(each.call, unit, one)))
+            edits.append(Edit(None, instances.new_document(ctx, unit, document)))
         elif mode == "merge":
-            edits += _update(each, one, instance)
+            edits += _update(ctx, unit, document, instance)
     return edits
 
 
-def _update(each: Arriving, one: Accepted, instance: Instance) -> list[Edit]:
-    if same(json.loads(instance.completed), one.completed):
+def _update(ctx: Invocation, unit: Unit, document: Accepted, instance: Instance) -> list[Edit]:
+    if same(json.loads(instance.completed), document.completed):
         return []
-    return [Edit.of(instance, instances.stored(each.call, each.unit, one))]
+    return [Edit.of(instance, instances.new_document(ctx, unit, document))]
 
 
-def _replacing(each: Arriving, accepted: Sequence[Accepted], there: dict[str, Instance]) -> list[Edit]:
-    """What makes the state the documents that arrive: what does not stand in their order is put to the end anew."""
-    wanted = {one.key for one in accepted}
-    edits = [Edit.of(instance, None) for key, instance in there.items() if key not in wanted]
+def _replacing(ctx: Invocation, unit: Unit, by_key: dict[str, Accepted], stored: dict[str, Instance]) -> list[Edit]:
+    """Return what makes the state the documents that arrive, in their order.
+
+    Instances keep the order in which they were made: from the first one that stands elsewhere, all are made anew.
+    """
+    edits = [Edit.of(instance, None) for key, instance in stored.items() if key not in by_key]
     last = 0
-    moving = False
-    for one in accepted:
-        instance = there.get(one.key)
-        if instance is not None and instance.id > last and not moving:
+    is_moving = False
+    for document in by_key.values():
+        instance = stored.get(document.key)
+        if instance is not None and instance.id > last and not is_moving:
             last = instance.id
-            edits += _update(each, one, instance)
+            edits += _update(ctx, unit, document, instance)
             continue
-        moving = moving or instance is None or instance.id <= last
+        is_moving = is_moving or instance is None or instance.id <= last
         if instance is not None:
             edits.append(Edit.of(instance, None))
-        edits.append(Edit(None, instances.stored(each.call, each.unit, one)))
+        edits.append(Edit(None, instances.new_document(ctx, unit, document)))
     return edits
 
 
-def _check_deletions(call: Invocation, edits: Sequence[tuple[Arriving, list[Edit]]]) -> None:
-    gone = [(each.unit.name, key) for each, unit_edits in edits for key in _gone(unit_edits)]
-    if len(gone) > call.args["max_deletes"]:
-        named = ", ".join(f"{unit} {short_id(key)}" for unit, key in gone[:5]) + (", ..." if len(gone) > 5 else "")
+def _check_deletions(unit_changes: Sequence[UnitChange], limit: int) -> None:
+    deleted = [(change.unit.name, key) for change in unit_changes for key in _deleted(change.edits)]
+    if len(deleted) > limit:
+        names = ", ".join(f"{unit} {short_id(key)}" for unit, key in deleted[:5]) + (
+            ", ..." if len(deleted) > 5 else ""
+        )
         raise TooManyDeletions(
-            f"cannot import: it would delete {plural(len(gone), 'instance')} ({named}), nothing was changed",
-            hint=f"if that is meant: --max-deletes {len(gone)}",
-            extra={"deletions": [{"unit": unit, "id": key} for unit, key in gone]},
+            f"cannot import: it would delete {plural(len(deleted), 'instance')} ({names}), nothing was changed",
+            hint=f"if that is meant: --max-deletes {len(deleted)}",
+            extra={"deletions": [{"unit": unit, "id": key} for unit, key in deleted]},
         )
 
 
-def _gone(unit_edits: Sequence[Edit]) -> list[str]:
-    staying = {edit.after.key for edit in unit_edits if edit.after}
-    return [edit.before.key for edit in unit_edits if edit.before and not edit.after and edit.before.key not in staying]
+def _deleted(edits: Sequence[Edit]) -> list[str]:
+    staying = {edit.after.key for edit in edits if edit.after}
+    return [edit.before.key for edit in edits if edit.before and not edit.after and edit.before.key not in staying]
 
 
-def _told(
-    each: Arriving, unit_edits: Sequence[Edit], known: dict[str, Instance], revision: int | None
-) -> list[dict[str, Any]]:
-    changed = {edit.after.key for edit in unit_edits if edit.after}
+def _result_rows(ctx: Invocation, arriving: Arriving, edits: Sequence[Edit]) -> list[InstanceRow]:
+    name = arriving.unit.name
+    keys = list(dict.fromkeys(document.key for document in arriving.accepted))
+    stored = ctx.tx.instances.find(name, keys)
+    changed = {edit.after.key for edit in edits if edit.after}
     rows = []
-    for key in dict.fromkeys(one.key for one in each.accepted):
-        result = "unchanged" if key not in changed else "updated" if key in known else "created"
-        rows.append((key, result, revision if key in changed else known[key].revision))
-    rows += [(key, "deleted", revision) for key in _gone(unit_edits)]
-    return [
-        {"unit": each.unit.name, "id": key, "short": short_id(key), "result": result, "revision": made}
-        for key, result, made in rows
-    ]
+    for key in keys:
+        if key in changed:
+            rows.append(InstanceRow(key, short_id(key), "updated" if key in stored else "created", None, name))
+        else:
+            rows.append(InstanceRow(key, short_id(key), "unchanged", stored[key].revision, name))
+    rows += [InstanceRow(key, short_id(key), "deleted", None, name) for key in _deleted(edits)]
+    return rows
 
 
-def migrate(call: Invocation) -> Reply:
+@arguments
+class Migrate(Write):
+    """The arguments of migrate."""
+
+    unit: UnitName
+    current: Documents = argument(doc="The documents of the files that are in effect.")
+    undone: Documents = argument(default=[], doc="Those that were rolled back.")
+
+
+@endpoint("migrate", right="import")
+def migrate(ctx: Invocation, request: Migrate) -> Reply:
     """Take over what the original kept of a unit: a changeset for each of its files, what it had rolled back too.
 
     A leaf that equals the schema's default becomes a default again. What was rolled back is what redo brings.
     """
-    unit = call.usable_unit
-    current = _undefaulted(call, unit, call.args["current"], 0)
-    undone = _undefaulted(call, unit, call.args["undone"], len(current))
-    if call.tx.history.head(unit.name) is not None:
+    unit = ctx.usable_unit(request.unit)
+    current = _undefaulted(ctx, unit, request.current, 0)
+    undone = _undefaulted(ctx, unit, request.undone, len(current))
+    if ctx.tx.history.head(unit.name) is not None:
         raise ValidationFailed(f"cannot migrate into {unit.name}: it has a history already; take a unit that has none")
-    rows: list[tuple[Accepted, str, int | None]] = []
-    for one in [*current, *undone]:
-        there = call.tx.instances.find(unit.name, [one.key]).get(one.key)
-        if there is not None and same(json.loads(there.completed), one.completed):
-            rows.append((one, "unchanged", there.revision))
-            continue
-        document = instances.stored(call, unit, one)
-        made = changes.record(
-            call, unit, ChangesetKind.IMPORT, [Edit.of(there, document) if there else Edit(None, document)]
-        )
-        rows.append((one, "updated" if there else "created", made.revision if made else None))
-    back = sum(result != "unchanged" for _, result, _ in rows[len(current) :])
-    for _ in range(back):
-        call.tx.changesets.rollback(unit.name, call.why)
-    told = [
-        {"id": one.key, "short": short_id(one.key), "result": result, "revision": revision}
-        for one, result, revision in rows[: len(current)]
-    ]
+    rows = [_migrated(ctx, unit, document) for document in [*current, *undone]]
+    rolled_back = sum(row.result != "unchanged" for row in rows[len(current) :])
+    for _ in range(rolled_back):
+        ctx.tx.changesets.rollback(unit.name, ctx.origin)
     return Reply(
-        f"migrated {plural(len(current), 'instance')} to {unit.name}, {back} for redo",
-        extra={"instances": told, "undone": back},
-        revision=call.tx.history.newest_revision(unit.name),
+        f"migrated {plural(len(current), 'instance')} to {unit.name}, {rolled_back} for redo",
+        extra={"instances": [row.to_json() for row in rows[: len(current)]], "undone": rolled_back},
+        revision=ctx.tx.history.newest_revision(unit.name),
     )
 
 
-def _undefaulted(call: Invocation, unit: Unit, documents: Sequence[Any], first: int) -> list[Accepted]:
-    """Accepted documents whose given form has no leaf that the schema fills in by itself."""
+def _migrated(ctx: Invocation, unit: Unit, document: Accepted) -> InstanceRow:
+    """Record one document as a changeset of its own, as it was a file of its own."""
+    key = document.key
+    stored = ctx.tx.instances.find(unit.name, [key]).get(key)
+    if stored is not None and same(json.loads(stored.completed), document.completed):
+        return InstanceRow(key, short_id(key), "unchanged", stored.revision)
+    after = instances.new_document(ctx, unit, document)
+    edit = Edit.of(stored, after) if stored else Edit(None, after)
+    changeset = changes.record(ctx, UnitChange(unit, ChangesetKind.IMPORT, [edit]))
+    result = "updated" if stored else "created"
+    return InstanceRow(key, short_id(key), result, changeset.revision if changeset else None)
+
+
+def _undefaulted(ctx: Invocation, unit: Unit, documents: Sequence[Any], first: int) -> list[Accepted]:
+    """Return accepted documents whose given form has no leaf that the schema fills in by itself."""
     try:
-        accepted = instances.accept(call, unit, documents)
+        accepted = instances.accept(ctx, unit, documents)
     except ValidationFailed as refused:
-        raise ValidationFailed(
-            refused.message, errors=[each._replace(document=first + (each.document or 0)) for each in refused.errors]
-        ) from refused
-    what = f"migrate into {unit.name}"
-    return call.limit.run(what, lambda: [one._replace(given=_without_defaults(unit, one)) for one in accepted])
+        raise ValidationFailed(refused.message, errors=_counted_from(first, refused.errors)) from refused
+    return ctx.limit.run(
+        f"migrate into {unit.name}",
+        lambda: [document._replace(given=_without_defaults(unit, document)) for document in accepted],
+    )
 
 
-def _without_defaults(unit: Unit, one: Accepted) -> dict[str, Any]:
-    """``one.given`` without each property that comes back by itself when it is left out."""
-    given = one.given
+def _without_defaults(unit: Unit, accepted: Accepted) -> dict[str, Any]:
+    """Return the given document without each property that comes back by itself when it is left out."""
+    given = accepted.given
     for path, _ in list(leaves(given)):
         less = _without(given, path)
         try:
             completed = unit.complete(less)
         except ValidationFailed:
             continue
-        if jsonio.canonical(completed) == jsonio.canonical(one.completed):
+        if jsonio.canonical(completed) == jsonio.canonical(accepted.completed):
             given = less
     return given
 
@@ -245,37 +302,50 @@ def _without(document: Any, path: Path) -> Any:
         return document
     key, *below = path
     if isinstance(document, list):
-        return [_without(each, tuple(below)) if index == key and below else each for index, each in enumerate(document)]
+        return [_without(item, tuple(below)) if index == key and below else item for index, item in enumerate(document)]
     if not below:
         return {name: value for name, value in document.items() if name != key}
     return {name: _without(value, tuple(below)) if name == key else value for name, value in document.items()}
 
 
-EVERYTHING = 2**31
+ALL_INSTANCES = 2**31
 """More instances than any unit has."""
 
 
-def export(call: Invocation) -> Reply:
-    """The given documents of the units named, or of all, oldest first; with ``history`` all their changesets too.
+@arguments
+class Export:
+    """The arguments of export."""
+
+    units: list[UnitName] = argument(default=[], doc="Only these units.")
+    at: Text | None = argument(default=None, doc="As it was then: r41, @~2, applied, or a time.")
+    history: bool = argument(default=False, doc="With all changesets.")
+    reveal: bool = argument(default=False, doc="With secrets as they are.")
+    limit: Limit | None = argument(default=None, doc="So many documents at once.")
+    after: Number = argument(default=0, doc="Of the first unit only what comes after this instance.")
+    revisions: list[Number] | None = argument(default=None, doc="As each of the units was at its revision.")
+
+
+@endpoint("export", right="export", scope="some", also={"reveal": "reveal"})
+def export(ctx: Invocation, request: Export) -> Reply:
+    """Export the given documents of the units named, or of all, oldest first; with ``history`` all their changesets.
 
     With a ``limit`` no more documents at once: then ``next`` says how to ask for those that follow.
     """
-    names = _names(call)
-    revisions = _revisions(call, names)
-    page = call.args.get("limit")
-    left, after = page or EVERYTHING, call.args["after"]
+    names = _names(ctx, request)
+    revisions = _revisions(ctx, names, request)
+    left, after = request.limit or ALL_INSTANCES, request.after
     rows: list[str] = []
     count, following = 0, None
     for place, (name, revision) in enumerate(zip(names, revisions, strict=True)):
         failpoint("export.mid")
-        row, documents, last = _exported(call, name, revision, after, left)
+        row, documents, last = _exported(ctx, name, revision, after, left, request)
         rows.append(jsonio.encode_object(row))
         count += documents
         left, after = left - documents, 0
-        if page is not None and (last is not None or left <= 0):
+        if request.limit is not None and (last is not None or left <= 0):
             following = _following(names[place:], revisions[place:], last)
             break
-    newest = revisions[0] if call.args.get("at") and names else call.tx.revision()
+    newest = revisions[0] if request.at and names else ctx.tx.revision()
     return Reply(
         f"exported {plural(len(rows), 'unit')}, {plural(count, 'instance')} at r{newest}",
         extra={"units": Encoded.array(rows), "revision": newest, "next": following},
@@ -283,43 +353,43 @@ def export(call: Invocation) -> Reply:
     )
 
 
-def _names(call: Invocation) -> Sequence[str]:
-    rights: tuple[Right, ...] = ("export", "reveal") if call.args["reveal"] else ("export",)
-    for wanted in call.args["units"]:
-        call.for_unit(wanted).kept_unit  # noqa: B018 (an unknown unit is told before anything is read)
-    known = {**call.manager.units.units, **dict.fromkeys(call.tx.history.units())}
-    return call.args["units"] or [name for name in known if call.may(name, *rights)]
+def _names(ctx: Invocation, request: Export) -> Sequence[str]:
+    rights: tuple[Right, ...] = ("export", "reveal") if request.reveal else ("export",)
+    for name in request.units:
+        ctx.kept_unit(name)  # an unknown unit is refused before anything is read
+    names = {**ctx.manager.units.units, **dict.fromkeys(ctx.tx.history.units())}
+    return request.units or [name for name in names if ctx.may(name, *rights)]
 
 
-def _revisions(call: Invocation, names: Sequence[str]) -> Sequence[int]:
-    """Which state of each unit is meant."""
-    given, at = call.args.get("revisions"), call.args.get("at")
-    if given is None:
-        return [call.tx.revision() if at is None else resolve(call, name, at) for name in names]
-    if len(given) != len(names):
-        raise MessageRefused("cannot export: revisions are to be as many as units")
-    return [resolve(call, name, f"r{revision}") for name, revision in zip(names, given, strict=True)]
+def _revisions(ctx: Invocation, names: Sequence[str], request: Export) -> Sequence[int]:
+    """Return the revision at which each unit is exported."""
+    if request.revisions is None:
+        at = request.at
+        return [ctx.tx.revision() if at is None else resolve(ctx, name, at) for name in names]
+    if len(request.revisions) != len(names):
+        raise MessageRefused("cannot export: there have to be as many revisions as units")
+    return [resolve(ctx, name, f"r{revision}") for name, revision in zip(names, request.revisions, strict=True)]
 
 
 def _following(names: Sequence[str], revisions: Sequence[int], last: int | None) -> dict[str, Any] | None:
-    """What the request for the next page says beside what this one has said; None if nothing is left."""
+    """Return what the request for the next page says beside what this one has said; None if nothing is left."""
     if last is None:
         names, revisions = names[1:], revisions[1:]
     return {"units": names, "revisions": revisions, "after": last or 0} if names else None
 
 
 def _exported(
-    call: Invocation, name: str, revision: int, after: int, most: int
+    ctx: Invocation, name: str, revision: int, after: int, limit: int, request: Export
 ) -> tuple[dict[str, Any], int, int | None]:
-    """One unit, how many documents of it there are, and the number of the last one if more follow."""
-    unit, paged = call.for_unit(name).kept_unit, call.args.get("limit") is not None
+    """Return one unit, its number of documents, and the number of the last one if more follow."""
+    unit, is_paged = ctx.kept_unit(name), request.limit is not None
     documents: list[str] = []
     last: int | None = after
-    while last is not None and len(documents) < most:
-        page = call.tx.snapshots.page(name, revision, last, most - len(documents))
-        documents += told(call, unit, page.given)
+    while last is not None and len(documents) < limit:
+        page = ctx.tx.snapshots.page(name, revision, last, limit - len(documents))
+        documents += shown_texts(ctx, unit, page.given, reveal=request.reveal)
         last = page.last
-        if paged:
+        if is_paged:
             break
     row = {
         "unit": name,
@@ -327,18 +397,17 @@ def _exported(
         "store_key": unit.store_key,
         "primary_key": unit.primary_key,
         "instances": Encoded.array(documents),
-        **(history_transfer.told(call, name) if call.args["history"] else {}),
-        **({} if paged else {"undone": _undone(call, name)}),
+        **(history_transfer.history_of(ctx, unit, reveal=request.reveal) if request.history else {}),
+        **({} if is_paged else {"undone": _undone(ctx, unit, reveal=request.reveal)}),
     }
     return row, len(documents), last
 
 
-def _undone(call: Invocation, name: str) -> list[Any]:
-    """The given documents that redo would bring."""
-    unit = call.for_unit(name).kept_unit
+def _undone(ctx: Invocation, unit: Unit, *, reveal: bool) -> list[Any]:
+    """Return the given documents that redo would bring."""
     return [
-        shown(call, unit, change.after.given)
-        for revision in call.tx.history.redoable(name)
-        for change in call.tx.history.changes(revision)
+        shown(ctx, unit, change.after.given, reveal=reveal)
+        for revision in ctx.tx.history.redoable(unit.name)
+        for change in ctx.tx.history.changes(revision)
         if change.after is not None
     ]

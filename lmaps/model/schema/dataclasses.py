@@ -18,9 +18,10 @@ _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list:
 
 
 class Keywords:
-    """Keywords of JSON Schema that a type of Python does not say, for ``Annotated``."""
+    """Keywords of JSON Schema that a type of Python does not say, for ``Annotated``; ``doc`` is for the reference."""
 
-    def __init__(self, **keywords: Any) -> None:
+    def __init__(self, doc: str = "", **keywords: Any) -> None:
+        self.doc = doc
         self.keywords = keywords
 
 
@@ -50,6 +51,13 @@ def is_required(part: Field[Any]) -> bool:
 def ordered_fields(kind: Any) -> list[Field[Any]]:
     """Return the fields of a class: its own before those that it has from its bases."""
     return sorted(fields(kind), key=lambda part: part.name not in kind.__annotations__)
+
+
+def doc_of(hint: Any) -> str:
+    """Return what the reference says of a type."""
+    hint = without_none(hint)
+    annotations = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((annotation.doc for annotation in annotations if isinstance(annotation, Keywords)), "")
 
 
 def without_none(hint: Any) -> Any:

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from lmaps.api.audit_throttle import AT_ONCE
+from lmaps.api.endpoints.show import Show
 from lmaps.api.registry import ENDPOINTS, Endpoint
 from lmaps.errors import NotAllowed, ValidationFailed
 from tests.daemons import until
@@ -79,10 +80,10 @@ def test_rows_are_found_by_unit_author_time_and_number(lmaps):
 
 
 def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeypatch):
-    def deny(_call):
+    def deny(_ctx, _request):
         raise NotAllowed
 
-    monkeypatch.setitem(ENDPOINTS, "show", Endpoint(deny, "show", {"unit": {"type": "string"}}, ("unit",)))
+    monkeypatch.setitem(ENDPOINTS, "show", Endpoint("show", deny, Show, "show"))
     for _ in range(AT_ONCE + 3):
         denied(lmaps)
     kept = rows(lmaps, limit=100)

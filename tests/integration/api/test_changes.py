@@ -47,8 +47,8 @@ def test_what_a_unit_requires_is_said_with_every_change(lmaps: InProcess) -> Non
     with pytest.raises(MessageRefused) as refused:
         create(lmaps, {"k": "a"}, ticket="T1", message=" ")
     assert (refused.value.message, refused.value.hint) == (
-        "cannot create in t: its changes need a message",
-        "say it: -m TEXT",
+        "changes of t need a message",
+        "add -m TEXT",
     )
     create(lmaps, {"k": "a"}, message="why", ticket="T1")
     for verb, args in (
@@ -58,10 +58,10 @@ def test_what_a_unit_requires_is_said_with_every_change(lmaps: InProcess) -> Non
         ("rollback", {"to": "r0"}),
         ("revert", {"revision": "r1"}),
     ):
-        with pytest.raises(MessageRefused, match="its changes need a message and a ticket"):
+        with pytest.raises(MessageRefused, match="changes of t need a message and a ticket"):
             lmaps.call(verb, unit="t", **args)
     units = [{"unit": "t", "instances": [{"k": "b"}]}]
-    with pytest.raises(MessageRefused, match="cannot import in t: its changes need"):
+    with pytest.raises(MessageRefused, match="changes of t need"):
         lmaps.call("import", units=units)
     create(lmaps, {"k": "a"})  # changes nothing, so there is nothing to be explained
     assert lmaps.call("status").extra["revision"] == 1
@@ -93,7 +93,9 @@ def test_no_two_instances_have_the_same(
     lmaps.load(unit(unique=f"[{path}]", data_type="YamlKeyList"))
     create(lmaps, there)
     if refused:
-        with pytest.raises(RuleBroken, match=f"{path} has to be unique, and b has .* as a has; nothing was changed"):
+        with pytest.raises(
+            RuleBroken, match=f"{path} of t has to be unique, and b has .* as a has; nothing was changed"
+        ):
             create(lmaps, coming)
         with pytest.raises(RuleBroken):
             create(lmaps, {"k": "c"}, coming)
@@ -128,7 +130,7 @@ def test_an_undo_is_not_held_up_by_a_rule_that_came_later(lmaps: InProcess) -> N
 
 def test_how_many_instances_there_may_be(lmaps: InProcess) -> None:
     lmaps.load(unit(max_instances="2", data_type="YamlKeyList"))
-    with pytest.raises(RuleBroken, match="it would have 3 instances, its limit is 2; nothing was changed"):
+    with pytest.raises(RuleBroken, match="t would have 3 instances, its limit is 2; nothing was changed"):
         create(lmaps, {"k": "a"}, {"k": "b"}, {"k": "c"})
     create(lmaps, {"k": "a"}, {"k": "b"})
     with pytest.raises(RuleBroken):

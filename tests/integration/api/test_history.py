@@ -73,7 +73,7 @@ def test_single_instances_of_an_older_state(lmaps: InProcess) -> None:
     set_(lmaps, "a", port=81)
     [row] = lmaps.call("show", unit="web", ids=["a"], at="r1", instances=True).extra["instances"]
     assert (row["revision"], row["completed"]["port"]) == (1, 80)
-    with pytest.raises(NotFound, match="cannot show c in web"):
+    with pytest.raises(NotFound, match="there is no instance c in web"):
         lmaps.call("show", unit="web", ids=["c"], at="r1")
 
 
@@ -83,11 +83,9 @@ def test_a_condition_that_no_longer_holds_tells_what_has_changed_since(lmaps: In
     create(lmaps, "b", message="mine")
     with pytest.raises(Outdated) as refused:
         create(lmaps, "c", if_rev="1")
-    assert refused.value.message == (
-        "cannot create in web: expected r1, it is at r2 (bob, mine); see: lmaps diff web r1 r2"
-    )
+    assert refused.value.message == ("web is not at r1: it is at r2 (bob, mine); see: lmaps diff web r1 r2")
     assert [(row["sign"], row["id"]) for row in refused.value.extra["diff"]] == [("+", "b")]
-    with pytest.raises(Outdated, match="cannot create in other: expected r7, it has no changes yet"):
+    with pytest.raises(Outdated, match="other is not at r7: it has no changes yet"):
         lmaps.call("create", unit="other", instances=[{}], if_rev="r7")
     with pytest.raises(MessageRefused, match="if_rev"):
         create(lmaps, "c", if_rev="@")

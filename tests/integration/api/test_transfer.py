@@ -61,7 +61,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(lmaps: InProce
     with pytest.raises(ValidationFailed) as refused:
         lmaps.call("import", units=[{"unit": "web", "instances": [{"host": "a"}, {"host": "a", "port": 8}]}])
     assert refused.value.errors[0].message == "a stands twice, with different content"
-    with pytest.raises(NotFound, match="cannot import: there is no unit 'wep'; did you mean web?"):
+    with pytest.raises(NotFound, match="there is no unit 'wep'; did you mean web?"):
         lmaps.call("import", units=[{"unit": "wep", "instances": []}])
     assert lmaps.call("status").extra["revision"] == 0
 
@@ -82,7 +82,7 @@ def test_replace_deletes_only_as_many_as_were_allowed(lmaps: InProcess) -> None:
 def test_a_unit_whose_file_is_gone_takes_nothing_in(lmaps: InProcess) -> None:
     lmaps.call("import", units=[web("a")])
     lmaps.load(PLAIN)
-    with pytest.raises(UnitUnusable, match="cannot import in web: its unit file is gone"):
+    with pytest.raises(UnitUnusable, match="web takes no changes: its unit file is gone"):
         lmaps.call("import", units=[web("b")])
     lmaps.call("delete", unit="web", ids=["a"])
 
@@ -241,5 +241,5 @@ def test_pages_go_on_where_the_first_has_ended(lmaps: InProcess) -> None:
     rest = lmaps.call("export", limit=2, **first["next"]).extra
     assert [row["instances"] for row in rest["units"]] == [[{"host": "c"}], []]
     assert rest["next"] is None
-    with pytest.raises(MessageRefused, match="as many as units"):
+    with pytest.raises(MessageRefused, match="as many revisions as units"):
         lmaps.call("export", units=["web", "plain"], revisions=[1])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lmaps.api.endpoints.system import COUNTED
+from lmaps.api.endpoints.system import COUNTERS
 from lmaps.diagnostics.checks import CHECKS
 from lmaps.diagnostics.programs import has_wal_reset_bug
 from tests.daemons import BIN, WEB, RunningDaemon, until
@@ -164,7 +164,7 @@ def test_status_tells_what_was_counted(start_daemon: Start, short_path: Path) ->
     daemon = start_daemon()
     assert daemon.lmaps("show", "nothing").returncode == 4
     told = daemon.data("status")
-    assert told["counters"].keys() == set(COUNTED)
+    assert told["counters"].keys() == set(COUNTERS)
     assert (told["counters"]["requests"], told["counters"]["refused"], told["counters"]["restarts"]) == (1, 1, 0)
     os.kill(daemon.pid_of("worker 1") or 0, signal.SIGKILL)
     os.kill(daemon.pid_of("manager") or 0, signal.SIGKILL)

@@ -234,7 +234,7 @@ MUTANTS = [
                 '    return _DEADLINES.get(job.id, float("inf")) - time.monotonic()\n'
                 "    if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:\n",
             ),
-            Patch("lmaps/api/endpoints/confirm.py", "TRIES = 3\n", "_DEADLINES: dict = {}\nTRIES = 3\n"),
+            Patch("lmaps/api/endpoints/confirm.py", "MAX_UNDOS = 3\n", "_DEADLINES: dict = {}\nMAX_UNDOS = 3\n"),
         ),
     ),
     Mutant(

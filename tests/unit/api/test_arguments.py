@@ -22,10 +22,10 @@ class Base:
 @arguments
 class Everything(Base):
     unit: UnitName
-    from_: Text | None = argument(None, "Where it begins.")
+    from_: Text | None = argument(default=None, doc="Where it begins.")
     limit: Annotated[int, Keywords(minimum=1)] = 20
     mode: Literal["merge", "skip"] = "merge"
-    documents: Documents = argument([])
+    documents: Documents = argument(default=[])
     parts: Annotated[list[Part], Keywords(minItems=1)]
     part: Part | None = None
 
@@ -59,8 +59,14 @@ def test_the_schema_has_types_keywords_and_defaults() -> None:
 
 def test_what_a_class_inherits_comes_last() -> None:
     assert list(READER.definition["properties"])[-1] == "message"
-    assert [row[0] for row in READER.rows()][-1] == "part"
-    assert ("from", False, "Where it begins.") in READER.rows()
+    assert [row.name for row in READER.rows()][-1] == "part"
+
+
+def test_the_reference_has_a_text_of_the_field_or_its_type() -> None:
+    unit, begin, limit = READER.rows()[:3]
+    assert (unit.name, unit.is_required, unit.doc) == ("unit", True, "The unit.")
+    assert (begin.name, begin.is_required, begin.doc) == ("from", False, "Where it begins.")
+    assert limit.schema == {"type": "integer", "minimum": 1, "default": 20}
 
 
 def test_an_instance_has_the_defaults_and_objects_as_classes() -> None:

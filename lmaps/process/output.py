@@ -105,11 +105,11 @@ class Output:
         """Hand on the end of the output: the program prints no more."""
         if len(self._tail) > TAIL_BYTES:
             self._lose(len(self._tail) - TAIL_BYTES)
-        kept = slice(None)
+        part = slice(None)
         if self._lost_bytes:
-            kept = self._end_gap()
+            part = self._end_gap()
             self._sink(note(f"{self._lost_lines:,} lines ({self._lost_bytes:,} bytes) of output were left out here"))
-        self._hand_on([*self._reader.feed(bytes(self._tail)), *self._reader.end()], kept)
+        self._hand_on([*self._reader.feed(bytes(self._tail)), *self._reader.end()], part)
         self._tail.clear()
 
     def _end_gap(self) -> slice:
@@ -130,10 +130,10 @@ class Output:
         self._lost_bytes += count
         del self._tail[:count]
 
-    def _hand_on(self, lines: Iterable[bytes], kept: slice = slice(None)) -> None:
+    def _hand_on(self, lines: Iterable[bytes], part: slice = slice(None)) -> None:
         at = times.now()
         for line in lines:
-            text = self._hide(line.removesuffix(b"\r").decode(errors="replace"))[kept]
+            text = self._hide(line.removesuffix(b"\r").decode(errors="replace"))[part]
             for piece in pieces(text, MAX_LINE_CHARS):
                 self._sink(Line("output", piece, at))
 

@@ -312,10 +312,10 @@ def found(name, source, init, tree):
 ansible = pathlib.Path(common.__file__).parents[1]
 for path in [*ansible.glob("module_utils/**/*.py"), *ansible.glob("modules/*.py")]:
     source, name = path.read_bytes(), ".".join(path.relative_to(ansible.parent).with_suffix("").parts)
-    if source in prepared.imports:
-        told = [found(name, source, path.stem == "__init__", tree) for tree in (ast.parse(source), prepared.imports[source])]
+    if source in prepared.import_trees:
+        told = [found(name, source, path.stem == "__init__", tree) for tree in (ast.parse(source), prepared.import_trees[source])]
         assert told[0] == told[1], path
-assert len(prepared.imports) > 200, len(prepared.imports)
+assert len(prepared.import_trees) > 200, len(prepared.import_trees)
 """
 
 

@@ -82,30 +82,31 @@ def preload() -> None:
     Handlers of other packages are not imported here: they could start a thread, and a process with threads must not
     fork.
     """
-    for point in _entry_points():
+    for _, point in _entry_points():
         if point.value.startswith("lmaps."):
             with contextlib.suppress(Exception):  # `find_handlers` reports it
                 point.load()
 
 
 @cache
-def _entry_points() -> tuple[metadata.EntryPoint, ...]:
-    """Return the entry points of our group, of every package that Python would import.
+def _entry_points() -> tuple[tuple[str, metadata.EntryPoint], ...]:
+    """Return the entry points of our group with their packages' names, of every package that Python would import.
 
-    Not by `metadata.entry_points`: one damaged package would keep all handlers from being found.
+    Not by `metadata.entry_points`: one damaged package would keep all handlers from being found. The name is kept: each
+    look at ``point.dist.name`` reads and parses the package's metadata, in every worker again.
     """
     points: dict[str, metadata.EntryPoints] = {}
     for package in metadata.distributions():
         with contextlib.suppress(Exception):  # a damaged file of another package: several kinds of errors
             if announced := package.entry_points.select(group=GROUP):
                 # The first of a name counts: it is the one that Python would import.
-                points.setdefault(package.name.lower(), announced)
-    return tuple(point for announced in points.values() for point in announced)
+                points.setdefault(package.name.lower().replace("_", "-"), announced)
+    return tuple((name, point) for name, announced in points.items() for point in announced)
 
 
 def _from_entry_points() -> Iterator[tuple[str, HandlerEntry]]:
-    for point in _entry_points():
-        source = f"{point.value} ({point.dist.name if point.dist else 'unknown package'})"
+    for package, point in _entry_points():
+        source = f"{point.value} ({package})"
         try:
             with _time_limit():
                 handler = point.load()

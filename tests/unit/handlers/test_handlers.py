@@ -93,7 +93,7 @@ def test_entry_points_are_those_that_importlib_finds(monkeypatch):
     for group in ("console_scripts", "lmaps.handlers", "pytest11", "none"):
         monkeypatch.setattr(registry, "GROUP", group)
         _entry_points.cache_clear()
-        assert set(_entry_points()) == set(importlib.metadata.entry_points(group=group))
+        assert {point for _, point in _entry_points()} == set(importlib.metadata.entry_points(group=group))
     _entry_points.cache_clear()
 
 
@@ -105,7 +105,7 @@ def test_packages_that_cannot_be_read_are_passed_over(tmp_path, monkeypatch):
     (tmp_path / "bare-1.dist-info/entry_points.txt").write_text("[lmaps.handlers]\nx\n")
     monkeypatch.syspath_prepend(tmp_path)
     _entry_points.cache_clear()
-    names = {point.name for point in _entry_points()}
+    names = {point.name for _, point in _entry_points()}
     _entry_points.cache_clear()
     assert "noop" in names
     assert "x" not in names
@@ -119,7 +119,7 @@ def test_the_first_package_of_a_name_counts(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(f"[lmaps.handlers]\n{handler} = theirs:Theirs\n")
         monkeypatch.syspath_prepend(tmp_path / place)
     _entry_points.cache_clear()
-    names = {point.name for point in _entry_points()}
+    names = {point.name for _, point in _entry_points()}
     _entry_points.cache_clear()
     assert "new" in names
     assert "old" not in names

@@ -107,6 +107,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve as click does. The error for an unknown command names the most similar one."""
+        # click itself has the better error for an unknown option.
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             similar = text.nearest(args[0], [*COMMANDS, *ALIASES])
             hint = f"; did you mean {similar}?" if similar else ""
@@ -259,6 +260,7 @@ def _print_crash(session: Session, error: Exception) -> int:
     """Print that lMaPS itself has failed and where the traceback is; return the exit code."""
     path = pathlib.Path(config.default_paths(os.getuid(), os.environ).db).with_name("lmaps-crash.log")
     try:
+        # The traceback may show documents with secrets: nobody else may list the directory.
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)))
         report = f"; please report it with {path}"

@@ -76,6 +76,7 @@ def read_file(name: str) -> bytes:
         if name == "-":
             if sys.stdin is None:
                 raise UsageError("cannot read stdin: it is closed")
+            # One byte more than allowed tells that there is more, without reading all of it into memory.
             data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
         else:
             with pathlib.Path(name).open("rb") as file:
@@ -113,7 +114,7 @@ def assignments(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> li
     it stands, any other is read as YAML (``8080``, ``true``, ``[a, b]``); where string is one of several types, text
     that fits none of the others is a string. Raises `UsageError` for what cannot be read.
     """
-    type_of = types() if pairs else {}
+    type_of = types() if pairs else {}  # they cost a request
     values = []
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -140,6 +141,7 @@ def _typed_value(name: str, text: str, types: Sequence[str]) -> Any:
     """Return ``text`` as a value of one of ``types``; as a string only where it fits no other of them."""
     if "string" not in types:
         return _yaml_value(name, text)
+    # An integer is a number too, but `type_name` calls it an integer.
     others = {*types, *(["integer"] if "number" in types else [])} - {"string"}
     try:
         value = _yaml_value(name, text) if others else text
@@ -171,6 +173,7 @@ def write_whole(path: "pathlib.Path", parts: Iterable[bytes]) -> None:
         failpoints.failpoint("export.before_rename")
         temporary.rename(path)
         failpoints.failpoint("export.after_rename")
+        # The rename itself is durable only once the directory is.
         _sync_directory(path.parent)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Set a global option on the session, so that one after the command overrides one before it."""
+    # An option that was not given after the command must not reset one that was given before it.
     if value is not None and value is not False:
         setattr(ctx.ensure_object(Session), str(param.name), value)
 
@@ -76,6 +77,7 @@ def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], click
 def complete_units(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the units whose names begin with ``incomplete``; none if the daemon does not answer in time."""
     session = ctx.ensure_object(Session)
+    # The user has pressed Tab and waits; a message would be printed into the line being typed.
     session.timeout, session.quiet = COMPLETION_TIMEOUT, True
     try:
         names = [row["unit"] for row in session.call("units").extra["units"]]
@@ -233,6 +235,7 @@ def apply_options(function: F) -> F:
 
     @functools.wraps(function)
     def with_optional_run(*args: Any, applying: bool, run: Run, **kwargs: Any) -> Any:
+        # Ignored, --confirm would leave the user believing that the change undoes itself.
         if not applying and (run.args or not run.wait):
             raise UsageError("options of a job are given, but none is asked for: add --apply")
         return function(*args, run=run if applying else None, **kwargs)

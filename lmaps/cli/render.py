@@ -41,6 +41,7 @@ def render(value: Any, form: str) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     if form == "dict":
         return f"{value!r}\n"
+    # Empty ones are "{}" and "[]" in YAML, which the fast writer does not write.
     if value and isinstance(value, dict):
         return fast_yaml.dump(value)
     if value and isinstance(value, list):

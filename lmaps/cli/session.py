@@ -95,6 +95,7 @@ class Session:
 
         Raises the error that a refusal stands for, and `UsageError` for text that is not UTF-8.
         """
+        # The schemas of requests know no null: an option that was not given is not sent.
         args = {name: value for name, value in args.items() if value is not None}
         begin = time.monotonic()
         try:
@@ -156,6 +157,7 @@ def _open_stream(name: str) -> TextIO:
     if stream is None:
         return pathlib.Path(os.devnull).open("w", encoding="utf-8")
     if hasattr(stream, "reconfigure"):
+        # In the C locale, as under cron, Python would fail at the first letter that is not ASCII.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     return stream  # type: ignore[no-any-return]
 

@@ -157,6 +157,7 @@ def follow(
     session: Session, number: int, after: int = 0, max_wait_ms: int = MAX_WAIT_MS
 ) -> Iterator[tuple[list[JobLine], "JobView"]]:
     """Yield the lines of a job after ``after`` as they come, each time with the job as it is, until it has ended."""
+    # The daemon answers at once if the job is not in this state any more, also where it has no new lines.
     state: str = JobState.QUEUED
     while True:
         delay_ms = min(max_wait_ms, wait_ms(session))
@@ -165,6 +166,7 @@ def follow(
         yield lines, job
         state = job.state
         if lines:
+            # Even if the job is over: an answer has a limited number of lines, there may be more.
             after = lines[-1].number
         elif job.over:
             return
@@ -172,6 +174,7 @@ def follow(
 
 def wait_ms(session: Session) -> int:
     """Return how long the daemon may delay an answer: at most half of the time that the client waits for it."""
+    # An answer delayed for as long as the client waits would come just too late.
     return min(MAX_WAIT_MS, int(session.connect().timeout * 500))
 
 

@@ -35,6 +35,7 @@ def backup(session: Session, file: str) -> None:
     if digest.hexdigest() != checksum:
         raise LmapsError(f"the checksum of {file} is not the daemon's: make another backup")
     write_whole(path.with_name(f"{path.name}.sha256"), [f"{checksum}  {path.name}\n".encode()])
+    # The checksum proves that the copy is the daemon's; only opening it proves that it is a usable database.
     _run_lmapsd(["--verify", str(path)])
     data = {"file": str(path), "size": size, "sha256": checksum}
     session.print_lines(data, [f"{file}  {size} bytes  sha256 {checksum}"], [str(path)])

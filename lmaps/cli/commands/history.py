@@ -91,6 +91,7 @@ def _finish_undo(session: Session, unit: str, reply: "Reply", verb: str, write: 
         changes = signs([views.ChangedInstance.from_json(row) for row in extra["changes"]])
         text = f"{revision(reply.revision)}: {verb} {revision_or_zero(extra['target'])}"
         text += f" ({changes})" if changes else ""
+        # With --apply the job that follows brings the host up to date.
         if run is None and extra["pending"]:
             text += _next_step(unit, extra["applied"])
         session.print_lines({"unit": unit, "revision": reply.revision, **extra}, [text], [str(reply.revision)])

@@ -147,6 +147,7 @@ def send_documents(documents: Sequence[InputDocument], send: Send) -> Any:
     try:
         return send([document.value for document in documents])
     except LmapsError as refused:
+        # Not about the documents: a missing right, for example, or a daemon that cannot be reached.
         if not documents or not any(finding.document is not None for finding in refused.errors):
             raise
         findings = sorted((_located(documents, finding) for finding in refused.errors), key=_position)
@@ -178,6 +179,7 @@ def finish_write(session: Session, reply: "Reply", write: Write, run: Run | None
     if reply.extra.get("dry_run"):
         print_dry_run(session, reply)
     rows = read_rows(reply)
+    # With --apply the data on stdout is the job: two documents there would be no valid JSON.
     if run is None or not session.structured:
         print_rows(session, rows)
     finish_with_job(session, reply, run, write)

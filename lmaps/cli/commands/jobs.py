@@ -122,6 +122,7 @@ def _output_command(name: str, text: str, *, follows: bool) -> click.Command:
     @click.option("--events", is_flag=True, help="The structured events, a JSON object per line.")
     def output(session: Session, number: int, following: bool, since: int, tail: int | None, events: bool) -> None:
         if tail is not None:
+            # One line is enough to learn the number of the last one.
             since = max(since, session.call("lines", job=number, after=since, limit=1).extra["last"] - tail)
         batches = follow(session, number, since) if following else _lines_so_far(session, number, since)
         text_of = _line_format(session, events=events)
@@ -185,6 +186,7 @@ def wait(session: Session, targets: tuple[str, ...], condition: str | None) -> N
         if len(targets) != 1:
             raise UsageError("--for waits for one unit: name one")
         _wait_for_unit(session, targets[0], condition, deadline)
+    # Checked before the first wait: a mistyped number must not be reported an hour later.
     if not all(target.isdecimal() for target in targets):
         raise UsageError("name jobs by their numbers, or a unit with --for applied")
     ended = [_wait_for_job(session, int(target), deadline) for target in targets]
@@ -223,6 +225,7 @@ def _max_wait_ms(session: Session, deadline: float | None, target: str) -> int:
     if left_s <= 0:
         session.print_error(f"{target}: not yet, and the time is over")
         raise click.exceptions.Exit(TIMED_OUT_LEVEL)
+    # Rounded up: at 0 ms the daemon would be asked again and again during the last millisecond.
     return min(wait_ms(session), int(left_s * 1000) + 1)
 
 

@@ -40,6 +40,7 @@ def run(session: Session, flags: Flags) -> None:
     elif flags.discover:
         session.endpoint = flags.discover
         session.print_data(session.call("discover").extra)
+    # The original's --create --apply applies the file; without a file it is refused as --create alone is.
     elif flags.create and (flags.file is None or not flags.apply):
         _create(session, _unit(flags), flags.file)
     elif flags.apply:

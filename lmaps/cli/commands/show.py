@@ -7,7 +7,7 @@ import click
 
 from lmaps.cli.options import command, unit_argument_before
 from lmaps.cli.render import Table, revision, short, without_short
-from lmaps.cli.session import Session
+from lmaps.cli.session import Session, read_row
 
 
 @command(
@@ -37,7 +37,7 @@ def show(
         return
     extra = session.call("show", instances=True, **selection).extra
     data = extra["instances"][::-1] if reverse else extra["instances"]
-    rows = [_Row(row["id"], row["short"], row["revision"], row["completed"]) for row in data]
+    rows = [read_row(_Row, row) for row in data]
     table = _table(rows, extra["primary_key"], with_revision=instances)
     session.print_data([without_short(row) for row in data], table, [row.id for row in rows])
 

@@ -73,6 +73,7 @@ class _Worker(NamedTuple):
 def status(session: Session, wait: bool) -> None:
     """Show the daemon's processes, queue, state and units."""
     if wait:
+        # A client gives up on a daemon that does not listen after a few seconds, whatever its timeout.
         client = session.connect()
         client.reach_within = client.timeout
     extra = session.call("status").extra

@@ -54,6 +54,7 @@ def import_(session: Session, files: tuple[str, ...], mode: str, max_deletes: in
     if not files:
         raise UsageError("name a file that lmaps export wrote, or - for stdin")
     units = [unit for file in files for unit in _read_export(file)]
+    # Changesets have numbers and authors of their own: they are taken over as they are, and only by an empty daemon.
     if any(unit.has_history for unit in units):
         _import_history(session, units, write)
         return
@@ -146,6 +147,7 @@ def _migrate(session: Session, unit: str, directory: str, write: Write) -> None:
     current, undone = _read_tree(directory)
     count = len(current)
 
+    # Sent as one list, so that a finding's document number leads to the file in either directory.
     def send(values: list[Any]) -> Any:
         return write.send(session, "migrate", unit=unit, current=values[:count], undone=values[count:])
 
@@ -306,6 +308,7 @@ def _yaml_texts(pieces: Iterator[_Piece]) -> Iterator[str]:
 def _json_texts(pieces: Iterator[_Piece]) -> Iterator[str]:
     """Yield the text of one JSON object."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    # Objects are left open, by cutting off their last brace, to be written page by page.
     yield f'{encode(HEAD)[:-1]}, "units": ['
     end, separator = "", ""
     for head, instances, tail in pieces:
@@ -329,6 +332,7 @@ def _write_tree(directory: Path, units: Sequence[dict[str, Any]]) -> None:
         try:
             store = data_types.get_data_type_by_name(type_name)(store_root=str(root), store_key=unit["store_key"])
             _store_documents(store, unit["instances"])
+            # The files sort by the time of the rollback: what redo restores first is rolled back last.
             for document in reversed(unit["undone"]):
                 store.new_store(document)
                 store.rollback()

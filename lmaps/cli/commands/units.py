@@ -1,15 +1,17 @@
 """``units``, ``explain``, ``unit check``."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from lmaps.cli.documents import expand, read_file
 from lmaps.cli.options import Command, command, complete_units, required_unit
 from lmaps.cli.render import Table, revision
-from lmaps.cli.session import Session
+from lmaps.cli.session import Session, read_row
 from lmaps.errors import Finding, UsageError
+from lmaps.model.diff import MISSING
 from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
 
@@ -46,6 +48,17 @@ def units(session: Session, errors: bool) -> None:
         session.print_message(f"{plural(len(refused), 'error')} in unit files: lmaps units --errors")
 
 
+class _Property(NamedTuple):
+    """A property of a unit; ``default`` is `MISSING` where it has none."""
+
+    path: str
+    type: str
+    required: bool
+    limits: str
+    description: str | None
+    default: Any = MISSING
+
+
 @command("explain", examples="lmaps explain web\nlmaps explain web.port\nlmaps explain web --schema -o json")
 @click.argument("path", metavar="UNIT[.PROPERTY...]", required=False, shell_complete=complete_units)
 @click.option("--unit", "-u", "unit_option", metavar="UNIT", hidden=True)
@@ -58,11 +71,12 @@ def explain(session: Session, path: str | None, unit_option: str | None, schema:
         session.print_data(extra["schema"])
         return
     data = extra["properties"]
-    rows = [(row["path"], row["type"], _default(row), row["limits"] or None, row["description"]) for row in data]
+    rows = [read_row(_Property, row) for row in data]
+    cells = [(row.path, row.type, _default(row), row.limits or None, row.description) for row in rows]
     if session.output_format == "table":
         session.print_message(f"{name}: {extra['description'] or extra['type']}, handler {extra['handler']}")
-    table = Table(("PROPERTY", "TYPE", "DEFAULT", "LIMITS", "DESCRIPTION"), rows)
-    session.print_data(data, table, [row[0] for row in rows])
+    table = Table(("PROPERTY", "TYPE", "DEFAULT", "LIMITS", "DESCRIPTION"), cells)
+    session.print_data(data, table, [row.path for row in rows])
 
 
 def _unit_and_property(session: Session, path: str) -> tuple[str, str | None]:
@@ -73,10 +87,19 @@ def _unit_and_property(session: Session, path: str) -> tuple[str, str | None]:
     return name, path[len(name) + 1 :] or None
 
 
-def _default(row: dict[str, Any]) -> str | None:
-    if row["required"]:
+def _default(row: _Property) -> str | None:
+    if row.required:
         return "required"
-    return json.dumps(row["default"], ensure_ascii=False) if "default" in row else None
+    return None if row.default is MISSING else json.dumps(row.default, ensure_ascii=False)
+
+
+class _Impact(NamedTuple):
+    """What a unit file would do to stored instances, in the order of the table's columns."""
+
+    file: str
+    impact: str
+    path: str
+    message: str
 
 
 @click.group("unit", no_args_is_help=False)
@@ -95,10 +118,10 @@ def check(session: Session, files: tuple[str, ...], offline: bool) -> None:
     """
     texts = [{"name": name, "text": _read_text(name)} for file in files for name in expand(file)]
     reply = _check_offline(texts) if offline else session.call("unit_check", files=texts)
-    findings = [(finding, "error") for finding in reply.errors]
-    findings += [(Finding.from_json(row), "warning") for row in reply.extra["warnings"]]
-    rows = [(finding.place, kind, finding.path, finding.message) for finding, kind in findings]
-    rows += [(row["file"], row["impact"], row["path"], row["message"]) for row in reply.extra.get("impacts", ())]
+    findings = [("error", finding) for finding in reply.errors]
+    findings += [("warning", Finding.from_json(row)) for row in reply.extra["warnings"]]
+    rows: list[Sequence[str]] = [(finding.place, kind, finding.path, finding.message) for kind, finding in findings]
+    rows += [read_row(_Impact, row) for row in reply.extra.get("impacts", ())]
     data = {"errors": [finding.to_json() for finding in reply.errors], **reply.extra}
     session.print_data(data, Table(("PLACE", "KIND", "PATH", "FINDING"), rows) if rows else Table((), []))
     session.print_message(f"{plural(len(texts), 'file')}: {reply.message}")

@@ -1,4 +1,4 @@
-"""Every error that lMaPS raises: one tree, and what each leaf means to its reader.
+"""Every error that lMaPS raises: one tree, with the code and the exit code of each class.
 
 LmapsError                  code                level
 ├── UsageError              usage               2
@@ -33,8 +33,8 @@ LmapsError                  code                level
 │       └── StateDamaged    state-damaged       1   (lmapsd: 65)
 └── AnotherDaemon           another-daemon      1   (lmapsd: 75)
 
-A docstring is the default message. ``code`` is stable and goes over the wire, ``level`` is the exit code of
-``lmaps`` (and ``level`` in a reply), ``daemon_level`` that of ``lmapsd``.
+The docstring of a class is its default message. ``code`` is stable and part of replies. ``level`` is the exit code of
+``lmaps``, and ``level`` in a reply; ``daemon_level`` is the exit code of ``lmapsd``.
 """
 
 import builtins
@@ -109,7 +109,7 @@ class LmapsError(Exception):
         hint: str | None = None,
         extra: dict[str, Any] | None = None,
     ) -> None:
-        """``errors`` are all findings at once, ``hint`` names the next step, ``extra`` is data for programs."""
+        """``errors`` are all findings, ``hint`` names the next step, ``extra`` is data for programs."""
         super().__init__(message or self.__doc__)
         self.errors = tuple(errors)
         self.hint = hint
@@ -117,7 +117,7 @@ class LmapsError(Exception):
 
     @property
     def message(self) -> str:
-        """One clear sentence: what cannot be done, where, and why."""
+        """One sentence: what cannot be done, where, and why."""
         return str(self)
 
 
@@ -191,7 +191,7 @@ class Conflict(LmapsError):
 
 
 class AlreadyExists(Conflict):
-    """cannot create what exists with other content"""
+    """cannot create it: it exists with other content"""
 
     code = "exists"
 
@@ -203,19 +203,19 @@ class RuleBroken(Conflict):
 
 
 class Outdated(Conflict):
-    """cannot change what has changed since it was looked at"""
+    """cannot change it: it has changed since it was read"""
 
     code = "outdated"
 
 
 class RevertConflict(Conflict):
-    """cannot take back what a later change has changed again"""
+    """cannot revert the change: a later one has changed the same values"""
 
     code = "revert-conflict"
 
 
 class TooManyDeletions(Conflict):
-    """cannot delete so many instances unless told so"""
+    """cannot delete so many instances without confirmation"""
 
     code = "too-many-deletions"
 
@@ -279,14 +279,14 @@ class NotAllowed(LmapsError):
 
 
 class NotReached(LmapsError):
-    """cannot reach the daemon: certainly not done"""
+    """cannot reach the daemon: nothing was done"""
 
     code = "not-reached"
     level = 9
 
 
 class OutcomeUnknown(LmapsError):
-    """cannot tell: sent, no answer"""
+    """cannot tell the outcome: the request was sent, and no answer came"""
 
     code = "outcome-unknown"
     level = 10
@@ -325,12 +325,12 @@ class AnotherDaemon(LmapsError):
 
 
 def error_tree(root: type[LmapsError] = LmapsError) -> Iterator[type[LmapsError]]:
-    """Every class of the tree, the root first."""
+    """Yield every class of the tree, the root first."""
     yield root
     for branch in root.__subclasses__():
         yield from error_tree(branch)
 
 
 def error_class(code: str) -> type[LmapsError]:
-    """The class whose ``code`` this is; the root for a code of a newer lMaPS."""
+    """Return the class of a ``code``; the root for a code of a newer lMaPS."""
     return next((leaf for leaf in error_tree() if leaf.code == code), LmapsError)

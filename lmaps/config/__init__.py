@@ -1,11 +1,11 @@
-"""The configuration: where ``lmaps.yaml`` is found, what may stand in it, what holds where it says nothing.
+"""The configuration: its places, its settings and their defaults.
 
-paths      where it is looked for, and where sockets and files lie unless it says otherwise
+paths      where the file is found, and the default places of sockets and files
 client     the few settings that a client needs, read quickly
-settings   every setting: type, default, description; `SCHEMA` and `Config` are made from them
+settings   every setting: type, default, description; `SCHEMA` and `Config`
 limits     the size limits of requests
-document   its text, and the places of findings in it
-load       `load_config`: all of it, as the daemon needs it
+document   the text of the file, and the errors about it
+load       `load_config`: the whole file, as the daemon needs it
 policy     `load_policy`: the policy file
 
 The command line imports `paths` and `client` alone: the other modules would double the time that it takes to start.

@@ -1,15 +1,21 @@
-"""What a client takes from the configuration: read quickly, and only that."""
+"""The settings that a client needs: read quickly, and only those."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmaps.config.paths import absolute, absolute_uri, directory, read
 from lmaps.errors import UsageError
 from lmaps.util import fast_yaml
+from lmaps.util.lazy import LazyModule
 from lmaps.util.times import seconds
+
+if TYPE_CHECKING:
+    from lmaps.config import document
+else:
+    document = LazyModule("lmaps.config.document")  # 12 ms, needed only where text is not plain YAML
 
 
 class ClientSettings(NamedTuple):
-    """What a client takes from the configuration; None where it says nothing. ``timeout`` in seconds."""
+    """The settings of a client; None where the configuration has none. ``timeout`` is in seconds."""
 
     endpoint: str | None = None
     timeout: float | None = None
@@ -18,12 +24,15 @@ class ClientSettings(NamedTuple):
 
 
 def client_settings(config_file: str | None) -> ClientSettings:
-    """What a client needs from the configuration; the rest of it is not looked at."""
+    """Return the settings that a client needs; everything else in the file is ignored, and may be wrong.
+
+    Raises `ConfigError` if the file cannot be read or the timeout is no duration.
+    """
     if config_file is None:
         return ClientSettings()
     text = read(config_file)
-    told = fast_yaml.read(text) or _read_slowly(text, config_file)
-    rpc = told.get("rpc") if isinstance(told, dict) else None
+    values = fast_yaml.read(text) or _read_slowly(text, config_file)
+    rpc = values.get("rpc") if isinstance(values, dict) else None
     if not isinstance(rpc, dict):
         return ClientSettings()
     base = directory(config_file)
@@ -31,23 +40,20 @@ def client_settings(config_file: str | None) -> ClientSettings:
     keys = [absolute(name, base) if isinstance(name, str) else None for name in files]
     timeout = rpc.get("timeout")
     try:
-        within = None if timeout is None else seconds(timeout)
+        timeout_s = None if timeout is None else seconds(timeout)
     except UsageError as error:
-        from lmaps.config.document import bad_timeout, parse, refusal  # noqa: PLC0415 (as below)
-
-        raise refusal(config_file, parse(text, config_file), [bad_timeout(timeout)]) from error
-    return ClientSettings(_nearest(rpc.get("manager_bind"), base), within, *keys)
+        parsed = document.parse(text, config_file)
+        raise document.refusal(config_file, parsed, [document.bad_timeout(timeout)]) from error
+    return ClientSettings(_nearest_endpoint(rpc.get("manager_bind"), base), timeout_s, *keys)
 
 
 def _read_slowly(text: bytes, file: str) -> Any:
-    from lmaps.config.document import parse  # noqa: PLC0415 (12 ms that only what is not plain has to pay)
-
-    document = parse(text, file)
-    return document.value if document else None
+    parsed = document.parse(text, file)
+    return parsed.value if parsed else None
 
 
-def _nearest(bind: Any, base: str) -> str | None:
-    """The endpoint for clients on this host: the first one that is a unix socket, else the first."""
+def _nearest_endpoint(bind: Any, base: str) -> str | None:
+    """Return the endpoint for clients on this host: the first that is a unix socket, else the first."""
     uris = [uri for uri in (bind if isinstance(bind, list) else [bind]) if isinstance(uri, str)]
     local = [uri for uri in uris if uri.startswith("ipc://")]
     return next((absolute_uri(uri, base) for uri in (*local, *uris)), None)

@@ -1,4 +1,4 @@
-"""The text of the configuration, and how findings in it are told."""
+"""The text of the configuration, and the errors about it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from lmaps.util import yamlio
 
 
 def parse(text: bytes, file: str) -> yamlio.Document | None:
-    """The one document in ``text``, which was read from ``file``; None if it is empty."""
+    """Return the one document in ``text``, None if it is empty. Raises `ConfigError` if it cannot be used."""
     try:
         documents = yamlio.load(text, file=file, events=yamlio.UNIT_EVENTS, aliases=True)
     except DocumentRefused as refused:
@@ -19,20 +19,21 @@ def parse(text: bytes, file: str) -> yamlio.Document | None:
 
 
 def refusal(file: str | None, document: yamlio.Document | None, errors: Iterable[Finding]) -> ConfigError:
-    """What is said of a configuration that cannot be used: every finding, with its place."""
-    told = [_with_cure(document.locate(finding) if document else finding) for finding in errors]
-    return ConfigError(f"cannot use the configuration {file}", errors=told)
+    """Return the error about a configuration that cannot be used, with the place of every finding."""
+    findings = [_with_hint(document.locate(finding) if document else finding) for finding in errors]
+    return ConfigError(f"cannot use the configuration {file}", errors=findings)
 
 
-def _with_cure(finding: Finding) -> Finding:
-    """The shipped example of the original had ``timeout: 5*60``: say what to write."""
+def _with_hint(finding: Finding) -> Finding:
+    """Return a finding about ``rpc.timeout`` with a hint, any other one as it is."""
+    # the example that the original shipped says timeout: 5*60, and many have copied it
     if finding.at != ("rpc", "timeout"):
         return finding
-    cured = bad_timeout(finding.got)
-    return finding._replace(message=cured.message, hint=cured.hint)
+    better = bad_timeout(finding.got)
+    return finding._replace(message=better.message, hint=better.hint)
 
 
 def bad_timeout(got: Any) -> Finding:
-    """What is said of a duration that is none."""
-    text = f"{got!r} is no duration: write it with its unit, 5m for five minutes or 30s (a bare integer is seconds)"
-    return Finding(text, ("rpc", "timeout"), got=got, hint="5m")
+    """Return the finding about a timeout that is no duration."""
+    message = f"{got!r} is no duration: write it with its unit, 5m for five minutes or 30s (a bare integer is seconds)"
+    return Finding(message, ("rpc", "timeout"), got=got, hint="5m")

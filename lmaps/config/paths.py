@@ -1,4 +1,4 @@
-"""Where the configuration is looked for, and where sockets and files lie unless it says otherwise."""
+"""Paths: the places of the configuration, and the default places of sockets and files."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ CLIENT_KEY, SERVER_PUBLIC_KEY = "~/.config/lmaps/client.key", "~/.config/lmaps/s
 
 
 class Paths(NamedTuple):
-    """Where state and sockets lie unless the configuration says otherwise."""
+    """The default places of the database and the sockets."""
 
     db: str
     manager_socket: str
@@ -22,7 +22,7 @@ class Paths(NamedTuple):
 
 
 def find_config_file() -> str | None:
-    """The configuration that holds here: the first of `NAMES` in the first of `DIRECTORIES` that has one, else None."""
+    """Return the first of `NAMES` in the first of `DIRECTORIES` that has one, or None."""
     for directory in DIRECTORIES:
         for name in NAMES:
             path = normal(os.path.join(os.getcwd(), expanded(directory), name))
@@ -32,7 +32,7 @@ def find_config_file() -> str | None:
 
 
 def read(file: str) -> bytes:
-    """What is in the configuration ``file``; `ConfigError` if it cannot be read."""
+    """Return the content of the configuration ``file``; raise `ConfigError` if it cannot be read."""
     try:
         with open(file, "rb") as opened:
             return opened.read()
@@ -41,7 +41,7 @@ def read(file: str) -> bytes:
 
 
 def default_paths(uid: int, environ: Mapping[str, str]) -> Paths:
-    """Root's lie in /var/lib and /run, everybody else's where the XDG directories are."""
+    """Return root's paths in /var/lib and /run, and everybody else's in the XDG directories."""
     if uid == 0:
         return Paths("/var/lib/lmaps/lmaps.db", "/run/lmaps/manager.sock", "/run/lmaps/internal.sock")
     home = expanded(environ.get("HOME", "~"))
@@ -52,42 +52,42 @@ def default_paths(uid: int, environ: Mapping[str, str]) -> Paths:
 
 
 def default_policy(uid: int) -> str | None:
-    """Root's policy, if it is there."""
+    """Return the path of root's policy if the file exists, else None."""
     return SYSTEM_POLICY if uid == 0 and os.path.exists(SYSTEM_POLICY) else None
 
 
 def default_endpoint(uid: int, environ: Mapping[str, str]) -> str:
-    """This user's own daemon if its socket is there, else the system's."""
+    """Return the endpoint of the user's own daemon if its socket exists, else the system's."""
     own = default_paths(uid, environ).manager_socket
     return f"ipc://{own}" if os.path.exists(own) else SYSTEM_ENDPOINT
 
 
 def directory(file: str | None) -> str:
-    """What relative paths count from: the directory of ``file``, else the current one."""
+    """Return the directory that relative paths start from: that of ``file``, without one the current directory."""
     return os.path.dirname(normal(os.path.join(os.getcwd(), file))) if file else os.getcwd()
 
 
 def absolute(name: str, base: str) -> str:
-    """The path that ``name`` is below the directory ``base``."""
+    """Return ``name`` as an absolute path; a relative one starts from the directory ``base``."""
     return normal(os.path.join(base, expanded(name)))
 
 
 def absolute_uri(uri: str, base: str) -> str:
-    """``ipc://`` URIs with a relative path count from ``base``, too."""
+    """Return ``uri``; the path of an ``ipc://`` URI is made absolute, from the directory ``base``."""
     scheme, _, path = uri.partition("://")
     return f"ipc://{absolute(path, base)}" if scheme == "ipc" and path else uri
 
 
 def expanded(name: str) -> str:
-    """``name`` with the home directory in the place of ``~``; `ConfigError` if nobody has that home."""
-    found = os.path.expanduser(normal(name))
-    if found.startswith("~"):
+    """Return ``name`` with the home directory instead of ``~``; raise `ConfigError` if there is no such home."""
+    path = os.path.expanduser(normal(name))
+    if path.startswith("~"):
         raise ConfigError(f"cannot find {name}: there is no such home directory; write out the path")
-    return normal(found)
+    return normal(path)
 
 
 def normal(path: str) -> str:
-    """``path`` as pathlib writes it."""
+    """Return ``path`` as pathlib writes it; importing pathlib would cost the command line 5 ms."""
     root = "/" if path.startswith("/") else ""
     if path.startswith("//") and not path.startswith("///"):
         root = "//"

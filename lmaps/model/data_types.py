@@ -1,13 +1,13 @@
-"""Data types: how a unit's instances are shown to its handler.
+"""Data types: the form in which a handler gets the instances of a unit.
 
     YamlFile     one mapping, all instances merged
     YamlList     a list
     YamlKeyList  {store_key: [...]}
     YamlKeyDict  {store_key: {...}}, merged; with a primary key a dict of dicts keyed by it
 
-Merges are by top-level key, the newest wins; reversed the newest comes first and the oldest wins. Made with ``rows``
-a data type shapes them. Made with a ``store_root`` it works on the original's tree of YAML files there: ``current/``
-holds a file per instance, ``rollback/`` those that were rolled back, named by time.
+Merges are by top-level key, and the newest instance wins; reversed, the newest comes first and the oldest wins. A data
+type made with ``rows`` shapes them. One made with a ``store_root`` works on the original's tree of YAML files in that
+directory: ``current/`` has a file per instance, ``rollback/`` those that were rolled back, named by time.
 """
 
 import os
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 class DataStore:
-    """What all data types share: where rows come from, and what is asked of them.
+    """Base of the data types: keeps the instances, in memory or in a tree of files.
 
     Keywords: ``rows`` (documents, oldest first), or ``store_root`` (a directory); ``store_key``, ``primary_key``.
     """
@@ -46,24 +46,24 @@ class DataStore:
         self.setup()
 
     def setup(self) -> None:
-        """Prepare the instance; called once, when it is made."""
+        """Prepare the data type; called once, by the constructor."""
 
     def rows(self) -> list[Row]:
-        """The documents, oldest first."""
+        """Return the documents, oldest first."""
         if self.store_root is None:
             return list(self._rows)
         return [row for path in self.store_files() for row in _read(path)]
 
     def store_files(self) -> list[str]:
-        """The files of the ``current`` tree, oldest first."""
+        """Return the files in ``current``, oldest first."""
         return files_by_time(self.get_current_store_dir())
 
     def get_current_store_dir(self) -> str:
-        """The directory of the instances that are in effect."""
+        """Return the directory of the current instances."""
         return str(self._root() / self.current_dir)
 
     def get_rollback_store_dir(self) -> str:
-        """The directory of the instances that were rolled back."""
+        """Return the directory of the instances that were rolled back."""
         return str(self._root() / self.rollback_dir)
 
     def _root(self) -> Path:
@@ -72,31 +72,31 @@ class DataStore:
         return Path(self.store_root)
 
     def new_store(self, data: Row) -> str:
-        """Keep ``data`` as the newest instance; the file it is in, empty where rows are only shaped."""
+        """Add ``data`` as the newest instance; return its file, or an empty text without a ``store_root``."""
         if self.store_root is None:
             self._rows.append(data)
             return ""
         return _write(Path(self.get_current_store_dir()), data)
 
     def rollback(self) -> Row:
-        """Take the newest instance back and return it, an empty mapping if there is none."""
+        """Remove the newest instance and return it, an empty mapping if there is none."""
         if self.store_root is None:
             return self._rows.pop() if self._rows else {}
         files = self.store_files()
         if not files:
             return {}
         newest = Path(files[-1])
-        taken = _read(str(newest))
+        rows = _read(str(newest))
         newest.rename(Path(self.get_rollback_store_dir()) / newest.name)
-        return taken[0] if taken else {}
+        return rows[0] if rows else {}
 
     def exists(self, data: Row) -> bool:
-        """Whether an equal instance is there."""
-        wanted = jsonio.canonical(data)
-        return any(jsonio.canonical(row) == wanted for row in self.rows())
+        """Return whether there is an equal instance."""
+        identity = jsonio.canonical(data)
+        return any(jsonio.canonical(row) == identity for row in self.rows())
 
     def state(self, reverse: bool = False) -> Any:
-        """All instances in the form of the data type."""
+        """Return all instances in the form of the data type."""
         raise NotImplementedError
 
 
@@ -104,18 +104,18 @@ class YamlFile(DataStore):
     """One mapping: all instances merged."""
 
     def setup(self) -> None:
-        """Make the tree, where there is to be one."""
+        """Make the directories of the tree, if there is a ``store_root``."""
         if self.store_root is not None:
             for directory in (self.get_current_store_dir(), self.get_rollback_store_dir()):
                 Path(directory).mkdir(parents=True, exist_ok=True)
 
     def exists(self, data: Row) -> bool:
-        """Whether everything in ``data`` is part of the merged state already."""
+        """Return whether everything in ``data`` is part of the merged state already."""
         merged = _merged(self.rows())
         return all(key in merged and _same(merged[key], value) for key, value in data.items())
 
     def state(self, reverse: bool = False) -> Any:
-        """The merged mapping."""
+        """Return the merged mapping."""
         return _merged(_ordered(self.rows(), reverse))
 
 
@@ -123,11 +123,11 @@ class YamlList(YamlFile):
     """A list of the instances."""
 
     def exists(self, data: Row) -> bool:
-        """Whether an equal instance is in the list."""
+        """Return whether an equal instance is in the list."""
         return DataStore.exists(self, data)
 
     def state(self, reverse: bool = False) -> Any:
-        """The list, newest first if reversed."""
+        """Return the list, newest first if reversed."""
         return _ordered(self.rows(), reverse)
 
 
@@ -135,7 +135,7 @@ class YamlKeyList(YamlList):
     """A list of the instances, under one key."""
 
     def state(self, reverse: bool = False) -> Any:
-        """``{store_key: [...]}``."""
+        """Return ``{store_key: [...]}``."""
         return {self.store_key: _ordered(self.rows(), reverse)}
 
 
@@ -143,7 +143,7 @@ class YamlKeyDict(YamlKeyList):
     """One mapping under one key: the instances merged, or by their primary key."""
 
     def state(self, reverse: bool = False) -> Any:
-        """``{store_key: {...}}``."""
+        """Return ``{store_key: {...}}``."""
         rows = _ordered(self.rows(), reverse)
         if self.primary_key is None:
             return {self.store_key: _merged(rows)}
@@ -159,7 +159,7 @@ DATA_TYPES: dict[str, type[DataStore]] = {
 
 
 def get_data_type_by_name(name: str) -> type[DataStore]:
-    """The data type of this name; `NotFound` with the nearest one."""
+    """Return the data type of this name; raise `NotFound` with the nearest name."""
     if name not in DATA_TYPES:
         near = nearest(name, DATA_TYPES)
         raise NotFound(f"cannot find the data type {name!r}" + (f"; did you mean {near}?" if near else ""))
@@ -182,9 +182,10 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def files_by_time(directory: str) -> list[str]:
-    """By the time in their names: the original's are ``1546300800.12``, with fewer digits where it ended in zeros."""
-    found = [path for path in Path(directory).iterdir() if path.is_file() and not path.name.startswith(".")]
-    return [str(path) for path in sorted(found, key=lambda path: (_moment(path.name), path.name))]
+    """Return the files of a directory by the time in their names."""
+    paths = [path for path in Path(directory).iterdir() if path.is_file() and not path.name.startswith(".")]
+    # as numbers: the original wrote 1546300800.12 and 1546300800.1, which sort wrongly as texts
+    return [str(path) for path in sorted(paths, key=lambda path: (_moment(path.name), path.name))]
 
 
 def _moment(name: str) -> float:
@@ -200,15 +201,17 @@ def _read(path: str) -> list[Row]:
 
 
 def _write(directory: Path, data: Row) -> str:
-    """Write ``data`` aside and move it into place under a name that sorts after all others."""
+    """Write ``data`` to a new file whose name sorts after all others, and return its path."""
+    # two files within one tick of the clock, or a clock set back, would else change their order
     newest = max((_moment(path.name) for path in directory.iterdir()), default=0.0)
     moment = max(time.time(), (newest if newest != float("inf") else 0.0) + 0.000001)
     path = directory / f"{moment:.6f}.yaml"
-    aside = directory / f".{path.name}"
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # renamed when it is complete: a reader never finds half a file
+    temporary = directory / f".{path.name}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(yamlio.dump(data))
         file.flush()
         os.fsync(file.fileno())
-    aside.rename(path)
+    temporary.rename(path)
     return str(path)

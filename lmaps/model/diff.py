@@ -1,4 +1,4 @@
-"""What differs between two documents, path by path; and three-way merging by path.
+"""The differences between two documents, path by path; and three-way merging by path.
 
 Objects are compared property by property, arrays of equal length item by item; everything else as a whole. Paths are
 written as JSON pointers (RFC 6901), lists of differences as JSON patches (RFC 6902).
@@ -14,7 +14,7 @@ Path = tuple[str | int, ...]
 
 
 class Missing:
-    """What stands for a value where there is none: JSON's null is a value."""
+    """Stands for a value where there is none: None is JSON's null, which is a value."""
 
     def __repr__(self) -> str:
         return "MISSING"
@@ -31,17 +31,17 @@ class Difference(NamedTuple):
     after: Any
 
     def to_json(self) -> dict[str, Any]:
-        """``{"path": "/tls", "before": false, "after": true}``; what is missing is left out."""
-        told = {"path": pointer(self.path), "before": self.before, "after": self.after}
-        return {name: value for name, value in told.items() if value is not MISSING}
+        """Return ``{"path": "/tls", "before": false, "after": true}``, without a value that is `MISSING`."""
+        row = {"path": pointer(self.path), "before": self.before, "after": self.after}
+        return {name: value for name, value in row.items() if value is not MISSING}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Difference":
-        """The difference that `to_json` told."""
-        return cls(parse_pointer(told["path"]), told.get("before", MISSING), told.get("after", MISSING))
+    def from_json(cls, row: Mapping[str, Any]) -> "Difference":
+        """Return the difference that `to_json` has written."""
+        return cls(parse_pointer(row["path"]), row.get("before", MISSING), row.get("after", MISSING))
 
     def to_patch(self, *above: str) -> dict[str, Any]:
-        """The operation of a JSON patch that makes the one document the other, which lies below ``above``."""
+        """Return the operation of a JSON patch that makes ``before`` into ``after``, in a document below ``above``."""
         path = pointer((*above, *self.path))
         if self.after is MISSING:
             return {"op": "remove", "path": path}
@@ -49,7 +49,7 @@ class Difference(NamedTuple):
 
 
 class Clash(Exception):
-    """A path that a merge cannot take back: ``expected`` was to be there, ``got`` is."""
+    """Raised for a path that a merge cannot change: its value is ``got`` instead of ``expected``."""
 
     def __init__(self, path: Path, expected: Any, got: Any) -> None:
         super().__init__(pointer(path))
@@ -57,14 +57,14 @@ class Clash(Exception):
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same to JSON: 1, 1.0 and true all differ."""
+    """Return whether two values are the same to JSON: 1, 1.0 and true all differ."""
     if one is MISSING or other is MISSING:
         return one is other
     return canonical(one) == canonical(other)
 
 
 def differences(before: Any, after: Any, at: Path = ()) -> Iterator[Difference]:
-    """Where ``before`` and ``after`` differ, in the order of ``before``, then of what is new in ``after``."""
+    """Yield the differences in the order of ``before``; properties that are new in ``after`` come last."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             yield from differences(before.get(key, MISSING), after.get(key, MISSING), (*at, key))
@@ -76,7 +76,7 @@ def differences(before: Any, after: Any, at: Path = ()) -> Iterator[Difference]:
 
 
 def leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every value in a document that holds no other, with its path; arrays that hold no objects are such values."""
+    """Yield each innermost value of a document with its path. An array without objects in it is one value."""
     if isinstance(value, dict) and value:
         for key, below in value.items():
             yield from leaves(below, (*at, key))
@@ -88,7 +88,7 @@ def leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def look_up(value: Any, path: Sequence[str | int]) -> Any:
-    """What stands at ``path``, `MISSING` if nothing does."""
+    """Return the value at ``path``, `MISSING` if there is none."""
     for key in path:
         if isinstance(value, dict):
             value = value.get(str(key), MISSING)
@@ -100,22 +100,25 @@ def look_up(value: Any, path: Sequence[str | int]) -> Any:
 
 
 def changed(document: Any, changes: Sequence[Difference]) -> Any:
-    """A copy of ``document`` in which each path has its value ``after``; objects on the way are made.
+    """Return a copy of ``document`` in which each path has its value ``after``; missing objects on the way are made.
 
-    Raises `Clash` where the way leads through something that holds no values.
+    Raises `Clash` where a path leads through a value that is neither object nor array.
     """
-    made = copy.deepcopy(document)
-    for each in changes:
-        _put(made, each)
-    return made
+    result = copy.deepcopy(document)
+    for change in changes:
+        _put(result, change)
+    return result
 
 
 def merged(document: Any, changes: Sequence[Difference]) -> Any:
-    """A copy of ``document`` with ``changes`` carried out, each on what it says was there before; else `Clash`."""
-    for each in changes:
-        got = look_up(document, each.path)
-        if not same(got, each.before) and not same(got, each.after):
-            raise Clash(each.path, each.before, got)
+    """Return a copy of ``document`` with ``changes`` made.
+
+    Raises `Clash` if a value is neither what it was ``before`` the change nor what it is to be ``after``.
+    """
+    for change in changes:
+        got = look_up(document, change.path)
+        if not same(got, change.before) and not same(got, change.after):
+            raise Clash(change.path, change.before, got)
     return changed(document, changes)
 
 
@@ -142,13 +145,17 @@ def _put(document: Any, change: Difference) -> None:
 
 
 def pointer(path: Sequence[str | int]) -> str:
-    """A path as a JSON pointer: ``/vhosts/0/port``."""
+    """Return a path as a JSON pointer: ``/vhosts/0/port``."""
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)
 
 
 def parse_pointer(text: str) -> Path:
-    """The path that a JSON pointer names; digits alone count items. ValueError if it does not begin with a slash."""
+    """Return the path that a JSON pointer names; a part of digits alone is an index.
+
+    Raises ValueError if it does not begin with a slash.
+    """
     if text and not text.startswith("/"):
         raise ValueError(f"{text!r} is no path: expected /PROPERTY")
+    # ~1 first: ~01 stands for ~1, not for a slash
     parts = [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
     return tuple(int(part) if part.isdecimal() else part for part in parts)

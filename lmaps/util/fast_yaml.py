@@ -1,7 +1,7 @@
 """YAML of plain values, read and written much faster than PyYAML does, with exactly the same outcome.
 
-Whatever is not certain to come out the same is left to `yamlio`, which takes a command 12 ms to load: when reading a
-block scalar, an anchor, a list of mappings, any error; when writing text that needs quotes, a long line, an odd number.
+Whatever might not come out the same is left to `yamlio`, which takes a command 12 ms to import: when reading a block
+scalar, an anchor, a list of mappings or any error; when writing text that needs quotes, a long line or an odd number.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from lmaps.util.text import scalar
 
-LARGEST, DEEPEST = 10_000, 32
-"""Bytes of a text, and spaces before a line of it, that are read here."""
+MAX_BYTES, MAX_INDENT = 10_000, 32
+"""The largest text and the deepest indentation (spaces) that are read here: reading recurses, and backtracks."""
 _WORD = r"[\w/.~](?:[\w/.~@+=-]|:(?=[\w/.]))*"
 """Text without quotes that ends at the next space, comma or bracket."""
 _VALUE = rf"""\"[^"\\]*\"|'[^']*'|\[(?:{_WORD}(?:, *{_WORD})*)?\]|{_WORD}(?: {_WORD})*"""
@@ -20,7 +20,7 @@ _LINE = rf"""( *)(?:([A-Za-z_][\w-]*):|-)(?: +({_VALUE}))?(?: +#.*)? *\Z"""
 
 
 class _NotPlain(Exception):
-    """Left to PyYAML."""
+    """Raised for YAML that is left to PyYAML."""
 
 
 class _Line(NamedTuple):
@@ -32,41 +32,41 @@ class _Line(NamedTuple):
 
 
 def read(data: bytes) -> dict[str, Any] | None:
-    """The mapping in ``data``, as `strict_yaml` reads it; None if that has to be asked.
+    """Return the mapping in ``data`` as `yamlio.load` would, or None if only `yamlio` can read it.
 
-    Read here are mappings of plain or quoted words, of lists of them, and of such mappings, a line each.
+    Read here are mappings of plain or quoted words, of lists of words, and of such mappings, one per line.
     """
     texts = data.decode("ascii", "replace").split("\n")
-    if len(data) > LARGEST or not all(text.isascii() and text.isprintable() for text in texts):
+    if len(data) > MAX_BYTES or not all(text.isascii() and text.isprintable() for text in texts):
         return None
     try:
         lines = [_parse_line(text) for text in reversed(texts) if text.lstrip(" ")[:1] not in ("", "#")]
-        made = _read_mapping(lines, 0)
+        mapping = _read_mapping(lines, 0)
     except (_NotPlain, ValueError):
         return None
-    return made if made and not lines else None
+    return mapping if mapping and not lines else None
 
 
 def _parse_line(text: str) -> _Line:
-    found = re.match(_LINE, text)
-    if found is None or len(found[1]) > DEEPEST:
+    match = re.match(_LINE, text)
+    if match is None or len(match[1]) > MAX_INDENT:
         raise _NotPlain
-    return _Line(len(found[1]), found[2], found[3])
+    return _Line(len(match[1]), match[2], match[3])
 
 
 def _read_mapping(lines: list[_Line], pad: int) -> dict[str, Any]:
-    """The mapping whose first line is the last one of ``lines``; what was read is taken away from them."""
-    made: dict[str, Any] = {}
+    """Return the mapping that starts at the last of ``lines``, and remove its lines. ``lines`` are in reverse order."""
+    mapping: dict[str, Any] = {}
     while lines and lines[-1].pad == pad and (key := lines[-1].key) is not None:
         text = lines.pop().text
-        if key in made or not isinstance(scalar(key), str):
+        if key in mapping or not isinstance(scalar(key), str):
             raise _NotPlain
-        made[key] = _read_below(lines, pad) if text is None else _read_value(text)
-    return made
+        mapping[key] = _read_below(lines, pad) if text is None else _read_value(text)
+    return mapping
 
 
 def _read_below(lines: list[_Line], pad: int) -> Any:
-    """The value of a key that stands below it."""
+    """Return the value of a key whose value starts on the next line."""
     if lines and lines[-1].key is None and lines[-1].pad >= pad:
         return _read_items(lines, lines[-1].pad)
     if lines and lines[-1].pad > pad:
@@ -75,13 +75,13 @@ def _read_below(lines: list[_Line], pad: int) -> Any:
 
 
 def _read_items(lines: list[_Line], pad: int) -> list[Any]:
-    made = []
+    items = []
     while lines and lines[-1].pad == pad and lines[-1].key is None:
         text = lines.pop().text
         if text is None:
             raise _NotPlain
-        made.append(_read_value(text))
-    return made
+        items.append(_read_value(text))
+    return items
 
 
 def _read_value(text: str) -> Any:
@@ -90,22 +90,22 @@ def _read_value(text: str) -> Any:
     return text[1:-1] if text[0] in "\"'" else scalar(text)
 
 
-WIDEST = 100
-"""Characters of a line that certainly is not folded."""
+MAX_LINE = 100
+"""Characters of a line: PyYAML folds longer ones at 120, counted differently."""
 _PLAIN = re.compile(r"[A-Za-z/_](?:[A-Za-z0-9_./@+=,-]|[: ](?=[A-Za-z0-9_./@+]))*\Z")
-"""Text that stands without quotes wherever a value may stand, unless it is one of `_WORDS`."""
+"""Text that needs no quotes as a value, unless it is one of `_WORDS`."""
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 _QUOTED = re.compile(r"[0-9][0-9.,:]*\Z")
-"""Text that some reader of YAML may take for a number."""
+"""Text that some reader of YAML takes for a number; it is quoted."""
 _SIGNS = {"": "''", "+": "+", "-": "'-'", "~": "'~'"}
-"""Texts that are no words, and how they are written."""
+"""Texts without letters, and how PyYAML writes them."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z\Z")
-"""A moment as lMaPS writes it, which YAML would take for one of its own."""
+"""A moment as lMaPS writes it; YAML 1.1 has a type for it, so it is quoted."""
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?\Z")
 
 
 def dump(value: Mapping[str, Any]) -> str:
-    """A mapping that is not empty, as a document in block style, the order of keys kept."""
+    """Return a mapping that is not empty as a document in block style; the order of keys is kept."""
     try:
         return _mapping(value, "")
     except _NotPlain:
@@ -115,7 +115,7 @@ def dump(value: Mapping[str, Any]) -> str:
 
 
 def items(values: Sequence[Any]) -> str:
-    """The items of a list in block style."""
+    """Return the items of a list in block style."""
     return "".join(map(_item, values))
 
 
@@ -154,14 +154,14 @@ def _sequence(values: Sequence[Any], pad: str) -> str:
 
 
 def _line(line: str) -> str:
-    if len(line) > WIDEST:
+    if len(line) > MAX_LINE:
         raise _NotPlain
     return line
 
 
 @lru_cache(1024)
 def _key(name: str) -> str:
-    if len(name) > WIDEST or " " in name:
+    if len(name) > MAX_LINE or " " in name:
         raise _NotPlain
     return _text(name)
 

@@ -1,4 +1,7 @@
-"""JSON as lMaPS speaks it: what Python's own decoder lets pass, and what would fail later, is refused at the edge."""
+"""JSON as lMaPS reads and writes it.
+
+Values that Python's own decoder accepts, but the database, the checksums or another reader would not, are refused.
+"""
 
 import json
 import json.encoder
@@ -9,66 +12,72 @@ from typing import Any, Self
 
 from lmaps.errors import MessageRefused, TooLarge
 
-DEPTH, NODES, STRING = 32, 400_000, 262_144
-"""The deepest nesting, the most values, the longest string (characters) of one message."""
+MAX_DEPTH, MAX_VALUES, MAX_STRING = 32, 400_000, 262_144
+"""The deepest nesting, the most values and the longest string (characters) of one message."""
 
 INTEGERS = range(-(2**63), 2**63)
-"""Integers are those that 64 bits hold."""
+"""Integers of 64 bits: SQLite stores no larger ones."""
 
 
 def _encoder(*, sort_keys: bool = False) -> Callable[[Any], str]:
-    """What writes compact JSON: `JSONEncoder`, whose C encoder is made once and not at each call."""
+    """Return a function that writes compact JSON.
+
+    `JSONEncoder.encode` makes a C encoder at each call, which takes longer than writing a small document.
+    """
     encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return encoder.encode
-    made = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False)
-    return lambda value: "".join(made(value, 0))
+    write = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False)
+    return lambda value: "".join(write(value, 0))
 
 
 _compact, _canonical = _encoder(), _encoder(sort_keys=True)
 TYPE_NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
-"""What JSON calls the types that its values have here; none of them is null."""
+"""The names in JSON Schema of the types of values; a value of no such type is null."""
 
 
 def type_name(value: Any) -> str:
-    """What JSON calls the type of ``value``."""
+    """Return the name in JSON Schema of the type of ``value``."""
     return TYPE_NAMES.get(type(value), "null")
 
 
 def encode(value: Any) -> str:
-    """``value`` as compact JSON; the order of keys is kept."""
+    """Return ``value`` as compact JSON; the order of keys is kept."""
     return _compact(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A value that is compact JSON already, to be passed on as it is: ``pieces`` of it are put together once."""
+    """A value that is compact JSON already, such as a document from the database: it is passed on without decoding it.
+
+    ``pieces`` are joined once, when the whole answer is written.
+    """
 
     pieces: Sequence[bytes]
 
     @classmethod
     def array(cls, texts: Iterable[str]) -> Self:
-        """An array of values that are JSON already."""
+        """Return an array of values that are JSON already."""
         return cls((b"[", ",".join(texts).encode(), b"]"))
 
     @classmethod
-    def joined(cls, several: Sequence[bytes]) -> Self:
-        """The same; each of ``several`` is some values with commas between them."""
-        return cls((b"[", *_separated((each,) for each in several), b"]"))
+    def joined(cls, parts: Sequence[bytes]) -> Self:
+        """Return an array; each of ``parts`` is one or more values with commas between them."""
+        return cls((b"[", *_separated((part,) for part in parts), b"]"))
 
     @classmethod
-    def object(cls, told: Mapping[str, Any]) -> Self:
-        """An object; values of it that are `Encoded` stand there as they are."""
+    def object(cls, values: Mapping[str, Any]) -> Self:
+        """Return an object; values that are `Encoded` become part of it as they are."""
         pairs: list[Sequence[bytes]] = []
-        others: dict[str, Any] = {}
-        for name, value in told.items():
+        pending: dict[str, Any] = {}
+        for name, value in values.items():
             if isinstance(value, Encoded):
-                pairs += [*_pairs(others), (f"{_compact(name)}:".encode(), *value.pieces)]
-                others = {}
+                pairs += [*_pairs(pending), (f"{_compact(name)}:".encode(), *value.pieces)]
+                pending = {}
             else:
-                others[name] = value
-        return cls((b"{", *_separated([*pairs, *_pairs(others)]), b"}"))
+                pending[name] = value
+        return cls((b"{", *_separated([*pairs, *_pairs(pending)]), b"}"))
 
     @property
     def data(self) -> bytes:
@@ -82,44 +91,48 @@ class Encoded:
 
     @property
     def value(self) -> Any:
-        """What the text says."""
+        """The value, decoded."""
         return json.loads(self.text)
 
 
-def encode_object(told: Mapping[str, Any]) -> str:
-    """An object as compact JSON; values of it that are `Encoded` stand there as they are."""
-    return Encoded.object(told).text if has_encoded(told) else _compact(told)
+def encode_object(values: Mapping[str, Any]) -> str:
+    """Return an object as compact JSON; values that are `Encoded` become part of it as they are."""
+    return Encoded.object(values).text if has_encoded(values) else _compact(values)
 
 
-def has_encoded(told: Mapping[str, Any]) -> bool:
-    """Whether a value of an object is `Encoded`."""
-    return Encoded in map(type, told.values())
+def has_encoded(values: Mapping[str, Any]) -> bool:
+    """Return whether a value of an object is `Encoded`."""
+    return Encoded in map(type, values.values())
 
 
-def _pairs(told: dict[str, Any]) -> list[Sequence[bytes]]:
-    return [(_compact(told)[1:-1].encode(),)] if told else []
+def _pairs(values: dict[str, Any]) -> list[Sequence[bytes]]:
+    return [(_compact(values)[1:-1].encode(),)] if values else []
 
 
 def _separated(groups: Iterable[Sequence[bytes]]) -> list[bytes]:
-    """All pieces, with a comma between two groups of them."""
+    """Return all pieces, with a comma between two groups."""
     return [piece for group in groups for piece in (b",", *group)][1:]
 
 
 def plain(value: Any) -> Any:
-    """``value``, read if it is `Encoded`."""
+    """Return ``value``, decoded if it is `Encoded`."""
     return value.value if isinstance(value, Encoded) else value
 
 
 def canonical(value: Any) -> str:
-    """The one text of ``value``: two values are the same exactly if these are equal (1, 1.0 and true all differ)."""
+    """Return the text that identifies ``value``: two values are the same exactly if their texts are equal.
+
+    Python calls 1, 1.0 and true equal; their texts differ.
+    """
     return _canonical(value)
 
 
-def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string: int = STRING) -> Any:
-    """The value in ``body``, UTF-8; `MessageRefused` says what is wrong with it.
+def decode(body: bytes | str, *, depth: int = MAX_DEPTH, nodes: int = MAX_VALUES, string: int = MAX_STRING) -> Any:
+    """Return the value in ``body``, which is UTF-8.
 
-    Refused beside bad JSON: duplicate keys, NaN and Infinity, lone surrogates, integers beyond 64 bits. What exceeds
-    the limits of depth, of values and of a string's length is `TooLarge`, with the limit's name in ``extra``.
+    Raises `MessageRefused` for bad JSON, and for duplicate keys, NaN and Infinity, lone surrogates and integers beyond
+    64 bits. Raises `TooLarge`, with the limit's name in ``extra``, for a value nested deeper than ``depth``, of more
+    than ``nodes`` values, or with a string of more than ``string`` characters.
     """
     try:
         text = body if isinstance(body, str) else body.decode()
@@ -131,13 +144,15 @@ def decode(body: bytes | str, *, depth: int = DEPTH, nodes: int = NODES, string:
         raise MessageRefused(f"cannot read the message: it is not JSON ({error.msg} at {place})") from error
     except RecursionError as error:
         raise _too_large("depth", f"it is nested deeper than {depth}") from error
+    # most messages are too small to exceed a limit: walking through them costs as much as decoding
     if isinstance(body, str) or not _is_small(text, depth, nodes, string):
         _check(value, depth, nodes, string)
     return value
 
 
 def _is_small(text: str, depth: int, nodes: int, string: int) -> bool:
-    """Whether nothing in ``text``, which was UTF-8, can exceed a limit or hold a lone surrogate."""
+    """Return whether nothing in ``text``, which was UTF-8, can exceed a limit or hold a lone surrogate."""
+    # a value takes two bytes at least; valid UTF-8 has lone surrogates only as escapes
     short = len(text) <= min(2 * nodes, string)
     return short and text.count("{") + text.count("[") <= depth and "\\u" not in text
 
@@ -151,12 +166,12 @@ def _too_large(limit: str, reason: str) -> TooLarge:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _refuse(f"the key {twice[:80]!r} stands twice in one object")
-    return made
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise _refuse(f"the key {duplicate[:80]!r} stands twice in one object")
+    return value
 
 
 def _constant(name: str) -> Any:
@@ -164,6 +179,7 @@ def _constant(name: str) -> Any:
 
 
 def _integer(digits: str) -> int:
+    # int() of a long text takes quadratic time
     if len(digits) > 20 or int(digits) not in INTEGERS:
         raise _refuse(f"the integer {digits[:24]} does not fit into 64 bits")
     return int(digits)
@@ -180,21 +196,22 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 
 
 def _check(value: Any, depth: int, nodes: int, string: int) -> None:
-    """Walk level by level, so that no nesting can exhaust the stack."""
+    """Raise `TooLarge` or `MessageRefused` for what `decode` refuses in a decoded value."""
+    # level by level: recursion would let a nested value exhaust the stack
     level: list[Any] = [value]
-    seen = 0
+    count = 0
     for _ in range(depth + 1):
         if not level:
             return
-        seen += len(level)
-        if seen > nodes:
+        count += len(level)
+        if count > nodes:
             raise _too_large("values", f"it has more than {nodes:,} values")
-        level = [part for each in level for part in _parts(each, string)]
+        level = [part for container in level for part in _parts(container, string)]
     raise _too_large("depth", f"it is nested deeper than {depth}")
 
 
 def _parts(value: Any, string: int) -> Iterable[Any]:
-    """What lies in ``value``, once it is found to be in order itself."""
+    """Return the values in ``value``; raise for a string that is too long or not valid."""
     if isinstance(value, dict):
         for key in value:
             _check_text(key, string)

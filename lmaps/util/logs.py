@@ -1,6 +1,6 @@
-"""Logging of the daemon's processes: text for people, or a JSON object a line, on standard error.
+"""Logging of the daemon's processes on standard error: text for people, or one JSON object per line.
 
-What a line is about (request, subject, unit, job ...) stands in fields of its own. No line quotes a document.
+The request, subject, unit or job that a line is about are fields of their own. No line quotes a document.
 """
 
 import json
@@ -21,16 +21,15 @@ from lmaps.util.text import plural
 _ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
 _PLAIN = re.compile(r'[^ "\[\]=\\]+')
 _CHUNK = select.PIPE_BUF
-LONGEST = 128
-"""Characters of a field that are logged."""
-_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
+MAX_FIELD = 128
+"""Characters of a field that are logged: clients choose the values of some."""
+_fields: ContextVar[Mapping[str, Any]] = ContextVar("fields", default=MappingProxyType({}))
 
 
 def set_up_logging(process: str, level: str = "info", style: str = "text") -> None:
-    """Log from here on as ``process``; what was set up before, in the process that forked this one, is forgotten.
+    """Log from now on as ``process``, and drop the handlers of the process that forked this one.
 
-    ``level`` (debug, info, warning, error) is for lMaPS; libraries are heard from warning on. ``style`` is text or
-    json.
+    ``level`` (debug, info, warning, error) is for lMaPS; libraries log from warning on. ``style`` is text or json.
     """
     handler = StandardError()
     handler.setFormatter(JsonLines(process) if style == "json" else TextLines(process))
@@ -44,28 +43,29 @@ def set_up_logging(process: str, level: str = "info", style: str = "text") -> No
 
 
 def _set_level(logger: logging.Logger, level: int) -> None:
-    """As `setLevel`, which writes to every logger there is: a child would make their pages its own for nothing."""
+    """Set the level of a logger, if it is another one."""
+    # setLevel writes to every logger there is: in a forked child each page it writes to is copied
     if logger.level != level:
         logger.setLevel(level)
 
 
-class log_context:  # noqa: N801 (it reads as a word, as those of contextlib do)
-    """Give every line that is logged within the block these fields; one that is None is left out, a long one cut."""
+class log_context:  # noqa: N801 (named as the context managers of contextlib are)
+    """Add fields to every line that is logged within the block; None is left out, and a long value is cut."""
 
     def __init__(self, **fields: Any) -> None:
         self._fields = fields
 
     def __enter__(self) -> None:
-        self._token = _about.set({**_about.get(), **self._fields})
+        self._token = _fields.set({**_fields.get(), **self._fields})
 
     def __exit__(self, *_: object) -> None:
-        _about.reset(self._token)
+        _fields.reset(self._token)
 
 
 class StandardError(logging.Handler):
-    """Writes each line to standard error, and never fails nor waits: a line that cannot be written is lost.
+    """Writes each line to standard error without failing or waiting; a line that cannot be written is lost.
 
-    How many were lost is told as soon as one can be written again.
+    The next line that can be written is preceded by one with the number of lost lines.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class StandardError(logging.Handler):
         self.lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of ``record``."""
+        """Write the line of ``record``, or count it as lost."""
         if self.lost and _write(f"lmapsd: {plural(self.lost, 'line')} of this log could not be written\n".encode()):
             self.lost = 0
         if self.lost or not _write(f"{self.format(record)}\n".encode(errors="backslashreplace")):
@@ -81,7 +81,8 @@ class StandardError(logging.Handler):
 
 
 def _write(line: bytes) -> bool:
-    """Whether ``line`` was written; a pipe that takes a part of it now is not waited for."""
+    """Write ``line`` and return whether all of it was written."""
+    # a reader that has stopped reading would otherwise stop the daemon; a pipe takes PIPE_BUF bytes or nothing
     try:
         for start in range(0, len(line), _CHUNK):
             if not select.select((), (2,), (), 0)[1]:
@@ -99,58 +100,61 @@ class _Lines(logging.Formatter):
         self._pid = os.getpid()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's own name)
-        """Where it happened, and the kind of error; its words could quote a document, but for the system's own."""
-        told, error = [], ei[1]
+        """Return the tracebacks and types of an error and its causes, without the messages.
+
+        A message could quote a document, and with it a secret; those of the operating system do not.
+        """
+        blocks, error = [], ei[1]
         while error is not None:
-            words = f": {error}" if isinstance(error, OSError) else ""
-            told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + words)
+            message = f": {error}" if isinstance(error, OSError) else ""
+            blocks.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + message)
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        return "\n".join(reversed(told))
+        return "\n".join(reversed(blocks))
 
 
 class TextLines(_Lines):
-    """``TIME LEVEL PROCESS: MESSAGE [FIELD=VALUE ...]``; control characters are escaped: nobody forges a line."""
+    """``TIME LEVEL PROCESS: MESSAGE [FIELD=VALUE ...]``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        fields = " ".join([f"{name}={_word(value)}" for name, value in _told()])
+        """Return the line; control characters are escaped, so that no value can forge a line of its own."""
+        fields = " ".join([f"{name}={_word(value)}" for name, value in _current_fields()])
         message = f"{record.getMessage()} [{fields}]" if fields else record.getMessage()
         line = f"{_time(record)} {record.levelname.lower()} {self._process}: {_escaped(message)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonLines(_Lines):
-    """An object a line: at, level, process, pid, logger, message, the fields, and exception where there is one."""
+    """One object per line: at, level, process, pid, logger, message, the fields, and exception if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        told = {
+        """Return the line."""
+        entry = {
             "at": _time(record),
             "level": record.levelname.lower(),
             "process": self._process,
             "pid": self._pid,
             "logger": record.name,
             "message": record.getMessage(),
-            **dict(_told()),
+            **dict(_current_fields()),
         }
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
 
 
 def _escaped(text: str) -> str:
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
-def _told() -> Iterator[tuple[str, Any]]:
-    """The fields of a line."""
-    for name, value in _about.get().items():
+def _current_fields() -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a line."""
+    for name, value in _fields.get().items():
         if value is not None:
-            yield name, value[:LONGEST] if isinstance(value, str) else value
+            yield name, value[:MAX_FIELD] if isinstance(value, str) else value
 
 
 def _word(value: Any) -> str:
-    """A value on a line of text: what is no plain word stands in quotes."""
+    """Return a value as it stands on a line of text; a value that is no plain word is quoted."""
     text = str(value)
     return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)
 

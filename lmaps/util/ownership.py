@@ -1,4 +1,4 @@
-"""Ownership: what the daemon is told to do stands in files that nobody but root and its own user may write."""
+"""Ownership: files that tell the daemon what to do must be writable by root and its own user alone."""
 
 import grp
 import os
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from lmaps.errors import ConfigError
 
-LINKS = 40
-"""A path that leads over more links than this leads nowhere."""
+MAX_LINKS = 40
+"""Symbolic links on the way to a file; a path with more is taken for a loop, as the kernel does."""
 
 
 def check_owned(path: str | Path, owner: int, what: str) -> None:
-    """Raise `ConfigError` if somebody else than root and ``owner`` may write ``path``, which is ``what``."""
+    """Raise `ConfigError` if anybody besides root and ``owner`` may write ``path``; ``what`` says what it is."""
     fault = foreign_hand(path, owner)
     if fault is not None:
         raise ConfigError(f"cannot use {what} {path}: {fault}")
 
 
 def foreign_hand(path: str | Path, owner: int) -> str | None:
-    """Who else than root and ``owner`` may write ``path``, or put another file in its place, in words; None if nobody.
+    """Return a message about who besides root and ``owner`` may write ``path`` or replace it; None if nobody may.
 
-    Every directory and link on the way to it counts. What is not there is nobody's.
+    Every directory and link on the way to it is checked. A file that does not exist has no fault.
     """
     try:
         return next(filter(None, (_fault(*step, owner) for step in _steps(Path(path)))), None)
@@ -35,7 +35,7 @@ def foreign_hand(path: str | Path, owner: int) -> str | None:
 
 
 def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Every directory and link on the way to ``path``, and itself."""
+    """Yield every directory and link on the way to ``path``, and the file itself."""
     here, ahead, links = "", list(reversed(path.absolute().parts[1:])), 0
     yield "/", os.lstat("/")
     while ahead:
@@ -50,7 +50,7 @@ def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
             here = step
             continue
         links += 1
-        if links > LINKS:
+        if links > MAX_LINKS:
             raise FileNotFoundError(path)
         target = Path(step).readlink()
         here = "" if target.is_absolute() else here
@@ -58,9 +58,10 @@ def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _fault(step: str, status: os.stat_result, owner: int) -> str | None:
-    """What is wrong with one of the steps. In a sticky directory, such as /tmp, each may touch only what is his."""
+    """Return what is wrong with one step of a path."""
     if status.st_uid not in (0, owner):
         return f"{step} belongs to {login_name(status.st_uid)}; chown {login_name(owner)} {step}"
+    # a link has no mode of its own; in a sticky directory, such as /tmp, users can replace only their own files
     if stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
         return None
     if status.st_mode & stat.S_IWOTH:
@@ -71,7 +72,7 @@ def _fault(step: str, status: os.stat_result, owner: int) -> str | None:
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """Whether the group is the owner's own, as many systems make one for each user, and has no other member."""
+    """Return whether the group is the owner's own, as many systems make one per user, and has no other member."""
     try:
         user, group = pwd.getpwuid(status.st_uid), grp.getgrgid(status.st_gid)
     except KeyError:
@@ -81,7 +82,7 @@ def _is_private(status: os.stat_result) -> bool:
 
 @lru_cache(maxsize=256)
 def login_name(uid: int | None) -> str:
-    """A user's login name, else the number; ``unknown`` where none is told."""
+    """Return a user's login name, the number if there is none, or ``unknown`` for None."""
     if uid is None:
         return "unknown"
     try:

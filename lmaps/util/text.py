@@ -1,4 +1,4 @@
-"""Text: the nearest word, counted things, and what a plain word of YAML stands for."""
+"""Text: the nearest word, counted nouns, and the value of a plain word of YAML."""
 
 import re
 from collections.abc import Iterable
@@ -6,23 +6,23 @@ from typing import Any
 
 from lmaps.util.jsonio import INTEGERS
 
-LONGEST = 64
-"""Characters of a word: what is longer is near to none, and would take long to compare."""
+MAX_WORD = 64
+"""Characters of a word that is compared with others: difflib takes quadratic time."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of ``words`` that ``word`` was most likely meant to be; None if none is near, or it is no word."""
-    if len(word) > LONGEST:
+    """Return the one of ``words`` that ``word`` was most likely meant to be, or None if none is near."""
+    if len(word) > MAX_WORD:
         return None
     from difflib import get_close_matches  # noqa: PLC0415 (1 ms that only typing errors have to pay)
 
-    known = {each.lower(): each for each in words}
-    found = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return known[found[0]] if found else None
+    candidates = {candidate.lower(): candidate for candidate in words}
+    matches = get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
+    return candidates[matches[0]] if matches else None
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:
-    """``1 unit``, ``2 units``; ``many`` is the plural where an s does not make it."""
+    """Return ``1 unit`` or ``2 units``; ``many`` is a plural that does not end in s alone."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
@@ -31,7 +31,10 @@ _FLOAT = r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?\Z"
 
 
 def scalar(text: str) -> Any:
-    """The value of ``text``; ValueError says why a number cannot be kept."""
+    """Return the value that ``text`` has in YAML without quotes. Raises ValueError for a number that JSON cannot hold.
+
+    Only null, true, false and decimal numbers are no strings: YAML 1.1 would read ``no`` as false, ``12:30`` as 750.
+    """
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-0123456789":
@@ -42,7 +45,7 @@ def scalar(text: str) -> Any:
         return int(text)
     if "." in text and re.match(_FLOAT, text):
         number = float(text)
-        if number - number != 0:
+        if number - number != 0:  # infinity: no JSON number
             raise ValueError(f"the number {text[:24]} is too large: quote it")
         return number
     return text

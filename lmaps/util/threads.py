@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-STOP_WITHIN = 1.0
-"""Seconds that a thread may take to end."""
+STOP_TIMEOUT_S = 1.0
+"""Seconds that `Threader.stop` waits for the thread to end."""
 
 
 class Threader:
@@ -42,7 +42,7 @@ class Threader:
         """
         if self.thread is not None and self.thread.ident is not None and self.isAlive():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(SystemExit))
-            self.thread.join(STOP_WITHIN)
+            self.thread.join(STOP_TIMEOUT_S)
         return not self.isAlive()
 
     def isAlive(self) -> bool:  # noqa: N802 (the documented name)

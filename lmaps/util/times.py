@@ -15,24 +15,31 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])\Z")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in ``30s``, ``10m``, ``2h`` or ``7d``; the suffix is needed. `UsageError` for anything else."""
-    found = _DURATION.match(text.strip())
-    if found is None:
+    """Return the seconds in ``30s``, ``10m``, ``2h`` or ``7d``. Raises `UsageError` for anything else.
+
+    A bare number is refused: on a command line it is as likely to be meant as minutes.
+    """
+    match = _DURATION.match(text.strip())
+    if match is None:
         raise UsageError(f"cannot read the duration {text!r}: expected a number with s, m, h or d, such as 30s or 5m")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(match[1]) * _SECONDS[match[2]]
 
 
-def seconds(told: Any) -> float:
-    """The seconds of a duration; a bare integer is seconds."""
-    if isinstance(told, int) and not isinstance(told, bool) and told > 0:
-        return float(told)
-    if isinstance(told, str):
-        return parse_duration(told)
-    raise UsageError(f"cannot read the duration {told!r}")
+def seconds(duration: Any) -> float:
+    """Return the seconds of a duration in the configuration, where a bare integer is seconds.
+
+    Raises `UsageError` for anything that is no duration.
+    """
+    # True is an integer to Python
+    if isinstance(duration, int) and not isinstance(duration, bool) and duration > 0:
+        return float(duration)
+    if isinstance(duration, str):
+        return parse_duration(duration)
+    raise UsageError(f"cannot read the duration {duration!r}")
 
 
 def format_duration(seconds: float) -> str:
-    """``3.1 s``, ``1 m 20 s``, ``2 h 5 m``, ``3 d 4 h``."""
+    """Return a duration for people: ``3.1 s``, ``1 m 20 s``, ``2 h 5 m``, ``3 d 4 h``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     unit, below = ("m", "s") if seconds < 3600 else ("h", "m") if seconds < 86400 else ("d", "h")
@@ -41,24 +48,24 @@ def format_duration(seconds: float) -> str:
 
 
 def now() -> str:
-    """This moment in RFC 3339, UTC, with microseconds."""
+    """Return the present moment in RFC 3339, UTC, with microseconds."""
     return in_utc(datetime.now(UTC))
 
 
 def format_time(moment: datetime) -> str:
-    """A moment in RFC 3339, UTC, with microseconds: texts sort as the moments do."""
+    """Return a moment in RFC 3339, UTC. It always has microseconds: so texts sort as the moments do."""
     return in_utc(moment.astimezone(UTC))
 
 
 def in_utc(moment: datetime) -> str:
-    """The same of a moment that is given in UTC."""
+    """Return the same as `format_time` of a moment that is in UTC already; half as expensive."""
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def read_time(text: str) -> datetime:
-    """A moment as people write it: RFC 3339 (without an offset it is UTC), ``HH:MM`` today, or ``-2h``, so long ago.
+    """Return the moment that a person wrote: RFC 3339 (UTC without an offset), ``HH:MM`` today, or ``-2h`` ago.
 
-    `UsageError` for anything else.
+    Raises `UsageError` for anything else.
     """
     current = datetime.now(UTC)
     try:
@@ -67,8 +74,8 @@ def read_time(text: str) -> datetime:
         if _CLOCK.match(text):
             hour, _, minute = text.partition(":")
             return current.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
-        read = datetime.fromisoformat(text)
-        return read if read.tzinfo else read.replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, UsageError):
         raise UsageError(
             f"cannot read the time {text!r}: expected 2026-11-23T10:00:00Z, 10:00 (UTC, today) or -2h"
@@ -76,20 +83,21 @@ def read_time(text: str) -> datetime:
 
 
 def parse_time(text: str) -> datetime:
-    """A moment that `now` wrote."""
+    """Return the moment in a text of `now` or `format_time`."""
     return datetime.fromisoformat(text)
 
 
 def seconds_between(start: str, end: str) -> float:
-    """Seconds from one moment to another, both as `now` writes them."""
+    """Return the seconds from ``start`` to ``end``, both as `now` writes them."""
     return (parse_time(end) - parse_time(start)).total_seconds()
 
 
 def in_seconds(text: str) -> str:
-    """A moment that `now` wrote, without its microseconds, as tables show it."""
+    """Return a text of `now` without its microseconds, as tables show it."""
     return f"{text.partition('.')[0]}Z"
 
 
 def age(text: str) -> str:
-    """How long ago a moment was: ``2 m 5 s ago``."""
+    """Return how long ago a moment was: ``2 m 5 s ago``."""
+    # clocks may be set back: nothing happens in the future
     return f"{format_duration(max(0.0, (datetime.now(UTC) - parse_time(text)).total_seconds()))} ago"

@@ -1,8 +1,8 @@
-"""YAML as lMaPS reads and writes it: JSON's values in YAML's clothes, nothing guessed.
+"""YAML as lMaPS reads and writes it: the values of JSON, written in YAML, and nothing guessed.
 
-A text is never handed to a YAML loader: one pass over its events builds the values and refuses, with line and column,
-what is too deep, too large, tagged, an alias where none is allowed, a key that stands twice or is no string. Plain
-words stay strings (``no``, ``0777``, ``12:30``, ``2026-11-23``) but for null, true, false and decimal numbers.
+One pass over the events of a text builds the values. Refused, with line and column, are values that are too deep, too
+large or tagged, aliases where none are allowed, and keys that are duplicates or no strings. Plain words are strings
+(``no``, ``0777``, ``12:30``, ``2026-11-23``) but for null, true, false and decimal numbers.
 """
 
 import copy
@@ -17,8 +17,9 @@ from lmaps.errors import DocumentRefused, Finding
 from lmaps.util.text import scalar
 
 UNIT_EVENTS, INSTANCE_EVENTS = 50_000, 1_000_000
-"""Events (a scalar is one, a mapping two) that a unit file, and a file of instances, may have."""
+"""The most events of a unit file and of a file of instances: a scalar is one, a mapping or a sequence two."""
 MAX_DEPTH = 64
+"""Levels of nesting; building values recurses, and must not exhaust the stack."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -26,12 +27,12 @@ _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 At = tuple[str | int, ...]
 Place = tuple[int, int]
 Places = dict[tuple[At, bool], Place]
-"""The places of values, and (where the second is true) of keys."""
+"""The places of values, by their paths; with True in the second element the places of keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of a text, with the way back to the place of each part."""
+    """One document of a text; the text is kept to find the places of its parts."""
 
     value: Any
     file: str | None
@@ -39,43 +40,47 @@ class Document:
     _number: int
 
     def place(self, at: Sequence[str | int] = (), *, on_key: bool = False) -> Place:
-        """Line and column, from 1, of the value at ``at`` or of its key; of what encloses it if it is not there."""
+        """Return line and column (from 1) of the value at ``at`` or of its key.
+
+        If it does not exist, return the place of the innermost enclosing value.
+        """
         return _nearest_place(self._places(), at, on_key=on_key)
 
     def locate(self, finding: Finding) -> Finding:
-        """``finding`` with the file, line and column that it is about."""
+        """Return ``finding`` with its file, line and column."""
         return self.locate_all([finding])[0]
 
     def locate_all(self, findings: Iterable[Finding]) -> list[Finding]:
-        """The same for many, in one pass over the text."""
+        """Return ``findings`` with their places, found in one pass over the text."""
         places = self._places()
-        found = [(each, _nearest_place(places, each.at, on_key=each.on_key)) for each in findings]
-        return [each._replace(file=self.file, line=line, column=column) for each, (line, column) in found]
+        located = [(finding, _nearest_place(places, finding.at, on_key=finding.on_key)) for finding in findings]
+        return [finding._replace(file=self.file, line=line, column=column) for finding, (line, column) in located]
 
     def _places(self) -> Places:
+        # places are only needed for errors: keeping them while loading would double its time
         builder = _Builder(self._text, self.file, 2 * INSTANCE_EVENTS, aliases=True, places=True)
         return next(places for number, (_, places) in enumerate(builder.documents()) if number == self._number)
 
 
 def _nearest_place(places: Places, at: Sequence[str | int], *, on_key: bool) -> Place:
     for length in range(len(at), 0, -1):
-        found = places.get((tuple(at[:length]), on_key and length == len(at)))
-        if found is not None:
-            return found
+        place = places.get((tuple(at[:length]), on_key and length == len(at)))
+        if place is not None:
+            return place
     return places[((), False)]
 
 
 def load(
     text: str | bytes, *, file: str | None = None, events: int = INSTANCE_EVENTS, aliases: bool = False
 ) -> list[Document]:
-    """The documents in ``text``; empty ones are passed over.
+    """Return the documents in ``text``, without the empty ones.
 
-    Raises `DocumentRefused` with the place. With ``aliases`` an alias stands for a copy of what it names.
+    Raises `DocumentRefused` with the place of the error. With ``aliases`` an alias becomes a copy of its anchor.
     """
     decoded = _decoded(text, file)
-    built = _Builder(decoded, file, events, aliases=aliases).documents()
-    found = [Document(value, file, decoded, number) for number, (value, _) in enumerate(built)]
-    return [document for document in found if document.value is not None]
+    values = _Builder(decoded, file, events, aliases=aliases).documents()
+    documents = [Document(value, file, decoded, number) for number, (value, _) in enumerate(values)]
+    return [document for document in documents if document.value is not None]
 
 
 def _decoded(text: str | bytes, file: str | None) -> str:
@@ -94,7 +99,7 @@ def _refusal(reason: str, file: str | None, place: Place) -> DocumentRefused:
 
 
 class _Builder:
-    """Builds the values of a text from its events, and where asked the place of every part."""
+    """Builds the values of a text from its events, and with ``places`` keeps the place of every part."""
 
     def __init__(self, text: str, file: str | None, limit: int, *, aliases: bool, places: bool = False) -> None:
         self._text = text
@@ -108,7 +113,7 @@ class _Builder:
         self._events: Iterator[Any] = iter(())
 
     def documents(self) -> Iterator[tuple[Any, Places]]:
-        """Each document's value and places."""
+        """Yield each document's value and places."""
         try:
             self._events = iter(yaml.parse(self._text, Loader=_Loader))
             for event in self._events:
@@ -162,29 +167,30 @@ class _Builder:
         if event.anchor not in self._anchors:
             raise self._refuse(f"the alias *{event.anchor} names nothing before it", event.start_mark)
         value, size = self._anchors[event.anchor]
+        # the copy counts in full: else nine lines of aliases make a billion values
         self._count += size
         if self._count > self._limit:
             raise self._refuse(f"it is too large: more than {self._limit:,} parts", event.start_mark)
         return copy.deepcopy(value)
 
     def _sequence(self, at: At, depth: int) -> list[Any]:
-        made: list[Any] = []
+        items: list[Any] = []
         while not isinstance(event := self._next(), yaml.SequenceEndEvent):
-            made.append(self._value(event, (*at, len(made)) if self._keep_places else at, depth + 1))
-        return made
+            items.append(self._value(event, (*at, len(items)) if self._keep_places else at, depth + 1))
+        return items
 
     def _mapping(self, at: At, depth: int) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            key = self._key(event, made)
+            key = self._key(event, mapping)
             inner = at
             if self._keep_places:
                 inner = (*at, key)
                 self._places[inner, True] = (event.start_mark.line + 1, event.start_mark.column + 1)
-            made[key] = self._value(self._next(), inner, depth + 1)
-        return made
+            mapping[key] = self._value(self._next(), inner, depth + 1)
+        return mapping
 
-    def _key(self, event: Any, made: dict[str, Any]) -> str:
+    def _key(self, event: Any, mapping: dict[str, Any]) -> str:
         if not isinstance(event, yaml.ScalarEvent) or self._is_tagged(event):
             raise self._refuse("a key is no string", event.start_mark)
         key: str = event.value
@@ -193,7 +199,7 @@ class _Builder:
                 raise self._refuse("merge keys (<<) are not supported: write the properties out", event.start_mark)
             if not isinstance(self._scalar(event), str):
                 raise self._refuse(f"the key {key} is no string: quote it", event.start_mark)
-        if key in made:
+        if key in mapping:
             raise self._refuse(f"the key {key[:80]!r} stands twice", event.start_mark)
         return key
 
@@ -208,14 +214,14 @@ class _Builder:
 
 
 _AMBIGUOUS = re.compile(r"[-+]?(?:\.?[0-9][0-9_.,:eExXoObBa-fA-F+-]*|\.(?:inf|nan))\Z|<<\Z|=\Z", re.IGNORECASE)
-"""Strings that some reader of YAML takes for a number or for something special."""
+"""Strings that some reader of YAML takes for a number or a special value; they are quoted."""
 
 
 class _StrictDumper(_Dumper):  # type: ignore[misc]  # the base is chosen at run time
-    """Writes values so that every reader of YAML gets them back."""
+    """Writes values so that every reader of YAML, of 1.1 too, reads the same ones."""
 
     def ignore_aliases(self, _data: Any) -> bool:
-        """Write shared values out."""
+        """Write shared values out: `load` refuses aliases in instances."""
         return True
 
 
@@ -228,13 +234,13 @@ _StrictDumper.add_representer(str, _represent_text)
 
 
 def dump(value: Any, *, explicit_start: bool = False) -> str:
-    """``value`` as one YAML document in block style, the order of keys kept."""
+    """Return ``value`` as one YAML document in block style; the order of keys is kept."""
     return dump_all([value], explicit_start=explicit_start)
 
 
 def dump_all(values: Iterable[Any], *, explicit_start: bool = True) -> str:
-    """``values`` as a stream of YAML documents."""
+    """Return ``values`` as a stream of YAML documents."""
     text: str = yaml.dump_all(
         values, Dumper=_StrictDumper, explicit_start=explicit_start, sort_keys=False, allow_unicode=True, width=120
     )
-    return text.removesuffix("...\n")
+    return text.removesuffix("...\n")  # PyYAML ends a document that is one scalar so

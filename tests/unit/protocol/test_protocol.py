@@ -75,7 +75,7 @@ def test_documents_that_are_json_already_stand_in_a_run_as_they_are():
 
 
 def test_a_state_is_handed_over_however_large_it_is():
-    body = work.encode(Run("t", "apply", kwargs={"given": [0] * (jsonio.NODES + 1)}))
-    assert len(work.decode(body, nodes=len(body)).kwargs["given"]) == jsonio.NODES + 1
+    body = work.encode(Run("t", "apply", kwargs={"given": [0] * (jsonio.MAX_VALUES + 1)}))
+    assert len(work.decode(body, nodes=len(body)).kwargs["given"]) == jsonio.MAX_VALUES + 1
     with pytest.raises(TooLarge):
         work.decode(body)

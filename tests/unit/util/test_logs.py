@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lmaps.util.logs import LONGEST, JsonLines, StandardError, TextLines, log_context, set_up_logging
+from lmaps.util.logs import MAX_FIELD, JsonLines, StandardError, TextLines, log_context, set_up_logging
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
@@ -62,8 +62,8 @@ def test_what_a_line_is_about_stands_in_fields():
     with log_context(request="a b", unit=None), log_context(job=3, key="k" * 1000):
         text = TextLines("manager").format(record("started"))
         told = json.loads(JsonLines("manager").format(record("started")))
-    assert text.endswith(f'manager: started [request="a b" job=3 key={"k" * LONGEST}]')
-    assert (told["request"], told["job"], told["key"], "unit" in told) == ("a b", 3, "k" * LONGEST, False)
+    assert text.endswith(f'manager: started [request="a b" job=3 key={"k" * MAX_FIELD}]')
+    assert (told["request"], told["job"], told["key"], "unit" in told) == ("a b", 3, "k" * MAX_FIELD, False)
     assert TextLines("manager").format(record("started")).endswith("manager: started")
 
 

@@ -87,7 +87,7 @@ def test_links_that_lead_nowhere_are_nobodys(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     assert foreign_hand(tmp_path / "a", ME) is None
-    assert ownership.LINKS == 40
+    assert ownership.MAX_LINKS == 40
 
 
 def test_policy_keys_units_and_plugins_are_looked_at(tmp_path):

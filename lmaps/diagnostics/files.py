@@ -105,6 +105,7 @@ def keys(context: CheckContext) -> CheckResult:
 def sockets(context: CheckContext) -> CheckResult:
     """The daemon's sockets are there, and not everybody can connect to them."""
     paths = [*context.sockets, context.worker_socket]
+    # The daemon replaces an old socket, but never another file, which may be somebody's data.
     for path in paths:
         if path.exists() and not path.is_socket():
             return CheckResult("fault", f"{path} is no socket: the daemon cannot listen there", "move it away")

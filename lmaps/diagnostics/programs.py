@@ -87,6 +87,7 @@ def ansible(context: CheckContext) -> CheckResult:
     users = [row["unit"] for row in context.status["units"] if row["handler"] == "ansible_playbook"]
     if not users:
         return CheckResult("ok", "no unit uses it")
+    # As the handler does: the environment of lMaPS comes before the PATH of this user.
     beside = Path(sys.executable).with_name("ansible-playbook")
     program = str(beside) if os.access(beside, os.X_OK) else shutil.which("ansible-playbook")
     if program is None:

@@ -52,6 +52,7 @@ def disk(context: CheckContext) -> CheckResult:
     if not directory.is_dir():
         return CheckResult("ok", f"there is no {directory} yet")
     if os.access(directory, os.W_OK):
+        # The median: a single slow write says nothing about the disk.
         seconds = statistics.median(_sync_seconds(directory))
     elif context.status.get("commit_seconds"):
         seconds = context.status["commit_seconds"]
@@ -66,7 +67,7 @@ def disk(context: CheckContext) -> CheckResult:
 def _sync_seconds(directory: Path) -> list[float]:
     """Return how long the disk took to write and sync a little, several times; the state's own files stay untouched."""
     durations = []
-    with tempfile.TemporaryFile(dir=directory) as file:
+    with tempfile.TemporaryFile(dir=directory) as file:  # beside the state: another directory may be on another disk
         for _ in range(SYNC_ROUNDS):
             begin = time.monotonic()
             os.write(file.fileno(), b"\0" * SYNC_BYTES)
@@ -152,6 +153,7 @@ def database(context: CheckContext) -> CheckResult:
     if not context.db.exists() and not context.db.with_name(f"{context.db.name}.lineage").exists():
         return CheckResult("ok", "there is none yet")
     try:
+        # The lock keeps a daemon from starting meanwhile, which would change the files during the check.
         with locked([context.db]):
             verify(str(context.db))
     except AnotherDaemon as error:

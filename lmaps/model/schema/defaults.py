@@ -78,7 +78,7 @@ class Defaults:
                 default = self._default(below, resolver)
                 if default is not _NO_DEFAULT:
                     value[name] = copied(default)
-        for name, part in list(value.items()):
+        for name, part in list(value.items()):  # a list, as filling adds properties
             if not isinstance(part, dict | list):
                 continue
             covering = [properties[name]] if name in properties else []
@@ -105,7 +105,7 @@ class Defaults:
         for keyword in ("oneOf", "anyOf"):
             fitting = []
             for branch in schema.get(keyword, ()):
-                trial = copied(value)
+                trial = copied(value)  # a branch that does not fit must leave nothing behind
                 self._fill(branch, resolver, trial, inside)
                 if self._fits(branch, resolver, trial):
                     fitting.append(trial)

@@ -70,6 +70,7 @@ def is_time(text: object) -> bool:
     if hour > 23 or minute > 59 or second > 60 or off_hour > 23 or off_minute > 59:
         return False
     offset = (off_hour * 60 + off_minute) * (-1 if match[4] == "-" else 1)
+    # Leap seconds are inserted at midnight UTC, whatever the offset.
     return second < 60 or (hour * 60 + minute - offset) % 1440 == 1439
 
 

@@ -46,6 +46,7 @@ def lint_plain(definition: Any) -> list[Finding]:
     findings: list[Finding] = []
     for at, part in drafts.walk(definition):
         if "default" in part:
+            # A default that does not fit would make every document without the property invalid.
             schema = Schema(part)
             findings += default_findings(schema.findings(schema.apply_defaults(part["default"])), at, part)
     return findings
@@ -64,17 +65,17 @@ def unknown_keywords(definition: Any) -> list[Finding]:
     """Return a finding for each keyword that has no meaning, most of them typing errors. ``x-...`` is free to use."""
     if compile_check(definition) is not None:
         return []
-    known = _ANNOTATIONS | set(backend.validator_class(definition).VALIDATORS)
+    keywords = _ANNOTATIONS | set(backend.validator_class(definition).VALIDATORS)
     return [
-        Finding(_unknown_keyword(keyword, known), (*at, keyword), on_key=True, property=keyword)
+        Finding(_unknown_keyword(keyword, keywords), (*at, keyword), on_key=True, property=keyword)
         for at, schema in drafts.walk(definition)
         for keyword in schema
-        if keyword not in known and not keyword.startswith("x-")
+        if keyword not in keywords and not keyword.startswith("x-")
     ]
 
 
-def _unknown_keyword(keyword: str, known: frozenset[str]) -> str:
-    near = nearest(keyword, known)
+def _unknown_keyword(keyword: str, keywords: frozenset[str]) -> str:
+    near = nearest(keyword, keywords)
     return f"unknown keyword {keyword}" + (f"; did you mean {near}?" if near else ", it has no effect")
 
 

@@ -63,7 +63,7 @@ def _explain(error: Error) -> Iterator[Finding]:
 
 def _closest_branch(errors: list[Error]) -> list[Error]:
     """Return the errors of the branch nearest to the document: one of the right type first, then the fewest errors."""
-    ordered = sorted(errors, key=_branch)
+    ordered = sorted(errors, key=_branch)  # groupby groups neighbours alone
     branches = [list(branch) for _, branch in groupby(ordered, key=_branch)]
 
     def distance(branch: list[Error]) -> tuple[bool, bool, int]:
@@ -82,18 +82,19 @@ def _branch(error: Error) -> int:
 
 def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Finding]:
     schema = error.schema if isinstance(error.schema, dict) else {}
-    known = schema.get("properties", {})
+    properties = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
     for number, name in enumerate(error.instance):
-        if name in known or any(re.search(pattern, name) for pattern in patterns):
+        if name in properties or any(re.search(pattern, name) for pattern in patterns):
             continue
         # jsonschema names the unevaluated ones in the message alone.
         if error.validator == "unevaluatedProperties" and repr(name) not in error.message:
             continue
-        missing = [candidate for candidate in known if candidate not in error.instance]
-        near = nearest(name, missing) or nearest(name, known) if number < MAX_SUGGESTIONS else None
+        missing = [candidate for candidate in properties if candidate not in error.instance]
+        # A property that is missing is more likely meant than one that is there already.
+        near = nearest(name, missing) or nearest(name, properties) if number < MAX_SUGGESTIONS else None
         message = f"unknown property; did you mean {near}?" if near else "unknown property"
-        yield Finding(message, (*at, name), on_key=True, allowed=list(known) or None, hint=near, property=name)
+        yield Finding(message, (*at, name), on_key=True, allowed=list(properties) or None, hint=near, property=name)
 
 
 def _may_quote(error: Error) -> bool:

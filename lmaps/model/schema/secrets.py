@@ -88,6 +88,7 @@ class Secrets:
     def _find(
         self, schema: Any, resolver: Any, value: Any, at: Path, inside: frozenset[tuple[int, int]]
     ) -> Iterator[Path]:
+        # A pair of schema and value met before was reached by a reference to itself.
         if not isinstance(schema, dict) or (id(schema), id(value)) in inside:
             return
         if is_secret(schema) and at:
@@ -149,6 +150,7 @@ def scrubber(values: Iterable[Any]) -> Callable[[str], str]:
     """
     words: set[str] = set()
     for value in (scalar for document in values for _, scalar in leaves(document)):
+        # Output is scrubbed line by line: a secret of several lines never occurs as a whole.
         texts = [value, *value.splitlines()] if isinstance(value, str) else [json.dumps(value)]
         for text in texts:
             words |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}

@@ -58,7 +58,7 @@ def impact(unit: Unit, before: Unit | None, stored: Sequence[StoredInstance]) ->
 
 def _validity(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
     for instance in stored:
-        for finding in unit.schema.findings(instance.completed)[:1]:
+        for finding in unit.schema.findings(instance.completed)[:1]:  # one is enough to know that it breaks
             yield Impact("breaks", _discreet(finding, secrets), (instance.key,))
 
 

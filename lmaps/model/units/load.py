@@ -67,6 +67,7 @@ def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
         if isinstance(path, UnitRefused):
             yield path
             continue
+        # Whoever writes a unit file chooses the program that its jobs run as root.
         fault = foreign_hand(path, settings.uid)
         if fault is not None:
             yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])

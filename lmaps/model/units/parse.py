@@ -114,7 +114,7 @@ def parse_unit(document: yamlio.Document, at: tuple[str | int, ...] = ()) -> Uni
         unit = replace(_to_unit(FORM.complete(definition), definition, document.file), document=document, at=at)
     except ValidationFailed as refused:
         raise _refusal(document, at, definition, list(refused.errors)) from refused
-    findings = list(_faults(unit, definition))
+    findings = list(_faults(unit, definition))  # only of a unit of the right form: they rely on it
     if findings:
         raise _refusal(document, at, definition, findings)
     return unit

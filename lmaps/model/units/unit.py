@@ -106,7 +106,7 @@ class Unit:
 
     def locate(self, finding: Finding) -> Finding:
         """Return ``finding``, whose path starts at the unit, with its place in the unit's file."""
-        if self.document is None:
+        if self.document is None:  # a unit of a stored definition, whose file may be gone
             return finding._replace(file=self.file)
         return self.document.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
 

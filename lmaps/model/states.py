@@ -9,9 +9,8 @@ from enum import StrEnum
 class Word(StrEnum):
     """A word of a fixed list."""
 
-    def __repr__(self) -> str:
-        # Checksums are made of the repr of what is written: a member must look like the text that is read back.
-        return str.__repr__(self)
+    # Checksums are made of the repr of what is written: a member must look like the text that is read back.
+    __repr__ = str.__repr__
 
 
 class JobKind(Word):

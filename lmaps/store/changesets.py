@@ -1,6 +1,6 @@
 """The tables ``changeset``, ``change``, ``document`` and ``instance``, written: changes, and how they are undone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import bindparam, delete, exists, func, or_, select
 
@@ -63,7 +63,7 @@ class Changesets:
         revision = self._session.counters.revision + 1
         previous = head.line_end if head else None
         recorded = self._append(unit, kind, origin, target, line_end=revision, line_previous=previous)
-        self._carry_out(recorded, [self._numbered(revision, edit) for edit in edits])
+        self._carry_out(recorded, [self._change(revision, edit) for edit in edits])
         return recorded
 
     def rollback(self, unit: str, origin: Origin, steps: int = 1) -> Changeset | None:
@@ -95,17 +95,15 @@ class Changesets:
         """Record changesets of an export as they are, oldest first, in a database that has none."""
         counters = self._session.counters
         # The export writes a document out wherever a change has it; here each is stored once.
-        stored: dict[tuple[int, Document | None], Document | None] = {}
+        numbers: dict[tuple[int, Document], int | None] = {}
         for recorded, changes in history:
             counters.revision = recorded.revision
             counters.instance = max([counters.instance, *(change.instance_id for change in changes)])
             self._insert(recorded)
-            linked = [
-                change.with_ends(*(stored.get((change.instance_id, end), end) for end in change.ends))
-                for change in changes
-            ]
-            for change in self._carry_out(recorded, linked):
-                stored |= {(change.instance_id, end): end for end in change.ends}
+            linked = [change.with_ends(*(_numbered(end, change, numbers) for end in change.ends)) for change in changes]
+            for change, row in zip(linked, self._carry_out(recorded, linked), strict=True):
+                ends = zip(change.ends, (row.before_document, row.after_document), strict=True)
+                numbers |= {(change.instance_id, end): number for end, number in ends if end is not None}
 
     def retain(self, unit: str, count: int | None, since: str | None) -> int:
         """Drop a unit's oldest changesets that nothing needs, `PRUNE_BATCH` at most; return how many were dropped.
@@ -184,60 +182,52 @@ class Changesets:
         cache.newest = cache.heads[new.unit] = new
         cache.pending.pop(new.unit, None)
 
-    def _numbered(self, revision: int, edit: Edit) -> Change:
+    def _change(self, revision: int, edit: Edit) -> Change:
         number = edit.id
         if number is None:
             self._session.counters.instance += 1
             number = self._session.counters.instance
         return Change(revision, number, edit.first_revision or revision, edit.before, edit.after)
 
-    def _carry_out(self, new: Changeset, changes: Sequence[Change]) -> list[Change]:
-        """Record the ``changes`` of a ``new`` changeset, and make the instances what they say.
-
-        Return the changes with documents that are stored.
-        """
+    def _carry_out(self, new: Changeset, changes: Sequence[Change]) -> list[StoredChange]:
+        """Record the ``changes`` of a ``new`` changeset, make the instances what they say, and return their rows."""
         if not changes:
             return []
-        stored = self._store_documents(changes)
+        documents: list[StoredDocument] = []
+        rows: list[StoredChange] = []
+        instances: list[StoredInstance] = []
+        for revision, number, first_revision, before, after in changes:
+            before_number = None if before is None else self._number_document(before, number, documents)
+            after_number = None if after is None else self._number_document(after, number, documents)
+            rows.append(StoredChange(revision, number, first_revision, before_number, after_number))
+            if after is not None and after_number is not None:
+                row = StoredInstance(number, new.unit, after.key, after_number, first_revision, new.revision)
+                instances.append(row)
+        if documents:
+            self._session.insert_each(_INSERT_DOCUMENT, documents)
         failpoint("change.mid")
-        self._session.insert_each(
-            _INSERT_CHANGE,
-            [
-                StoredChange(
-                    revision, number, first, None if before is None else before.id, None if after is None else after.id
-                )
-                for revision, number, first, before, after in stored
-            ],
-        )
-        self._instances.remove([change.instance_id for change in stored if change.before is not None])
-        self._instances.add(
-            [
-                StoredInstance(number, new.unit, after.key, after.id or 0, first_revision, new.revision)
-                for _, number, first_revision, _, after in stored
-                if after is not None
-            ]
-        )
+        self._session.insert_each(_INSERT_CHANGE, rows)
+        # Before any is added: a key may go from one instance to another.
+        self._instances.remove([change.instance_id for change in changes if change.before is not None])
+        self._instances.add(instances)
         counts = self._session.cache.instance_counts
         if new.unit in counts:
-            counts[new.unit] += sum((change.before is None) - (change.after is None) for change in stored)
-        return stored
+            counts[new.unit] += sum((change.before is None) - (change.after is None) for change in changes)
+        return rows
 
-    def _store_documents(self, changes: Sequence[Change]) -> list[Change]:
-        """Return ``changes`` with documents that are stored: those that are new get a number."""
-        new: list[StoredDocument] = []
+    def _number_document(self, content: Document, owner: int, new: list[StoredDocument]) -> int:
+        """Return the number of a document; one that is not stored gets a number, and its row is added to ``new``."""
+        if content.id is not None:
+            return content.id
+        self._session.counters.document += 1
+        number = self._session.counters.document
+        new.append(self._instances.document_row(owner, number, content))
+        return number
 
-        def store(content: Document | None, owner: int) -> Document | None:
-            if content is None or content.id is not None:
-                return content
-            self._session.counters.document += 1
-            number = self._session.counters.document
-            new.append(self._instances.document_row(owner, number, content))
-            return content.numbered(number)
 
-        stored = [
-            change.with_ends(store(change.before, change.instance_id), store(change.after, change.instance_id))
-            for change in changes
-        ]
-        if new:
-            self._session.insert_each(_INSERT_DOCUMENT, new)
-        return stored
+def _numbered(
+    content: Document | None, change: Change, numbers: Mapping[tuple[int, Document], int | None]
+) -> Document | None:
+    """Return one of the documents of ``change`` with the number under which it is stored, if it is."""
+    number = None if content is None else numbers.get((change.instance_id, content))
+    return content if content is None or number is None else content.numbered(number)

@@ -18,7 +18,7 @@ from lmaps.store import read_key
 from lmaps.supervisor.privileges import manager_account, socket_group
 from lmaps.transport.addresses import check_endpoint, ipc_path, is_tcp
 from lmaps.transport.curve import read_server_keys
-from lmaps.util.ownership import check_owned, foreign_hand, login_name
+from lmaps.util.ownership import check_owned, login_name, ownership_fault
 from lmaps.util.text import plural
 
 MAX_LISTED = 3
@@ -171,7 +171,7 @@ def _check_writers(paths: list[Path], owner: int) -> CheckResult:
     """Check that only root and ``owner`` may write ``paths``, and put others in their place."""
     for path in paths:
         path.stat()  # a path that this user may not look at is unknown, and no fault
-    faults = list(dict.fromkeys(filter(None, (foreign_hand(path, owner) for path in paths))))
+    faults = list(dict.fromkeys(filter(None, (ownership_fault(path, owner) for path in paths))))
     if faults:
         message, _, advice = faults[0].partition("; ")
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""

@@ -10,7 +10,7 @@ from lmaps.errors import Finding
 from lmaps.model.data_types import get_data_type_by_name
 from lmaps.model.units import Unit
 from lmaps.process import Outcome, Program
-from lmaps.util.ownership import foreign_hand
+from lmaps.util.ownership import ownership_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +142,5 @@ def file_findings(path: Path, kind: str, at: tuple[str | int, ...]) -> list[Find
 
     ``kind`` is its name in the message, such as "playbook". Whoever can write the file runs code as the daemon's user.
     """
-    fault = foreign_hand(path, os.getuid()) if path.is_file() else f"there is no {kind} {path}"
+    fault = ownership_fault(path, os.getuid()) if path.is_file() else f"there is no {kind} {path}"
     return [Finding(fault, at)] if fault else []

@@ -17,7 +17,7 @@ from typing import Any
 
 from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
 from lmaps.handlers.base import UnitHandler
-from lmaps.util.ownership import foreign_hand
+from lmaps.util.ownership import ownership_fault
 from lmaps.util.text import nearest
 
 GROUP = "lmaps.handlers"
@@ -120,7 +120,7 @@ def _from_directories(plugin_dirs: Sequence[str]) -> Iterator[tuple[str, Handler
         for path in sorted(Path(directory).glob("*.py")):
             try:
                 # Whoever can write the file, or a directory above it, could run code as the daemon's user.
-                fault = foreign_hand(path, os.getuid())
+                fault = ownership_fault(path, os.getuid())
                 if fault is not None:
                     raise BrokenPlugin(fault)
                 with _time_limit():

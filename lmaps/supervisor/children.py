@@ -23,7 +23,7 @@ from lmaps.supervisor.report import print_error
 from lmaps.util import heartbeat
 from lmaps.util.failpoints import failpoint
 from lmaps.util.logs import set_up_logging
-from lmaps.util.signals import forget_signals, held_back
+from lmaps.util.signals import forget_signals, signals_blocked
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -117,7 +117,7 @@ def fork(name: str, role: Callable[[socket.socket], None], log: Log) -> Child:
     ours, theirs = heartbeat.channel_pair()
     process = _context.Process(target=_child_main, args=(name, role, theirs, os.getpid(), log), name=name)
     gc.freeze()  # else the child's first collection writes to every object, and copies all the pages that it shares
-    with held_back():  # else a signal meant for the child would be taken by the handlers that it inherits
+    with signals_blocked():  # else a signal meant for the child would be taken by the handlers that it inherits
         process.start()
     theirs.close()  # else the child's end never closes, and its death is not seen on the channel
     failpoint("supervisor.after_fork")

@@ -22,7 +22,7 @@ import zmq
 from zmq.utils import z85
 
 from lmaps.errors import ConfigError, Finding
-from lmaps.util.ownership import check_owned, foreign_hand
+from lmaps.util.ownership import check_owned, ownership_fault
 
 SECRET_KIND, PUBLIC_KIND = "lmaps-secret-key", "lmaps-public-key"
 PUBLIC_SUFFIX = ".pub"
@@ -161,7 +161,7 @@ def read_client_keys(client_key: str, server_public_key: str) -> ClientKeys:
 
 def _owned_keys(file: Path, owner: int) -> Iterator[bytes | Finding]:
     # Whoever can write the file can authorize a key of his own.
-    fault = foreign_hand(file, owner)
+    fault = ownership_fault(file, owner)
     if fault is None:
         yield from _public_keys(file)
     else:

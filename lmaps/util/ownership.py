@@ -16,12 +16,12 @@ MAX_LINKS = 40
 
 def check_owned(path: str | Path, owner: int, what: str) -> None:
     """Raise `ConfigError` if anybody besides root and ``owner`` may write ``path``; ``what`` says what it is."""
-    fault = foreign_hand(path, owner)
+    fault = ownership_fault(path, owner)
     if fault is not None:
         raise ConfigError(f"cannot use {what} {path}: {fault}")
 
 
-def foreign_hand(path: str | Path, owner: int) -> str | None:
+def ownership_fault(path: str | Path, owner: int) -> str | None:
     """Return a message about who besides root and ``owner`` may write ``path`` or replace it; None if nobody may.
 
     Every directory and link on the way to it is checked. A file that does not exist has no fault.

@@ -39,7 +39,7 @@ def queued_signals(numbers: Collection[signal.Signals]) -> Iterator[SignalQueue]
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Deliver no signal within the block; signals that arrive meanwhile are delivered after it."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:

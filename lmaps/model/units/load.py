@@ -10,7 +10,7 @@ from lmaps.model.schema import slow_patterns, unknown_keywords
 from lmaps.model.units.parse import parse_unit
 from lmaps.model.units.unit import Unit
 from lmaps.util import yamlio
-from lmaps.util.ownership import foreign_hand
+from lmaps.util.ownership import ownership_fault
 from lmaps.util.text import nearest
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -68,7 +68,7 @@ def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
             yield path
             continue
         # Whoever writes a unit file chooses the program that its jobs run as root.
-        fault = foreign_hand(path, settings.uid)
+        fault = ownership_fault(path, settings.uid)
         if fault is not None:
             yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
             continue

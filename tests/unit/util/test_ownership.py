@@ -9,7 +9,7 @@ from lmaps.handlers import find_handlers
 from lmaps.model.units import load_units
 from lmaps.transport.curve import read_authorized_keys, read_server_keys
 from lmaps.util import ownership
-from lmaps.util.ownership import check_owned, foreign_hand
+from lmaps.util.ownership import check_owned, ownership_fault
 from tests.remote import Remote
 
 ME = os.getuid()
@@ -27,23 +27,23 @@ def file(tmp_path):
 
 
 def test_what_nobody_else_may_write_is_fine(file):
-    assert foreign_hand(file, ME) is None
+    assert ownership_fault(file, ME) is None
     check_owned(str(file), ME, "the file")
-    assert foreign_hand(file.with_name("nothing"), ME) is None
+    assert ownership_fault(file.with_name("nothing"), ME) is None
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_what_everybody_may_write_is_not(file, levels):
     step = [file, *file.parents][levels]
     step.chmod(0o777)
-    assert foreign_hand(file, ME) == f"everybody may write {step}; chmod o-w {step}"
+    assert ownership_fault(file, ME) == f"everybody may write {step}; chmod o-w {step}"
     with pytest.raises(ConfigError, match=f"cannot use the policy {file}: everybody may write {step}"):
         check_owned(file, ME, "the policy")
 
 
 def test_a_sticky_directory_is_fine_for_what_is_ones_own(file):
     file.parent.chmod(0o1777)
-    assert foreign_hand(file, ME) is None
+    assert ownership_fault(file, ME) is None
 
 
 @as_root
@@ -51,18 +51,18 @@ def test_a_sticky_directory_is_fine_for_what_is_ones_own(file):
 def test_what_belongs_to_another_user_is_not(file, levels):
     step = [file, *file.parents][levels]
     os.chown(step, OTHER, -1)
-    assert foreign_hand(file, ME) == f"{step} belongs to nobody; chown root {step}"
-    assert foreign_hand(file, OTHER) is None, "unless it is that user's daemon"
+    assert ownership_fault(file, ME) == f"{step} belongs to nobody; chown root {step}"
+    assert ownership_fault(file, OTHER) is None, "unless it is that user's daemon"
 
 
 @as_root
 def test_a_group_may_write_only_if_it_is_the_owners_own(file):
     file.chmod(0o664)
-    assert foreign_hand(file, ME) is None
+    assert ownership_fault(file, ME) is None
     os.chown(file, 0, OTHER)
-    assert foreign_hand(file, ME) == f"a group may write {file}; chmod g-w {file}"
+    assert ownership_fault(file, ME) == f"a group may write {file}; chmod g-w {file}"
     os.chown(file, 0, 4_000_000)
-    assert foreign_hand(file, ME) == f"a group may write {file}; chmod g-w {file}"
+    assert ownership_fault(file, ME) == f"a group may write {file}; chmod g-w {file}"
 
 
 def test_a_link_counts_with_what_it_leads_over(file, tmp_path):
@@ -70,23 +70,23 @@ def test_a_link_counts_with_what_it_leads_over(file, tmp_path):
     loose.mkdir()
     (loose / "second").symlink_to("../one/two/file")
     (tmp_path / "first").symlink_to(loose / "second")
-    assert foreign_hand(tmp_path / "first", ME) is None
+    assert ownership_fault(tmp_path / "first", ME) is None
     loose.chmod(0o777)
-    assert "loose; chmod o-w" in (foreign_hand(tmp_path / "first", ME) or "")
-    assert foreign_hand(file, ME) is None
+    assert "loose; chmod o-w" in (ownership_fault(tmp_path / "first", ME) or "")
+    assert ownership_fault(file, ME) is None
 
 
 @as_root
 def test_the_owner_of_a_link_counts(file, tmp_path):
     (tmp_path / "link").symlink_to(file)
     os.chown(tmp_path / "link", OTHER, -1, follow_symlinks=False)
-    assert foreign_hand(tmp_path / "link", ME) == f"{tmp_path}/link belongs to nobody; chown root {tmp_path}/link"
+    assert ownership_fault(tmp_path / "link", ME) == f"{tmp_path}/link belongs to nobody; chown root {tmp_path}/link"
 
 
 def test_links_that_lead_nowhere_are_nobodys(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    assert foreign_hand(tmp_path / "a", ME) is None
+    assert ownership_fault(tmp_path / "a", ME) is None
     assert ownership.MAX_LINKS == 40
 
 

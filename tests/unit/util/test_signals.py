@@ -2,7 +2,7 @@ import os
 import select
 import signal
 
-from lmaps.util.signals import held_back, queued_signals
+from lmaps.util.signals import queued_signals, signals_blocked
 
 QUEUED = (signal.SIGTERM, signal.SIGHUP)
 
@@ -43,7 +43,7 @@ def test_a_storm_loses_no_wakeup_and_blocks_nobody():
 
 def test_what_comes_while_signals_are_held_back_comes_afterwards():
     with queued_signals(QUEUED) as queue:
-        with held_back():
+        with signals_blocked():
             signal.raise_signal(signal.SIGTERM)  # to this thread: the runner of the tests may have others
             assert queue.take() == []
         assert queue.take() == [signal.SIGTERM]

@@ -139,7 +139,7 @@ def test_keygen(short_path: Path, own_home: Path) -> None:
     assert "authorized_keys.d" in done.stderr
     again = lmaps("keygen", f"{short_path}/ci.key")
     assert (again.returncode, again.stdout) == (5, "")
-    assert "no key is written over" in again.stderr
+    assert "exists and is not overwritten" in again.stderr
     mine = lmaps("keygen", "-o", "name")
     assert len(mine.stdout.strip()) == 32
     assert (own_home / ".config/lmaps/client.key").stat().st_mode & 0o777 == 0o600

@@ -20,9 +20,14 @@ from lmaps.protocol import MAX_BYTES, VERSION, Reply, Request, read_answer
 from lmaps.transport.addresses import is_tcp
 from lmaps.transport.zmtp import LocalClientSocket
 from lmaps.util import jsonio
+from lmaps.util.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from lmaps.transport import curve, zmq_client
     from lmaps.transport.zmq_client import RemoteClientSocket
+else:
+    # ZeroMQ, 12 ms, needed only over tcp.
+    curve, zmq_client = LazyModule("lmaps.transport.curve"), LazyModule("lmaps.transport.zmq_client")
 
 REACH_TIMEOUT_S = 3.0
 """How long a daemon that does not listen is waited for: a crashed manager is back sooner."""
@@ -164,10 +169,7 @@ class Client:
         return self._connection
 
     def _remote(self) -> "RemoteClientSocket":
-        from lmaps.transport.curve import read_client_keys  # noqa: PLC0415 (ZMQ, 12 ms)
-        from lmaps.transport.zmq_client import RemoteClientSocket  # noqa: PLC0415 (ZMQ, 12 ms)
-
-        return RemoteClientSocket(self.endpoint, read_client_keys(*self._key_files))
+        return zmq_client.RemoteClientSocket(self.endpoint, curve.read_client_keys(*self._key_files))
 
     def _hint(self) -> str:
         """Return what to do about a daemon that was not reached."""

@@ -2,9 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmaps.util.jsonio import INTEGERS
+from lmaps.util.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = LazyModule("difflib")  # 1 ms, needed only after a typing error
 
 MAX_WORD = 64
 """Characters of a word that is compared with others: difflib takes quadratic time."""
@@ -14,10 +20,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     """Return the one of ``words`` that ``word`` was most likely meant to be, or None if none is near."""
     if len(word) > MAX_WORD:
         return None
-    from difflib import get_close_matches  # noqa: PLC0415 (1 ms that only typing errors have to pay)
-
     candidates = {candidate.lower(): candidate for candidate in words}
-    matches = get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
     return candidates[matches[0]] if matches else None
 
 

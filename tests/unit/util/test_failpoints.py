@@ -21,11 +21,16 @@ def off_afterwards() -> Iterator[None]:
     set_up_failpoints({})
 
 
+def called(node: ast.Call) -> str:
+    """The name of the function that is called, without its module."""
+    return ast.unparse(node.func).rpartition(".")[2]
+
+
 def calls() -> set[str]:
     """The names that the code gives to failpoints."""
     files = [*(ROOT / "lmaps").rglob("*.py"), ROOT / "migrations" / "env.py"]
     nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
-    named = (node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "failpoint")
+    named = (node for node in nodes if isinstance(node, ast.Call) and called(node) == "failpoint")
     return {str(argument.value) for node in named for argument in node.args if isinstance(argument, ast.Constant)}
 
 

@@ -234,8 +234,7 @@ def export(
         else:
             for text in texts:
                 session.write(text)
-    unit_count, count = plural(exported.unit_count, "unit"), plural(exported.count, "instance")
-    session.print_message(f"exported {unit_count}, {count} at r{exported.revision}")
+    session.print_message(str(exported))
 
 
 class Export:
@@ -251,6 +250,9 @@ class Export:
         self.revision: int | None = None
         self._session = session
         self._args = {"units": list(units), "at": at, "history": history, "reveal": reveal}
+
+    def __str__(self) -> str:
+        return f"exported {plural(self.unit_count, 'unit')}, {plural(self.count, 'instance')} at r{self.revision}"
 
     def whole(self) -> list[dict[str, Any]]:
         """Return all units at once, each with its undone documents."""

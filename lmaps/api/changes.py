@@ -19,7 +19,7 @@ from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.protocol.views import ChangedInstance, InstanceDiff, InstanceRow
-from lmaps.store import Change, Changeset, Document, Edit, Job, Undo
+from lmaps.store import Change, Changeset, Edit, Job, Undo
 from lmaps.util import jsonio, times
 from lmaps.util.failpoints import failpoint
 from lmaps.util.text import plural
@@ -67,15 +67,11 @@ class Proposal:
             revision = ctx.tx.history.newest_revision(self.changes[0].unit.name)
         else:
             revision = changeset.revision
-        return Reply(self.message, extra={"instances": self.rows_at(revision)}, revision=revision)
-
-    def rows_at(self, revision: int | None) -> list[dict[str, Any]]:
-        """Return the rows as they go over the wire, ``revision`` in those that have none."""
         rows = [row.to_json() for row in self.rows]
         for row in rows:
             if row["revision"] is None:
                 row["revision"] = revision
-        return rows
+        return Reply(self.message, extra={"instances": rows}, revision=revision)
 
 
 def run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any) -> Reply:
@@ -93,7 +89,7 @@ def run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any
         unconfirmed = ctx.tx.jobs.unconfirmed(unit)
         if unconfirmed and not write.is_allowed_unconfirmed:
             raise _pending_confirm(unit, unconfirmed[0])
-    reply = _carried_out(ctx, propose(ctx, request))
+    reply = carry_out(ctx, propose(ctx, request))
     if isinstance(write, WriteAndApply) and write.apply is not None:
         job = job_queue.queue(ctx, ctx.usable_unit(ctx.units[0]), run=write.apply)
         view = job_queue.view(ctx, job).to_json()
@@ -101,17 +97,12 @@ def run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any
     return reply
 
 
-def _carried_out(ctx: Invocation, answer: Any) -> Reply:
-    """Return the reply of an endpoint's answer; what it proposes is recorded."""
-    if isinstance(answer, Proposal):
-        return carry_out(ctx, answer)
-    if not isinstance(answer, Reply):
-        raise TypeError("an endpoint that writes proposes a change, or answers at once")
-    return answer
-
-
-def carry_out(ctx: Invocation, proposal: Proposal) -> Reply:
-    """Record what is proposed, and answer."""
+def carry_out(ctx: Invocation, proposal: Any) -> Reply:
+    """Record what is proposed, and answer; an endpoint that has written by itself has answered already."""
+    if not isinstance(proposal, Proposal):
+        if not isinstance(proposal, Reply):
+            raise TypeError("an endpoint that writes proposes a change, or answers at once")
+        return proposal
     changesets = [record(ctx, change) for change in proposal.changes]
     order = proposal.job
     job = job_queue.queue(ctx, order.unit, order.kind, order.run) if order is not None else None
@@ -121,7 +112,7 @@ def carry_out(ctx: Invocation, proposal: Proposal) -> Reply:
 def _dry_run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any) -> Reply:
     with ctx.tx.discarded():
         before = ctx.tx.revision()
-        reply = _carried_out(ctx, propose(ctx, request))
+        reply = carry_out(ctx, propose(ctx, request))
         changesets = ctx.tx.history.changesets(limit=ctx.tx.revision() - before)
         units = dict.fromkeys(changeset.unit for changeset in reversed(changesets))
         diff = {unit: diff_of(ctx, unit, before, ctx.tx.revision()) for unit in units}
@@ -163,12 +154,6 @@ def _expect_revision(ctx: Invocation, expected: int) -> None:
         f"see: lmaps diff {newest.unit} r{expected} r{newest.revision}",
         extra={"diff": diff},
     )
-
-
-def document(ctx: Invocation, unit: Unit, key: str, given: Any, completed: Any) -> Document:
-    """Return what is stored of an accepted document."""
-    number = ctx.tx.instances.definition(unit.name, unit.digest, unit.text)
-    return Document(key, jsonio.encode(given), jsonio.encode(completed), number, secret=unit.secrets.any)
 
 
 def record(ctx: Invocation, change: UnitChange) -> Changeset | None:

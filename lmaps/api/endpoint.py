@@ -97,11 +97,13 @@ class Endpoint:
             if not self.reader.schema.fits(request.args):
                 self._refuse(request, limit)
             arguments = self.reader.read(request.args)
+            named = getattr(arguments, self._naming, None) if self._naming in ("unit", "units") else None
+            units = (named,) if isinstance(named, str) else [authorize.name_of(unit) for unit in named or ()]
             ctx = Invocation(
                 **vars(visit),
                 verb=self.name,
                 action=self.action,
-                units=_units(self._naming, arguments),
+                units=units,
                 write=arguments if self.writes else NO_WRITE,
                 key=request.key,
                 limit=limit,
@@ -160,13 +162,6 @@ class Endpoint:
         unit = getattr(arguments, "unit", None)
         ctx.tx.requests.add(key, digest, request.verb, unit, reply.text, reply.revision)
         return reply
-
-
-def _units(naming: str | None, arguments: Any) -> Sequence[str]:
-    """Return the units that the arguments name."""
-    if naming == "unit":
-        return () if arguments.unit is None else (arguments.unit,)
-    return [authorize.name_of(unit) for unit in arguments.units] if naming == "units" else ()
 
 
 def _count_documents(ctx: Invocation, arguments: Any) -> None:

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmaps.errors import DocumentRefused, Finding, LmapsError, MessageRefused, UsageError
+from lmaps.errors import DocumentRefused, Finding, MessageRefused, UsageError
+from lmaps.model.diff import pointer
 from lmaps.util import jsonio
 from lmaps.util.lazy import LazyModule
 
@@ -107,55 +108,18 @@ def _read_json(data: bytes, name: str) -> "list[yamlio.Document]":
     return [yamlio.Document(value, name, data.decode(), 0)]
 
 
-def assignments(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> list[tuple[tuple[str, ...], Any]]:
-    """Return path and value of each ``K=V`` pair, ``a.b=V`` for a nested property.
+def text_args(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return the argument of create and set for ``K=V`` pairs, ``a.b=V`` for a nested property; none without pairs.
 
-    ``types`` returns the type of each property, and is called only if there are pairs. A string's value is the text as
-    it stands, any other is read as YAML (``8080``, ``true``, ``[a, b]``); where string is one of several types, text
-    that fits none of the others is a string. Raises `UsageError` for what cannot be read.
+    The daemon reads the texts by the types of the unit. Raises `UsageError` for a pair without ``=``.
     """
-    type_of = types() if pairs else {}  # they cost a request
-    values = []
+    texts = []
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise UsageError(f"cannot read --set {pair}: expected PROPERTY=VALUE")
-        values.append((tuple(name.split(".")), _typed_value(name, text, type_of.get(name, "any").split(" or "))))
-    return values
-
-
-def set_properties(pairs: Sequence[str], types: Callable[[], dict[str, str]]) -> dict[str, Any]:
-    """Return a document made of `assignments`."""
-    document: dict[str, Any] = {}
-    for (*above, last), value in assignments(pairs, types):
-        target = document
-        for key in above:
-            target = target.setdefault(key, {})
-            if not isinstance(target, dict):
-                raise UsageError(f"cannot set {'.'.join([*above, last])}: {key} has a value already")
-        target[last] = value
-    return document
-
-
-def _typed_value(name: str, text: str, types: Sequence[str]) -> Any:
-    """Return ``text`` as a value of one of ``types``; as a string only where it fits no other of them."""
-    if "string" not in types:
-        return _yaml_value(name, text)
-    # An integer is a number too, but `type_name` calls it an integer.
-    others = {*types, *(["integer"] if "number" in types else [])} - {"string"}
-    try:
-        value = _yaml_value(name, text) if others else text
-    except UsageError:
-        return text
-    return value if jsonio.type_name(value) in others else text
-
-
-def _yaml_value(name: str, text: str) -> Any:
-    try:
-        documents = yamlio.load(text)
-    except LmapsError as error:
-        raise UsageError(f"cannot read --set {name}={text}: {error.message}") from error
-    return documents[0].value if documents else None
+        texts.append({"path": pointer(name.split(".")), "text": text})
+    return {"texts": texts} if texts else {}
 
 
 def write_whole(path: "pathlib.Path", parts: Iterable[bytes]) -> None:

@@ -3,21 +3,37 @@
 YAML says what a text is (``8080``, ``true``, ``[a, b]``), but where the type is string, the text stands as it is.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lmaps.errors import LmapsError, UsageError
+from lmaps.model.diff import MISSING, Difference, Path
 from lmaps.util import jsonio, yamlio
 
 
+def read_properties(texts: Collection[tuple[Path, str]], types: Mapping[str, str]) -> list[Difference]:
+    """Return what gives each path the value of its text, for `lmaps.model.diff.changed`.
+
+    ``types`` has the type of each property as `property_rows` has it: ``tls.port`` is ``integer``, or ``string or
+    null``. Raises `UsageError` for a text that cannot be read.
+    """
+    differences = []
+    for path, text in texts:
+        name = ".".join(map(str, path))
+        value = read_value(name, text, types.get(name, "any").split(" or "))
+        differences.append(Difference(path, MISSING, value))
+    return differences
+
+
 def read_value(name: str, text: str, types: Collection[str]) -> Any:
-    """Return ``text`` as a value of the first of ``types`` that it can be; a string only where it can be no other.
+    """Return ``text`` as a value of one of ``types``; as a string only where it fits no other of them.
 
     ``types`` are those of JSON Schema, ``any`` where the schema gives none. ``name`` is the property's, for the error.
     Raises `UsageError` for a text that is no YAML where it has to be.
     """
     if "string" not in types:
         return _read_yaml(name, text)
+    # An integer is a number too, but `type_name` calls it an integer.
     others = {*types, *(["integer"] if "number" in types else [])} - {"string"}
     if not others:
         return text

@@ -4,7 +4,7 @@ The names and the order of the fields are those on the wire.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from lmaps.model.diff import Difference
@@ -15,17 +15,22 @@ _Read = Callable[[Any], Any]
 class View:
     """A value that answers carry as a JSON object.
 
-    ``_optional`` are fields that are left out where they are None, ``_readers`` make values that are no plain JSON.
+    ``_optional`` are fields that are left out where they are None, ``_readers`` make the values of fields that are no
+    plain JSON: other views, differences, and lists of them.
     """
 
     __slots__ = ()
     _optional: ClassVar[frozenset[str]] = frozenset()
     _readers: ClassVar[Mapping[str, _Read]] = {}
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    __match_args__: ClassVar[tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the view as it goes over the wire."""
-        row = {name: _to_json(getattr(self, name)) for name in self.__dataclass_fields__ if name[0] != "_"}
+        row = {name: getattr(self, name) for name in self.__match_args__}
+        for name in self._readers:
+            value = row[name]
+            if value is not None:
+                row[name] = [item.to_json() for item in value] if isinstance(value, list) else value.to_json()
         for name in self._optional:
             if row[name] is None:
                 del row[name]
@@ -34,18 +39,11 @@ class View:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
         """Return the view in an answer; fields of a newer lMaPS are passed over."""
-        names = [part.name for part in fields(cls)]
-        values = {name: row[name] for name in names if name in row}
+        values = {name: row[name] for name in cls.__match_args__ if name in row}
         for name, read in cls._readers.items():
             if values.get(name) is not None:
                 values[name] = read(values[name])
         return cls(**values)
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, list | tuple) and not isinstance(value, Difference):
-        return [_to_json(item) for item in value]
-    return value.to_json() if isinstance(value, View | Difference) else value
 
 
 @dataclass(frozen=True, slots=True)

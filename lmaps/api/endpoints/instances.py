@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from lmaps.api import changes
 from lmaps.api.arguments import (
     Documents,
     Pointer,
@@ -21,10 +20,12 @@ from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleB
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.states import ChangesetKind
-from lmaps.model.units import Unit, short_id
+from lmaps.model.texts import read_properties
+from lmaps.model.units import Unit, property_rows, short_id
 from lmaps.protocol import Reply
 from lmaps.protocol.views import InstanceRow
 from lmaps.store import Document, Edit, Instance
+from lmaps.util import jsonio
 from lmaps.util.text import plural
 from lmaps.util.timelimit import TimeLimit, slow_part
 
@@ -41,17 +42,52 @@ class Accepted(NamedTuple):
 
 
 @arguments
+class TextAssignment:
+    """A property that is set, its value as text."""
+
+    path: Pointer
+    text: str
+
+
+@arguments
 class Create(WriteAndApply):
     """The arguments of create."""
 
     unit: UnitName
     instances: SomeDocuments = argument(doc="The documents.")
+    texts: list[TextAssignment] = argument(
+        default=[], doc="Properties that are set in every document; their texts are read by the types of the unit."
+    )
 
 
 @endpoint("create", right="create")
 def create(ctx: Invocation, request: Create) -> Proposal:
     """Append instances: all of them, or none. An equal one is "unchanged", another one under the same key refused."""
-    return propose_create(ctx, ctx.usable_unit(request.unit), request.instances)
+    unit = ctx.usable_unit(request.unit)
+    documents = _with_texts(ctx, unit, request) if request.texts else request.instances
+    return propose_create(ctx, unit, documents)
+
+
+def _with_texts(ctx: Invocation, unit: Unit, request: Create) -> list[Any]:
+    """Return the documents with the properties whose values were sent as text."""
+    properties = _read_texts(ctx, unit, request.texts)
+    try:
+        return [changed(document, properties) for document in request.instances]
+    except Clash as clash:
+        raise MessageRefused(f"cannot create in {unit.name}: {pointer(clash.path)} has a value already") from clash
+
+
+def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) -> list[Difference]:
+    """Return what gives the properties the values of their texts; the values keep to the limits of a request."""
+    limits = ctx.manager.config.limits
+    section = limits.section(ctx.manager.section(ctx.subject))
+    types = {row["path"]: row["type"] for row in property_rows(unit)}
+    pairs = [(parse_pointer(part.path), part.text) for part in texts]
+    properties = ctx.limit.run(f"read the texts for {unit.name}", read_properties, pairs, types)
+    # YAML may be nested deeper, and have more values, than the JSON that the socket has let through.
+    values = jsonio.encode([part.after for part in properties])
+    jsonio.decode(values, depth=limits.depth, nodes=section.values, string=limits.string)
+    return properties
 
 
 def propose_create(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> Proposal:
@@ -62,19 +98,20 @@ def propose_create(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> Pro
     return Proposal(
         f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
         [UnitChange(unit, ChangesetKind.CREATE, edits)],
-        [_created_row(instance.key, stored.get(instance.key)) for instance in accepted],
+        [
+            InstanceRow(key, short_id(key), "unchanged", stored[key].revision)
+            if key in stored
+            else InstanceRow(key, short_id(key), "created", None)
+            for key, _, _ in accepted
+        ],
     )
-
-
-def _created_row(key: str, stored: Instance | None) -> InstanceRow:
-    if stored is None:
-        return InstanceRow(key, short_id(key), "created", None)
-    return InstanceRow(key, short_id(key), "unchanged", stored.revision)
 
 
 def new_document(ctx: Invocation, unit: Unit, instance: Accepted) -> Document:
     """Return what is stored of an accepted document."""
-    return changes.document(ctx, unit, instance.key, instance.given, instance.completed)
+    number = ctx.tx.instances.definition(unit.name, unit.digest, unit.text)
+    given, completed = jsonio.encode(instance.given), jsonio.encode(instance.completed)
+    return Document(instance.key, given, completed, number, secret=unit.secrets.any)
 
 
 @arguments
@@ -94,6 +131,9 @@ class Set(WriteAndApply):
     instance: dict[str, Any] | None = argument(default=None, doc="The document that replaces it.")
     set: list[Assignment] = argument(default=[], doc="Properties that get a value.")
     unset: list[Pointer] = argument(default=[], doc="Properties that are taken away.")
+    texts: list[TextAssignment] = argument(
+        default=[], doc="Properties that get a value; their texts are read by the types of the unit."
+    )
 
 
 @endpoint("set", right="create")
@@ -101,7 +141,7 @@ def set_(ctx: Invocation, request: Set) -> Proposal:
     """Update an instance, or insert it: a document replaces it, ``set`` and ``unset`` change properties of it."""
     unit = ctx.usable_unit(request.unit)
     instance = find(ctx, unit, request.id, missing_ok=unit.primary_key is not None)
-    [accepted] = accept(ctx, unit, [_document_to_set(unit, instance, request)])
+    [accepted] = accept(ctx, unit, [_document_to_set(ctx, unit, instance, request)])
     _check_key(ctx, unit, instance, accepted, request.id)
     if instance and same(json.loads(instance.completed), accepted.completed):
         row = InstanceRow(instance.key, short_id(instance.key), "unchanged", instance.revision)
@@ -112,9 +152,10 @@ def set_(ctx: Invocation, request: Set) -> Proposal:
     return Proposal(f"set {row.short} in {unit.name}", [UnitChange(unit, ChangesetKind.SET, [edit])], [row])
 
 
-def _document_to_set(unit: Unit, instance: Instance | None, request: Set) -> Any:
+def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, request: Set) -> Any:
     """Return the given document that results: the one that was sent, or the one that is stored, changed."""
     properties = [Difference(parse_pointer(part.path), MISSING, part.value) for part in request.set]
+    properties += _read_texts(ctx, unit, request.texts) if request.texts else []
     properties += [Difference(parse_pointer(path), MISSING, MISSING) for path in request.unset]
     if request.instance is None and not properties:
         raise MessageRefused("cannot set nothing: give a document, or properties to set or to unset")

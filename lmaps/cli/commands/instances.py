@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmaps.cli.diffs import print_dry_run
-from lmaps.cli.documents import InputDocument, assignments, read_documents, read_file, set_properties
+from lmaps.cli.documents import InputDocument, read_documents, read_file, text_args
 from lmaps.cli.options import (
     Run,
     Write,
@@ -57,11 +57,13 @@ def create(
     session: Session, unit: str, files: tuple[str, ...], pairs: tuple[str, ...], run: Run | None, write: Write
 ) -> None:
     """Create instances: all of the given documents, or none."""
-    documents = _input_documents(session, unit, files, pairs)
-    reply = send_documents(
-        documents, lambda values: write.send(session, "create", unit=unit, instances=values, **apply_args(run))
-    )
-    finish_write(session, reply, write, run)
+    documents = _input_documents(files, pairs)
+    texts = text_args(pairs)
+
+    def send(values: list[Any]) -> "Reply":
+        return write.send(session, "create", unit=unit, instances=values, **texts, **apply_args(run))
+
+    finish_write(session, send_documents(documents, send), write, run)
 
 
 @command(
@@ -94,15 +96,16 @@ def set_(
     if len(documents) > 1:
         raise UsageError(f"set takes one document, but {len(documents)} are given")
 
+    texts = text_args(pairs)
+
     def send(values: list[Any]) -> "Reply":
-        properties = assignments(pairs, lambda: _property_types(session, unit))
         return write.send(
             session,
             "set",
             unit=unit,
             id=ids[0],
             instance=values[0] if values else None,
-            set=[{"path": pointer(path), "value": value} for path, value in properties],
+            **texts,
             unset=[pointer(key.split(".")) for key in unset],
             **apply_args(run),
         )
@@ -123,20 +126,15 @@ def delete(session: Session, unit: str, ids: tuple[str, ...], run: Run | None, w
     finish_write(session, reply, write, run)
 
 
-def _input_documents(session: Session, unit: str, files: Sequence[str], pairs: Sequence[str]) -> list[InputDocument]:
+def _input_documents(files: Sequence[str], pairs: Sequence[str]) -> list[InputDocument]:
     """Return the documents that the user handed in, by files or by properties."""
     if files and pairs:
         raise UsageError("--file and --set do not go together: use one of them")
     if files:
         return read_documents(files)
     if pairs:
-        return [InputDocument(set_properties(pairs, lambda: _property_types(session, unit)))]
+        return [InputDocument({})]
     raise UsageError("no document is given: use -f FILE (- is stdin) or --set K=V")
-
-
-def _property_types(session: Session, unit: str) -> dict[str, str]:
-    """Return the type of each property of a unit."""
-    return {row["path"]: row["type"] for row in session.call("explain", unit=unit).extra["properties"]}
 
 
 def send_documents(documents: Sequence[InputDocument], send: Send) -> Any:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from lmaps.cli import app, render
-from lmaps.cli.documents import read_documents, set_properties
+from lmaps.cli.documents import read_documents
 from lmaps.cli.session import Session
 from lmaps.errors import Finding, UsageError, ValidationFailed
 from lmaps.protocol import Reply
@@ -116,8 +116,8 @@ web   YamlKeyList  noop     1          r4        -        pending 1
         ("-o json units", ("units", {}), json.dumps([UNIT]) + "\n"),
         ("units --format=dict", ("units", {}), f"{[UNIT]!r}\n"),
         ("create web --set host=7 -m why --ticket T -o table",
-         ("create", {"unit": "web", "instances": [{"host": "7"}], "message": "why", "ticket": "T"}), "created  a  r4\n"),
-        ("create --set port=7 -u web -o name", ("create", {"unit": "web", "instances": [{"port": 7}]}), "a\n"),
+         ("create", {"unit": "web", "instances": [{}], "texts": [{"path": "/host", "text": "7"}], "message": "why", "ticket": "T"}), "created  a  r4\n"),
+        ("create --set port=7 -u web -o name", ("create", {"unit": "web", "instances": [{}], "texts": [{"path": "/port", "text": "7"}]}), "a\n"),
         ("show web", ("show", {"unit": "web", "ids": [], "reverse": False}), "root:\n- host: a\n  port: 80\n"),
         ("show-summary --unit web a -o table", ("show", {"unit": "web", "ids": ["a"], "instances": True}), "ID  PORT\na   80\n"),
         ("show web --instances -o table", ("show", {"unit": "web", "ids": [], "instances": True}), "ID  REV  PORT\na   r4   80\n"),
@@ -324,15 +324,6 @@ def test_no_command_imports_the_store_or_jsonschema():
     code += "print([name for name in ('sqlalchemy', 'alembic', 'jsonschema', 'lmaps.store', 'lmaps.handlers') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_properties_from_the_command_line():
-    types = {"a": "string", "n.b": "string"}
-    assert set_properties(["a=7", "c=7", "d=", "n.b=no", "n.l=[1, x]", "e=a=b"], lambda: types) == {
-        "a": "7", "c": 7, "d": None, "n": {"b": "no", "l": [1, "x"]}, "e": "a=b",
-    }  # fmt: skip
-    with pytest.raises(UsageError, match="a has a value already"):
-        set_properties(["a=1", "a.b=2"], dict)
 
 
 def test_documents_from_files_directories_and_lists(tmp_path):

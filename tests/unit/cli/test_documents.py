@@ -1,4 +1,4 @@
-"""What comes in: names that cannot be read, text that cannot be sent, and how --set finds a value's type."""
+"""What comes in: names that cannot be read, text that cannot be sent, and how --set is sent."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lmaps.cli import app
-from lmaps.cli.documents import expand, read_documents, read_file, set_properties
+from lmaps.cli.documents import expand, read_documents, read_file, text_args
 from lmaps.cli.session import Session
 from lmaps.errors import UsageError
 from tests.unit.cli.test_commands import StandIn
@@ -21,36 +21,16 @@ def run(*args, client=None, **settings):
     return ended.value.code, stderr.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("types", "text", "wanted"),
-    [
-        ("string", "7", "7"),
-        ("string", "[oops", "[oops"),
-        ("string", "", ""),
-        ("integer", "7", 7),
-        ("boolean", "true", True),
-        ("boolean", "yes", "yes"),
-        ("any", "7", 7),
-        ("any", "", None),
-        ("array of string", "[a, b]", ["a", "b"]),
-        ("object", "{a: 1}", {"a": 1}),
-        ("string or null", "7", "7"),
-        ("string or null", "~", None),
-        ("string or null", "[oops", "[oops"),
-        ("string or number", "7", 7),
-        ("string or number", "7.5", 7.5),
-        ("string or number", "seven", "seven"),
-        ("integer or string", "7.5", "7.5"),
-        ("boolean or string", "007", "007"),
-    ],
-)
-def test_a_property_is_typed_by_its_schema(types, text, wanted):
-    assert set_properties([f"a={text}"], lambda: {"a": types}) == {"a": wanted}
-
-
-def test_text_that_is_no_yaml_is_told_with_its_property():
-    with pytest.raises(UsageError, match=r"cannot read --set a=\[oops: "):
-        set_properties(["a=[oops"], lambda: {"a": "integer"})
+def test_pairs_are_sent_as_text_for_the_daemon_to_read():
+    assert text_args(["a=7", "d=", "n.b=no", "e=a=b"]) == {
+        "texts": [
+            {"path": "/a", "text": "7"},
+            {"path": "/d", "text": ""},
+            {"path": "/n/b", "text": "no"},
+            {"path": "/e", "text": "a=b"},
+        ]
+    }
+    assert text_args([]) == {}
 
 
 @pytest.mark.parametrize("read", [expand, lambda name: read_documents([name])])

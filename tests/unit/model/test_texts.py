@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from lmaps.errors import UsageError
-from lmaps.model.texts import read_value
+from lmaps.model.diff import changed
+from lmaps.model.texts import read_properties, read_value
 
 
 @pytest.mark.parametrize(
@@ -13,10 +14,12 @@ from lmaps.model.texts import read_value
     [
         ("string", "7", "7"),
         ("string", "[oops", "[oops"),
+        ("string", "", ""),
         ("any", "7", 7),
         ("any", "", None),
         ("integer", "7", 7),
         ("boolean", "true", True),
+        ("boolean", "yes", "yes"),
         ("array of string", "[a, b]", ["a", "b"]),
         ("object", "{a: 1}", {"a": 1}),
         ("string or null", "7", "7"),
@@ -36,3 +39,11 @@ def test_text_is_typed_by_the_schema(types: str, text: str, wanted: Any) -> None
 def test_text_that_is_no_yaml_is_told_with_its_property() -> None:
     with pytest.raises(UsageError, match=r"cannot read a=\[oops: "):
         read_value("a", "[oops", ["integer"])
+
+
+def test_properties_are_read_by_the_types_of_their_paths() -> None:
+    texts = [(("a",), "7"), (("c",), "7"), (("d",), ""), (("n", "b"), "no"), (("n", "l"), "[1, x]"), (("e",), "a=b")]
+    differences = read_properties(texts, {"a": "string", "n.b": "string"})
+    assert changed({}, differences) == {
+        "a": "7", "c": 7, "d": None, "n": {"b": "no", "l": [1, "x"]}, "e": "a=b",
+    }  # fmt: skip

@@ -1,25 +1,26 @@
-"""How many denials of one subject the audit keeps, so that nobody fills it by asking."""
+"""Limits how many denials of one subject the audit has rows for, so that nobody fills it by asking."""
 
 import time
 from dataclasses import dataclass, field
 
-AT_ONCE = 10
-EVERY = 6.0
-"""So many denials of a subject are kept at once, and then one in so many seconds; the others are counted."""
+BURST = 10
+"""Denials of a subject that are recorded however fast they come."""
+INTERVAL_S = 6.0
+"""After a burst one denial in so many seconds is recorded; the others are counted."""
 
 
 @dataclass(slots=True)
 class TokenBucket:
-    """The denials of one subject: how many more may be kept, and how many were not since the last one that was."""
+    """The denials of one subject: ``left`` may be recorded, ``suppressed`` were not since the last one that was."""
 
-    left: float = AT_ONCE
+    left: float = BURST
     at: float = field(default_factory=time.monotonic)
     suppressed: int = 0
 
     def take(self) -> int | None:
-        """Keep one more: how many were not kept before it; None if this one is not either."""
+        """Return how many denials were suppressed since the last recorded one; None to suppress this one too."""
         now = time.monotonic()
-        self.left, self.at = min(AT_ONCE, self.left + (now - self.at) / EVERY), now
+        self.left, self.at = min(BURST, self.left + (now - self.at) / INTERVAL_S), now
         if self.left < 1:
             self.suppressed += 1
             return None

@@ -68,7 +68,7 @@ class ManagerState:
 
     ``reload`` loads units, policy and keys again, ``beat`` tells the supervisor that the manager is not stuck.
     ``counters`` count since the manager's start (restarts: since the daemon's), ``denials`` are those of each subject,
-    ``fitting`` tells what no longer fits its unit.
+    ``conformance`` knows what no longer fits its unit.
     """
 
     config: Config
@@ -86,7 +86,7 @@ class ManagerState:
     copies: dict[str, BinaryIO] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
     denials: dict[str, TokenBucket] = field(default_factory=dict)
-    fitting: Conformance = field(default_factory=Conformance)
+    conformance: Conformance = field(default_factory=Conformance)
 
     def bounds(self, uid: int | None) -> bool:
         """Whether a user may take only so much of the daemon: not root, nor the user that it runs for."""

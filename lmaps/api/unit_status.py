@@ -24,7 +24,7 @@ def condition(ctx: Invocation, name: str) -> str:
         return UnitCondition.RUNNING
     if ctx.tx.jobs.unconfirmed(name):
         return UnitCondition.CONFIRMING
-    if ctx.manager.fitting.wrong(ctx.tx, unit, ctx.limit):
+    if ctx.manager.conformance.wrong(ctx.tx, unit, ctx.limit):
         return UnitCondition.INVALID
     if last is not None and last.state in UNSETTLED:
         return UnitCondition.DIRTY
@@ -44,7 +44,7 @@ def misfits(ctx: Invocation, unit: Unit) -> list[Finding]:
     """Return where stored instances do not fit the unit as it is now, as far as known, if the subject may see them."""
     if not ctx.may(unit.name, "show"):
         return []
-    wrong = sorted(ctx.manager.fitting.wrong(ctx.tx, unit, ctx.limit))
+    wrong = sorted(ctx.manager.conformance.wrong(ctx.tx, unit, ctx.limit))
     impacts = impact_on_stored(ctx, unit, ctx.tx.instances.by_number(unit.name, wrong).values())
     return [Finding(change.to_json()["message"], change.finding.at) for change in impacts if change.kind == "breaks"]
 

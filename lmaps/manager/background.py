@@ -28,7 +28,7 @@ class BackgroundChecks:
     def deadline(self) -> float:
         """When to run next (monotonic): now, or never."""
         manager = self._manager
-        is_done = self._units is manager.units and not self._unindexed and not manager.fitting.unfinished
+        is_done = self._units is manager.units and not self._unindexed and not manager.conformance.unfinished
         return math.inf if is_done else 0.0
 
     def run_once(self, store: Store) -> None:
@@ -39,8 +39,8 @@ class BackgroundChecks:
         try:
             if self._unindexed:
                 self._index(store, *self._unindexed.pop())
-            elif self._manager.fitting.unfinished:
-                self._check(store, self._manager.fitting.unfinished.pop())
+            elif self._manager.conformance.unfinished:
+                self._check(store, self._manager.conformance.unfinished.pop())
         except LmapsError as error:
             # What was popped is not tried again: the request that needs it does the same work, and tells its client.
             log.error("stored instances cannot be checked: %s", error)
@@ -56,4 +56,4 @@ class BackgroundChecks:
         if unit is not None:  # a reload may have taken it away
             limit = TimeLimit(self._manager.config.limits.message.validation)
             with store.transaction() as tx:
-                self._manager.fitting.wrong(tx, unit, limit)  # it says itself whether more is unfinished
+                self._manager.conformance.wrong(tx, unit, limit)  # it says itself whether more is unfinished

@@ -147,8 +147,14 @@ def two_at_once(scene: Scene) -> None:
 
 
 def bad_among_good(scene: Scene) -> None:
-    """One of a group fails after it has written."""
-    scene.ask_together("batch.again", ("rollback", {"unit": "strict"}))
+    """One of a group fails after it has written: its job cannot be confirmed, as the unit was never applied."""
+    create: dict[str, object] = {
+        "unit": "strict",
+        "instances": [{"id": scene.name}],
+        "message": "why",
+        "apply": {"confirm": "1m"},
+    }
+    scene.ask_together("batch.again", ("create", create))
 
 
 def run(scene: Scene) -> None:

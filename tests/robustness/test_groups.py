@@ -24,6 +24,8 @@ params: {type: object, required: [id], properties: {id: {type: string}}}
 meta: {name: strict, primary_key: id, require: [message]}
 params: {type: object, required: [id], properties: {id: {type: string}}}
 """
+LATE_REFUSAL = {"unit": "strict", "instances": [{"id": "b"}], "message": "why", "apply": {"confirm": "1m"}}
+"""Refused after its instance is written: the unit was never applied, so that its job could not be undone."""
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_one_of_a_group_fails(
     for group, (size, place) in enumerate(groups):
         entries = creations(group, size)
         expected += [entry.args["instances"][0]["id"] for entry in entries if entry is not entries[place]]
-        entries[place] = Entry("rollback", {"unit": "strict"})
+        entries[place] = Entry("create", LATE_REFUSAL)
         with Batch(tree) as batch:
             batch.send(entries)
             assert batch.receive(size) == size
@@ -64,7 +66,8 @@ def test_one_of_a_group_fails(
     assert names(tree) == expected
     with tree.client() as client:
         assert client.call("status").extra["counters"]["group_largest"] >= groups[-1][0], "they were no group"
-        assert client.call("show", unit="strict", instances=True).extra["instances"], "what was refused was done"
+        rows = client.call("show", unit="strict", instances=True).extra["instances"]
+        assert [row["id"] for row in rows] == ["a"], "what was refused was done"
     assert tree.end() == 0
     assert check_database(tree.directory / "lmaps.db") == len(expected) + 1
     check_keys(tree.directory / "lmaps.db", journal)

@@ -50,8 +50,10 @@ class Schema:
 
     def complete(self, document: Any) -> Any:
         """Return ``document`` with the defaults, valid; raise `ValidationFailed` with all findings."""
-        completed = self.apply_defaults(document)
-        findings = self.findings(completed)
+        completed = self._apply_defaults(document)
+        if self._check is not None and self._check(completed):
+            return completed
+        findings = self._full.findings(completed)
         if findings:
             raise ValidationFailed(f"cannot accept the document: {plural(len(findings), 'error')}", errors=findings)
         return completed

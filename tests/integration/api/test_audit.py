@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lmaps.api.audit_throttle import AT_ONCE
+from lmaps.api.audit_throttle import BURST
 from lmaps.api.endpoints.show import Show
 from lmaps.api.registry import ENDPOINTS, Endpoint
 from lmaps.errors import NotAllowed, ValidationFailed
@@ -84,12 +84,12 @@ def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeyp
         raise NotAllowed
 
     monkeypatch.setitem(ENDPOINTS, "show", Endpoint("show", deny, Show, "show"))
-    for _ in range(AT_ONCE + 3):
+    for _ in range(BURST + 3):
         denied(lmaps)
     kept = rows(lmaps, limit=100)
-    assert len(kept) == AT_ONCE
+    assert len(kept) == BURST
     assert told(kept[0]) == {"verb": "show", "unit": "web", "revision": None, "outcome": "not-allowed"}
-    assert (lmaps.service.counters["denied"], lmaps.service.counters["audit_suppressed"]) == (AT_ONCE + 3, 3)
+    assert (lmaps.service.counters["denied"], lmaps.service.counters["audit_suppressed"]) == (BURST + 3, 3)
     me = lmaps.subject
     lmaps.subject = me._replace(id="uid:7", name="bob")
     denied(lmaps)

@@ -37,7 +37,7 @@ class Taken(Exception):
 @pytest.fixture(scope="module")
 def lmaps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     with pytest.MonkeyPatch.context() as patch, InProcess(tmp_path_factory.mktemp("fitting")) as made:
-        patch.setattr(conformance, "PART", 2)
+        patch.setattr(conformance, "BATCH_SIZE", 2)
         yield made
 
 
@@ -50,8 +50,8 @@ def look(lmaps: InProcess, name: str) -> set[int]:
     unit = lmaps.service.units.units[name]
     while True:
         with lmaps.store.transaction() as tx:
-            wrong = lmaps.service.fitting.wrong(tx, unit, TimeLimit())
-        if name not in lmaps.service.fitting.unfinished:
+            wrong = lmaps.service.conformance.wrong(tx, unit, TimeLimit())
+        if name not in lmaps.service.conformance.unfinished:
             return wrong
 
 
@@ -81,7 +81,7 @@ def delete_in_vain(lmaps: InProcess, name: str, key: str) -> None:
     with lmaps.store.transaction() as tx:
         gone = [Edit.of(each, None) for each in tx.instances.find(name, [key]).values()]
         tx.changesets.record(name, ChangesetKind.DELETE, Origin("me"), gone)
-        lmaps.service.fitting.wrong(tx, lmaps.service.units.units[name], TimeLimit())
+        lmaps.service.conformance.wrong(tx, lmaps.service.units.units[name], TimeLimit())
         raise Taken
 
 
@@ -107,10 +107,10 @@ def test_a_large_unit_is_looked_at_in_parts(lmaps: InProcess) -> None:
     lmaps.load(text("large", 9))
     lmaps.call("create", unit="large", instances=[{"k": f"k{number}", "n": number} for number in range(10)])
     assert lmaps.call("units").extra["units"][0]["condition"] == "pending 1"
-    assert "large" not in lmaps.service.fitting.unfinished
+    assert "large" not in lmaps.service.conformance.unfinished
     lmaps.load(text("large", 8))
     assert lmaps.call("units").extra["units"][0]["condition"] == "pending 1"
-    assert "large" in lmaps.service.fitting.unfinished
+    assert "large" in lmaps.service.conformance.unfinished
     assert len(look(lmaps, "large")) == 1
     assert lmaps.call("units").extra["units"][0]["condition"] == "invalid"
     with pytest.raises(UnitUnusable) as refused:

@@ -161,12 +161,12 @@ def test_a_job_gets_all_of_its_state_in_parts_as_it_was_when_it_began(
 def test_what_no_longer_fits_is_found_while_nobody_waits(
     manager: Manager, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conformance, "PART", 2)
+    monkeypatch.setattr(conformance, "BATCH_SIZE", 2)
     manager.answer("create", unit="web", instances=[{"host": f"h{port}", "port": port} for port in range(73, 82)])
     (short_path / "units.d" / "web.yaml").write_text(WEB.replace("65535", "80"))
     manager._reload()
     assert manager.answer("units").extra["units"][0]["condition"] == "pending 1"
-    until(lambda: manager.run_once() or not manager.state.fitting.unfinished)
+    until(lambda: manager.run_once() or not manager.state.conformance.unfinished)
     assert manager.answer("units").extra["units"][0]["condition"] == "invalid"
 
 

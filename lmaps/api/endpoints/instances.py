@@ -64,8 +64,19 @@ class Create(WriteAndApply):
 def create(ctx: Invocation, request: Create) -> Proposal:
     """Append instances: all of them, or none. An equal one is "unchanged", another one under the same key refused."""
     unit = ctx.usable_unit(request.unit)
-    documents = _with_texts(ctx, unit, request) if request.texts else request.instances
-    return propose_create(ctx, unit, documents)
+    accepted = accept(ctx, unit, _with_texts(ctx, unit, request) if request.texts else request.instances)
+    fresh, stored = _sort_out(ctx, unit, accepted)
+    edits = [Edit(None, new_document(ctx, unit, instance)) for instance in fresh.values()]
+    return Proposal(
+        f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
+        [UnitChange(unit, ChangesetKind.CREATE, edits)],
+        [
+            InstanceRow(key, short_id(key), "unchanged", stored[key].revision)
+            if key in stored
+            else InstanceRow(key, short_id(key), "created", None)
+            for key, _, _ in accepted
+        ],
+    )
 
 
 def _with_texts(ctx: Invocation, unit: Unit, request: Create) -> list[Any]:
@@ -74,7 +85,8 @@ def _with_texts(ctx: Invocation, unit: Unit, request: Create) -> list[Any]:
     try:
         return [changed(document, properties) for document in request.instances]
     except Clash as clash:
-        raise MessageRefused(f"cannot create in {unit.name}: {pointer(clash.path)} has a value already") from clash
+        message = f"cannot create in {unit.name}: nothing can be set at or below {pointer(clash.path)} of the document"
+        raise MessageRefused(message) from clash
 
 
 def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) -> list[Difference]:
@@ -88,23 +100,6 @@ def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) ->
     values = jsonio.encode([part.after for part in properties])
     jsonio.decode(values, depth=limits.depth, nodes=section.values, string=limits.string)
     return properties
-
-
-def propose_create(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> Proposal:
-    """Propose to append ``documents`` to the instances of a unit."""
-    accepted = accept(ctx, unit, documents)
-    fresh, stored = _sort_out(ctx, unit, accepted)
-    edits = [Edit(None, new_document(ctx, unit, instance)) for instance in fresh.values()]
-    return Proposal(
-        f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
-        [UnitChange(unit, ChangesetKind.CREATE, edits)],
-        [
-            InstanceRow(key, short_id(key), "unchanged", stored[key].revision)
-            if key in stored
-            else InstanceRow(key, short_id(key), "created", None)
-            for key, _, _ in accepted
-        ],
-    )
 
 
 def new_document(ctx: Invocation, unit: Unit, instance: Accepted) -> Document:

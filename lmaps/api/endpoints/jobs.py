@@ -71,7 +71,7 @@ def apply(ctx: Invocation, request: Apply) -> Proposal:
     order = JobOrder(unit, JobKind.APPLY, Run(timeout=request.timeout, confirm=request.confirm))
     if not request.instances:
         return ApplyProposal("", job=order)
-    create = instances.propose_create(ctx, unit, request.instances)
+    create = instances.create(ctx, instances.Create(unit=unit.name, instances=request.instances))
     return ApplyProposal("", create.changes, create.rows, order)
 
 

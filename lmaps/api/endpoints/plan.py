@@ -32,7 +32,8 @@ def plan(ctx: Invocation, request: Plan) -> Reply:
     applied = ctx.tx.jobs.applied_revision(unit.name)
     with ctx.tx.discarded():
         if request.instances:
-            changes.carry_out(ctx, instances.propose_create(ctx, unit, request.instances))
+            create = instances.Create(unit=unit.name, instances=request.instances)
+            changes.carry_out(ctx, instances.create(ctx, create))
         desired = ctx.tx.history.newest_revision(unit.name) or 0
         rows = changes.diff_of(ctx, unit.name, applied or 0, desired)
     signs = [row.sign for row in rows]

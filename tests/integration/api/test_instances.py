@@ -67,7 +67,9 @@ def test_what_cannot_be_read_or_does_not_fit_is_refused(lmaps: InProcess) -> Non
 
     with pytest.raises(UsageError, match=r"cannot read net.mtu=\[oops: "):
         create(net_mtu="[oops")
-    with pytest.raises(MessageRefused, match="cannot create in t: /port has a value already"):
+    with pytest.raises(
+        MessageRefused, match="cannot create in t: nothing can be set at or below /port of the document"
+    ):
         create(port="1", port_x="2")
     with pytest.raises(ValidationFailed) as refused:
         create(port="many", prt="1")

@@ -81,7 +81,7 @@ class Changesets:
 
     def record_undo(self, unit: str, kind: ChangesetKind, origin: Origin, undo: Undo) -> Changeset:
         """Record a move of the end of the unit's line."""
-        recorded = self._append(unit, kind, origin, undo.target, line_end=undo.line_end, redo_end=undo.redo_end)
+        recorded = self._append(unit, kind, origin, undo.target, line_end=undo.new_line_end, redo_end=undo.new_redo_end)
         self._carry_out(recorded, [change._replace(revision=recorded.revision) for change in undo.changes])
         return recorded
 

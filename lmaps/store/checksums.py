@@ -21,10 +21,11 @@ def covered(table: Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.c if column.name != "checksum" and not column.info)
 
 
-def checksum(values: Sequence[Any]) -> int:
+def checksum(values: tuple[Any, ...]) -> int:
     """Return the CRC-32 of the values of a row."""
-    # surrogatepass: damage can leave bytes in a text that are read as lone surrogates
-    return zlib.crc32(repr(tuple(values)).encode("utf-8", "surrogatepass"))
+    # Not repr(values): that of a named tuple has its name and its fields. surrogatepass: damage can leave bytes in a
+    # text that are read as lone surrogates.
+    return zlib.crc32(tuple.__repr__(values).encode("utf-8", "surrogatepass"))
 
 
 def signed(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -33,7 +34,7 @@ def signed(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*values, checksum(values))
 
 
-def check(table: str, values: Sequence[Any], expected: int) -> None:
+def check(table: str, values: tuple[Any, ...], expected: int) -> None:
     """Raise `StateDamaged` unless the values of a row fit its checksum."""
     if checksum(values) != expected:
         raise StateDamaged(f"cannot rely on the database: a row of {table} is damaged")
@@ -43,7 +44,7 @@ def checked(table: Table, row: Sequence[Any]) -> dict[str, Any]:
     """Return a whole row of ``table`` by column, without its checksum; `StateDamaged` if it does not fit that."""
     columns = dict(zip(table.c.keys(), row, strict=True))
     expected = columns.pop("checksum")
-    check(table.name, [columns[name] for name in covered(table)], expected)
+    check(table.name, tuple(columns[name] for name in covered(table)), expected)
     return columns
 
 

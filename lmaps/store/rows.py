@@ -136,8 +136,8 @@ class Undo(NamedTuple):
 
     changes: Sequence[Change]
     target: int
-    line_end: int | None
-    redo_end: int | None
+    new_line_end: int | None
+    new_redo_end: int | None
 
 
 class Job(NamedTuple):

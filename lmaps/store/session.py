@@ -208,7 +208,8 @@ class Session:
         self.wrote = True  # as in `_expect_writable`, which a create would call five times
         if self.disk.refusal is not None:
             raise self.disk.refusal
-        self.driver.executemany(insertion.text, [(*row, checksum(row)) for row in rows])
+        # Not (*row, checksum): a named tuple is unpacked item by item, a sum of tuples is copied at once.
+        self.driver.executemany(insertion.text, [row + (checksum(row),) for row in rows])  # noqa: RUF005
 
     def write_rows(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run the INSERT ``text`` with the values of each of ``rows``; `Degraded` if nothing can be written."""

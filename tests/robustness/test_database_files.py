@@ -111,7 +111,7 @@ def test_the_log_is_bounded(
         for _ in range(100):
             write(opened)
             largest = max(largest, log.stat().st_size)
-            monkeypatch.setattr(opened, "_looked_at", 0.0)
+            monkeypatch.setattr(opened, "_wal_checked_at", 0.0)
             opened.run_once()
             assert log.stat().st_size <= 500_000
     assert largest > 500_000

@@ -46,6 +46,7 @@ types: setup     ## mypy --strict, over lmaps, tests, bench and scripts
 
 floors: setup    ## who may import whom
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/house.py --check
 
 docs: setup      ## the generated pages are those that are committed
 	$(BIN)/python scripts/reference.py --check

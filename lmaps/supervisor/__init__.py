@@ -9,12 +9,3 @@ locks       one daemon per state and socket
 report      messages on standard error
 systemd     notifications to systemd
 """
-
-from collections.abc import Sequence
-from importlib import import_module
-
-
-def start(arguments: Sequence[str] | None = None) -> int:
-    """Run lmapsd: the entry point of programs that were installed before it moved to `lmaps.cli.lmapsd`."""
-    code: int = import_module("lmaps.cli.lmapsd").start(arguments)
-    return code

@@ -208,7 +208,9 @@ class Changesets:
         failpoint("change.mid")
         self._session.insert_each(_INSERT_CHANGE, rows)
         # Before any is added: a key may go from one instance to another.
-        self._instances.remove([change.instance_id for change in changes if change.before is not None])
+        removed = [change.instance_id for change in changes if change.before is not None]
+        if removed:
+            self._instances.remove(removed)
         self._instances.add(instances)
         counts = self._session.cache.instance_counts
         if new.unit in counts:

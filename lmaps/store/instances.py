@@ -190,8 +190,7 @@ class Instances:
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Remove the instances with these numbers, as far as they exist."""
-        if numbers:
-            self._session.write_each(_DELETE, [{"number": number} for number in numbers])
+        self._session.write_each(_DELETE, [{"number": number} for number in numbers])
 
     def rows(self, unit: str) -> list[InstanceWithDocument]:
         """Return the rows of all instances of a unit, oldest first."""

@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from sqlalchemy import Column, Connection, Executable, Table, func, select
@@ -139,8 +140,6 @@ class Session:
     to False.
     """
 
-    __slots__ = ("_at", "cache", "connection", "counters", "disk", "driver", "sealer", "wrote")
-
     def __init__(
         self, connection: Connection, counters: Counters, sealer: Sealer, disk: DiskHealth, cache: Cache
     ) -> None:
@@ -155,35 +154,33 @@ class Session:
     def begin(self) -> None:
         """Begin a transaction: nothing was written in it, and its time has not been taken."""
         self.wrote = False
-        self._at: str | None = None
+        vars(self).pop("at", None)
 
-    @property
+    @cached_property
     def at(self) -> str:
         """The time of all that the transaction writes."""
-        if self._at is None:
-            self._at = times.now()
-        return self._at
+        return times.now()
 
     def read(self, query: Query[Row], **values: Any) -> list[Row]:
         """Return the rows that a query finds, as its named tuples."""
         # Not row_type(*row): the constructor of a named tuple is a Python function, and takes several times as long.
         make, row_type = tuple.__new__, query.row
-        return [make(row_type, row) for row in self.driver.execute(query.text, query.values(values))]
+        return [make(row_type, row) for row in self.driver.execute(query.text, query.defaults | values)]
 
     def iterate(self, query: Query[Row], **values: Any) -> Iterator[Row]:
         """Yield the rows that a query finds: SQLite reads no more of them than are taken."""
         make, row_type = tuple.__new__, query.row
-        for row in self.driver.execute(query.text, query.values(values)):
+        for row in self.driver.execute(query.text, query.defaults | values):
             yield make(row_type, row)
 
     def rows(self, statement: Prepared, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows that a reading statement finds."""
-        rows: list[tuple[Any, ...]] = self.driver.execute(statement.text, statement.values(values)).fetchall()
+        rows: list[tuple[Any, ...]] = self.driver.execute(statement.text, statement.defaults | values).fetchall()
         return rows
 
     def value(self, statement: Prepared, **values: Any) -> Any:
         """Return the first column of the first row that a reading statement finds, None if there is none."""
-        row = self.driver.execute(statement.text, statement.values(values)).fetchone()
+        row = self.driver.execute(statement.text, statement.defaults | values).fetchone()
         return row[0] if row else None
 
     def write(self, statement: Executable) -> None:
@@ -194,7 +191,7 @@ class Session:
     def write_each(self, statement: Prepared, rows: Iterable[dict[str, Any]]) -> None:
         """Run a writing statement with the values of each of ``rows``; `Degraded` if nothing can be written."""
         self._expect_writable()
-        self.driver.executemany(statement.text, map(statement.values, rows))
+        self.driver.executemany(statement.text, (statement.defaults | row for row in rows))
 
     def insert(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert a row given by column, with its checksum; `Degraded` if nothing can be written."""

@@ -42,12 +42,9 @@ class Prepared:
         return self._compiled.string.replace("JOIN", self._join)
 
     @cached_property
-    def _defaults(self) -> dict[str, Any]:
+    def defaults(self) -> dict[str, Any]:
+        """The values of parameters that the statement itself has; who runs it may give others."""
         return {name: value for name, value in self._compiled.params.items() if value is not None}
-
-    def values(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return what the driver binds: ``values``, and the defaults of parameters that are not among them."""
-        return self._defaults | values if self._defaults else values
 
 
 class Query(Prepared, Generic[Row]):

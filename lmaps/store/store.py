@@ -171,7 +171,7 @@ class Store:
                 yield tx
                 tx.audit.write()
                 written_at = time.monotonic()
-            if tx.wrote:
+            if session.wrote:
                 self.disk.commit_seconds = time.monotonic() - written_at
         except BaseException as error:
             session.counters = before

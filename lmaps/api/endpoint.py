@@ -117,7 +117,7 @@ class Endpoint:
             answer: Answer = (
                 changes.run(ctx, self.function, arguments) if self.writes else self.function(ctx, arguments)
             )
-            if ctx.tx.wrote or self.audited or getattr(arguments, "reveal", False):
+            if ctx.tx.session.wrote or self.audited or getattr(arguments, "reveal", False):
                 audit.record(ctx, arguments, answer)
             return answer
         except NotAllowed as refused:
@@ -157,7 +157,7 @@ class Endpoint:
                 raise Conflict(f"the key {key} was used for another request")
             return Reply.from_json(json.loads(answered.answer))
         reply = changes.run(ctx, self.function, arguments)
-        if ctx.tx.wrote:
+        if ctx.tx.session.wrote:
             audit.record(ctx, arguments, reply)
         unit = getattr(arguments, "unit", None)
         ctx.tx.requests.add(key, digest, request.verb, unit, reply.text, reply.revision)

@@ -196,7 +196,7 @@ class ClientRequest:
             self._overdue = error
             if self.account is not None:
                 self._requests.share.penalize(self.account, seconds)
-        if tx.wrote or isinstance(error, StoreError):
+        if tx.session.wrote or isinstance(error, StoreError):
             raise error
         self._refuse(error)
 

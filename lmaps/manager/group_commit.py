@@ -65,7 +65,7 @@ def _run(store: Store, works: Sequence[Work]) -> None:
     with store.transaction() as tx:
         failpoint("batch.begin")
         for work in works:
-            tx.wrote = False  # so that a refused request can tell whether it has left something behind
+            tx.session.wrote = False  # so that a refused request can tell whether it has left something behind
             work.run(tx)
         failpoint("batch.before_commit")
 

@@ -135,7 +135,9 @@ class Policy:
 
         A subject has a right on `EVERY_UNIT` if each of its lines grants it, down to the first that covers all units.
         """
-        for line in self._lines_of(subject):
+        for line in self._lines:
+            if line.subjects.isdisjoint(subject.proofs):
+                continue
             if unit == EVERY_UNIT and right not in line.rights:
                 return Decision(False, line)
             if EVERY_UNIT in line.units or (unit != EVERY_UNIT and line.covers(unit)):
@@ -144,15 +146,14 @@ class Policy:
 
     def grants_somewhere(self, subject: Subject, right: Right) -> bool:
         """Return whether there could be a unit on which ``subject`` has ``right``."""
-        for line in self._lines_of(subject):
+        for line in self._lines:
+            if line.subjects.isdisjoint(subject.proofs):
+                continue
             if right in line.rights:
                 return True
             if EVERY_UNIT in line.units:
                 return False
         return False
-
-    def _lines_of(self, subject: Subject) -> Iterator[Line]:
-        return (line for line in self._lines if not line.subjects.isdisjoint(subject.proofs))
 
 
 def _subject(uid: int | None, gid: int | None, key: str | None) -> Subject:

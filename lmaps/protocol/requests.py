@@ -80,7 +80,8 @@ class Reply:
 
     def encode(self, request_id: str | None = None) -> bytes:
         """Return the body that goes over the wire, as the reply to the request with this id."""
-        return b"".join((*self._open_object(), f',"id":{jsonio.encode(request_id or self.id)}}}'.encode()))
+        pieces = self._open_object() if self._pieces is None else self._pieces
+        return b"".join((*pieces, f',"id":{jsonio.encode(request_id or self.id)}}}'.encode()))
 
     def _open_object(self) -> Sequence[bytes]:
         """Return the JSON object without id and without its closing brace, in pieces."""

@@ -1,7 +1,6 @@
 """The table ``audit``: requests that changed or revealed something, or were denied."""
 
 from operator import attrgetter
-from typing import Any
 
 from sqlalchemy import delete, func, select
 
@@ -18,29 +17,24 @@ _values = attrgetter(*_COLUMNS)
 class Audit:
     """Requests that changed or revealed something, or were denied."""
 
-    __slots__ = ("_entries", "_session")
+    __slots__ = "_session"
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._entries: list[tuple[Any, ...]] = []
-
-    def clear(self) -> None:
-        """Forget the entries of a transaction that has ended."""
-        self._entries = []
 
     def add(self, entry: AuditEntry) -> None:
         """Record ``entry`` with the transaction, even if its request is refused and what it wrote is undone."""
-        self._entries.append((self._session.at, *_values(entry)))
+        self._session.audit_entries.append((self._session.at, *_values(entry)))
 
     def write(self) -> None:
         """Write the entries that were added, all at once at the end of the transaction.
 
         While nothing can be written they are in the daemon's log alone.
         """
-        if self._entries and self._session.disk.refusal is None:
+        if self._session.audit_entries and self._session.disk.refusal is None:
             # On the driver: the audit does not count as something that the request wrote.
-            self._session.driver.executemany(_INSERT, self._entries)
-        self._entries = []
+            self._session.driver.executemany(_INSERT, self._session.audit_entries)
+        self._session.audit_entries = []
 
     def search(
         self, *, limit: int, unit: str | None = None, subject: str | None = None, since: str | None = None

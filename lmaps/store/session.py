@@ -137,7 +137,7 @@ class Session:
     """The connection that transactions run on one after another, and what their tables share.
 
     Prepared statements run on the ``driver`` itself. ``wrote`` is whether anything was written since it was last set
-    to False.
+    to False; the ``audit_entries``, which are written with the commit, do not count.
     """
 
     def __init__(
@@ -152,8 +152,9 @@ class Session:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a transaction: nothing was written in it, and its time has not been taken."""
+        """Begin a transaction, and leave nothing of the one before, however that has ended."""
         self.wrote = False
+        self.audit_entries: list[tuple[Any, ...]] = []
         vars(self).pop("at", None)
 
     @cached_property

@@ -167,7 +167,7 @@ class Store:
             if self._connection.closed and self.disk.refusal is not None:
                 raise self.disk.refusal
             with translated_errors(self.path), transaction(self._connection):
-                tx.begin()
+                session.begin()
                 yield tx
                 tx.audit.write()
                 written_at = time.monotonic()

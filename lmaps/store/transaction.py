@@ -22,19 +22,19 @@ class Transaction:
     """
 
     __slots__ = (
-        "_session",
         "audit",
         "changesets",
         "history",
         "instances",
         "jobs",
         "requests",
+        "session",
         "snapshots",
         "unique_index",
     )
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self.instances = Instances(session)
         self.history = History(session, self.instances)
         self.snapshots = Snapshots(session, self.instances, self.history)
@@ -44,33 +44,19 @@ class Transaction:
         self.requests = Requests(session)
         self.audit = Audit(session)
 
-    def begin(self) -> None:
-        """Leave nothing of the transaction before, however it ended."""
-        self._session.begin()
-        self.audit.clear()
-
-    @property
-    def wrote(self) -> bool:
-        """Whether anything was written since this was last set to False. The audit does not count."""
-        return self._session.wrote
-
-    @wrote.setter
-    def wrote(self, wrote: bool) -> None:
-        self._session.wrote = wrote
-
     @property
     def disk(self) -> DiskHealth:
         """Whether the disk can be written to, and how long the last commit took."""
-        return self._session.disk
+        return self.session.disk
 
     def revision(self) -> int:
         """Return the newest revision of all units, 0 before the first."""
-        return self._session.counters.revision
+        return self.session.counters.revision
 
     @contextlib.contextmanager
     def discarded(self) -> Iterator[None]:
         """Undo what is written within the block at its end; the numbers that it gave are given again."""
-        session = self._session
+        session = self.session
         wrote, before = session.wrote, session.counters.copy()
         savepoint = session.connection.begin_nested()
         try:

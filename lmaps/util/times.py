@@ -49,7 +49,7 @@ def format_duration(seconds: float) -> str:
 
 def now() -> str:
     """Return the present moment in RFC 3339, UTC, with microseconds."""
-    return in_utc(datetime.now(UTC))
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def format_time(moment: datetime) -> str:

@@ -107,7 +107,7 @@ def transaction(connection: Connection) -> Iterator[None]:
     driver.execute("BEGIN IMMEDIATE")
     try:
         yield
-        _expect_open(driver)
+        # A transaction that SQLite has ended by itself is noticed by either: its COMMIT fails.
         if connection.in_transaction():  # a statement ran through SQLAlchemy, which has begun a transaction for itself
             connection.commit()
         else:

@@ -107,7 +107,7 @@ def denied(lmaps):
 
     with lmaps.store.transaction() as tx, pytest.raises(NotAllowed):
         ENDPOINTS["show"].answer(RequestContext(lmaps.service, tx, lmaps.subject), Request("show", {"unit": "web"}))
-    assert not tx.wrote
+    assert not tx.session.wrote
 
 
 def test_old_rows_go_the_oldest_first(lmaps):

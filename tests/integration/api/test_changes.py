@@ -227,7 +227,7 @@ def test_old_changesets_are_dropped_by_age(lmaps: InProcess) -> None:
         create(lmaps, {"k": key})
     with lmaps.store.transaction() as tx:
         old = "UPDATE changeset SET at = '2020-01-01T00:00:00.000000Z' WHERE revision < 3"
-        tx._session.connection.exec_driver_sql(old)
+        tx.session.connection.exec_driver_sql(old)
     lmaps.load(unit(keep="{age: 30d}", data_type="YamlKeyList"))
     lmaps.applied("t", 3)
     create(lmaps, {"k": "d"})

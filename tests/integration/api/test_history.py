@@ -216,7 +216,7 @@ def test_revert_below_an_object_without_a_primary_key(lmaps: InProcess) -> None:
 def test_a_dry_run_leaves_nothing_behind(lmaps: InProcess) -> None:
     create(lmaps, "a", "b")
     with lmaps.store.transaction() as tx:
-        before = list(tx._session.connection.connection.driver_connection.iterdump())
+        before = list(tx.session.connection.connection.driver_connection.iterdump())
     for verb, args in (
         ("create", {"instances": [{"host": "c"}]}),
         ("set", {"id": "a", "set": [{"path": "/port", "value": 8}]}),
@@ -235,7 +235,7 @@ def test_a_dry_run_leaves_nothing_behind(lmaps: InProcess) -> None:
     with pytest.raises(NotFound):
         lmaps.call("delete", unit="web", ids=["c"], dry_run=True)
     with lmaps.store.transaction() as tx:
-        assert list(tx._session.connection.connection.driver_connection.iterdump()) == before
+        assert list(tx.session.connection.connection.driver_connection.iterdump()) == before
     create(lmaps, "c")
     assert lmaps.call("status").extra["revision"] == 2
 

@@ -42,7 +42,7 @@ def documents(lmaps: InProcess) -> int:
 
 def numbers(lmaps: InProcess, statement: str) -> int:
     with lmaps.store.transaction() as tx:
-        return int(tx._session.connection.exec_driver_sql(statement).scalar_one())
+        return int(tx.session.connection.exec_driver_sql(statement).scalar_one())
 
 
 @pytest.mark.parametrize("size", [1, 200, 1000, 5000])

@@ -192,7 +192,7 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/manager/client_requests.py",
-                "if tx.wrote or isinstance(error, StoreError):",
+                "if tx.session.wrote or isinstance(error, StoreError):",
                 "if isinstance(error, StoreError):",
             ),
         ),

@@ -36,7 +36,7 @@ def told_of(tx, unit):
 
 def is_there(tx):
     """The same, with nothing kept."""
-    session = tx._session
+    session = tx.session
     cache, session.cache = session.cache, Cache()
     found = told(tx)
     session.cache = cache

@@ -94,7 +94,7 @@ def test_damage_is_told_though_the_rows_were_in_order_before(store, unit, damage
     with pytest.raises(StateDamaged), store.transaction() as tx:
         of = "document" if damage.startswith("instance") else "id"
         damaged = f"UPDATE {damage} WHERE {of} = (SELECT document FROM instance WHERE key = ?)"  # noqa: S608
-        tx._session.connection.connection.driver_connection.execute(damaged, (f"{unit[0]}1",))
+        tx.session.connection.connection.driver_connection.execute(damaged, (f"{unit[0]}1",))
         tx.snapshots.joined(unit)
 
 
@@ -102,7 +102,7 @@ def test_a_damaged_checksum_changes_nothing_that_is_told(store):
     with store.transaction() as tx:
         create(tx, "web", "a", "b")
         before = text(tx)
-        tx._session.connection.connection.driver_connection.execute("UPDATE instance SET checksum = 7")
+        tx.session.connection.connection.driver_connection.execute("UPDATE instance SET checksum = 7")
         assert b",".join(tx.snapshots.joined("web")[1]).decode() == before
         with pytest.raises(StateDamaged):
             tx.snapshots.texts("web")

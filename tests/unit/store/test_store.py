@@ -100,7 +100,7 @@ def test_what_fails_is_undone_with_its_numbers(store):
     create(store, "a")
     with pytest.raises(KeyError), store.transaction() as tx:
         tx.changesets.record("web", "create", WHY, [Edit(None, Document("b", "{}", "{}", 1))])
-        assert tx.wrote
+        assert tx.session.wrote
         raise KeyError
     assert keys(store) == "a"
     assert create(store, "c") == 2

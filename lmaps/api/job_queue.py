@@ -68,7 +68,7 @@ def _expect_room(ctx: Invocation, waiting: int) -> None:
     elif ctx.is_bounded and ctx.tx.jobs.count_waiting(ctx.subject.name) >= limits.jobs:
         reason = f"{plural(limits.jobs, 'job')} of {ctx.subject.name} wait already (limits.jobs)"
     if reason:
-        raise Busy(f"cannot queue: {reason}", extra={"retry_after_ms": RETRY_AFTER_MS})
+        raise Busy(f"cannot queue the job: {reason}", extra={"retry_after_ms": RETRY_AFTER_MS})
 
 
 def _confirm_within(ctx: Invocation, unit: Unit, run: Run | None) -> float | None:
@@ -76,7 +76,9 @@ def _confirm_within(ctx: Invocation, unit: Unit, run: Run | None) -> float | Non
     if run is None or not run.confirm:
         return None
     if ctx.tx.jobs.applied_revision(unit.name) is None:
-        raise Conflict(f"cannot apply {unit.name} with confirmation: it was never applied, there is no way back")
+        raise Conflict(
+            f"cannot apply {unit.name} with confirmation: it was never applied, so there is no state to go back to"
+        )
     return times.parse_duration(run.confirm)
 
 

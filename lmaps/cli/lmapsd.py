@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lmaps.store import backup as backups
     from lmaps.supervisor import supervisor
 else:
-    # Each takes SQLAlchemy, a third of a second: --help, --version and a usage error do without.
+    # Each imports SQLAlchemy, which takes a third of a second; --help, --version and usage errors do not need it.
     checks = LazyModule("lmaps.diagnostics.checks")
     backups = LazyModule("lmaps.store.backup")
     supervisor = LazyModule("lmaps.supervisor.supervisor")
@@ -48,7 +48,7 @@ Examples:
 
 \b
 Signals:
-  TERM  stop; running jobs have --stop-grace, none after a second TERM
+  TERM  stop; running jobs have the time of --stop-grace, a second TERM ends them
   INT   stop at once
   HUP   reload unit files, policy and keys; after an error the old ones stay in use
 
@@ -60,7 +60,9 @@ Exit codes:
 
 
 @click.command("lmapsd", help=HELP, epilog=EXAMPLES, context_settings={"help_option_names": ["--help", "-h"]})
-@click.option("--workers", "-w", type=click.IntRange(1, 256), metavar="N", help="Jobs that run side by side. [2]")
+@click.option(
+    "--workers", "-w", type=click.IntRange(1, 256), metavar="N", help="How many jobs run at the same time. [2]"
+)
 @click.option("--config", "file", envvar="LMAPS_CONFIG", metavar="FILE", help="The configuration. [lmaps.yaml found]")
 @click.option("--units", multiple=True, metavar="DIR", help="Directory of unit files; repeat it for more.")
 @click.option("--db", metavar="FILE", help="The database file.")
@@ -75,7 +77,11 @@ Exit codes:
 @click.option("--verify", metavar="FILE", hidden=True, help="Verify a backup; start nothing.")
 @click.option("--restore", "backup", metavar="FILE", hidden=True, help="Replace the state by a backup.")
 @click.option(
-    "--stop-grace", default="60s", show_default=True, metavar="D", help="Time that running jobs have at a stop."
+    "--stop-grace",
+    default="60s",
+    show_default=True,
+    metavar="D",
+    help="Time that running jobs have to end when the daemon stops.",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
@@ -83,7 +89,7 @@ Exit codes:
 def command(
     file: str | None, checking: bool, verify: str | None, backup: str | None, stop_grace: str, **options: Any
 ) -> int:
-    """Run the daemon, or a task that needs it to be stopped; return the exit code."""
+    """Run the daemon, or check the configuration, verify a backup or restore one; return the exit code."""
     if verify is not None:
         backups.verify(verify)
         return 0
@@ -96,17 +102,17 @@ def command(
         return _restore(backup, Path(config.db))
     if checking:
         return checks.check_start(config)
-    with _imports_uncollected():
+    with _garbage_collector_paused():
         daemon = supervisor.Daemon(config, grace)
     return daemon.run()
 
 
 @contextlib.contextmanager
-def _imports_uncollected() -> Iterator[None]:
-    """Keep the garbage collector from the modules imported within the block.
+def _garbage_collector_paused() -> Iterator[None]:
+    """Pause the garbage collector within the block, and exempt the objects made so far from later collections.
 
-    None of their objects is garbage: to look for some takes a seventh of the start. And a later collection would write
-    to the pages that the children share, and so copy them.
+    The imports within the block make no garbage, and searching for it would take a seventh of the start. A later
+    collection would write to every object, which copies the memory pages that the children share with this process.
     """
     gc.disable()
     try:
@@ -117,7 +123,7 @@ def _imports_uncollected() -> Iterator[None]:
 
 
 def _restore(backup: str, db: Path) -> int:
-    """Replace the state, which no daemon uses, by ``backup``, and print where the old one is."""
+    """Replace the state by ``backup`` and print where the old state is. Raises `AnotherDaemon` if it is in use."""
     try:
         with locked([db]):
             restored = backups.restore(backup, str(db), login_name(os.getuid()))
@@ -129,7 +135,7 @@ def _restore(backup: str, db: Path) -> int:
 
 
 def start(arguments: Sequence[str] | None = None) -> int:
-    """Run lmapsd with ``arguments`` (default: the command line's), print errors, and return the exit code."""
+    """Run lmapsd with ``arguments`` (default: those of this process), print errors, and return the exit code."""
     try:
         set_up_failpoints(os.environ)
         code: int = command.main(arguments, prog_name="lmapsd", standalone_mode=False)
@@ -150,7 +156,7 @@ def _overridden(config: Config, options: dict[str, Any]) -> Config:
     if options["bind"]:
         rpc = replace(rpc, manager_bind=[absolute_uri(uri, base) for uri in options["bind"]])
         if rpc.worker_bind == f"ipc://{default_paths(os.getuid(), os.environ).worker_socket}":
-            # Two daemons with --bind would otherwise meet at the one default socket of the workers.
+            # Otherwise two daemons with --bind would both use the one default socket for workers.
             sockets = [ipc_path(uri) for uri in rpc.manager_bind if not is_tcp(uri)]
             rpc = replace(rpc, worker_bind=f"ipc://{sockets[0].with_name('internal.sock')}") if sockets else rpc
     log = Log(level=options["log_level"] or config.log.level, format=options["log_format"] or config.log.format)

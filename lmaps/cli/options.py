@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Set a global option on the session, so that one after the command overrides one before it."""
+    """Set a global option on the session, so that an option after the command overrides the same option before it."""
     # An option that was not given after the command must not reset one that was given before it.
     if value is not None and value is not False:
         setattr(ctx.ensure_object(Session), str(param.name), value)
@@ -28,9 +28,9 @@ def _store_in_session(ctx: click.Context, param: click.Parameter, value: Any) ->
 
 @functools.cache
 def global_options(*, hidden: bool) -> list[click.Option]:
-    """Return the options that stand before a command or after it; the help of a command leaves them out.
+    """Return the options that may stand before or after a command; if ``hidden``, help does not list them.
 
-    They are made once: a file of commands has ten of them, and nine options take click 0.1 ms.
+    The result is cached: a module has about ten commands, and click takes 0.1 ms to create the nine options of each.
     """
 
     def option(*names: str, **attributes: Any) -> click.Option:
@@ -57,7 +57,7 @@ class Command(click.Command):
         return [*super().get_params(ctx), *global_options(hidden=True)]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples as they are: click would fill their lines."""
+        """Write the examples line by line: click would join the lines to a paragraph."""
         formatter.write_paragraph()
         for line in (self.epilog or "").splitlines():
             formatter.write(f"  {line}\n")
@@ -102,7 +102,7 @@ def required_unit(unit: str | None, unit_option: str | None) -> str:
 
 
 def _with_unit(function: F, choose: Callable[..., Any]) -> F:
-    """Add UNIT and ``--unit``; ``choose`` gets both and the other parameters, and returns the unit."""
+    """Add UNIT and ``--unit``; ``choose(unit, unit_option, kwargs)`` returns the unit that the command gets."""
 
     @functools.wraps(function)
     def with_unit(*args: Any, unit: str | None, unit_option: str | None, **kwargs: Any) -> Any:
@@ -127,7 +127,7 @@ def optional_unit_argument(function: F) -> F:
 def unit_argument_before(rest: str) -> Callable[[F], F]:
     """Add UNIT before the arguments ``rest``, a tuple.
 
-    With ``--unit`` no argument is the unit: the first one, which click takes for UNIT, then is the first of ``rest``.
+    If ``--unit`` names the unit, the first argument, which click has read as UNIT, becomes the first of ``rest``.
     """
 
     def choose(unit: str | None, unit_option: str | None, kwargs: dict[str, Any]) -> str:
@@ -156,7 +156,10 @@ limit_option = click.option(
 
 
 class Write(NamedTuple):
-    """What accompanies a change: ``args`` for the daemon, the request's key, and the exit code if something changed."""
+    """The options of a change.
+
+    ``args`` are sent to the daemon, ``key`` is the request key, ``changed_rc`` the exit code if something has changed.
+    """
 
     args: dict[str, Any]
     key: str | None = None
@@ -167,7 +170,7 @@ class Write(NamedTuple):
         return session.call(verb, request_key=self.key, **args, **self.args)
 
     def finish(self, *, changed: bool) -> None:
-        """End the command with the code of ``--changed-rc`` if something changed and it was given."""
+        """Exit with the code given by ``--changed-rc`` if something has changed; do nothing without that option."""
         if changed and self.changed_rc is not None:
             raise click.exceptions.Exit(self.changed_rc)
 
@@ -176,7 +179,7 @@ WRITE_ARGS = ("message", "ticket", "on_behalf_of", "if_rev", "dry_run")
 
 
 def write_options(function: F) -> F:
-    """Add the options of every change: its reason, for whom, under which condition; a `Write` named ``write``."""
+    """Add the options that every change takes; the command gets them as a `Write` named ``write``."""
 
     @functools.wraps(function)
     def with_write(*args: Any, **kwargs: Any) -> Any:
@@ -191,8 +194,8 @@ def write_options(function: F) -> F:
         with_write,
         click.option("--message", "-m", metavar="TEXT", help="Reason for the change."),
         click.option("--ticket", metavar="ID", help="Ticket that asks for the change."),
-        click.option("--on-behalf-of", metavar="NAME", help="For whom; under sudo the user who called it."),
-        click.option("--key", metavar="KEY", help="Makes it safe to send the request again."),
+        click.option("--on-behalf-of", metavar="NAME", help="User for whom the change is made; under sudo the caller."),
+        click.option("--key", metavar="KEY", help="Request key: sent again under it, the change is made once."),
         click.option("--if-rev", metavar="REV", help="Only if this is the unit's newest revision."),
         click.option("--dry-run", is_flag=True, help="Show what would change (exit code 1) and store nothing."),
         click.option("--changed-rc", metavar="N", type=click.IntRange(0, 255), help="Exit code if something changed."),
@@ -201,12 +204,12 @@ def write_options(function: F) -> F:
 
 
 def _sudo_user() -> str | None:
-    """Return the user who called sudo: the socket proves only that the peer is root."""
+    """Return the user who called sudo, None without sudo: the socket proves only that the peer is root."""
     return os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
 
 
 class Run(NamedTuple):
-    """How a job runs and is watched: ``wait`` for its end; ``args`` for the daemon."""
+    """The options of a job: ``wait`` is whether to watch it to its end, ``args`` are arguments for the daemon."""
 
     wait: bool
     args: dict[str, Any]
@@ -225,7 +228,9 @@ def run_options(function: F) -> F:
         with_run,
         click.option("--wait/--no-wait", default=True, help="Watch the job to its end, or print its number alone."),
         click.option("--job-timeout", metavar="D", help="End the job if it runs longer, such as 10m."),
-        click.option("--confirm", metavar="D", help="Undo it unless a person or the unit's probe confirms within D."),
+        click.option(
+            "--confirm", metavar="D", help="Undo it unless a person or the unit's probe confirms it within D."
+        ),
     )
     return decorated
 
@@ -237,10 +242,10 @@ def apply_options(function: F) -> F:
     def with_optional_run(*args: Any, applying: bool, run: Run, **kwargs: Any) -> Any:
         # Ignored, --confirm would leave the user believing that the change undoes itself.
         if not applying and (run.args or not run.wait):
-            raise UsageError("options of a job are given, but none is asked for: add --apply")
+            raise UsageError("--job-timeout, --confirm and --no-wait are options of a job: add --apply")
         return function(*args, run=run if applying else None, **kwargs)
 
-    option = click.option("--apply", "applying", is_flag=True, help="Then pass the state to the unit's handler.")
+    option = click.option("--apply", "applying", is_flag=True, help="Afterwards start a job that applies the unit.")
     decorated: F = run_options(_add_options(with_optional_run, option))
     return decorated
 

@@ -42,9 +42,9 @@ def read_row(shape: type[Row], row: Mapping[str, Any]) -> Row:
 
 
 class Session:
-    """The global options of a call by their names, and what commands reach the daemon and the user with.
+    """One call of ``lmaps``: its global options, the client of the daemon, and the output to the user.
 
-    ``client`` is made from the options when a command first asks the daemon; tests hand in their own.
+    ``client`` is created from the options at the first request, unless the caller passes one, as tests do.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Session:
 
     @property
     def output_format(self) -> str:
-        """The format of data: the one asked for, else a table on a terminal and YAML otherwise."""
+        """The format of data: that of --format, else a table on a terminal and YAML elsewhere."""
         return self.format or ("table" if self.stdout.isatty() else "yaml")
 
     @property
     def structured(self) -> bool:
-        """Whether a format was asked for that programs read."""
+        """Whether the user chose a format for programs."""
         return self.format in STRUCTURED_FORMATS
 
     @property
     def in_color(self) -> bool:
-        """Whether data is coloured: as asked for, else on a terminal unless NO_COLOR is set."""
+        """Whether data is coloured: as --color says; with ``auto`` on a terminal, unless NO_COLOR is set."""
         if self.color == "auto":
             return self.stdout.isatty() and not os.environ.get("NO_COLOR")
         return self.color == "always"
@@ -93,7 +93,7 @@ class Session:
     def call(self, verb: str, *, request_key: str | None = None, **args: Any) -> "protocol.Reply":
         """Send a request and return its reply; arguments that are None are left out.
 
-        Raises the error that a refusal stands for, and `UsageError` for text that is not UTF-8.
+        Raises the error of a request that was refused, and `UsageError` for text that is not UTF-8.
         """
         # The schemas of requests know no null: an option that was not given is not sent.
         args = {name: value for name, value in args.items() if value is not None}
@@ -147,12 +147,12 @@ class Session:
         self.write(text)
 
     def print_lines(self, value: Any, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
-        """Print ``value``, for people as ``lines`` rather than as a table."""
+        """Print ``value`` in the output format; where that is a table, print ``lines`` instead."""
         self.print_data(value, render.Table((), [(line,) for line in lines]), names)
 
 
 def _open_stream(name: str) -> TextIO:
-    """Return stdout or stderr, in UTF-8 whatever the locale says; /dev/null in the place of a closed one."""
+    """Return stdout or stderr with UTF-8 in every locale; /dev/null if the stream is closed."""
     stream: Any = getattr(sys, name)
     if stream is None:
         return pathlib.Path(os.devnull).open("w", encoding="utf-8")
@@ -163,18 +163,18 @@ def _open_stream(name: str) -> TextIO:
 
 
 def _text_around(error: UnicodeEncodeError) -> str:
-    """Return the argument that cannot be encoded, as far as its place in the request tells it."""
+    """Return the argument that cannot be encoded, up to and including its first bad character."""
     return repr(error.object[: error.end].rpartition('"')[2])
 
 
 def _discard_buffer(stream: TextIO) -> None:
-    """Point the stream at /dev/null: Python flushes it once more at exit and would report that this fails too."""
+    """Point the stream at /dev/null: Python flushes it again at exit, and would print a second error."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _make_client(session: Session) -> "client.Client":
-    """Return a client: an option goes before its environment variable, that before the configuration's key."""
+    """Return a client; an option overrides its environment variable, which overrides the configuration."""
     file = session.config or os.environ.get("LMAPS_CONFIG") or config.find_config_file()
     settings = config.client_settings(file)
     client_key = session.client_key or os.environ.get("LMAPS_CLIENT_KEY") or settings.client_key

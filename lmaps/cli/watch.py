@@ -1,4 +1,4 @@
-"""Jobs as they run: queued, watched, detached from, and how they end."""
+"""Watching a job: its place in the queue, output, progress, Ctrl-C, and the exit code for its outcome."""
 
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from lmaps.protocol import Reply, views
     from lmaps.protocol.views import JobView
 else:
-    views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
+    views = LazyModule("lmaps.protocol.views")  # takes 15 ms, and --help does not need it
 
 MAX_WAIT_MS = 10_000
 """How long the daemon may delay an answer while a job prints nothing."""
 REDRAW_MS = 1000
-"""How often the progress line is redrawn meanwhile."""
+"""The same while a progress line is shown, which is redrawn after each answer."""
 CANCEL_WINDOW_S = 2.0
 """A second Ctrl-C within this time after the first cancels the job."""
 
 UNDO_LEVELS: Mapping[str | None, int] = {ConfirmationState.UNDONE: 11, ConfirmationState.UNDO_FAILED: 12}
 """Exit codes of a job that was not confirmed."""
 OUTCOME_LEVELS: Mapping[str, int] = {JobState.SUCCEEDED: 0, JobState.FAILED: HandlerFailed.level}
-"""Exit codes by the outcome of the run; any other outcome has that of `JobStopped`."""
+"""Exit codes by the outcome of the run; any other outcome has the code of `JobStopped`."""
 INTERRUPTED_LEVEL = 130
-"""Exit code after Ctrl-C, as of a shell: 128 and the number of SIGINT."""
+"""Exit code after Ctrl-C, as shells report it: 128 plus the number of SIGINT."""
 WORST_FIRST = (12, 6, 11, 10, 7, 5, 3, 8, 4, 9, 1, 0)
-"""Exit codes, the one that needs a person soonest first."""
+"""Exit codes from the most to the least serious."""
 
 CLEAR_LINE = "\r\x1b[2K"
 
@@ -79,13 +79,13 @@ def run_to_end(session: Session, queued: "JobView", run: Run, write: Write) -> N
     if session.structured or session.format == "name":
         session.print_data(job.to_json(), names=[str(job.job)])
     if level(job) == 0:
-        # Without a summary the handler cannot tell what it changed: it counts as a change.
+        # A handler without a summary does not report what it has changed; the run counts as a change.
         write.finish(changed=not job.summary or job.summary["changed"] > 0)
     raise click.exceptions.Exit(level(job))
 
 
 def _place(queued: "JobView") -> str:
-    """Return what a job waits for: ``, 3rd in the queue, after job 812 (alice, 40 s)``; nothing if it runs next."""
+    """Return the place of a job: ``, 3rd in the queue, after job 812 (alice, 40 s)``; empty if it runs next."""
     before = queued.after
     if queued.place is None or (before is None and queued.place == 1):
         return ""
@@ -130,7 +130,7 @@ def watch(session: Session, number: int) -> "JobView":
 
 
 def _unconfirmed(job: "JobView") -> str:
-    """Return how a job ended that is neither confirmed nor undone yet, and what happens next."""
+    """Return the outcome of a job that is neither confirmed nor undone yet, and what happens to it next."""
     if job.confirmation == ConfirmationState.UNDOING:
         return f"{outcome(job)}; going back to r{job.previous_revision}"
     until = in_seconds(job.confirm_deadline or "")
@@ -138,7 +138,7 @@ def _unconfirmed(job: "JobView") -> str:
 
 
 def _detach(session: Session, number: int) -> NoReturn:
-    """Say how to come back, wait on a terminal for a second Ctrl-C, and end the command."""
+    """Print the command that attaches again, wait on a terminal for a second Ctrl-C, and end the command."""
     second = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
     # Blocked, a signal that comes while the line is printed is kept for sigtimedwait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -156,8 +156,8 @@ def _detach(session: Session, number: int) -> NoReturn:
 def follow(
     session: Session, number: int, after: int = 0, max_wait_ms: int = MAX_WAIT_MS
 ) -> Iterator[tuple[list[JobLine], "JobView"]]:
-    """Yield the lines of a job after ``after`` as they come, each time with the job as it is, until it has ended."""
-    # The daemon answers at once if the job is not in this state any more, also where it has no new lines.
+    """Yield the lines of a job numbered above ``after`` as they arrive, each time with the job, until it is over."""
+    # The daemon answers at once when the job has left this state, even if there are no new lines.
     state: str = JobState.QUEUED
     while True:
         delay_ms = min(max_wait_ms, wait_ms(session))
@@ -166,7 +166,7 @@ def follow(
         yield lines, job
         state = job.state
         if lines:
-            # Even if the job is over: an answer has a limited number of lines, there may be more.
+            # Ask again even if the job is over: an answer has a limited number of lines.
             after = lines[-1].number
         elif job.over:
             return
@@ -174,12 +174,12 @@ def follow(
 
 def wait_ms(session: Session) -> int:
     """Return how long the daemon may delay an answer: at most half of the time that the client waits for it."""
-    # An answer delayed for as long as the client waits would come just too late.
+    # An answer delayed by the full timeout would arrive just after the client has given up.
     return min(MAX_WAIT_MS, int(session.connect().timeout * 500))
 
 
 def level(job: "JobView") -> int:
-    """Return the exit code for how a job, or the one that covered it, ended."""
+    """Return the exit code for the outcome of a job, or of the job that covered it."""
     undo_level = UNDO_LEVELS.get(job.confirmation)
     return OUTCOME_LEVELS.get(job.outcome, JobStopped.level) if undo_level is None else undo_level
 
@@ -202,7 +202,7 @@ def outcome(job: "JobView") -> str:
 
 
 def _undone(job: "JobView") -> str:
-    """``web was not confirmed: r7 brings back the state of r1, applied by job 3 (handler ok)``."""
+    """Return how an undo ended: ``web was not confirmed: r7 brings back the state of r1, applied by job 3 (...)``."""
     reason = "was not confirmed" if job.state == JobState.SUCCEEDED else f"{job.state} ({job.error})"
     undo = job.undone_by
     if undo is None:
@@ -219,7 +219,7 @@ def summary_text(summary: dict[str, int]) -> str:
 
 
 class Progress:
-    """A line on the terminal made from a job's events: ``task 3 of 7, 2 hosts, 12.3 s``. Not shown elsewhere."""
+    """A line on the terminal made from a job's events: ``task 3 of 7, 2 hosts, 12.3 s``. --quiet hides it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

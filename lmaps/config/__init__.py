@@ -8,7 +8,7 @@ document   the text of the file, and the errors about it
 load       `load_config`: the whole file, as the daemon needs it
 policy     `load_policy`: the policy file
 
-The command line imports `paths` and `client` alone: the other modules would double the time that it takes to start.
+The command line imports only `paths` and `client`: the other modules would double its start time.
 """
 
 from lmaps.config.client import ClientSettings, client_settings

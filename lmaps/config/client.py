@@ -11,7 +11,7 @@ from lmaps.util.times import seconds
 if TYPE_CHECKING:
     from lmaps.config import document
 else:
-    document = LazyModule("lmaps.config.document")  # 12 ms, needed only where text is not plain YAML
+    document = LazyModule("lmaps.config.document")  # takes 12 ms, and is needed only for text that is not plain YAML
 
 
 class ClientSettings(NamedTuple):
@@ -24,7 +24,7 @@ class ClientSettings(NamedTuple):
 
 
 def client_settings(config_file: str | None) -> ClientSettings:
-    """Return the settings that a client needs; everything else in the file is ignored, and may be wrong.
+    """Return the settings that a client needs; the rest of the file is neither used nor checked.
 
     Raises `ConfigError` if the file cannot be read or the timeout is no duration.
     """
@@ -53,7 +53,7 @@ def _read_slowly(text: bytes, file: str) -> Any:
 
 
 def _nearest_endpoint(bind: Any, base: str) -> str | None:
-    """Return the endpoint for clients on this host: the first that is a unix socket, else the first."""
+    """Return the endpoint for clients on this host: the first unix socket in ``bind``, else its first URI."""
     uris = [uri for uri in (bind if isinstance(bind, list) else [bind]) if isinstance(uri, str)]
     local = [uri for uri in uris if uri.startswith("ipc://")]
     return next((absolute_uri(uri, base) for uri in (*local, *uris)), None)

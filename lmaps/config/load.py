@@ -1,4 +1,4 @@
-"""Reading the configuration as the daemon needs it: checked, every setting filled, every path absolute."""
+"""Loading the configuration for the daemon: checked, every setting filled in, every path absolute."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from lmaps.model.schema import Schema
 
 
 def load_config(config_file: str | None = None) -> Config:
-    """Return the configuration in ``config_file``, checked, with every setting filled.
+    """Return the configuration in ``config_file``, checked, with every setting filled in.
 
     Without a file `find_config_file` looks for one; if there is none every setting has its default. Raises
     `ConfigError` with every finding and its place.
@@ -27,13 +27,13 @@ def load_config(config_file: str | None = None) -> Config:
     base = directory(file)
     origin = {"file": file, "uid": os.getuid(), "document": document}
     config = Config.resolved(_with_defaults(values, base) | origin, base)
-    if wrong := limits.findings(config.limits):
-        raise refusal(file, document, wrong)
+    if findings := limits.findings(config.limits):
+        raise refusal(file, document, findings)
     return config
 
 
 def _with_defaults(values: dict[str, Any], base: str) -> dict[str, Any]:
-    """Return ``values`` with the defaults that depend on the user and the host, where they say nothing."""
+    """Return ``values``, its missing settings filled in with the defaults that depend on the user and the host."""
     paths = default_paths(os.getuid(), os.environ)
     sockets = {"manager_bind": f"ipc://{paths.manager_socket}", "worker_bind": f"ipc://{paths.worker_socket}"}
     defaults = {"db": paths.db, "policy": default_policy(os.getuid()), "unit_dirs": _default_unit_dirs(base)}
@@ -41,6 +41,9 @@ def _with_defaults(values: dict[str, Any], base: str) -> dict[str, Any]:
 
 
 def _default_unit_dirs(base: str) -> list[str]:
-    """Return which of these exist: ``units.d`` beside the configuration, and the system's or the user's own."""
+    """Return the default directories of unit files that exist.
+
+    They are ``units.d`` beside the configuration, and that of the system for root, that of the user for others.
+    """
     own = Path("/etc/lmaps/units") if os.getuid() == 0 else Path("~/.config/lmaps/units").expanduser()
     return [str(path) for path in (Path(base) / "units.d", own) if path.is_dir()]

@@ -57,7 +57,7 @@ def find_route(payload: dict[str, Any]) -> Route:
     if endpoint is None:
         near = nearest(request.verb, ENDPOINTS)
         raise NotFound(
-            f"cannot do {request.verb[:64]!r}: there is no such verb" + (f"; did you mean {near}?" if near else ""),
+            f"there is no endpoint {request.verb[:64]!r}" + (f"; did you mean {near}?" if near else ""),
         )
     return Route(endpoint, request, door, finish)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from lmaps.api.endpoints.confirm import keep, left, timer, undo
+from lmaps.api.endpoints.confirm import mark_confirmed, seconds_left, timer_origin, undo
 from lmaps.api.registry import ManagerState
 from lmaps.errors import LmapsError
 from lmaps.model.states import ENDED, ConfirmationState, JobState
@@ -71,7 +71,7 @@ class Confirmations:
         jobs = [job for job in tx.jobs.unconfirmed() if job.confirmation == ConfirmationState.WAITING]
         former, self._waiting = self._waiting, {}
         for job in jobs:
-            waiting = self._waiting[job.id] = former.get(job.id) or Waiting(now + left(job))
+            waiting = self._waiting[job.id] = former.get(job.id) or Waiting(now + seconds_left(job))
             if not waiting.probing and job.state in ENDED and self._has_probe(job):
                 waiting.probing, waiting.probed_at = True, now
         self._schedule()
@@ -101,10 +101,10 @@ class Confirmations:
             self._add_note(tx, job, waiting.note)
             waiting.note = None
         if waiting.passes >= PASSES:
-            keep(self._manager, tx, job)
+            mark_confirmed(self._manager, tx, job)
         elif waiting.due <= now:
             failpoint("confirm.due")
-            undo(self._manager, tx, job, timer(job, f"job {job.id} was not confirmed"))
+            undo(self._manager, tx, job, timer_origin(job, f"job {job.id} was not confirmed"))
         elif waiting.probed_at <= now:
             waiting.probed_at = math.inf  # a probe that takes longer than the interval must not run twice at once
             waiting.probing = self._has_probe(job)

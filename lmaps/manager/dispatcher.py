@@ -274,7 +274,7 @@ class Dispatcher:
     def end(self, tx: Transaction, job: int, **columns: Any) -> None:
         """Record the end of a running job, of those that it covers, and what follows for its confirmation."""
         self._manager.signals.moved.update(tx.jobs.end(job, **columns))
-        confirm.ended(self._manager, tx, job)
+        confirm.on_job_end(self._manager, tx, job)
 
     def forget(self, ended: EndedJob) -> None:
         """Drop what is remembered of a job, and log its end.

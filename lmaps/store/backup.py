@@ -55,7 +55,7 @@ def verify(path: str) -> int:
             session = Session(connection, Counters.read(connection), PassThroughSealer(), DiskHealth(), Cache())
             count = replay(Transaction(session))
             if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-                raise StateDamaged("cannot rely on the database: a row has lost what it refers to")
+                raise StateDamaged("cannot rely on the database: a row refers to a row that is missing")
             return count
     with tempfile.TemporaryDirectory(prefix="lmaps-") as directory:  # a copy, since its older tables are upgraded
         copy = Path(directory) / "copy.db"

@@ -103,17 +103,22 @@ def drop_privileges(config: Config, *, state_opened: bool) -> None:
     if not state_opened and Path(config.db).exists():
         load_migrations()  # as root: a package that root installed with a strict umask is unreadable afterwards
     supervisor = os.getppid()
-    os.setgroups([])  # before the change of user, who may not do it; else root's groups stay
+    os.setgroups([])  # first, as only root may do it; without it the process would keep root's groups
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     end_with(supervisor)  # the change of user has cleared it
     state, code = Path(config.db).parent, Path(__file__).parents[1]
     if not os.access(state, os.R_OK | os.W_OK | os.X_OK):
-        hint = f"it takes a directory of its own, which can be reached: chown {account.name}: {state}; or user: root"
+        hint = (
+            f"give it a directory of its own that the user can reach: chown {account.name}: {state}; or set user: root"
+        )
         raise ConfigError(f"cannot keep the state in {state} as {account.name}", hint=hint)
     if not os.access(code, os.R_OK | os.X_OK):
-        raise ConfigError(f"cannot run the manager as {account.name}, who cannot read {code}", hint="or user: root")
+        raise ConfigError(
+            f"cannot run the manager as {account.name}, who cannot read {code}",
+            hint="make it readable, or set user: root",
+        )
 
 
 def _chown_database(db: Path, account: Account) -> None:

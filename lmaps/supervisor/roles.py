@@ -17,7 +17,7 @@ from lmaps.util.heartbeat import SupervisorChannel
 from lmaps.worker.worker import Worker
 
 GC_THRESHOLDS = (20_000, 20, 50)
-"""Of the manager: a large request creates objects by the hundred thousand, and hardly one in a cycle."""
+"""Of the manager: a large request creates hundreds of thousands of objects, hardly any of them in a cycle."""
 
 
 class Boot(NamedTuple):

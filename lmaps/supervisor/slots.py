@@ -18,11 +18,11 @@ from lmaps.util.text import plural
 log = logging.getLogger(__name__)
 
 FIRST_DELAY_S = 0.1
-"""The wait before the third child of a row of short lives; each further wait is about twice as long."""
+"""The wait after the second of several short-lived children in a row; each further wait is about twice as long."""
 MAX_DELAY_S = 30.0
 MAX_DOUBLINGS = 16
 HEALTHY_S = 60.0
-"""A child that has lived for so long makes earlier deaths forgotten."""
+"""After a child has lived this long, earlier deaths no longer count."""
 EARLY_S = 10.0
 """A child that dies within this time of its start died early."""
 

@@ -211,7 +211,7 @@ class Daemon:
         """Kill the worker in slot ``number``, which does not end its job; its tools are swept and it is replaced."""
         for slot in self.workers:
             if slot.number == number and slot.child is not None:
-                log.error("%s (pid %d) does not come to an end: killed", slot.name, slot.child.pid)
+                log.error("%s (pid %d) does not end its job: killed", slot.name, slot.child.pid)
                 slot.child.signal(signal.SIGKILL)
 
     def _on_signal(self, numbers: list[int]) -> None:
@@ -265,7 +265,7 @@ class Daemon:
         for child in self._children():
             child.silent_s += 1
             if child.silent_s == MAX_SILENCE_S:
-                log.error("%s (pid %d) has said nothing for %d s: killed", child.name, child.pid, MAX_SILENCE_S)
+                log.error("%s (pid %d) has sent nothing for %d s: killed", child.name, child.pid, MAX_SILENCE_S)
                 child.signal(signal.SIGKILL)
 
     def _give_up(self, code: int) -> None:
@@ -281,7 +281,7 @@ class Daemon:
         now = time.monotonic()
         match step:
             case Step.DRAIN:
-                log.info("no new jobs; running ones have %s", format_duration(self.stop_grace))
+                log.info("stopping: no new jobs start, running ones have %s to end", format_duration(self.stop_grace))
                 self._step_deadline = now + self.stop_grace
                 self._send_to_manager({"drain": True})
             case Step.END_WORKERS:

@@ -36,7 +36,7 @@ class Watchdog:
         self.deadline = time.monotonic() + self._interval_s
 
     def run_once(self) -> None:
-        """Report, if the deadline is over."""
+        """Report if the deadline has passed."""
         if time.monotonic() >= self.deadline:
             self.deadline = time.monotonic() + self._interval_s
             notify("WATCHDOG=1")

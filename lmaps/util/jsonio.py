@@ -170,7 +170,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         keys = [key for key, _ in pairs]
         duplicate = next(key for key in keys if keys.count(key) > 1)
-        raise _refuse(f"the key {duplicate[:80]!r} stands twice in one object")
+        raise _refuse(f"the key {duplicate[:80]!r} is given twice in one object")
     return value
 
 

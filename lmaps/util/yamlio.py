@@ -200,7 +200,7 @@ class _Builder:
             if not isinstance(self._scalar(event), str):
                 raise self._refuse(f"the key {key} is no string: quote it", event.start_mark)
         if key in mapping:
-            raise self._refuse(f"the key {key[:80]!r} stands twice", event.start_mark)
+            raise self._refuse(f"the key {key[:80]!r} is given twice", event.start_mark)
         return key
 
     def _scalar(self, event: Any) -> Any:

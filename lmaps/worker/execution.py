@@ -69,11 +69,11 @@ class TaskContext(Protocol):
         """Take a line of output for the manager."""
 
     def stop(self) -> None:
-        """Leave when the running task is stopped and its result stored."""
+        """Stop the worker as soon as its running task has ended and the result is stored."""
 
 
 class Execution:
-    """A running job: its program, its limits, and its events so far, without ``secrets``.
+    """A running job: its program, its limits, and its events so far, with ``secrets`` masked.
 
     Its owner waits for `fds` and `deadline`, and calls `run_once`.
     """
@@ -142,7 +142,7 @@ class Execution:
         if self._limits.idle_timeout is not None:
             yield (
                 self._process.last_output_at + self._limits.idle_timeout,
-                f"it said nothing for {format_duration(self._limits.idle_timeout)}",
+                f"it printed nothing for {format_duration(self._limits.idle_timeout)}",
             )
 
     def cancel(self) -> None:
@@ -168,9 +168,9 @@ class Execution:
 
 
 def start(
-    context: TaskContext, order: Order, make: Callable[[TaskContext, UnitHandler, State, Path], Program]
+    context: TaskContext, order: Order, make_program: Callable[[TaskContext, UnitHandler, State, Path], Program]
 ) -> Execution:
-    """Start the program that ``make`` returns for the order's unit and state, in a folder of the job's own.
+    """Start the program that ``make_program`` returns for the order's unit and state, in a folder of the job's own.
 
     Raises `HandlerFailed` if the unit's file has changed or the folder cannot be written, `UnitUnusable` if there is no
     such handler, and `ValidationFailed` if an instance no longer fits the unit.
@@ -183,7 +183,7 @@ def start(
     with job_folder(folder):
         limits = Limits(unit.timeout if order.timeout is None else order.timeout, unit.idle_timeout)
         secrets = (value for _, document in state.pairs() for value in unit.secrets.values(document))
-        program = make(context, handler, state, folder)
+        program = make_program(context, handler, state, folder)
         return Execution(handler, program, folder, context.emit, limits, secrets, context.fork_servers)
 
 
@@ -194,12 +194,12 @@ def unit_as_queued(config: Config, name: str, digest: str) -> Unit:
     """
     unit = load_units(config).units.get(name)
     if unit is None or unit.digest != digest:
-        raise HandlerFailed(f"cannot apply {name}: its unit file has changed since it was loaded; lmaps reload")
+        raise HandlerFailed(f"cannot apply {name}: its unit file has changed since it was loaded; run lmaps reload")
     return unit
 
 
 def _validate(state: State) -> None:
-    """Validate every instance again: the worker runs as root, the manager does not, so its word is not enough."""
+    """Validate every instance again: the worker runs as root and does not trust the manager, which does not."""
     unit = state.unit
     for _, document in state.pairs():
         findings = unit.schema.findings(document)

@@ -1,4 +1,4 @@
-"""The tasks of a worker: one table, from which the manager has tasks run by name.
+"""The tasks of a worker, in one table: the manager sends the name of the task to run.
 
 A task gets the worker as its ``context``. It returns a JSON value, or an `Execution` that the worker's loop runs to its
 end. The table has the names of `lmaps.protocol.work.TASKS`.
@@ -29,7 +29,7 @@ def error_message(context: TaskContext, msg: str) -> None:
 
 
 def stop_worker_thread(context: TaskContext) -> dict[str, Any]:
-    """Stop the worker once this is answered; the supervisor starts another in its place."""
+    """Stop the worker after the answer to this task; the supervisor starts another worker in its place."""
     context.stop()
     return {}
 
@@ -45,7 +45,7 @@ def get_worker_units(context: TaskContext) -> list[dict[str, Any]]:
 
 
 def validate_instance(context: TaskContext, unit_name: str, instance: dict[str, Any]) -> dict[str, Any]:
-    """Return ``instance`` with the unit's defaults mixed in; raise `ValidationFailed` with all findings."""
+    """Return ``instance`` with the unit's defaults filled in; raise `ValidationFailed` with all findings."""
     return get_unit_by_name(unit_name, context.config).complete(instance)
 
 

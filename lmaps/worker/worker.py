@@ -32,7 +32,7 @@ MAX_PENDING_LINES = 20_000
 class Worker:
     """Runs tasks of the manager, one at a time.
 
-    It outlives the manager: to the next one it sends again every line and result that is not acknowledged.
+    A worker goes on when the manager ends. It sends each unacknowledged line and result again to the next manager.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Worker:
             self._socket.close()
 
     def stop(self) -> None:
-        """Leave when the running task is stopped and its result stored, or after `RESULT_TIMEOUT_S`."""
+        """Stop the running task; leave when its result is stored, or `RESULT_TIMEOUT_S` after its end."""
         if not self.running:
             return
         self.running = False
@@ -124,7 +124,7 @@ class Worker:
         return None if deadline == math.inf else deadline - time.monotonic()
 
     def _on_supervisor_gone(self) -> None:
-        """Kill the running program and leave: the next daemon must not find its tools still at work."""
+        """Kill the running program and leave: its tools must not run on beside those of the next daemon."""
         self.running = False
         self._leave_at = time.monotonic()
         if self._execution is not None:
@@ -186,7 +186,7 @@ class Worker:
         self._begin_if_complete(replace(run, last=part.last))
 
     def _abandon(self, run: Run, state: str, error: str) -> None:
-        """End a task that has not begun, as it lacks instances."""
+        """End a task that has not begun because some of its instances have not arrived."""
         self._partial = None
         self._end(Result(run.token, state, error=error))
 
@@ -224,7 +224,7 @@ class Worker:
             self._end(execution.result(self._token, execution.outcome))
 
     def _kill(self, execution: Execution) -> None:
-        """Wait for the end of a program that was told to stop at once: the loop has failed, nothing may stay behind."""
+        """Wait for the end of a program that was killed: the loop has failed, and no process may be left running."""
         while execution.outcome is None:
             execution.run_once()
             os.sched_yield()

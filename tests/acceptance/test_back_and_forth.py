@@ -99,10 +99,10 @@ def test_words_and_exit_codes(told: Callable[..., tuple[str, int]]) -> None:
     told("create web --set host=a")
     for line, code, words in (
         ("set web", 2, "name one ID"),
-        ("set web a", 2, "cannot set nothing"),
+        ("set web a", 2, "there is nothing to set"),
         ("set web zz --unset tls", 0, ""),
         ("set web a --set prt=8", 3, "$.prt  unknown property; did you mean port?"),
-        ("set web a --set host=b", 5, "host of a cannot become b: it names the instance"),
+        ("set web a --set host=b", 5, "host of a cannot become b: it identifies the instance"),
         ("set web a --set port.x=1", 3, "$.port  the object is not an integer"),
         ("delete web", 2, "name the IDs"),
         ("delete web a nosuch", 4, "there is no instance nosuch in web, nothing was changed"),

@@ -68,7 +68,7 @@ def test_what_is_confirmed_is_kept_and_until_then_nobody_else_writes(daemon: Run
     assert daemon.lmaps("attach", str(job)).returncode == 0
     assert (host(daemon), daemon.data("units")[0]["applied"]) == ("a, b", 2)
     again = daemon.lmaps("confirm", "web")
-    assert (again.returncode, "nothing of it waits" in again.stderr) == (5, True)
+    assert (again.returncode, "no job of it waits" in again.stderr) == (5, True)
     assert daemon.lmaps("create", "web", "--set", "id=c").returncode == 0
 
 
@@ -132,7 +132,7 @@ def test_another_confirm_begins_the_time_anew(daemon: RunningDaemon) -> None:
 def test_what_was_never_applied_has_no_way_back(start_daemon: Start) -> None:
     daemon = start_daemon(web())
     done = daemon.lmaps("apply", "web", "--confirm", "1m")
-    assert (done.returncode, "it was never applied, there is no way back" in done.stderr) == (5, True)
+    assert (done.returncode, "it was never applied, so there is no state to go back to" in done.stderr) == (5, True)
 
 
 def test_a_probe_confirms_or_does_not(start_daemon: Start, monkeypatch: pytest.MonkeyPatch) -> None:

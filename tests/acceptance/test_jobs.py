@@ -126,7 +126,7 @@ def test_five_hundred_who_apply_at_once_are_all_answered_by_few_runs(start_daemo
     [
         ({"timeout": "1s"}, [], "it ran longer than 1.0 s: it may have run in part, 0 processes left"),
         ({"timeout": "1h"}, ["--job-timeout", "1s"], "it ran longer than 1.0 s"),
-        ({"idle_timeout": "1s"}, [], "it said nothing for 1.0 s"),
+        ({"idle_timeout": "1s"}, [], "it printed nothing for 1.0 s"),
     ],
 )
 def test_a_job_that_takes_too_long_is_ended(

@@ -256,7 +256,7 @@ def test_reload_keeps_the_old_set_when_a_file_is_broken(start_daemon: Start) -> 
     assert daemon.lmaps("create", "web", "--set", "host=still").returncode == 0
     changed = daemon.lmaps("apply", "web")
     assert changed.returncode == 6
-    assert "its unit file has changed since it was loaded; lmaps reload" in changed.stderr
+    assert "its unit file has changed since it was loaded; run lmaps reload" in changed.stderr
     file.write_text(WEB.replace("default: 80", "default: 81"))
     daemon.process.send_signal(signal.SIGHUP)
     until(lambda: daemon.lmaps("explain", "web.port", "-o", "json").stdout.count("81"))

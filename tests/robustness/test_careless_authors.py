@@ -21,8 +21,8 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     "no-mapping": ("- meta\n", "not an object"),
     "no-meta": ("params: {type: object}\n", "meta is missing"),
     "no-name": ("meta: {}\n", "name is missing"),
-    "path-as-name": ("meta: {name: ../../etc/x}\n", "is no name"),
-    "name-of-a-good-one": ("meta: {name: good0}\n", "stands twice"),
+    "path-as-name": ("meta: {name: ../../etc/x}\n", "is not a valid name"),
+    "name-of-a-good-one": ("meta: {name: good0}\n", "is given twice"),
     "unknown-key": (f"{HEAD}paramz: {{type: object}}\n", "unknown property; did you mean params?"),
     "unknown-data-type": ("meta: {name: bad, data_type: YamlTree}\n", "did you mean YamlList?"),
     "remote-ref": (f"{HEAD}params: {{$ref: 'http://192.0.2.1/schema.json'}}\n", "nothing is ever fetched"),
@@ -33,7 +33,7 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
               "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n", "it is too large"),
     "brackets": ("[" * 100_000, "exceeded maximum nesting depth"),
     "tag": ("meta: !!python/object/apply:os.system [id]\n", "is not allowed"),
-    "twice-a-key": ("meta: {name: bad}\nmeta: {name: worse}\n", "stands twice"),
+    "twice-a-key": ("meta: {name: bad}\nmeta: {name: worse}\n", "is given twice"),
     "no-utf8": (b"meta: {name: \xff\xfe}\n", "it is not UTF-8"),
 }  # fmt: skip
 """Name, text, and what is said."""

@@ -22,7 +22,7 @@ NAMES = ("a", "b", "c")
 BROKEN: dict[str, str | bytes] = {
     "a list that does not end": "meta: [",
     "a tab": "meta:\n\tname: c\n",
-    "a key that stands twice": "meta: {name: c}\nmeta: {name: c}\n",
+    "a key that is given twice": "meta: {name: c}\nmeta: {name: c}\n",
     "a list": "- meta\n",
     "a number": "7\n",
     "no name": "meta: {}\n",

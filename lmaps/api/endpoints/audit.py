@@ -1,4 +1,4 @@
-"""The endpoint audit: who asked for what."""
+"""The endpoint audit: the record of changes, revealed secrets and denied requests."""
 
 from lmaps.api.arguments import Limit, Text, UnitName, argument, arguments
 from lmaps.api.context import Invocation
@@ -12,15 +12,15 @@ from lmaps.util.text import plural
 class Audit:
     """The arguments of audit."""
 
-    unit: UnitName | None = argument(default=None, doc="Only of this unit.")
-    limit: Limit = argument(default=20, doc="At most so many rows.")
-    since: Text | None = argument(default=None, doc="Only from then on: a time, or how long ago (-2h).")
-    author: Text | None = argument(default=None, doc="Only of this subject.")
+    unit: UnitName | None = argument(default=None, doc="Only rows of this unit.")
+    limit: Limit = argument(default=20, doc="At most this many rows.")
+    since: Text | None = argument(default=None, doc="Only rows since this time: a time, or how long ago (-2h).")
+    author: Text | None = argument(default=None, doc="Only requests of this subject.")
 
 
 @endpoint("audit", right="admin", scope="every")
 def audit(ctx: Invocation, request: Audit) -> Reply:
-    """Show who asked for what, newest first: changes, what was revealed, and what was denied."""
+    """Show the audited requests, newest first: changes, revealed secrets and denied requests."""
     rows = ctx.tx.audit.search(
         limit=request.limit,
         unit=request.unit,

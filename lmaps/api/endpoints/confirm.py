@@ -1,6 +1,6 @@
-"""Confirmation: a job is kept if somebody, or its probe, confirms it in time, and undone otherwise.
+"""Confirmation: a job takes effect if a person or its probe confirms it in time, and is undone otherwise.
 
-The deadline is a column of the job, committed before its handler starts: it outlives every process.
+The deadline is a column of the job, committed before its handler starts: it holds even if every process dies.
 """
 
 import time
@@ -21,7 +21,7 @@ from lmaps.util import times
 from lmaps.util.failpoints import failpoint
 
 MAX_UNDOS = 3
-"""How often an undo is begun when it is interrupted."""
+"""How many runs an undo may take: an interrupted run is followed by another one."""
 
 
 @arguments
@@ -33,17 +33,17 @@ class Confirm(Write):
 
     @property
     def is_allowed_unconfirmed(self) -> bool:
-        """Always: it is the confirmation itself."""
+        """Always true: this request is the confirmation."""
         return True
 
 
 @endpoint("confirm", right="apply")
 def confirm(ctx: Invocation, request: Confirm) -> Reply:
-    """Keep what waits for confirmation, or undo it now."""
+    """Confirm the job of a unit that waits for confirmation, or undo it now."""
     name = ctx.kept_unit(request.unit).name
     waiting = [job for job in ctx.tx.jobs.unconfirmed(name) if job.confirmation == ConfirmationState.WAITING]
     if not waiting:
-        raise Conflict(f"cannot confirm {name}: nothing of it waits for confirmation", hint=f"lmaps jobs {name}")
+        raise Conflict(f"cannot confirm {name}: no job of it waits for confirmation", hint=f"lmaps jobs {name}")
     job = waiting[0]
     if job.state not in ENDED:
         raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
@@ -51,7 +51,7 @@ def confirm(ctx: Invocation, request: Confirm) -> Reply:
         undo(ctx.manager, ctx.tx, job, ctx.origin)
         message = f"{name} goes back to r{job.previous_revision}"
     else:
-        keep(ctx.manager, ctx.tx, job)
+        mark_confirmed(ctx.manager, ctx.tx, job)
         message = f"{name} r{job.revision} is confirmed"
     view = job_queue.view(ctx, ctx.tx.jobs.find(job.id) or job)
     return Reply(message, extra={"job": view.to_json()}, revision=ctx.tx.history.newest_revision(name))
@@ -60,19 +60,20 @@ def confirm(ctx: Invocation, request: Confirm) -> Reply:
 def arm(tx: Transaction, job: Job) -> dict[str, Any]:
     """Return the columns of a job that starts and has to be confirmed.
 
-    A job of the unit that waited for its confirmation until now hands over its way back.
+    A job of the unit that still waits for confirmation is marked as ``rearmed``. The new job takes over the revision to
+    which it would have gone back.
     """
     unconfirmed = tx.jobs.unconfirmed(job.unit)
     waiting = [other for other in unconfirmed if other.confirmation == ConfirmationState.WAITING and other.id != job.id]
     for other in waiting:
         tx.jobs.update(other.id, confirmation=ConfirmationState.REARMED)
     failpoint("confirm.armed")
-    within = job.confirm_within or 0
+    timeout_s = job.confirm_within or 0
     return {
         "confirmation": ConfirmationState.WAITING,
         "previous_revision": waiting[-1].previous_revision if waiting else tx.jobs.applied_revision(job.unit),
-        "confirm_deadline": times.format_time(datetime.now(UTC) + timedelta(seconds=within)),
-        "confirm_boot_deadline": int((time.clock_gettime(time.CLOCK_BOOTTIME) + within) * 1000),
+        "confirm_deadline": times.format_time(datetime.now(UTC) + timedelta(seconds=timeout_s)),
+        "confirm_boot_deadline": int((time.clock_gettime(time.CLOCK_BOOTTIME) + timeout_s) * 1000),
         "host_boot": host_boot(),
     }
 
@@ -82,49 +83,52 @@ def host_boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def left(job: Job) -> float:
+def seconds_left(job: Job) -> float:
     """Return the seconds until a job's deadline.
 
-    The wall clock, which anybody may set, counts only after the host was started anew.
+    They are counted on the clock of the host's uptime; the wall clock, which can be set, is used only after a reboot.
     """
     if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:
         return job.confirm_boot_deadline / 1000 - time.clock_gettime(time.CLOCK_BOOTTIME)
     return times.seconds_between(times.now(), job.confirm_deadline or times.now())
 
 
-def keep(manager: ManagerState, tx: Transaction, job: Job) -> None:
+def mark_confirmed(manager: ManagerState, tx: Transaction, job: Job) -> None:
     """Record that a job is confirmed."""
     tx.jobs.update(job.id, confirmation=ConfirmationState.CONFIRMED, confirm_deadline=None)
     manager.signals.moved.add(job.id)
 
 
-def undo(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
-    """Bring the previous state back, and have it applied."""
+def undo(manager: ManagerState, tx: Transaction, job: Job, origin: Origin) -> None:
+    """Record the previous state as a new changeset, and queue a job that applies it."""
     for waiting in tx.jobs.queued():
-        if waiting.unit == job.unit:  # it would hand over the state that is taken back
+        if waiting.unit == job.unit:  # it would apply the state that is being undone
             manager.signals.moved.update(tx.jobs.withdraw(waiting.id))
     before = job.previous_revision or 0
     edits = history.back_to(tx, job.unit, before)
     if edits:
-        tx.changesets.record(job.unit, ChangesetKind.ROLLBACK, why, edits, before)
+        tx.changesets.record(job.unit, ChangesetKind.ROLLBACK, origin, edits, before)
     tx.jobs.update(job.id, confirmation=ConfirmationState.UNDOING, confirm_deadline=None)
-    _apply_again(manager, tx, job, why)
+    _apply_again(manager, tx, job, origin)
 
 
-def _apply_again(manager: ManagerState, tx: Transaction, job: Job, why: Origin) -> None:
+def _apply_again(manager: ManagerState, tx: Transaction, job: Job, origin: Origin) -> None:
     revision = tx.history.newest_revision(job.unit) or 0
-    tx.jobs.add(job.unit, JobKind.APPLY, revision, job.digest, why, undoes=job.id)
+    tx.jobs.add(job.unit, JobKind.APPLY, revision, job.digest, origin, undoes=job.id)
     manager.signals.moved.add(job.id)
     manager.signals.queue_changed = True
 
 
-def ended(manager: ManagerState, tx: Transaction, number: int) -> None:
-    """Undo a job that has failed before it was confirmed, and note how an undo has ended. Called when a job ends."""
+def on_job_end(manager: ManagerState, tx: Transaction, number: int) -> None:
+    """Act on the end of job ``number``.
+
+    If the job waits for confirmation and has not succeeded, undo it. If it is an undo, record how the undo ended.
+    """
     job = tx.jobs.find(number)
     if job is None:
         return
     if job.confirmation == ConfirmationState.WAITING and job.state != JobState.SUCCEEDED:
-        undo(manager, tx, job, timer(job, f"job {job.id} {job.state}"))
+        undo(manager, tx, job, timer_origin(job, f"job {job.id} {job.state}"))
     if job.undoes is not None:
         _undo_ended(manager, tx, job, job.undoes)
 
@@ -134,7 +138,7 @@ def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -
     if original is None:
         return
     if job.state == JobState.INTERRUPTED and len(tx.jobs.undoing(job.unit, undone)) < MAX_UNDOS:
-        _apply_again(manager, tx, original, timer(original, f"again: job {job.id} was interrupted"))
+        _apply_again(manager, tx, original, timer_origin(original, f"again: job {job.id} was interrupted"))
         return
     succeeded = job.state == JobState.SUCCEEDED
     tx.jobs.update(undone, confirmation=ConfirmationState.UNDONE if succeeded else ConfirmationState.UNDO_FAILED)
@@ -142,6 +146,6 @@ def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -
     manager.signals.moved.add(undone)
 
 
-def timer(job: Job, message: str) -> Origin:
-    """Return the origin of a change that the daemon makes by itself: for whom, and what has happened."""
+def timer_origin(job: Job, message: str) -> Origin:
+    """Return the origin of a change that the daemon makes by itself for the author of ``job``; ``message`` says why."""
     return Origin(job.author, job.on_behalf_of, Door.TIMER, message, job.ticket)

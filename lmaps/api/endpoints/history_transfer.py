@@ -157,7 +157,7 @@ def _take_over(tx: Transaction, units: list[Any]) -> None:
     changesets.sort(key=lambda pair: pair[0].revision)
     revisions = [changeset.revision for changeset, _ in changesets]
     if len(set(revisions)) != len(revisions):
-        raise StateUnusable("a revision stands twice")
+        raise StateUnusable("a revision is given twice")
     tx.changesets.restore_history(changesets)
 
 

@@ -30,11 +30,11 @@ from lmaps.util.text import plural
 from lmaps.util.timelimit import TimeLimit, slow_part
 
 MIN_PREFIX = 4
-"""The fewest hex digits that may stand for a content ID."""
+"""The fewest hex digits that are accepted as the beginning of a content ID."""
 
 
 class Accepted(NamedTuple):
-    """A document that fits its unit: as it was given, and as it was completed."""
+    """A document that fits its unit, with its ID: as it was given, and completed with defaults."""
 
     key: str
     given: dict[str, Any]
@@ -43,7 +43,7 @@ class Accepted(NamedTuple):
 
 @arguments
 class TextAssignment:
-    """A property that is set, its value as text."""
+    """A property to set; its value is sent as text."""
 
     path: Pointer
     text: str
@@ -56,16 +56,16 @@ class Create(WriteAndApply):
     unit: UnitName
     instances: SomeDocuments = argument(doc="The documents.")
     texts: list[TextAssignment] = argument(
-        default=[], doc="Properties that are set in every document; their texts are read by the types of the unit."
+        default=[], doc="Properties to set in every document; the types of the unit decide how their texts are read."
     )
 
 
 @endpoint("create", right="create")
 def create(ctx: Invocation, request: Create) -> Proposal:
-    """Append instances: all of them, or none. An equal one is "unchanged", another one under the same key refused."""
+    """Create all instances or none. An equal one stays "unchanged"; other content under the same key is refused."""
     unit = ctx.usable_unit(request.unit)
     accepted = accept(ctx, unit, _with_texts(ctx, unit, request) if request.texts else request.instances)
-    fresh, stored = _sort_out(ctx, unit, accepted)
+    fresh, stored = _new_and_stored(ctx, unit, accepted)
     edits = [Edit(None, new_document(ctx, unit, instance)) for instance in fresh.values()]
     return Proposal(
         f"created {plural(len(fresh), 'instance')} in {unit.name}" if fresh else f"nothing to create in {unit.name}",
@@ -90,20 +90,20 @@ def _with_texts(ctx: Invocation, unit: Unit, request: Create) -> list[Any]:
 
 
 def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) -> list[Difference]:
-    """Return what gives the properties the values of their texts; the values keep to the limits of a request."""
+    """Return the assignments with their texts read. Raises `TooLarge` for values beyond the limits of a request."""
     limits = ctx.manager.config.limits
     section = limits.section(ctx.manager.section(ctx.subject))
     types = {row["path"]: row["type"] for row in property_rows(unit)}
     pairs = [(parse_pointer(part.path), part.text) for part in texts]
     properties = ctx.limit.run(f"read the texts for {unit.name}", read_properties, pairs, types)
-    # YAML may be nested deeper, and have more values, than the JSON that the socket has let through.
+    # The limits were checked on the JSON of the request: YAML in its strings may nest deeper and contain more values.
     values = jsonio.encode([part.after for part in properties])
     jsonio.decode(values, depth=limits.depth, nodes=section.values, string=limits.string)
     return properties
 
 
 def new_document(ctx: Invocation, unit: Unit, instance: Accepted) -> Document:
-    """Return what is stored of an accepted document."""
+    """Return an accepted document in the form in which it is stored."""
     number = ctx.tx.instances.definition(unit.name, unit.digest, unit.text)
     given, completed = jsonio.encode(instance.given), jsonio.encode(instance.completed)
     return Document(instance.key, given, completed, number, secret=unit.secrets.any)
@@ -111,7 +111,7 @@ def new_document(ctx: Invocation, unit: Unit, instance: Accepted) -> Document:
 
 @arguments
 class Assignment:
-    """A property that is set."""
+    """A property to set."""
 
     path: Pointer
     value: Any
@@ -124,16 +124,16 @@ class Set(WriteAndApply):
     unit: UnitName
     id: Annotated[str, Keywords("The instance's ID, or the beginning of a content ID.", minLength=1)]
     instance: dict[str, Any] | None = argument(default=None, doc="The document that replaces it.")
-    set: list[Assignment] = argument(default=[], doc="Properties that get a value.")
-    unset: list[Pointer] = argument(default=[], doc="Properties that are taken away.")
+    set: list[Assignment] = argument(default=[], doc="Properties to set.")
+    unset: list[Pointer] = argument(default=[], doc="Properties to remove.")
     texts: list[TextAssignment] = argument(
-        default=[], doc="Properties that get a value; their texts are read by the types of the unit."
+        default=[], doc="Properties to set; the types of the unit decide how their texts are read."
     )
 
 
 @endpoint("set", right="create")
 def set_(ctx: Invocation, request: Set) -> Proposal:
-    """Update an instance, or insert it: a document replaces it, ``set`` and ``unset`` change properties of it."""
+    """Update or insert an instance: a document replaces it, ``set`` and ``unset`` change its properties."""
     unit = ctx.usable_unit(request.unit)
     instance = find(ctx, unit, request.id, missing_ok=unit.primary_key is not None)
     [accepted] = accept(ctx, unit, [_document_to_set(ctx, unit, instance, request)])
@@ -148,12 +148,12 @@ def set_(ctx: Invocation, request: Set) -> Proposal:
 
 
 def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, request: Set) -> Any:
-    """Return the given document that results: the one that was sent, or the one that is stored, changed."""
+    """Return the new given document: the one that was sent, else the stored one, with the properties changed."""
     properties = [Difference(parse_pointer(part.path), MISSING, part.value) for part in request.set]
     properties += _read_texts(ctx, unit, request.texts) if request.texts else []
     properties += [Difference(parse_pointer(path), MISSING, MISSING) for path in request.unset]
     if request.instance is None and not properties:
-        raise MessageRefused("cannot set nothing: give a document, or properties to set or to unset")
+        raise MessageRefused("there is nothing to set: give a document, or properties to set or to unset")
     stored = json.loads(instance.given) if instance else {}
     document = stored if request.instance is None else unit.secrets.unmasked(request.instance, stored)
     key = unit.primary_key
@@ -164,26 +164,25 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
         return changed(document, properties)
     except Clash as clash:
         path = pointer(clash.path)
-        raise MessageRefused(f"cannot set in {unit.name}: there is nothing below {path} of {request.id}") from clash
+        raise MessageRefused(f"cannot set in {unit.name}: {path} of {request.id} has no properties") from clash
 
 
 def _key_value(unit: Unit, text: str) -> Any:
-    """Return the primary key's value that an ID stands for."""
+    """Return the value of the primary key for the ID ``text``: an integer where the schema says so."""
     is_integer = unit.params["properties"][unit.primary_key].get("type") == "integer"
     return int(text) if is_integer and text.removeprefix("-").isdecimal() else text
 
 
 def _check_key(ctx: Invocation, unit: Unit, instance: Instance | None, accepted: Accepted, wanted: str) -> None:
-    """Raise an error if the document would have another key than its instance, or one that another instance has."""
+    """Raise `RuleBroken` if the document changes the primary key, `AlreadyExists` if another instance equals it."""
     key = instance.key if instance else wanted
     if accepted.key == key:
         return
     if unit.primary_key is not None:
         raise RuleBroken(
             f"cannot set in {unit.name}: {unit.primary_key} of {key} cannot become {accepted.key}: "
-            f"it names the instance",
-            hint=f"lmaps create {unit.name} makes a new instance, "
-            f"lmaps delete {unit.name} {key} takes the old one away",
+            f"it identifies the instance",
+            hint=f"lmaps create {unit.name} makes a new instance, lmaps delete {unit.name} {key} deletes the old one",
         )
     if ctx.tx.instances.find(unit.name, [accepted.key]):
         raise AlreadyExists(f"cannot set in {unit.name}: {short_id(accepted.key)} has this content already")
@@ -209,9 +208,9 @@ def delete(ctx: Invocation, request: Delete) -> Proposal:
 
 
 def accept(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
-    """Return the documents with defaults mixed in and an ID each.
+    """Return the documents with defaults filled in, each with its ID.
 
-    Raises `ValidationFailed`, which lists what is wrong in all of them, and `TookTooLong`.
+    Raises `ValidationFailed` with the findings of all documents, and `TookTooLong`.
     """
     try:
         accepted, findings = ctx.limit.run(f"{ctx.action} in {unit.name}", _checked, unit, documents, ctx.limit)
@@ -225,13 +224,15 @@ def accept(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accept
 
 
 def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[list[Accepted], list[Finding]]:
-    """Return the documents that fit, and what is wrong in the others."""
+    """Return the documents that fit the unit, and the findings about the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
     for number, given in enumerate(documents):
         limit.position = number
         masks = unit.secrets.still_masked(given)
-        findings += [Finding("it is masked: give the secret itself", at=path, document=number) for path in masks]
+        findings += [
+            Finding("this is the mask of a secret: give the secret itself", at=path, document=number) for path in masks
+        ]
         if masks:
             continue
         try:
@@ -248,10 +249,10 @@ def _slow_place(unit: Unit, documents: Sequence[Any], number: int) -> Finding:
     return Finding("checking it takes too long", path, document=number)
 
 
-def _sort_out(
+def _new_and_stored(
     ctx: Invocation, unit: Unit, accepted: Sequence[Accepted]
 ) -> tuple[dict[str, Accepted], dict[str, Instance]]:
-    """Return the documents that are new, each once, and the instances that are stored already, by their keys.
+    """Return the new documents (equal ones once), and the instances that are stored already, both by key.
 
     Raises `AlreadyExists` if an instance of the same key has other content.
     """
@@ -284,7 +285,7 @@ def _clash(unit: Unit, instance: Accepted, number: int) -> Finding:
 
 
 def picked(ctx: Invocation, unit: Unit, ids: Sequence[str]) -> list[Instance]:
-    """Return the instances of these IDs, or beginnings of content IDs; `NotFound` names all that are not there."""
+    """Return the instances of these IDs or beginnings of content IDs. Raises `NotFound` that names those missing."""
     exact = ctx.tx.instances.find(unit.name, ids)
     instances = {wanted: exact.get(wanted) or find(ctx, unit, wanted, missing_ok=True) for wanted in ids}
     missing = [wanted for wanted, instance in instances.items() if instance is None]
@@ -295,8 +296,8 @@ def picked(ctx: Invocation, unit: Unit, ids: Sequence[str]) -> list[Instance]:
 
 def find(ctx: Invocation, unit: Unit, wanted: str, *, missing_ok: bool = False) -> Instance | None:
     """Return the instance of this ID, or of this beginning of a content ID."""
-    exact, begun = _candidates(ctx, unit, wanted)
-    instance = exact.get(wanted) or _only(unit, wanted, begun)
+    exact, by_prefix = _candidates(ctx, unit, wanted)
+    instance = exact.get(wanted) or _single(unit, wanted, by_prefix)
     if instance is None and not missing_ok:
         raise _no_instance(ctx, unit, [wanted])
     return instance
@@ -304,36 +305,36 @@ def find(ctx: Invocation, unit: Unit, wanted: str, *, missing_ok: bool = False) 
 
 def _candidates(ctx: Invocation, unit: Unit, wanted: str) -> tuple[dict[str, Instance], list[Instance]]:
     """Return the instance of this ID, and those whose content ID begins with it."""
-    begun = ctx.tx.instances.with_prefix(unit.name, wanted) if _may_begin(unit, wanted) else []
-    return ctx.tx.instances.find(unit.name, [wanted]), begun
+    by_prefix = ctx.tx.instances.with_prefix(unit.name, wanted) if _may_be_prefix(unit, wanted) else []
+    return ctx.tx.instances.find(unit.name, [wanted]), by_prefix
 
 
-def _may_begin(unit: Unit, wanted: str) -> bool:
-    """Return whether this can be the beginning of a content ID."""
+def _may_be_prefix(unit: Unit, wanted: str) -> bool:
+    """Return whether ``wanted`` can be the beginning of a content ID."""
     return not unit.primary_key and len(wanted) >= MIN_PREFIX
 
 
-def _only(unit: Unit, wanted: str, begun: Sequence[Instance]) -> Instance | None:
-    if len(begun) > 1:
-        raise NotFound(f"{len(begun)} instances in {unit.name} begin with {wanted}: give more digits")
-    return begun[0] if begun else None
+def _single(unit: Unit, wanted: str, by_prefix: Sequence[Instance]) -> Instance | None:
+    if len(by_prefix) > 1:
+        raise NotFound(f"{len(by_prefix)} instances in {unit.name} begin with {wanted}: give more digits")
+    return by_prefix[0] if by_prefix else None
 
 
 def picked_at(ctx: Invocation, unit: Unit, ids: Sequence[str], revision: int) -> list[Instance]:
-    """Return the instances of these IDs at ``revision``: those that have them now, or were changed since."""
+    """Return the instances of these IDs as they were at ``revision``, even if they were changed or deleted since."""
     candidates: list[Instance] = []
     for wanted in ids:
-        exact, begun = _candidates(ctx, unit, wanted)
-        candidates += [*exact.values(), *begun]
+        exact, by_prefix = _candidates(ctx, unit, wanted)
+        candidates += [*exact.values(), *by_prefix]
     then = {instance.key: instance for instance in ctx.tx.history.state_at(unit.name, revision, candidates)}
-    return [_among(ctx, unit, then, wanted) for wanted in ids]
+    return [_pick_from(ctx, unit, then, wanted) for wanted in ids]
 
 
-def _among(ctx: Invocation, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
-    """Return the instance of this ID among those that were there then, by their keys."""
+def _pick_from(ctx: Invocation, unit: Unit, then: Mapping[str, Instance], wanted: str) -> Instance:
+    """Return the instance of this ID or beginning of a content ID from ``then``, which has them by key."""
     instance = then.get(wanted)
-    if instance is None and _may_begin(unit, wanted):
-        instance = _only(unit, wanted, [row for key, row in then.items() if key.startswith(wanted)])
+    if instance is None and _may_be_prefix(unit, wanted):
+        instance = _single(unit, wanted, [row for key, row in then.items() if key.startswith(wanted)])
     if instance is None:
         raise _no_instance(ctx, unit, [wanted])
     return instance
@@ -355,7 +356,7 @@ class Validate:
 
 @endpoint("validate", right="show")
 def validate(ctx: Invocation, request: Validate) -> Reply:
-    """Check documents as create would, and show what they would become; nothing is kept."""
+    """Check documents as create does, and return them completed; nothing is stored."""
     unit = ctx.unit(request.unit)
     rows = [
         {"id": row.key, "short": short_id(row.key), "completed": unit.secrets.masked(row.completed)}

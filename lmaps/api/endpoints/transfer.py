@@ -142,7 +142,7 @@ def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding
     """Return the documents with the same ID as an earlier one, and different content."""
     seen: dict[str, Accepted] = {}
     return [
-        Finding(f"{short_id(document.key)} stands twice, with different content", document=first + place)
+        Finding(f"{short_id(document.key)} is given twice, with different content", document=first + place)
         for place, document in enumerate(accepted)
         if not same(seen.setdefault(document.key, document).completed, document.completed)
     ]

@@ -53,7 +53,7 @@ class Defaults:
         if not isinstance(schema, dict) or not isinstance(value, dict | list) or (id(schema), id(value)) in inside:
             return
         if len(inside) > MAX_DEPTH:
-            raise ValidationFailed("cannot mix in the defaults: they never end, one leads to itself")
+            raise ValidationFailed("cannot fill in the defaults: they never end, as one leads to itself")
         inside = inside | {(id(schema), id(value))}
         resolver = references.enter(resolver, schema, self._definition) if schema is not self._definition else resolver
         if isinstance(schema.get("$ref"), str):

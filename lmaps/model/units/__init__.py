@@ -2,7 +2,7 @@
 
 unit     Unit: one kind, with its schema compiled
 parse    the form of a unit file, and the Unit that it describes
-load     all units of a configuration; a bad one is refused alone, each error with its place
+load     all units of a configuration; an invalid one is refused without the others, each error with its place
 impact   the effects of a new text of a unit on the stored instances
 explain  a unit's properties as rows for people
 """

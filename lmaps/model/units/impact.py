@@ -13,7 +13,7 @@ from lmaps.util.jsonio import canonical
 from lmaps.util.text import plural
 
 MAX_NAMED = 3
-"""Instances that an impact names; it has the number of the others."""
+"""The most instances that an impact names; it counts the others."""
 
 
 class StoredInstance(NamedTuple):
@@ -58,17 +58,17 @@ def impact(unit: Unit, before: Unit | None, stored: Sequence[StoredInstance]) ->
 
 def _validity(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
     for instance in stored:
-        for finding in unit.schema.findings(instance.completed)[:1]:  # one is enough to know that it breaks
+        for finding in unit.schema.findings(instance.completed)[:1]:  # the first finding shows that the instance breaks
             yield Impact("breaks", _discreet(finding, secrets), (instance.key,))
 
 
 def _discreet(finding: Finding, secrets: set[str]) -> Finding:
-    """Return ``finding`` without the value if that was secret: the new text may no longer mark it."""
+    """Return ``finding`` without the value of a secret, which the new text may no longer mark as one."""
     return Finding("the secret does not fit", finding.at) if _dotted(finding.at) in secrets else finding
 
 
 def _defaults(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
-    """Yield the defaults that would differ. StoredInstance documents stay as they are until they are set again."""
+    """Yield the defaults that would differ. Stored documents stay as they are until they are set again."""
     for instance in stored:
         try:
             changes = list(differences(instance.completed, unit.complete(instance.given)))
@@ -86,10 +86,10 @@ def _default_effect(change: Difference, secrets: set[str]) -> tuple[str, Finding
         for value in (change.before, change.after)
     )
     if before is None:
-        return "default gained", Finding(f"{after} when it is set next", change.path)
+        return "default gained", Finding(f"{after} from the next set on", change.path)
     if after is None:
-        return "default lost", Finding(f"{before} goes when it is set next", change.path)
-    return "default changed", Finding(f"{before} becomes {after} when it is set next", change.path)
+        return "default lost", Finding(f"{before} is removed by the next set", change.path)
+    return "default changed", Finding(f"{before} becomes {after} at the next set", change.path)
 
 
 def _identities(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
@@ -97,7 +97,7 @@ def _identities(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact
         has_id = unit.primary_key is None or unit.primary_key in instance.completed
         if has_id and unit.identify(instance.completed) != instance.key:
             at = (unit.primary_key,) if unit.primary_key else ()
-            yield Impact("ID changes", Finding("another ID than it is stored under", at), (instance.key,))
+            yield Impact("ID changes", Finding("the new ID differs from the stored one", at), (instance.key,))
 
 
 def _rules(unit: Unit, stored: Sequence[StoredInstance]) -> Iterator[Impact]:

@@ -21,7 +21,7 @@ class UnitSettings(Protocol):
 
     @property
     def document(self) -> yamlio.Document | None:
-        """The text of the configuration, in which `units` stand."""
+        """The text of the configuration, which contains `units`."""
 
     @property
     def units(self) -> list[dict[str, Any]]:
@@ -46,9 +46,10 @@ class UnitSet:
 
 
 def load_units(settings: UnitSettings) -> UnitSet:
-    """Return every unit of a configuration; a bad one is refused alone, and so is the second of two with one name.
+    """Return every unit of a configuration.
 
-    A file that anybody but root and the daemon's user may write is refused too: it says what runs as root.
+    An invalid unit is refused without the others, and so is the second of two with one name. A file that anybody but
+    root and the daemon's user may write is refused too: it names programs that run as root.
     """
     return _collect(_parsed(settings))
 
@@ -124,7 +125,7 @@ def _collect(parsed: Iterable[Unit | UnitRefused]) -> UnitSet:
 
 def _duplicate(unit: Unit, first: Unit) -> UnitRefused:
     place = first.locate(Finding("", ("meta", "name"))).place
-    finding = unit.locate(Finding(f"the unit {unit.name} stands twice; first at {place}", ("meta", "name")))
+    finding = unit.locate(Finding(f"the unit {unit.name} is given twice; first at {place}", ("meta", "name")))
     return UnitRefused(f"cannot use the unit {unit.name} in {unit.file}", errors=[finding], extra={"unit": None})
 
 

@@ -1,4 +1,4 @@
-"""The form of a unit file, and the `Unit` that one describes."""
+"""The form of a unit file, and the `Unit` that it describes."""
 
 import re
 from collections.abc import Iterator
@@ -41,11 +41,13 @@ FORM = Schema(
                     "data_type": {
                         "enum": list(DATA_TYPES),
                         "default": "YamlList",
-                        "description": "How instances are shown to the handler.",
+                        "description": "The form in which the handler gets the instances.",
                     },
-                    "store_key": _text("The key below which they are shown.") | {"default": "root"},
+                    "store_key": _text("The key below which the handler gets the instances.") | {"default": "root"},
                     "store_root": _text("The original's directory; accepted and not used."),
-                    "primary_key": _text("The property whose value names an instance; else its content does."),
+                    "primary_key": _text(
+                        "The property whose value is an instance's ID; without it the ID is that of the content."
+                    ),
                     "strict": {
                         "type": "boolean",
                         "default": False,
@@ -55,7 +57,7 @@ FORM = Schema(
                         "type": "array",
                         "items": {"enum": ["message", "ticket"]},
                         "default": [],
-                        "description": "What each change has to say.",
+                        "description": "The options that every change needs.",
                     },
                     "unique": _POINTERS
                     | {"default": [], "description": "Paths, such as /port, whose values no two instances may share."},
@@ -68,10 +70,14 @@ FORM = Schema(
                         "type": "object",
                         "default": {},
                         "additionalProperties": False,
-                        "description": "How much of its history is kept, by either limit; all of it if there is none.",
+                        "description": "The history that is kept: changesets within either limit; without a limit all.",
                         "properties": {
-                            "count": {"type": "integer", "minimum": 1, "description": "The newest so many changesets."},
-                            "age": _DURATION | {"description": "Changesets that are not older."},
+                            "count": {
+                                "type": "integer",
+                                "minimum": 1,
+                                "description": "This many of the newest changesets.",
+                            },
+                            "age": _DURATION | {"description": "Changesets that are not older than this."},
                         },
                     },
                 },
@@ -80,21 +86,29 @@ FORM = Schema(
                 "type": "object",
                 "default": {},
                 "additionalProperties": False,
-                "description": "What carries the state to the host.",
+                "description": "The handler, which carries the state to the host.",
                 "properties": {
                     "type": _text("The handler: lmaps handlers lists them.") | {"default": "noop"},
                     "args": {"type": "object", "default": {}, "description": "Its arguments."},
                     "name": {"type": "string", "description": "A label for people."},
-                    "params": {"type": ["object", "boolean"], "description": "The schema, where the original had it."},
+                    "params": {
+                        "type": ["object", "boolean"],
+                        "description": "The schema, in the place that the original used.",
+                    },
                     "lock": _TEXTS
                     | {"default": [], "description": "Names; jobs of units that share one run one after the other."},
-                    "timeout": _DURATION | {"description": "How long a job may run; it is `timed_out` then."},
-                    "idle_timeout": _DURATION | {"description": "How long a job may say nothing."},
+                    "timeout": _DURATION
+                    | {"description": "How long a job may run before it is stopped as `timed_out`."},
+                    "idle_timeout": _DURATION
+                    | {"description": "How long a job may print nothing before it is stopped as `timed_out`."},
                     "probe": _TEXTS
-                    | {"minItems": 1, "description": "A program that confirms: 3 passes in a row, one every 5 s."},
+                    | {
+                        "minItems": 1,
+                        "description": "A program that confirms a job by 3 successes in a row; it runs every 5 s.",
+                    },
                     "on_interrupt": {
                         "enum": ["rerun"],
-                        "description": "Run a job once more if it was interrupted; else people decide.",
+                        "description": "Run an interrupted job once more; without it a person decides.",
                     },
                 },
             },
@@ -170,10 +184,15 @@ def _refusal(
 def _faults(unit: Unit, definition: dict[str, Any]) -> Iterator[Finding]:
     """Yield the faults that the form does not find: of the name, the schema itself, the primary key, unique paths."""
     if not NAME.match(unit.name):
-        text = f"{unit.name!r} is no name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"
+        text = f"{unit.name!r} is not a valid name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"
         yield Finding(text, ("meta", "name"), got=unit.name)
     if "params" in definition and "params" in (definition.get("handler") or {}):
-        yield Finding("params stands twice: under handler too", ("handler", "params"), on_key=True, property="params")
+        yield Finding(
+            "params is given twice: at the top level and under handler",
+            ("handler", "params"),
+            on_key=True,
+            property="params",
+        )
     schema_faults = lint(unit.params)
     yield from (finding._replace(at=unit.params_at + finding.at) for finding in schema_faults)
     if not schema_faults and unit.primary_key is not None:
@@ -181,7 +200,7 @@ def _faults(unit: Unit, definition: dict[str, Any]) -> Iterator[Finding]:
     properties = unit.params.get("properties") if isinstance(unit.params, dict) else None
     for index, path in enumerate(unit.unique):
         if properties is not None and path[0] not in properties:
-            yield Finding(f"{path[0]} is no property of params", ("meta", "unique", index), got=path[0])
+            yield Finding(f"{path[0]} is not a property of params", ("meta", "unique", index), got=path[0])
 
 
 def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
@@ -189,7 +208,7 @@ def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
     at = ("meta", "primary_key")
     schema = unit.params.get("properties", {}).get(key) if isinstance(unit.params, dict) else None
     if schema is None:
-        yield Finding(f"the primary key {key} is no property of params", at, got=key)
+        yield Finding(f"the primary key {key} is not a property of params", at, got=key)
         return
     json_type = schema.get("type") if isinstance(schema, dict) else None
     if json_type not in ("string", "integer"):

@@ -60,7 +60,7 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_changed(lmaps: InProce
     ]  # fmt: skip
     with pytest.raises(ValidationFailed) as refused:
         lmaps.call("import", units=[{"unit": "web", "instances": [{"host": "a"}, {"host": "a", "port": 8}]}])
-    assert refused.value.errors[0].message == "a stands twice, with different content"
+    assert refused.value.errors[0].message == "a is given twice, with different content"
     with pytest.raises(NotFound, match="there is no unit 'wep'; did you mean web?"):
         lmaps.call("import", units=[{"unit": "wep", "instances": []}])
     assert lmaps.call("status").extra["revision"] == 0
@@ -128,7 +128,7 @@ def test_a_history_moves_whole_into_an_empty_state(lmaps: InProcess, other: InPr
     [
         (lambda units: units[0]["history"].pop(0), "r2 does not fit the line of web"),
         (lambda units: units[0]["history"][1]["changes"][0]["before"].update(key="x"), "from something else than it was"),
-        (lambda units: units[0]["history"].append(units[0]["history"][0]), "a revision stands twice"),
+        (lambda units: units[0]["history"].append(units[0]["history"][0]), "a revision is given twice"),
         (lambda units: units[0]["definitions"].update({"9": {"meta": {"name": "plain"}}}), "a text of web is one of plain"),
         (lambda units: units[0]["definitions"].update({"9": {"meta": 1}}), "cannot import the history of web"),
         (lambda units: units[0]["history"][0].update(kind="magic"), "kind"),

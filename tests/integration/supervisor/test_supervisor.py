@@ -334,7 +334,7 @@ def test_a_manager_that_does_not_read_loses_no_order(start):
         daemon.signal(signal.SIGHUP)
         wait_until(lambda: not daemon.has_pending(signal.SIGHUP))
     daemon.signal(signal.SIGTERM)
-    wait_until(lambda: "no new jobs" in daemon.read("err"))
+    wait_until(lambda: "no new jobs start" in daemon.read("err"))
     os.kill(manager, signal.SIGCONT)
     assert daemon.exit_code() == 0
     assert "manager was told {'drain': True}" in daemon.events()
@@ -349,7 +349,7 @@ def test_who_hangs_is_killed_and_replaced(start):
         (daemon.folder / f"{name.split()[0]} hangs").touch()
     for name, pid in hung.items():
         wait_until(
-            lambda name=name, pid=pid: f"{name} (pid {pid}) has said nothing for 10 s: killed" in daemon.read("err"),
+            lambda name=name, pid=pid: f"{name} (pid {pid}) has sent nothing for 10 s: killed" in daemon.read("err"),
             within=30,
         )
         (daemon.folder / f"{name.split()[0]} hangs").unlink()
@@ -364,7 +364,7 @@ def test_the_manager_may_have_a_worker_replaced_and_hears_of_each_that_is_lost(s
     [first], [second] = daemon.started("worker 1"), daemon.started("worker 2")
     (daemon.folder / "replace").touch()
     wait_until(lambda: len(daemon.started("worker 1")) == 2)
-    assert f"worker 1 (pid {first}) does not come to an end: killed" in daemon.read("err")
+    assert f"worker 1 (pid {first}) does not end its job: killed" in daemon.read("err")
     os.kill(second, signal.SIGKILL)
     wait_until(lambda: f"manager was told {{'lost': {second}}}" in daemon.events())
     assert f"manager was told {{'lost': {first}}}" in daemon.events()

@@ -225,8 +225,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/api/endpoints/confirm.py",
-                "    within = job.confirm_within or 0\n",
-                "    within = job.confirm_within or 0\n    _DEADLINES[job.id] = time.monotonic() + within\n",
+                "    timeout_s = job.confirm_within or 0\n",
+                "    timeout_s = job.confirm_within or 0\n    _DEADLINES[job.id] = time.monotonic() + timeout_s\n",
             ),
             Patch(
                 "lmaps/api/endpoints/confirm.py",

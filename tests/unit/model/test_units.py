@@ -93,11 +93,11 @@ def test_a_stored_definition_is_the_same_unit():
     [
         ("{}", "1:1", "meta is missing"),
         ("meta: {}", "1:7", "name is missing"),
-        ("meta: {name: ../etc}", "1:14", "is no name"),
-        ("meta: {name: 'a\\nb'}", "1:14", "is no name"),
+        ("meta: {name: ../etc}", "1:14", "is not a valid name"),
+        ("meta: {name: 'a\\nb'}", "1:14", "is not a valid name"),
         ("meta: {name: a, data_typ: YamlList}", "1:17", "did you mean data_type?"),
         ("meta: {name: a, data_type: Yaml}", "1:28", "is not one of"),
-        ("meta: {name: a, primary_key: id}", "1:30", "no property of params"),
+        ("meta: {name: a, primary_key: id}", "1:30", "not a property of params"),
         ("meta: {name: a, primary_key: id}\nparams: {properties: {id: {type: array}}}", "1:30", "string or integer"),
         ("meta: {name: a, primary_key: id}\nparams: {properties: {id: {type: string}}}", "1:30", "to be required"),
         ("meta: {name: a}\nparams: {type: strin}", "2:16", "is not one of|none of the forms|'strin'"),
@@ -107,7 +107,7 @@ def test_a_stored_definition_is_the_same_unit():
         ("meta: {name: a}\nparams: {properties: {b: {type: integer, default: x}}}", "2:51", "the default does not fit"),
         ("meta: {name: a}\nparams: {$schema: 'urn:x'}", "2:19", "unknown \\$schema"),
         ("meta: {name: a}\nparams: {minimum: 1, exclusiveMinimum: true}", "2:40", "looks like draft 4"),
-        ("meta: {name: a}\nhandler: {params: {}}\nparams: {}", "2:11", "params stands twice"),
+        ("meta: {name: a}\nhandler: {params: {}}\nparams: {}", "2:11", "params is given twice"),
     ],
 )
 def test_a_bad_unit_is_refused_with_its_place(text, place, words):

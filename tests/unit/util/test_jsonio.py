@@ -36,7 +36,7 @@ def test_any_bytes_are_a_value_or_refused(data):
         (b"NaN", "NaN is not JSON"),
         (b"[Infinity]", "Infinity is not JSON"),
         (b"1e999", "a number is too large"),
-        (b'{"a":1,"a":2}', "'a' stands twice"),
+        (b'{"a":1,"a":2}', "'a' is given twice"),
         (b'"\\ud800"', "lone surrogate"),
         (b'{"\\ud800":1}', "lone surrogate"),
         (b"9223372036854775808", "does not fit into 64 bits"),

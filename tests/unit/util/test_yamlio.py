@@ -47,7 +47,7 @@ def test_plain_words_are_not_guessed():
         ("[" * 100_000, "1:1001", "nesting depth|nested deeper"),
         ("[" * 70 + "]" * 70, "1:66", "nested deeper than 64"),
         ("a: &x [1]\nb: *x", "2:4", "alias"),
-        ("a: 1\na: 2", "2:1", "stands twice"),
+        ("a: 1\na: 2", "2:1", "is given twice"),
         ("1: x", "1:1", "quote it"),
         ("? [a]\n: b", "1:3", "no string"),
         ("a: !!binary aGk=", "1:4", "tag"),

@@ -58,7 +58,7 @@ def test_validate_instance(worker):
 
 
 def test_apply_refuses_a_unit_that_has_changed(worker):
-    with pytest.raises(HandlerFailed, match="has changed since it was loaded; lmaps reload"):
+    with pytest.raises(HandlerFailed, match="has changed since it was loaded; run lmaps reload"):
         tasks.apply(worker, "web", "another digest", 1, 1, [], [])
 
 

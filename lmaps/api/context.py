@@ -143,7 +143,14 @@ class Invocation(RequestContext):
     def origin(self) -> Origin:
         """Who asks and for what reason, as it is recorded with each change and job."""
         write = self.write
-        return Origin(self.subject.name, write.on_behalf_of, self.door, write.message, write.ticket, self.key)
+        return Origin(
+            author=self.subject.name,
+            on_behalf_of=write.on_behalf_of,
+            door=self.door,
+            message=write.message,
+            ticket=write.ticket,
+            request_key=self.key,
+        )
 
     def unit(self, name: str) -> Unit:
         """Return the unit as it is loaded now; raise `NotFound` with the nearest name."""

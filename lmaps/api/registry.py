@@ -33,12 +33,8 @@ _ORDER = (
     "import_history migrate backup backup_read apply confirm plan plan_check cancel jobs job wait request lines "
     "status handlers reload audit discover may"
 ).split()
-"""The order in which the reference and `discover` have them."""
-if set(_ORDER) != ENDPOINTS.keys():
-    raise ValueError(
-        f"these endpoints have no place in the order, or none has the name: {set(_ORDER) ^ ENDPOINTS.keys()}"
-    )
-for _name in _ORDER:
+"""The order in which `discover` and the reference have the endpoints of 2.0; later ones follow by name."""
+for _name in [*_ORDER, *sorted(ENDPOINTS.keys() - _ORDER)]:
     ENDPOINTS[_name] = ENDPOINTS.pop(_name)
 
 __all__ = [

@@ -156,22 +156,26 @@ class Changesets:
         return self._session.connection.scalar(first) or MAX_ROWID
 
     def _append(
-        self, unit: str, kind: ChangesetKind, origin: Origin, target: int | None, **ends: int | None
+        self,
+        unit: str,
+        kind: ChangesetKind,
+        origin: Origin,
+        target: int | None,
+        line_end: int | None = None,
+        line_previous: int | None = None,
+        redo_end: int | None = None,
     ) -> Changeset:
         self._session.counters.revision += 1
         appended = Changeset(
             revision=self._session.counters.revision,
             unit=unit,
             kind=kind,
-            author=origin.author,
-            on_behalf_of=origin.on_behalf_of,
-            door=origin.door,
-            message=origin.message,
-            ticket=origin.ticket,
             at=self._session.at,
-            request_key=origin.request_key,
             target=target,
-            **({"line_end": None, "line_previous": None, "redo_end": None} | ends),
+            line_end=line_end,
+            line_previous=line_previous,
+            redo_end=redo_end,
+            **origin._asdict(),
         )
         self._insert(appended)
         return appended

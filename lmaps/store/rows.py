@@ -11,7 +11,10 @@ from lmaps.model.states import ChangesetKind, ConfirmationState, Door, JobKind, 
 
 
 class Origin(NamedTuple):
-    """Who asked for a change, how the request came in, and the reason that was given."""
+    """Who asked for a change, how the request came in, and the reason that was given.
+
+    The fields have the names of their columns in the table ``changeset``.
+    """
 
     author: str
     on_behalf_of: str | None = None

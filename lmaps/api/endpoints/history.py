@@ -36,6 +36,8 @@ from lmaps.util.text import plural
 
 MAX_CHANGES_SHOWN = 8
 """Instances of one changeset that `history` names; the others it counts."""
+_SHOWN_COLUMNS = [name for name in ChangesetView.__match_args__ if name in Changeset._fields]
+"""The columns of a changeset that its view has under the same name."""
 _MAX_STEPS = 1_000_000
 _STATES = "With the whole state before and after."
 
@@ -290,16 +292,7 @@ def _view(ctx: Invocation, changeset: Changeset, *, with_diff: bool) -> Changese
     changed = ctx.tx.history.changes(changeset.revision, None if with_diff else MAX_CHANGES_SHOWN)
     is_whole = len(changed) < MAX_CHANGES_SHOWN
     return ChangesetView(
-        revision=changeset.revision,
-        kind=changeset.kind,
-        unit=changeset.unit,
-        at=changeset.at,
-        author=changeset.author,
-        on_behalf_of=changeset.on_behalf_of,
-        door=changeset.door,
-        message=changeset.message,
-        ticket=changeset.ticket,
-        target=changeset.target,
+        **{name: getattr(changeset, name) for name in _SHOWN_COLUMNS},
         instances=len(changed) if is_whole else ctx.tx.history.size(changeset.revision),
         changes=[changes.signed(change) for change in changed[:MAX_CHANGES_SHOWN]],
         diff=changes.diff_rows(ctx, changeset.unit, changed) if with_diff else None,

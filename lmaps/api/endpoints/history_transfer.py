@@ -3,7 +3,7 @@
 import json
 import re
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from lmaps.api.arguments import Write, arguments
 from lmaps.api.context import Invocation
@@ -19,7 +19,6 @@ from lmaps.util.text import plural
 from lmaps.version import __version__
 
 _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
-_TEXT = {"type": ["string", "null"]}
 _REVISION = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
 """What a revision or a number can be that the next ones are to follow: 18 digits, as in `_NUMBER`."""
 _LINK = _REVISION | {"type": ["integer", "null"]}
@@ -40,21 +39,15 @@ _CHANGE = {
     "required": ["instance", "first_revision"],
     "additionalProperties": False,
 }
-_COLUMNS: dict[str, dict[str, Any]] = {
-    "revision": _REVISION,
-    "kind": {"enum": [kind.value for kind in ChangesetKind]},
-    "author": {"type": "string"},
-    "on_behalf_of": _TEXT,
-    "door": {"type": "string"},
-    "message": _TEXT,
-    "ticket": _TEXT,
-    "at": {"type": "string"},
-    "request_key": _TEXT,
-    "target": _LINK | {"minimum": 0},
-    "line_end": _LINK,
-    "line_previous": _LINK,
-    "redo_end": _LINK,
+_SCHEMA_OF_TYPE: dict[Any, dict[str, Any]] = {
+    int: _REVISION,
+    int | None: _LINK,
+    str: {"type": "string"},
+    str | None: {"type": ["string", "null"]},
+    ChangesetKind: {"enum": [kind.value for kind in ChangesetKind]},
 }
+_COLUMNS = {name: _SCHEMA_OF_TYPE[hint] for name, hint in get_type_hints(Changeset).items() if name != "unit"}
+_COLUMNS["target"] = _LINK | {"minimum": 0}  # 0 is the state before the first change
 """The columns of a changeset in an export; its unit stands above it."""
 _LATER = Changeset._field_defaults
 """Columns that were added later have a default: they are left out where they have it, as in every older export."""

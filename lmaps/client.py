@@ -67,7 +67,7 @@ class Client:
         self._key_files = (expanded(client_key), expanded(server_public_key))
         self._connection: LocalClientSocket | RemoteClientSocket | None = None
 
-    def call(self, verb: str, **args: Any) -> Reply:
+    def call(self, verb: str, **args: object) -> Reply:
         """Send a request and return the reply of success.
 
         Raises the error that the daemon refuses with, `NotReached` if the request was certainly not done, and
@@ -102,7 +102,7 @@ class Client:
                 self._on_wait(f"{reply.message}; asked again in {pause:g} s")
             threading.Event().wait(pause)
 
-    def request(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def request(self, payload: Mapping[str, object]) -> dict[str, Any]:
         """Send ``payload`` and return all fields of the daemon's answer: ``message``, ``level``, ``extra`` ...
 
         The payload is ``{"verb": ..., "args": ...}`` or the original's flags (``{"list_units": True}``).

@@ -54,8 +54,8 @@ class Finding(NamedTuple):
     message: str
     at: tuple[str | int, ...] = ()
     on_key: bool = False
-    got: Any = None
-    allowed: Any = None
+    got: object = None
+    allowed: object = None
     hint: str | None = None
     document: int | None = None
     file: str | None = None

@@ -97,7 +97,7 @@ def check_contract(handler: type[UnitHandler]) -> None:
 class TemporaryDaemon:
     """A real ``lmapsd`` with a directory, units and a home of its own; `end` leaves nothing running."""
 
-    def __init__(self, directory: Path, units: str, *options: str, **config: Any) -> None:
+    def __init__(self, directory: Path, units: str, *options: str, **config: object) -> None:
         self.directory = directory
         self.config_file = directory / "lmaps.yaml"
         self.unit_dir = directory / "units"
@@ -201,7 +201,7 @@ def lmaps_daemon() -> Iterator[Callable[..., TemporaryDaemon]]:
     with tempfile.TemporaryDirectory(prefix="lm", dir="/tmp") as name:
         started: list[TemporaryDaemon] = []
 
-        def start(units: str, **config: Any) -> TemporaryDaemon:
+        def start(units: str, **config: object) -> TemporaryDaemon:
             directory = Path(name) / str(len(started))
             directory.mkdir()
             started.append(TemporaryDaemon(directory, units, **config))

@@ -53,7 +53,7 @@ _Arguments = TypeVar("_Arguments")
 _Convert = Callable[[Any], Any]
 
 
-def argument(default: Any = MISSING, doc: str = "") -> Any:
+def argument(default: object = MISSING, doc: str = "") -> Any:
     """Return the field of an argument: its default, and its text in the reference."""
     metadata = {"doc": doc}
     if isinstance(default, list):
@@ -181,7 +181,7 @@ def _converter(kind: Any) -> _Convert:
     return convert
 
 
-def _value_converter(hint: Any) -> _Convert | None:
+def _value_converter(hint: object) -> _Convert | None:
     """Return what makes a field's value from that of the request; None if it stays as it is."""
     hint = without_none(hint)
     if hint is int:
@@ -194,5 +194,5 @@ def _value_converter(hint: Any) -> _Convert | None:
     return None
 
 
-def _integer(value: Any) -> Any:
+def _integer(value: object) -> Any:
     return int(value) if isinstance(value, float) else value  # JSON Schema takes 2.0 for an integer

@@ -3,8 +3,6 @@
 Rows are written in the request's own transaction, so an answer leaves only when its row is durable.
 """
 
-from typing import Any
-
 from lmaps.api.audit_throttle import TokenBucket
 from lmaps.api.context import Answer, Invocation, RequestContext
 from lmaps.errors import NotAllowed
@@ -12,7 +10,7 @@ from lmaps.protocol import Reply, Request
 from lmaps.store import AuditEntry
 
 
-def record(ctx: Invocation, arguments: Any, answer: Answer) -> None:
+def record(ctx: Invocation, arguments: object, answer: Answer) -> None:
     """Record that the request was answered; one that names several units has a row for each."""
     revision, job = (answer.revision, answer.job) if isinstance(answer, Reply) else (None, None)
     if job is None:

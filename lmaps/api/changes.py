@@ -74,7 +74,7 @@ class Proposal:
         return Reply(self.message, extra={"instances": rows}, revision=revision)
 
 
-def run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any) -> Reply:
+def run(ctx: Invocation, propose: Callable[[Invocation, Any], object], request: object) -> Reply:
     """Answer a write; of a dry run answer what it would change, and keep nothing.
 
     Raises `Outdated` if the unit is not at the revision that the request was made for, `PendingConfirm` if a job of
@@ -97,7 +97,7 @@ def run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any
     return reply
 
 
-def carry_out(ctx: Invocation, proposal: Any) -> Reply:
+def carry_out(ctx: Invocation, proposal: object) -> Reply:
     """Record what is proposed, and answer; an endpoint that has written by itself has answered already."""
     if not isinstance(proposal, Proposal):
         if not isinstance(proposal, Reply):
@@ -109,7 +109,7 @@ def carry_out(ctx: Invocation, proposal: Any) -> Reply:
     return proposal.reply(ctx, changesets, job)
 
 
-def _dry_run(ctx: Invocation, propose: Callable[[Invocation, Any], Any], request: Any) -> Reply:
+def _dry_run(ctx: Invocation, propose: Callable[[Invocation, Any], object], request: object) -> Reply:
     with ctx.tx.discarded():
         before = ctx.tx.revision()
         reply = carry_out(ctx, propose(ctx, request))
@@ -229,7 +229,7 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
         )
 
 
-def _quoted(unit: Unit, path: Path, value: Any) -> str:
+def _quoted(unit: Unit, path: Path, value: object) -> str:
     nested = value
     for key in reversed(path):
         nested = {key: nested}

@@ -195,7 +195,7 @@ class Deferred(NamedTuple):
     """Not yet: ``then`` answers when ``job`` has moved, or at ``until`` (monotonic), whichever comes first."""
 
     ctx: Invocation
-    request: Any
+    request: object
     job: int
     until: float
     then: Callable[[Invocation, Any], "Reply | Deferred"]
@@ -212,7 +212,7 @@ class AfterCommit(NamedTuple):
     """
 
     function: Callable[[Store, Any], Reply]
-    argument: Any = None
+    argument: object = None
 
     def then(self, store: Store) -> Reply:
         """Return the answer."""

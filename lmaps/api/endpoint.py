@@ -38,7 +38,7 @@ class Endpoint:
 
     name: str
     function: _Function
-    arguments: type[Any]
+    arguments: type[object]
     right: Right
     scope: authorize.Scope = "named"
     also: Mapping[str, Right] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class Endpoint:
             units = ctx.units
         authorize.admit(ctx, rights, units)
 
-    def _answer_once(self, ctx: Invocation, key: str, request: Request, arguments: Any) -> Reply:
+    def _answer_once(self, ctx: Invocation, key: str, request: Request, arguments: object) -> Reply:
         """Answer a write under its key, or as it was answered under this key before."""
         digest = sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
         answered = ctx.tx.requests.find(key)
@@ -164,7 +164,7 @@ class Endpoint:
         return reply
 
 
-def _count_documents(ctx: Invocation, arguments: Any) -> None:
+def _count_documents(ctx: Invocation, arguments: object) -> None:
     """Raise `TooLarge` for more documents than the subject may send at once."""
     limits = ctx.manager.config.limits
     parts = [arguments, *getattr(arguments, "units", ())]

@@ -178,7 +178,7 @@ def _root(ctx: click.Context, /, daemon: bool, **flags: Any) -> None:
             click.echo(ctx.get_help())
 
 
-def print_response(msg: Any, format: str = "dict") -> None:  # noqa: A002 (the documented name)
+def print_response(msg: object, format: str = "dict") -> None:  # noqa: A002 (the documented name)
     """Print data on stdout: as ``dict`` (Python's repr), ``json``, ``pretty`` or ``yaml``."""
     click.echo(render.render(msg, format), nl=False)
 

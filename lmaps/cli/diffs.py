@@ -75,7 +75,7 @@ def _name(difference: Difference) -> str:
     return ".".join(map(str, difference.path))
 
 
-def _value(sign: str, difference: Difference) -> Any:
+def _value(sign: str, difference: Difference) -> object:
     """Return the value that comes with, or goes with, an instance."""
     return difference.after if sign == "+" else difference.before
 

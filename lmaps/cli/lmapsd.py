@@ -87,7 +87,7 @@ Exit codes:
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[text]")
 @click.version_option(__version__, prog_name="lmapsd", message="%(prog)s %(version)s")
 def command(
-    file: str | None, checking: bool, verify: str | None, backup: str | None, stop_grace: str, **options: Any
+    file: str | None, checking: bool, verify: str | None, backup: str | None, stop_grace: str, **options: object
 ) -> int:
     """Run the daemon, or check the configuration, verify a backup or restore one; return the exit code."""
     if verify is not None:

@@ -19,7 +19,7 @@ COMPLETION_TIMEOUT = "0.3s"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def _store_in_session(ctx: click.Context, param: click.Parameter, value: object) -> None:
     """Set a global option on the session, so that an option after the command overrides the same option before it."""
     # An option that was not given after the command must not reset one that was given before it.
     if value is not None and value is not False:
@@ -68,7 +68,7 @@ class Command(click.Command):
 def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a function the command ``name``; it gets the `Session` as its first argument."""
 
-    def decorate(function: Callable[..., Any]) -> click.Command:
+    def decorate(function: Callable[..., object]) -> click.Command:
         return click.command(name, cls=Command, epilog=f"Examples:\n{examples}")(click.pass_obj(function))
 
     return decorate
@@ -101,11 +101,11 @@ def required_unit(unit: str | None, unit_option: str | None) -> str:
     return name
 
 
-def _with_unit(function: F, choose: Callable[..., Any]) -> F:
+def _with_unit(function: F, choose: Callable[..., object]) -> F:
     """Add UNIT and ``--unit``; ``choose(unit, unit_option, kwargs)`` returns the unit that the command gets."""
 
     @functools.wraps(function)
-    def with_unit(*args: Any, unit: str | None, unit_option: str | None, **kwargs: Any) -> Any:
+    def with_unit(*args: object, unit: str | None, unit_option: str | None, **kwargs: object) -> Any:
         return function(*args, unit=choose(unit, unit_option, kwargs), **kwargs)
 
     option = click.option("--unit", "-u", "unit_option", metavar="UNIT", hidden=True)
@@ -165,7 +165,7 @@ class Write(NamedTuple):
     key: str | None = None
     changed_rc: int | None = None
 
-    def send(self, session: Session, verb: str, **args: Any) -> "Reply":
+    def send(self, session: Session, verb: str, **args: object) -> "Reply":
         """Send the request for the change and return its reply."""
         return session.call(verb, request_key=self.key, **args, **self.args)
 
@@ -182,7 +182,7 @@ def write_options(function: F) -> F:
     """Add the options that every change takes; the command gets them as a `Write` named ``write``."""
 
     @functools.wraps(function)
-    def with_write(*args: Any, **kwargs: Any) -> Any:
+    def with_write(*args: object, **kwargs: Any) -> object:
         values = {name: kwargs.pop(name) for name in WRITE_ARGS}
         values["on_behalf_of"] = values["on_behalf_of"] or _sudo_user()
         write = Write(
@@ -219,7 +219,7 @@ def run_options(function: F) -> F:
     """Add the options of a job; the command gets them as a `Run` named ``run``."""
 
     @functools.wraps(function)
-    def with_run(*args: Any, **kwargs: Any) -> Any:
+    def with_run(*args: object, **kwargs: Any) -> Any:
         values = {"timeout": kwargs.pop("job_timeout"), "confirm": kwargs.pop("confirm")}
         run = Run(kwargs.pop("wait"), {name: value for name, value in values.items() if value})
         return function(*args, run=run, **kwargs)
@@ -239,7 +239,7 @@ def apply_options(function: F) -> F:
     """Add ``--apply`` and the options of its job; the command gets a `Run` named ``run``, None without ``--apply``."""
 
     @functools.wraps(function)
-    def with_optional_run(*args: Any, applying: bool, run: Run, **kwargs: Any) -> Any:
+    def with_optional_run(*args: object, applying: bool, run: Run, **kwargs: object) -> object:
         # Ignored, --confirm would leave the user believing that the change undoes itself.
         if not applying and (run.args or not run.wait):
             raise UsageError("--job-timeout, --confirm and --no-wait are options of a job: add --apply")
@@ -255,7 +255,7 @@ def apply_args(run: Run | None) -> dict[str, Any]:
     return {} if run is None else {"apply": run.args}
 
 
-def _add_options(function: Callable[..., Any], *options: Callable[[Any], Any]) -> Any:
+def _add_options(function: Callable[..., object], *options: Callable[[Any], object]) -> Any:
     """Return ``function`` with ``options`` in the order in which help lists them."""
     for option in reversed(options):
         function = option(function)

@@ -25,7 +25,7 @@ class Table(NamedTuple):
     """Rows of cells under headers; without headers there is no header line."""
 
     headers: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
 
 
 def safe(text: str) -> str:
@@ -33,7 +33,7 @@ def safe(text: str) -> str:
     return re.sub(_CONTROL, lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def render(value: Any, form: str) -> str:
+def render(value: object, form: str) -> str:
     """Return ``value`` as ``yaml``, ``json`` (one line), ``pretty`` (indented JSON) or ``dict`` (Python's repr)."""
     if form == "json":
         return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
@@ -68,13 +68,13 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     ]
 
 
-def _cell(value: Any, terminal: bool) -> str:
+def _cell(value: object, terminal: bool) -> str:
     # A line break inside a cell would look like another row.
     text = _plain(value).replace("\n", "\\n")
     return safe(text) if terminal else text
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -86,7 +86,7 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return ``value`` as text of at most `MAX_CELL` characters."""
     text = _plain(value)
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."

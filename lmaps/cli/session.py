@@ -34,7 +34,7 @@ STRUCTURED_FORMATS = ("yaml", "json", "pretty", "dict")
 Row = TypeVar("Row", bound=NamedTuple)
 
 
-def read_row(shape: type[Row], row: Mapping[str, Any]) -> Row:
+def read_row(shape: type[Row], row: Mapping[str, object]) -> Row:
     """Return a row of an answer as the named tuple ``shape``; fields that it does not have are left out."""
     construct: Any = shape
     values: Row = construct(**{name: row[name] for name in shape._fields if name in row})
@@ -90,7 +90,7 @@ class Session:
             self.client = _make_client(self)
         return self.client
 
-    def call(self, verb: str, *, request_key: str | None = None, **args: Any) -> "protocol.Reply":
+    def call(self, verb: str, *, request_key: str | None = None, **args: object) -> "protocol.Reply":
         """Send a request and return its reply; arguments that are None are left out.
 
         Raises the error of a request that was refused, and `UsageError` for text that is not UTF-8.
@@ -132,7 +132,9 @@ class Session:
                 raise click.exceptions.Exit(0) from error
             raise LmapsError(f"cannot write to stdout: {error.strerror}") from error
 
-    def print_data(self, value: Any, table: "render.Table | None" = None, names: Sequence[str] | None = None) -> None:
+    def print_data(
+        self, value: object, table: "render.Table | None" = None, names: Sequence[str] | None = None
+    ) -> None:
         """Print ``value`` in the output format.
 
         ``table`` is its form for people (YAML if there is none), ``names`` are the lines of ``-o name``.
@@ -146,7 +148,7 @@ class Session:
             text = render.render(value, "yaml" if form == "table" else form)
         self.write(text)
 
-    def print_lines(self, value: Any, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
+    def print_lines(self, value: object, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
         """Print ``value`` in the output format; where that is a table, print ``lines`` instead."""
         self.print_data(value, render.Table((), [(line,) for line in lines]), names)
 

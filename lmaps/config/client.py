@@ -1,6 +1,6 @@
 """The settings that a client needs: read quickly, and only those."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lmaps.config.paths import absolute, absolute_uri, directory, read
 from lmaps.errors import UsageError
@@ -47,12 +47,12 @@ def client_settings(config_file: str | None) -> ClientSettings:
     return ClientSettings(_nearest_endpoint(rpc.get("manager_bind"), base), timeout_s, *keys)
 
 
-def _read_slowly(text: bytes, file: str) -> Any:
+def _read_slowly(text: bytes, file: str) -> object:
     parsed = document.parse(text, file)
     return parsed.value if parsed else None
 
 
-def _nearest_endpoint(bind: Any, base: str) -> str | None:
+def _nearest_endpoint(bind: object, base: str) -> str | None:
     """Return the endpoint for clients on this host: the first unix socket in ``bind``, else its first URI."""
     uris = [uri for uri in (bind if isinstance(bind, list) else [bind]) if isinstance(uri, str)]
     local = [uri for uri in uris if uri.startswith("ipc://")]

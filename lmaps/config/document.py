@@ -1,7 +1,6 @@
 """The text of the configuration, and the errors about it."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from lmaps.errors import ConfigError, DocumentRefused, Finding
 from lmaps.util import yamlio
@@ -33,7 +32,7 @@ def _with_hint(finding: Finding) -> Finding:
     return finding._replace(message=better.message, hint=better.hint)
 
 
-def bad_timeout(got: Any) -> Finding:
+def bad_timeout(got: object) -> Finding:
     """Return the finding about a timeout that is no duration."""
     message = f"{got!r} is no duration: write it with its unit, 5m for five minutes or 30s (a bare integer is seconds)"
     return Finding(message, ("rpc", "timeout"), got=got, hint="5m")

@@ -78,7 +78,7 @@ def parse_policy(text: str | bytes, file: str) -> list[Line]:
     ]
 
 
-def _with_lists(document: Any) -> Any:
+def _with_lists(document: object) -> Any:
     """Return the lines with a list of one in the place of each single word."""
     if not isinstance(document, list):
         return document

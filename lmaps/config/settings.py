@@ -23,7 +23,7 @@ _Section = TypeVar("_Section", bound="Section")
 class Resolved(Keywords):
     """How the value in the file becomes the final one: ``resolve(value, base)``, with the directory of the file."""
 
-    def __init__(self, resolve: Callable[[Any, str], Any], **keywords: Any) -> None:
+    def __init__(self, resolve: Callable[[Any, str], object], **keywords: Any) -> None:
         super().__init__(**keywords)
         self.resolve = resolve
 
@@ -49,7 +49,7 @@ Duration = Annotated[float, Resolved(_seconds, **DURATION)]
 Count = Annotated[int, Keywords(minimum=1)]
 
 
-def setting(description: str | None = None, initial: Any = None) -> Any:
+def setting(description: str | None = None, initial: object = None) -> Any:
     """Return the field of a setting; ``initial`` is its default, as it would be written in the file.
 
     Without a default the setting may be left out, and its value depends on the user and the host.
@@ -97,7 +97,7 @@ class Section:
         return {name: value.to_dict() if isinstance(value, Section) else value for name, value in values.items()}
 
 
-def _value(hint: Any, value: Any, base: str | None) -> Any:
+def _value(hint: object, value: Any, base: str | None) -> Any:
     hint = without_none(hint)
     if value is None:
         return None

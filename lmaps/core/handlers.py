@@ -11,9 +11,9 @@ from lmaps.protocol import Reply
 class Handler:
     """Base of everything that handles something: ``context`` is what it works in, `setup` prepares it."""
 
-    context: Any = None
+    context: object = None
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: object) -> None:
         self.context = kwargs.get("context")
         self.setup()
 

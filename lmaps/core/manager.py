@@ -31,7 +31,7 @@ class Manager(manager.Manager):
         self.setup_args(args)
         super().__init__(worker_connection_uri, self._config, uuid.uuid4().hex)
 
-    def setup_args(self, args: tuple[Any, ...]) -> None:
+    def setup_args(self, args: tuple[object, ...]) -> None:
         """Check the endpoints for workers and clients; `start` binds them, in the process that serves them."""
         for uri in (str(self.worker_connection_uri), *self._config.rpc.manager_bind):
             check_endpoint(uri)
@@ -43,7 +43,7 @@ class Manager(manager.Manager):
         with private_files(), locked(paths), super().serving():
             yield self
 
-    def run_task(self, runnable: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def run_task(self, runnable: str | Callable[..., object], /, *args: object, **kwargs: object) -> Any:
         """Have a registered task run, by its name or as the function itself, and return its result.
 
         The manager serves meanwhile, if it does not yet, and waits until a worker is there.

@@ -34,41 +34,41 @@ def error_message(context: Any, msg: str) -> None:
     worker_tasks.error_message(context if hasattr(context, "log") else _stand_in(), msg)
 
 
-def stop_worker_thread(context: Any) -> dict[str, Any]:
+def stop_worker_thread(context: object) -> dict[str, Any]:
     """Have the worker end once this is answered; a supervisor starts another in its place."""
     if not isinstance(context, Worker):
         raise LmapsError("cannot stop the worker: the context is none")
     return worker_tasks.stop_worker_thread(context)
 
 
-def get_worker_config(context: Any) -> dict[str, Any]:
+def get_worker_config(context: object) -> dict[str, Any]:
     """Return the configuration as the worker sees it."""
     config = context.config if hasattr(context, "config") else load_config()
     values = config.to_dict() if isinstance(config, Config) else config
     return {name: value for name, value in values.items() if name != "document"}
 
 
-def get_worker_units(context: Any) -> list[dict[str, Any]]:
+def get_worker_units(context: object) -> list[dict[str, Any]]:
     """Return the definitions of the units as the worker finds them now."""
     return worker_tasks.get_worker_units(_configured(context))
 
 
-def get_worker_units_instances(context: Any, name: str) -> Any:
+def get_worker_units_instances(context: object, name: str) -> Any:
     """Return the state of a unit, as its handler gets it."""
     return manager_tasks.get_worker_units_instances(_manager(context, name), name)
 
 
-def rollback_worker_units_instances(context: Any, name: str) -> dict[str, Any]:
+def rollback_worker_units_instances(context: object, name: str) -> dict[str, Any]:
     """Take a unit's newest change back; return its ``removing``, ``before`` and ``after``."""
     return manager_tasks.rollback_worker_units_instances(_manager(context, name), name)
 
 
-def validate_instance(context: Any, unit_name: str, instance: dict[str, Any]) -> dict[str, Any]:
+def validate_instance(context: object, unit_name: str, instance: dict[str, Any]) -> dict[str, Any]:
     """Return ``instance`` with the unit's defaults mixed in, valid; raise `ValidationFailed` with all findings."""
     return worker_tasks.validate_instance(_configured(context), unit_name, instance)
 
 
-def _configured(context: Any) -> Any:
+def _configured(context: object) -> Any:
     """Return what the tasks of a worker need of their context: a configuration and a log."""
     if not hasattr(context, "config"):
         return _stand_in()
@@ -79,7 +79,7 @@ def _stand_in() -> SimpleNamespace:
     return SimpleNamespace(config=load_config(), log=logging.getLogger(__name__))
 
 
-def _manager(context: Any, unit: str) -> Manager:
+def _manager(context: object, unit: str) -> Manager:
     if not isinstance(context, Manager) or not context.running:
         raise LmapsError(f"cannot reach the state of {unit}: the context is no manager that serves")
     return context

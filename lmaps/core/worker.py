@@ -24,5 +24,5 @@ class Worker(worker.Worker):
         super().__init__(worker_connection_uri, Config.of(args[0]) if args else load_config(), *args[1:2])
         self.setup_args(args)
 
-    def setup_args(self, args: tuple[Any, ...]) -> None:
+    def setup_args(self, args: tuple[object, ...]) -> None:
         """Do nothing; a subclass may take further arguments here."""

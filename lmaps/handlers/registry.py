@@ -157,7 +157,7 @@ def _handlers_of(module: ModuleType) -> list[type[UnitHandler]]:
     return [_checked(value) for value in own if issubclass(value, UnitHandler)]
 
 
-def _checked(handler: Any) -> type[UnitHandler]:
+def _checked(handler: object) -> type[UnitHandler]:
     """Return ``handler`` if it is one; raise `BrokenPlugin` if not."""
     if not (isinstance(handler, type) and issubclass(handler, UnitHandler)):
         raise BrokenPlugin("it is no subclass of UnitHandler")

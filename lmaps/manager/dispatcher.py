@@ -271,7 +271,7 @@ class Dispatcher:
         # Its worker was replaced because it hung: the job was not interrupted by chance, it is over.
         return JobState.CANCELLED if job.id in self.stopping else JobState.TIMED_OUT
 
-    def end(self, tx: Transaction, job: int, **columns: Any) -> None:
+    def end(self, tx: Transaction, job: int, **columns: object) -> None:
         """Record the end of a running job, of those that it covers, and what follows for its confirmation."""
         self._manager.signals.moved.update(tx.jobs.end(job, **columns))
         confirm.on_job_end(self._manager, tx, job)

@@ -229,7 +229,7 @@ class Manager:
         finally:
             self._channel.report({"reloading": False})
 
-    def run_task(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    def run_task(self, name: str, /, *args: object, **kwargs: object) -> Any:
         """Have the task ``name`` run and return its result; clients are served meanwhile.
 
         The manager answers the tasks that need the state, a worker runs the others. Raises `NotFound` if there is no
@@ -248,7 +248,7 @@ class Manager:
             raise HandlerFailed(f"cannot run {name}: {results[0].error}")
         return results[0].value
 
-    def answer(self, verb: str, **args: Any) -> Reply:
+    def answer(self, verb: str, **args: object) -> Reply:
         """Answer a request of this process itself; raise the error that a client would get."""
         return self.respond({"v": VERSION, "verb": verb, "args": args})
 

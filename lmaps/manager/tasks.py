@@ -10,11 +10,11 @@ from lmaps.util.jsonio import plain
 class AnswersRequests(Protocol):
     """The manager, as far as its tasks use it."""
 
-    def answer(self, verb: str, **args: Any) -> Reply:
+    def answer(self, verb: str, **args: object) -> Reply:
         """Answer a request of this process itself."""
 
 
-def get_worker_units_instances(manager: AnswersRequests, name: str) -> Any:
+def get_worker_units_instances(manager: AnswersRequests, name: str) -> object:
     """Return the state of a unit, as its handler gets it."""
     return plain(manager.answer("show", unit=name, reveal=True).extra["state"])
 

@@ -29,14 +29,14 @@ class DataStore:
     Keywords: ``rows`` (documents, oldest first), or ``store_root`` (a directory); ``store_key``, ``primary_key``.
     """
 
-    args: tuple[Any, ...] = ()
+    args: tuple[object, ...] = ()
     kwargs: dict[str, Any] = {}  # noqa: RUF012 (documented, and never changed: each instance has its own)
     store_key = "root"
     store_root: str | None = None
     current_dir: ClassVar[str] = "current"
     rollback_dir: ClassVar[str] = "rollback"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: Any) -> None:
         self.args = args
         self.kwargs = kwargs
         self.store_key = kwargs.get("store_key") or self.store_key
@@ -177,7 +177,7 @@ def _merged(rows: Iterable[Row]) -> Row:
     return merged
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     return jsonio.canonical(one) == jsonio.canonical(other)
 
 

@@ -27,8 +27,8 @@ class Difference(NamedTuple):
     """One place where two documents differ; `MISSING` where one of them has nothing."""
 
     path: Path
-    before: Any
-    after: Any
+    before: object
+    after: object
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"path": "/tls", "before": false, "after": true}``, without a value that is `MISSING`."""
@@ -51,19 +51,19 @@ class Difference(NamedTuple):
 class Clash(Exception):
     """Raised for a path that a merge cannot change: its value is ``got`` instead of ``expected``."""
 
-    def __init__(self, path: Path, expected: Any, got: Any) -> None:
+    def __init__(self, path: Path, expected: object, got: object) -> None:
         super().__init__(pointer(path))
         self.path, self.expected, self.got = path, expected, got
 
 
-def same(one: Any, other: Any) -> bool:
+def same(one: object, other: object) -> bool:
     """Return whether two values are the same to JSON: 1, 1.0 and true all differ."""
     if one is MISSING or other is MISSING:
         return one is other
     return canonical(one) == canonical(other)
 
 
-def differences(before: Any, after: Any, at: Path = ()) -> Iterator[Difference]:
+def differences(before: object, after: object, at: Path = ()) -> Iterator[Difference]:
     """Yield the differences in the order of ``before``; properties that are new in ``after`` come last."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
@@ -75,7 +75,7 @@ def differences(before: Any, after: Any, at: Path = ()) -> Iterator[Difference]:
         yield Difference(at, before, after)
 
 
-def leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
+def leaves(value: object, at: Path = ()) -> Iterator[tuple[Path, object]]:
     """Yield each innermost value of a document with its path. An array without objects in it is one value."""
     if isinstance(value, dict) and value:
         for key, below in value.items():
@@ -87,7 +87,7 @@ def leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield at, value
 
 
-def look_up(value: Any, path: Sequence[str | int]) -> Any:
+def look_up(value: object, path: Sequence[str | int]) -> object:
     """Return the value at ``path``, `MISSING` if there is none."""
     for key in path:
         if isinstance(value, dict):
@@ -99,7 +99,7 @@ def look_up(value: Any, path: Sequence[str | int]) -> Any:
     return value
 
 
-def changed(document: Any, changes: Sequence[Difference]) -> Any:
+def changed(document: object, changes: Sequence[Difference]) -> object:
     """Return a copy of ``document`` in which each path has its value ``after``; missing objects on the way are made.
 
     Raises `Clash` where a path leads through a value that is neither object nor array.
@@ -110,7 +110,7 @@ def changed(document: Any, changes: Sequence[Difference]) -> Any:
     return result
 
 
-def merged(document: Any, changes: Sequence[Difference]) -> Any:
+def merged(document: object, changes: Sequence[Difference]) -> object:
     """Return a copy of ``document`` with ``changes`` made.
 
     Raises `Clash` if a value is neither what it was ``before`` the change nor what it is to be ``after``.

@@ -4,7 +4,6 @@ YAML says what a text is (``8080``, ``true``, ``[a, b]``), but where the type is
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from lmaps.errors import LmapsError, UsageError
 from lmaps.model.diff import MISSING, Difference, Path
@@ -25,7 +24,7 @@ def read_properties(texts: Collection[tuple[Path, str]], types: Mapping[str, str
     return differences
 
 
-def read_value(name: str, text: str, types: Collection[str]) -> Any:
+def read_value(name: str, text: str, types: Collection[str]) -> object:
     """Return ``text`` as a value of one of ``types``; as a string only where it fits no other of them.
 
     ``types`` are those of JSON Schema, ``any`` where the schema gives none. ``name`` is the property's, for the error.
@@ -44,7 +43,7 @@ def read_value(name: str, text: str, types: Collection[str]) -> Any:
     return value if jsonio.type_name(value) in others else text
 
 
-def _read_yaml(name: str, text: str) -> Any:
+def _read_yaml(name: str, text: str) -> object:
     try:
         documents = yamlio.load(text)
     except LmapsError as error:

@@ -23,7 +23,7 @@ def read_object(body: bytes, **limits: int) -> dict[str, Any]:
     return value
 
 
-def to_fields(message: Any) -> dict[str, Any]:
+def to_fields(message: object) -> dict[str, Any]:
     """Return the values of a message's fields by name, without those that are None."""
     # An absent field reads as its default, None: leaving it out is what lets versions differ in their optional fields.
     values = ((name, getattr(message, name)) for name in field_types(type(message)))

@@ -37,7 +37,7 @@ class View:
         return row
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Self:
+    def from_json(cls, row: Mapping[str, object]) -> Self:
         """Return the view in an answer; fields of a newer lMaPS are passed over."""
         values = {name: row[name] for name in cls.__match_args__ if name in row}
         for name, read in cls._readers.items():

@@ -21,20 +21,20 @@ def covered(table: Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.c if column.name != "checksum" and not column.info)
 
 
-def checksum(values: tuple[Any, ...]) -> int:
+def checksum(values: tuple[object, ...]) -> int:
     """Return the CRC-32 of the values of a row."""
     # Not repr(values): that of a named tuple has its name and its fields. surrogatepass: damage can leave bytes in a
     # text that are read as lone surrogates.
     return zlib.crc32(tuple.__repr__(values).encode("utf-8", "surrogatepass"))
 
 
-def signed(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
+def signed(table: Table, row: Mapping[str, object]) -> tuple[object, ...]:
     """Return the values of a row's `covered` columns, and its checksum. Columns that ``row`` has not are NULL."""
     values = tuple(map(row.get, covered(table)))
     return (*values, checksum(values))
 
 
-def check(table: str, values: tuple[Any, ...], expected: int) -> None:
+def check(table: str, values: tuple[object, ...], expected: int) -> None:
     """Raise `StateDamaged` unless the values of a row fit its checksum."""
     if checksum(values) != expected:
         raise StateDamaged(f"cannot rely on the database: a row of {table} is damaged")

@@ -68,7 +68,7 @@ class Jobs:
         self._session = session
         self._history = history
 
-    def add(self, unit: str, kind: JobKind, revision: int, digest: str, origin: Origin, **columns: Any) -> Job:
+    def add(self, unit: str, kind: JobKind, revision: int, digest: str, origin: Origin, **columns: object) -> Job:
         """Queue a job; ``columns`` are further ones that it has from its beginning."""
         self._session.counters.job += 1
         row = {
@@ -89,7 +89,7 @@ class Jobs:
         self._session.insert(job, row | columns)
         return self._sign(self._session.counters.job)
 
-    def update(self, number: int, **columns: Any) -> None:
+    def update(self, number: int, **columns: object) -> None:
         """Change ``columns`` of a job; ``summary`` is a mapping of counts."""
         if columns.get("summary") is not None:
             columns["summary"] = json.dumps(columns["summary"])
@@ -137,7 +137,7 @@ class Jobs:
         """Return the jobs that end as this one does, which covers them, oldest first."""
         return self._read(_COVERED_BY, number=number)
 
-    def end(self, number: int, **outcome: Any) -> list[int]:
+    def end(self, number: int, **outcome: object) -> list[int]:
         """End a job, and those that it covers; return the numbers of all."""
         covered = [waiting.id for waiting in self.covered_by(number)]
         self.update(number, ended_at=times.now(), **outcome)
@@ -215,7 +215,7 @@ class Jobs:
         revisions = filter(None, [self.applied_revision(unit), *previous])
         return [*revisions, *self._session.connection.scalars(unended)]
 
-    def add_lines(self, number: int, first: int, lines: Sequence[Mapping[str, Any]]) -> None:
+    def add_lines(self, number: int, first: int, lines: Sequence[Mapping[str, object]]) -> None:
         """Append output of a job; ``first`` numbers the first line."""
         rows = [
             {
@@ -258,7 +258,7 @@ class Jobs:
     def _select(self, query: Select[Any]) -> list[Job]:
         return [_job(checked(job, row)) for row in self._session.connection.execute(query)]
 
-    def _read(self, statement: Prepared, **values: Any) -> list[Job]:
+    def _read(self, statement: Prepared, **values: object) -> list[Job]:
         return [_job(checked(job, row)) for row in self._session.rows(statement, **values)]
 
 

@@ -179,7 +179,7 @@ class Session:
         rows: list[tuple[Any, ...]] = self.driver.execute(statement.text, statement.defaults | values).fetchall()
         return rows
 
-    def value(self, statement: Prepared, **values: Any) -> Any:
+    def value(self, statement: Prepared, **values: object) -> Any:
         """Return the first column of the first row that a reading statement finds, None if there is none."""
         row = self.driver.execute(statement.text, statement.defaults | values).fetchone()
         return row[0] if row else None
@@ -194,14 +194,14 @@ class Session:
         self._expect_writable()
         self.driver.executemany(statement.text, (statement.defaults | row for row in rows))
 
-    def insert(self, table: Table, row: Mapping[str, Any]) -> None:
+    def insert(self, table: Table, row: Mapping[str, object]) -> None:
         """Insert a row given by column, with its checksum; `Degraded` if nothing can be written."""
         columns = covered(table)
         uncovered = [name for name in row if name not in columns]
         values = (*(row[name] for name in uncovered), *signed(table, row))
         self.write_rows(insertion(table, (*uncovered, *columns, "checksum")), [values])
 
-    def insert_each(self, insertion: Insertion, rows: Iterable[tuple[Any, ...]]) -> None:
+    def insert_each(self, insertion: Insertion, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert rows of the insertion's type, with their checksums; `Degraded` if nothing can be written."""
         self.wrote = True  # as in `_expect_writable`, which a create would call five times
         if self.disk.refusal is not None:
@@ -209,7 +209,7 @@ class Session:
         # Not (*row, checksum): a named tuple is unpacked item by item, a sum of tuples is copied at once.
         self.driver.executemany(insertion.text, [row + (checksum(row),) for row in rows])  # noqa: RUF005
 
-    def write_rows(self, text: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def write_rows(self, text: str, rows: Iterable[tuple[object, ...]]) -> None:
         """Run the INSERT ``text`` with the values of each of ``rows``; `Degraded` if nothing can be written."""
         self._expect_writable()
         self.driver.executemany(text, rows)

@@ -67,7 +67,7 @@ class Insertion:
     then a field that was moved would be written into another column, with a checksum that fits.
     """
 
-    def __init__(self, table: Table, row: type[tuple[Any, ...]]) -> None:
+    def __init__(self, table: Table, row: type[tuple[object, ...]]) -> None:
         _expect_fields(row, covered(table), f"the table {table.name}")
         self._table = table
 
@@ -77,7 +77,7 @@ class Insertion:
         return insertion(self._table, (*covered(self._table), "checksum"))
 
 
-def _expect_fields(row: type[tuple[Any, ...]], columns: Sequence[str], of: str) -> None:
+def _expect_fields(row: type[tuple[object, ...]], columns: Sequence[str], of: str) -> None:
     fields: tuple[str, ...] = getattr(row, "_fields", ())
     if fields != tuple(columns):
         raise TypeError(f"the fields of {row.__name__} {fields} are not the columns of {of} {tuple(columns)}")

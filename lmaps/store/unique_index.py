@@ -7,7 +7,7 @@ under a key of this process: no secret lies there.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -77,7 +77,7 @@ class UniqueIndex:
         self._instances = instances
         self._history = history
 
-    def find(self, unit: str, path: Path, values: Sequence[Any]) -> list[Instance]:
+    def find(self, unit: str, path: Path, values: Sequence[object]) -> list[Instance]:
         """Return the instances of a unit whose completed document has one of ``values`` at ``path``.
 
         Rarely others are among them, whose values have the same hash: compare.
@@ -166,5 +166,5 @@ def _indexed_values(number: int, path: Path, documents: Iterable[tuple[int, str]
             yield IndexedValue(number, _digest(value), instance)
 
 
-def _digest(value: Any) -> int:
+def _digest(value: object) -> int:
     return hash(canonical(value))  # Python's hash of a text has a random key in each process

@@ -65,7 +65,7 @@ def _read_mapping(lines: list[_Line], pad: int) -> dict[str, Any]:
     return mapping
 
 
-def _read_below(lines: list[_Line], pad: int) -> Any:
+def _read_below(lines: list[_Line], pad: int) -> object:
     """Return the value of a key whose value starts on the next line."""
     if lines and lines[-1].key is None and lines[-1].pad >= pad:
         return _read_items(lines, lines[-1].pad)
@@ -84,7 +84,7 @@ def _read_items(lines: list[_Line], pad: int) -> list[Any]:
     return items
 
 
-def _read_value(text: str) -> Any:
+def _read_value(text: str) -> object:
     if text[0] == "[":
         return [scalar(word.strip(" ")) for word in text[1:-1].split(",")] if text != "[]" else []
     return text[1:-1] if text[0] in "\"'" else scalar(text)
@@ -104,7 +104,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?\Z")
 
 
-def dump(value: Mapping[str, Any]) -> str:
+def dump(value: Mapping[str, object]) -> str:
     """Return a mapping that is not empty as a document in block style; the order of keys is kept."""
     try:
         return _mapping(value, "")
@@ -114,12 +114,12 @@ def dump(value: Mapping[str, Any]) -> str:
         return yamlio.dump(value)
 
 
-def items(values: Sequence[Any]) -> str:
+def items(values: Sequence[object]) -> str:
     """Return the items of a list in block style."""
     return "".join(map(_item, values))
 
 
-def _item(value: Any) -> str:
+def _item(value: object) -> str:
     try:
         return _sequence((value,), "")
     except _NotPlain:
@@ -128,7 +128,7 @@ def _item(value: Any) -> str:
         return yamlio.dump([value])
 
 
-def _mapping(value: Mapping[str, Any], pad: str) -> str:
+def _mapping(value: Mapping[str, object], pad: str) -> str:
     lines = []
     for name, below in value.items():
         if below and isinstance(below, dict):
@@ -140,7 +140,7 @@ def _mapping(value: Mapping[str, Any], pad: str) -> str:
     return "".join(lines)
 
 
-def _sequence(values: Sequence[Any], pad: str) -> str:
+def _sequence(values: Sequence[object], pad: str) -> str:
     lines = []
     inner = pad + "  "
     for value in values:
@@ -166,7 +166,7 @@ def _key(name: str) -> str:
     return _text(name)
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     if isinstance(value, str):
         return _text(value)
     if value is None or isinstance(value, bool):

@@ -37,12 +37,12 @@ TYPE_NAMES = {dict: "object", list: "array", str: "string", int: "integer", floa
 """The names in JSON Schema of the types of values; a value of no such type is null."""
 
 
-def type_name(value: Any) -> str:
+def type_name(value: object) -> str:
     """Return the name in JSON Schema of the type of ``value``."""
     return TYPE_NAMES.get(type(value), "null")
 
 
-def encode(value: Any) -> str:
+def encode(value: object) -> str:
     """Return ``value`` as compact JSON; the order of keys is kept."""
     return _compact(value)
 
@@ -67,7 +67,7 @@ class Encoded:
         return cls((b"[", *_separated((part,) for part in parts), b"]"))
 
     @classmethod
-    def object(cls, values: Mapping[str, Any]) -> Self:
+    def object(cls, values: Mapping[str, object]) -> Self:
         """Return an object; values that are `Encoded` become part of it as they are."""
         pairs: list[Sequence[bytes]] = []
         pending: dict[str, Any] = {}
@@ -95,12 +95,12 @@ class Encoded:
         return json.loads(self.text)
 
 
-def encode_object(values: Mapping[str, Any]) -> str:
+def encode_object(values: Mapping[str, object]) -> str:
     """Return an object as compact JSON; values that are `Encoded` become part of it as they are."""
     return Encoded.object(values).text if has_encoded(values) else _compact(values)
 
 
-def has_encoded(values: Mapping[str, Any]) -> bool:
+def has_encoded(values: Mapping[str, object]) -> bool:
     """Return whether a value of an object is `Encoded`."""
     return Encoded in map(type, values.values())
 
@@ -114,12 +114,12 @@ def _separated(groups: Iterable[Sequence[bytes]]) -> list[bytes]:
     return [piece for group in groups for piece in (b",", *group)][1:]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return ``value``, decoded if it is `Encoded`."""
     return value.value if isinstance(value, Encoded) else value
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """Return the text that identifies ``value``: two values are the same exactly if their texts are equal.
 
     Python calls 1, 1.0 and true equal; their texts differ.
@@ -195,7 +195,7 @@ def _float(digits: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
 
 
-def _check(value: Any, depth: int, nodes: int, string: int) -> None:
+def _check(value: object, depth: int, nodes: int, string: int) -> None:
     """Raise `TooLarge` or `MessageRefused` for what `decode` refuses in a decoded value."""
     # level by level: recursion would let a nested value exhaust the stack
     level: list[Any] = [value]
@@ -210,7 +210,7 @@ def _check(value: Any, depth: int, nodes: int, string: int) -> None:
     raise _too_large("depth", f"it is nested deeper than {depth}")
 
 
-def _parts(value: Any, string: int) -> Iterable[Any]:
+def _parts(value: object, string: int) -> Iterable[Any]:
     """Return the values in ``value``; raise for a string that is too long or not valid."""
     if isinstance(value, dict):
         for key in value:

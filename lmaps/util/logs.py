@@ -52,7 +52,7 @@ def _set_level(logger: logging.Logger, level: int) -> None:
 class log_context:  # noqa: N801 (named as the context managers of contextlib are)
     """Add fields to every line that is logged within the block; None is left out, and a long value is cut."""
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, **fields: object) -> None:
         self._fields = fields
 
     def __enter__(self) -> None:
@@ -146,14 +146,14 @@ def _escaped(text: str) -> str:
     return text if text.isprintable() else text.translate(_ESCAPES)
 
 
-def _current_fields() -> Iterator[tuple[str, Any]]:
+def _current_fields() -> Iterator[tuple[str, object]]:
     """Yield the fields of a line."""
     for name, value in _fields.get().items():
         if value is not None:
             yield name, value[:MAX_FIELD] if isinstance(value, str) else value
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     """Return a value as it stands on a line of text; a value that is no plain word is quoted."""
     text = str(value)
     return text if text.isprintable() and _PLAIN.fullmatch(text) else json.dumps(text)

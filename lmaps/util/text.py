@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lmaps.util.jsonio import INTEGERS
 from lmaps.util.lazy import LazyModule
@@ -34,7 +34,7 @@ _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _FLOAT = r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?\Z"
 
 
-def scalar(text: str) -> Any:
+def scalar(text: str) -> object:
     """Return the value that ``text`` has in YAML without quotes. Raises ValueError for a number that JSON cannot hold.
 
     Only null, true, false and decimal numbers are no strings: YAML 1.1 would read ``no`` as false, ``12:30`` as 750.

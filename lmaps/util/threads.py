@@ -9,7 +9,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 STOP_TIMEOUT_S = 1.0
 """Seconds that `Threader.stop` waits for the thread to end."""
@@ -18,12 +18,12 @@ STOP_TIMEOUT_S = 1.0
 class Threader:
     """Runs ``method(*args)`` in a daemon thread for the length of a ``with`` block, and ends it after it."""
 
-    method: Callable[..., Any] | None = None
-    args: Sequence[Any] | None = None
+    method: Callable[..., object] | None = None
+    args: Sequence[object] | None = None
     thread: threading.Thread | None = None
     """The thread; None before the first `start`."""
 
-    def __init__(self, method: Callable[..., Any], args: Sequence[Any] | None = None) -> None:
+    def __init__(self, method: Callable[..., object], args: Sequence[object] | None = None) -> None:
         self.method = method
         self.args = args
 
@@ -59,7 +59,7 @@ class Threader:
         self.stop()
 
 
-def _run(method: Callable[..., Any], args: Sequence[Any]) -> None:
+def _run(method: Callable[..., object], args: Sequence[object]) -> None:
     with contextlib.suppress(SystemExit):
         method(*args)
 

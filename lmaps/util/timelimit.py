@@ -46,7 +46,7 @@ class TimeLimit:
         self._key = key
         self._left = seconds
 
-    def run(self, action: str, function: Callable[..., T], *args: Any) -> T:
+    def run(self, action: str, function: Callable[..., T], *args: object) -> T:
         """Return what ``function`` returns; raise `TookTooLong`, "cannot ``action``", when the time is over.
 
         Outside the main thread nothing is limited: Python delivers signals to the main thread alone.
@@ -69,7 +69,7 @@ class TimeLimit:
             self._left -= time.monotonic() - begin
 
 
-def _run_interruptible(function: Callable[..., T], args: tuple[Any, ...]) -> T:
+def _run_interruptible(function: Callable[..., T], args: tuple[object, ...]) -> T:
     global _interruptible
     outer = _interruptible
     try:
@@ -104,7 +104,7 @@ def _on_alarm(_number: int, _frame: FrameType | None) -> None:
         raise _TimeOver
 
 
-def slow_part(check: Callable[[Any], object], document: Any) -> tuple[str | int, ...]:
+def slow_part(check: Callable[[Any], object], document: object) -> tuple[str | int, ...]:
     """Return the keys and indices that lead to the smallest part of a JSON document that is slow to check.
 
     Each part is checked in a document that holds nothing else. The path ends early where no part is slow by itself: at
@@ -112,7 +112,7 @@ def slow_part(check: Callable[[Any], object], document: Any) -> tuple[str | int,
     """
     deadline = time.monotonic() + LOCATE_S
 
-    def is_slow(path: tuple[str | int, ...], part: Any) -> bool:
+    def is_slow(path: tuple[str | int, ...], part: object) -> bool:
         return time.monotonic() < deadline and _takes_long(check, _nested(path, part))
 
     path: tuple[str | int, ...] = ()
@@ -126,7 +126,7 @@ def slow_part(check: Callable[[Any], object], document: Any) -> tuple[str | int,
     return path
 
 
-def _takes_long(check: Callable[[Any], object], document: Any) -> bool:
+def _takes_long(check: Callable[[Any], object], document: object) -> bool:
     try:
         TimeLimit(TRIAL_S).run("check it", check, document)
     except TookTooLong:
@@ -136,11 +136,11 @@ def _takes_long(check: Callable[[Any], object], document: Any) -> bool:
     return False
 
 
-def _items(part: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, Any]]:
+def _items(part: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, object]]:
     return part.items() if isinstance(part, dict) else enumerate(part)
 
 
-def _nested(path: tuple[str | int, ...], part: Any) -> Any:
+def _nested(path: tuple[str | int, ...], part: object) -> object:
     for key in reversed(path):
         part = {key: part} if isinstance(key, str) else [part]
     return part

@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from lmaps.errors import UsageError
 
@@ -25,7 +24,7 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def seconds(duration: Any) -> float:
+def seconds(duration: object) -> float:
     """Return the seconds of a duration in the configuration, where a bare integer is seconds.
 
     Raises `UsageError` for anything that is no duration.

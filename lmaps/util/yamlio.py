@@ -112,7 +112,7 @@ class _Builder:
         self._places: Places = {}
         self._events: Iterator[Any] = iter(())
 
-    def documents(self) -> Iterator[tuple[Any, Places]]:
+    def documents(self) -> Iterator[tuple[object, Places]]:
         """Yield each document's value and places."""
         try:
             self._events = iter(yaml.parse(self._text, Loader=_Loader))
@@ -203,7 +203,7 @@ class _Builder:
             raise self._refuse(f"the key {key[:80]!r} is given twice", event.start_mark)
         return key
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, event: Any) -> object:
         text: str = event.value
         if not event.implicit[0]:
             return text
@@ -220,7 +220,7 @@ _AMBIGUOUS = re.compile(r"[-+]?(?:\.?[0-9][0-9_.,:eExXoObBa-fA-F+-]*|\.(?:inf|na
 class _StrictDumper(_Dumper):  # type: ignore[misc]  # the base is chosen at run time
     """Writes values so that every reader of YAML, of 1.1 too, reads the same ones."""
 
-    def ignore_aliases(self, _data: Any) -> bool:
+    def ignore_aliases(self, _data: object) -> bool:
         """Write shared values out: `load` refuses aliases in instances."""
         return True
 
@@ -233,12 +233,12 @@ def _represent_text(dumper: Any, text: str) -> Any:
 _StrictDumper.add_representer(str, _represent_text)
 
 
-def dump(value: Any, *, explicit_start: bool = False) -> str:
+def dump(value: object, *, explicit_start: bool = False) -> str:
     """Return ``value`` as one YAML document in block style; the order of keys is kept."""
     return dump_all([value], explicit_start=explicit_start)
 
 
-def dump_all(values: Iterable[Any], *, explicit_start: bool = True) -> str:
+def dump_all(values: Iterable[object], *, explicit_start: bool = True) -> str:
     """Return ``values`` as a stream of YAML documents."""
     text: str = yaml.dump_all(
         values, Dumper=_StrictDumper, explicit_start=explicit_start, sort_keys=False, allow_unicode=True, width=120

@@ -85,7 +85,7 @@ class Execution:
         folder: Path,
         sink: Callable[[Line], None],
         limits: Limits,
-        secrets: Iterable[Any] = (),
+        secrets: Iterable[object] = (),
         fork_servers: ForkServers | None = None,
     ) -> None:
         self._handler = handler

@@ -71,16 +71,16 @@ def _rows(
         yield row | {"by": _named(ctx, by, changesets)}
 
 
-def _completed(document: Document | None) -> Any:
+def _completed(document: Document | None) -> object:
     return MISSING if document is None else json.loads(document.completed)
 
 
 def _origin(
-    history: Sequence[tuple[Change, Any, Any]], path: Path, line: Collection[int]
-) -> tuple[int | None, Any, int | None]:
+    history: Sequence[tuple[Change, object, object]], path: Path, line: Collection[int]
+) -> tuple[int | None, object, int | None]:
     """Return which change on the line gave the value at ``path``, what was before, and which undo brought it back."""
     moved = given_by = None
-    before: Any = MISSING
+    before: object = MISSING
     for change, was, became in history:
         old, new = look_up(was, path), look_up(became, path)
         if same(old, new):

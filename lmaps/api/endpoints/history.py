@@ -47,7 +47,7 @@ class UndoProposal(Proposal):
     """A change that takes others back; ``before`` is the whole state before it, if the answer has to show it."""
 
     nothing: str = ""
-    before: Any = None
+    before: object = None
     shows_states: bool = False
 
     def reply(self, ctx: Invocation, changesets: Sequence[Changeset | None], job: Job | None) -> Reply:
@@ -71,7 +71,7 @@ class UndoProposal(Proposal):
         return Reply(message, extra=extra, revision=changeset.revision)
 
 
-def _whole_state(ctx: Invocation, unit: Unit) -> Any:
+def _whole_state(ctx: Invocation, unit: Unit) -> object:
     return show.state_of(ctx, unit, ctx.tx.instances.all(unit.name))
 
 
@@ -239,7 +239,7 @@ def _taken_back(ctx: Invocation, unit: Unit, instance: Instance, before: Documen
     return Edit.of(instance, instances.new_document(ctx, unit, accepted))
 
 
-def _clash(key: str, path: Sequence[str | int], expected: Any, got: Any) -> Finding:
+def _clash(key: str, path: Sequence[str | int], expected: object, got: object) -> Finding:
     was, now = ("nothing" if value is MISSING else jsonio.encode(value) for value in (expected, got))
     return Finding(
         f"{short_id(key)}: {pointer(path) or 'it'} was made {was}, and is {now} now",

@@ -114,7 +114,7 @@ class Assignment:
     """A property to set."""
 
     path: Pointer
-    value: Any
+    value: object
 
 
 @arguments
@@ -147,7 +147,7 @@ def set_(ctx: Invocation, request: Set) -> Proposal:
     return Proposal(f"set {row.short} in {unit.name}", [UnitChange(unit, ChangesetKind.SET, [edit])], [row])
 
 
-def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, request: Set) -> Any:
+def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, request: Set) -> object:
     """Return the new given document: the one that was sent, else the stored one, with the properties changed."""
     properties = [Difference(parse_pointer(part.path), MISSING, part.value) for part in request.set]
     properties += _read_texts(ctx, unit, request.texts) if request.texts else []
@@ -167,7 +167,7 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
         raise MessageRefused(f"cannot set in {unit.name}: {path} of {request.id} has no properties") from clash
 
 
-def _key_value(unit: Unit, text: str) -> Any:
+def _key_value(unit: Unit, text: str) -> object:
     """Return the value of the primary key for the ID ``text``: an integer where the schema says so."""
     is_integer = unit.params["properties"][unit.primary_key].get("type") == "integer"
     return int(text) if is_integer and text.removeprefix("-").isdecimal() else text
@@ -207,7 +207,7 @@ def delete(ctx: Invocation, request: Delete) -> Proposal:
     return Proposal(message, [UnitChange(unit, ChangesetKind.DELETE, edits)], rows)
 
 
-def accept(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> list[Accepted]:
+def accept(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> list[Accepted]:
     """Return the documents with defaults filled in, each with its ID.
 
     Raises `ValidationFailed` with the findings of all documents, and `TookTooLong`.
@@ -243,7 +243,7 @@ def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[li
     return accepted, findings
 
 
-def _slow_place(unit: Unit, documents: Sequence[Any], number: int) -> Finding:
+def _slow_place(unit: Unit, documents: Sequence[object], number: int) -> Finding:
     """Return where the check of document ``number`` takes too long."""
     path = slow_part(unit.complete, documents[number]) if documents else ()
     return Finding("checking it takes too long", path, document=number)

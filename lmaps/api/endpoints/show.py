@@ -99,17 +99,17 @@ def _list(unit: Unit, array: Encoded) -> Encoded:
     return array if unit.data_type == "YamlList" else Encoded.object({unit.store_key: array})
 
 
-def state_of(ctx: Invocation, unit: Unit, instances: Iterable[Instance]) -> Any:
+def state_of(ctx: Invocation, unit: Unit, instances: Iterable[Instance]) -> object:
     """Return the completed documents of ``instances`` in the form of the unit's data type, secrets masked."""
     return _shaped(unit, [shown(ctx, unit, instance.completed) for instance in instances])
 
 
-def _shaped(unit: Unit, rows: Sequence[Any], *, reverse: bool = False) -> Any:
+def _shaped(unit: Unit, rows: Sequence[object], *, reverse: bool = False) -> object:
     data_type = get_data_type_by_name(unit.data_type)
     return data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state(reverse)
 
 
-def shown(ctx: Invocation, unit: Unit, document: str, *, reveal: bool = False) -> Any:
+def shown(ctx: Invocation, unit: Unit, document: str, *, reveal: bool = False) -> object:
     """Return a document as its reader sees it: secrets are masked, unless the request asks to ``reveal`` them."""
     ctx.manager.beat()
     value = json.loads(document)

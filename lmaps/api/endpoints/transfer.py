@@ -126,7 +126,7 @@ def _counted_from(first: int, findings: Sequence[Finding]) -> list[Finding]:
     return [finding._replace(document=first + (finding.document or 0)) for finding in findings]
 
 
-def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[Any]) -> Sequence[Any]:
+def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> Sequence[object]:
     """Return the documents, masked secrets replaced by those of the instances with the same primary key."""
     if unit.primary_key is None or not unit.secrets.any:
         return documents
@@ -271,7 +271,7 @@ def _migrated(ctx: Invocation, unit: Unit, document: Accepted) -> InstanceRow:
     return InstanceRow(key, short_id(key), result, changeset.revision if changeset else None)
 
 
-def _undefaulted(ctx: Invocation, unit: Unit, documents: Sequence[Any], first: int) -> list[Accepted]:
+def _undefaulted(ctx: Invocation, unit: Unit, documents: Sequence[object], first: int) -> list[Accepted]:
     """Return accepted documents whose given form has no leaf that the schema fills in by itself."""
     try:
         accepted = instances.accept(ctx, unit, documents)

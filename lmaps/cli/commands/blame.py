@@ -35,13 +35,13 @@ class _Row(NamedTuple):
 
     short: str
     path: str
-    value: Any
+    value: object
     default: bool
     revision: int | None = None
     by: str | None = None
     author: str | None = None
     ticket: str | None = None
-    before: Any = None
+    before: object = None
 
 
 def _cells(row: _Row) -> list[Any]:

@@ -220,7 +220,7 @@ def validate(
     session.print_message(f"{plural(len(completed), 'document')} valid")
 
 
-def _validate_offline(file: str, name: str | None, documents: Sequence[Any]) -> list[Any]:
+def _validate_offline(file: str, name: str | None, documents: Sequence[object]) -> list[Any]:
     """Return the documents with defaults added; raises `ValidationFailed` with what is wrong in all of them."""
     unit = _load_unit(file, name)
     completed, findings = [], []

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -92,7 +92,7 @@ def jobs(session: Session, unit: str | None, state: str | None, limit: int) -> N
     session.print_data(data, table, [str(row.job) for row in rows])
 
 
-def _cells(row: "JobView", *, relative: bool) -> Sequence[Any]:
+def _cells(row: "JobView", *, relative: bool) -> Sequence[object]:
     queued = age(row.queued_at) if relative else in_seconds(row.queued_at)
     took = format_duration(seconds_between(row.started_at, row.ended_at)) if row.started_at and row.ended_at else None
     return (row.job, row.unit, revision(row.revision), row.state, row.author, queued, took)

@@ -1,7 +1,7 @@
 """``status``, ``audit``, ``handlers``, ``reload``, ``discover``, ``completion``."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from click.shell_completion import get_completion_class
@@ -50,9 +50,9 @@ class _Status(NamedTuple):
     db: str
     revision: int
     queue: int
-    workers: Sequence[Mapping[str, Any]]
-    units: Sequence[Mapping[str, Any]]
-    errors: Sequence[Mapping[str, Any]]
+    workers: Sequence[Mapping[str, object]]
+    units: Sequence[Mapping[str, object]]
+    errors: Sequence[Mapping[str, object]]
     versions: Mapping[str, str] | None = None
     counters: Mapping[str, int] = {}
     degraded: str | None = None
@@ -163,7 +163,7 @@ def audit(session: Session, unit: str | None, limit: int, since: str | None, aut
     session.print_data(data, Table(headers, list(map(_audit_cells, rows))), [str(row.sequence) for row in rows])
 
 
-def _audit_cells(row: _AuditRow) -> Sequence[Any]:
+def _audit_cells(row: _AuditRow) -> Sequence[object]:
     author = f"{row.subject} for {row.on_behalf_of}" if row.on_behalf_of else row.subject
     outcome = f"{row.outcome}, after {row.suppressed} more" if row.suppressed else row.outcome
     return (in_seconds(row.at), author, row.door, row.verb, row.unit, revision(row.revision), row.job, outcome)

@@ -148,7 +148,7 @@ def _migrate(session: Session, unit: str, directory: str, write: Write) -> None:
     count = len(current)
 
     # Sent as one list, so that a finding's document number leads to the file in either directory.
-    def send(values: list[Any]) -> Any:
+    def send(values: list[Any]) -> object:
         return write.send(session, "migrate", unit=unit, current=values[:count], undone=values[count:])
 
     reply = send_documents([*current, *undone], send)
@@ -189,7 +189,7 @@ class _Piece(NamedTuple):
     """
 
     head: dict[str, Any] | None
-    instances: Sequence[Any]
+    instances: Sequence[object]
     tail: dict[str, Any]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -56,7 +56,7 @@ class _Property(NamedTuple):
     required: bool
     limits: str
     description: str | None
-    default: Any = MISSING
+    default: object = MISSING
 
 
 @command("explain", examples="lmaps explain web\nlmaps explain web.port\nlmaps explain web --schema -o json")

@@ -116,7 +116,7 @@ def _instance_with(state: State, name: str) -> str:
     return "an instance"
 
 
-def _block(value: Any, pad: str, beat: Callable[[], None]) -> str:
+def _block(value: object, pad: str, beat: Callable[[], None]) -> str:
     """Return ``value`` as YAML, to be placed after the indentation ``pad``. PyYAML would take several times as long."""
     beat()
     if isinstance(value, dict) and value:
@@ -127,7 +127,7 @@ def _block(value: Any, pad: str, beat: Callable[[], None]) -> str:
     return _scalar(value)
 
 
-def _entry(key: str, value: Any, pad: str, beat: Callable[[], None]) -> str:
+def _entry(key: str, value: object, pad: str, beat: Callable[[], None]) -> str:
     name, deeper = _scalar(key), pad + "  "
     if len(name) > _MAX_KEY_CHARS:
         return f"? {name}\n{pad}: {_block(value, deeper, beat)}"
@@ -138,7 +138,7 @@ def _entry(key: str, value: Any, pad: str, beat: Callable[[], None]) -> str:
     return f"{name}: {_scalar(value)}"
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     if isinstance(value, ClientText):
         literal = _resolve(yaml.ScalarNode, str(value), (True, False)) != _STRING_TAG
         return _quoted(value) if literal else f"!unsafe {_quoted(value)}"
@@ -178,7 +178,7 @@ def _marked_row(unit: Unit, given: dict[str, Any], completed: dict[str, Any]) ->
     return mark(completed, _from_client(given, completed, filled))
 
 
-def _unmarked_text(marked: Any) -> Iterator[str]:
+def _unmarked_text(marked: object) -> Iterator[str]:
     """Yield all text, keys too, that is not marked."""
     if isinstance(marked, str) and not isinstance(marked, ClientText):
         yield marked
@@ -191,7 +191,7 @@ def _unmarked_text(marked: Any) -> Iterator[str]:
             yield from _unmarked_text(item)
 
 
-def _from_client(given: Any, completed: Any, filled: Any) -> Any:
+def _from_client(given: object, completed: object, filled: object) -> Any:
     """Return ``given``, with everything in ``completed`` that differs from ``filled``, the unit's own completion."""
     if not isinstance(completed, dict) or not isinstance(filled, dict):
         return completed
@@ -200,7 +200,7 @@ def _from_client(given: Any, completed: Any, filled: Any) -> Any:
     return sent | {name: _from_client(sent.get(name), value, filled.get(name)) for name, value in differing.items()}
 
 
-def mark(completed: Any, given: Any = _ABSENT) -> Any:
+def mark(completed: object, given: object = _ABSENT) -> Any:
     """Return ``completed`` with the client's text marked: every string and key that is in ``given`` too."""
     if isinstance(completed, dict):
         sent = given if isinstance(given, dict) else {}

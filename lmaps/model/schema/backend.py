@@ -39,7 +39,7 @@ CHECKER = FormatChecker(formats=())
 for _format, (_check, _raises) in FORMATS.items():
     CHECKER.checks(_format, _raises)(_check)
 
-_KINDS: tuple[tuple[Any, Any], ...] = (
+_KINDS: tuple[tuple[object, object], ...] = (
     (Draft4Validator, DRAFT4),
     (Draft6Validator, DRAFT6),
     (Draft7Validator, DRAFT7),
@@ -49,11 +49,11 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
 _DRAFTS = dict(zip(drafts.NAMES, _KINDS, strict=True))
 
 
-def _kind(definition: Any) -> tuple[Any, Any]:
+def _kind(definition: object) -> tuple[Any, Any]:
     return _DRAFTS.get(drafts.name(definition), _DRAFTS[drafts.DEFAULT])
 
 
-def validator_class(definition: Any) -> type[Validator]:
+def validator_class(definition: object) -> type[Validator]:
     """Return the validator class of the schema's draft, 2020-12 where it names none."""
     kind: type[Validator] = _kind(definition)[0]
     return kind
@@ -71,7 +71,7 @@ def metaschema_errors(definition: Any) -> Iterator[Any]:
     yield from kind(kind.META_SCHEMA, registry=REGISTRY, format_checker=CHECKER).iter_errors(definition)
 
 
-def specification(definition: Any) -> Any:
+def specification(definition: object) -> Any:
     """Return referencing's description of the schema's draft: its keywords for identity and references."""
     return _kind(definition)[1]
 

@@ -55,7 +55,7 @@ def _expect(is_plain: bool) -> None:
         raise _NotPlain
 
 
-def compile_check(definition: Any) -> Check | None:
+def compile_check(definition: object) -> Check | None:
     """Return a function that returns whether a JSON value fits ``definition``; None if the schema is not plain.
 
     A plain schema fits its draft's metaschema, and has no references.
@@ -66,7 +66,7 @@ def compile_check(definition: Any) -> Check | None:
         return None
 
 
-def _without_names(definition: Any) -> Any:
+def _without_names(definition: object) -> object:
     """Return ``definition`` without the names of its draft and of itself.
 
     Draft 4 is not plain: its exclusive limits are flags, and 1.0 is no integer.
@@ -85,12 +85,12 @@ def _all_checks(schema: Any) -> tuple[Check, ...]:
     return tuple(_checks(schema))
 
 
-def _check(schema: Any) -> Check:
+def _check(schema: object) -> Check:
     checks = _all_checks(schema)
     if len(checks) == 1:
         return checks[0]
 
-    def all_of(value: Any) -> bool:
+    def all_of(value: object) -> bool:
         for check in checks:  # noqa: SIM110 (a generator here costs more than the checks)
             if not check(value):
                 return False
@@ -120,7 +120,7 @@ def _properties(checks: dict[str, tuple[Check, ...]]) -> Check:
     # In one list, not a function for each property that calls its checks: a call costs more than a check.
     pairs = [(name, check) for name, several in checks.items() for check in several]
 
-    def properties_fit(value: Any) -> bool:
+    def properties_fit(value: object) -> bool:
         if isinstance(value, dict):
             for name, check in pairs:
                 if name in value and not check(value[name]):
@@ -130,7 +130,7 @@ def _properties(checks: dict[str, tuple[Check, ...]]) -> Check:
     return properties_fit
 
 
-def _additional_properties(properties: frozenset[str], schema: Any, check: Check) -> Check:
+def _additional_properties(properties: frozenset[str], schema: object, check: Check) -> Check:
     if schema is False:
         return lambda value: not isinstance(value, dict) or value.keys() <= properties
     return lambda value: (
@@ -149,21 +149,21 @@ def _unique_strings(value: Any) -> list[str]:
     return strings
 
 
-def _type(value: Any) -> Check:
+def _type(value: object) -> Check:
     names = _unique_strings(value if isinstance(value, list) else [value])
     _expect(bool(names) and _TYPES.keys() >= {*names})
     checks = [_TYPES[name] for name in names]
     return checks[0] if len(checks) == 1 else lambda value: any(check(value) for check in checks)
 
 
-def _enum(members: Any) -> Check:
+def _enum(members: object) -> Check:
     # Strings alone: to JSON Schema 1 equals 1.0 but not true, to Python all three are equal.
     strings = frozenset(_unique_strings(members))
     _expect(bool(strings))
     return lambda value: isinstance(value, str) and value in strings
 
 
-def _required(names: Any) -> Check:
+def _required(names: object) -> Check:
     required = frozenset(_unique_strings(names))
     return lambda value: not isinstance(value, dict) or required <= value.keys()
 
@@ -224,7 +224,7 @@ Fill = Callable[[Any], Any]
 """Returns a value with its defaults. Parts that take none are not copied."""
 
 
-def compile_defaults(definition: Any) -> Fill | None:
+def compile_defaults(definition: object) -> Fill | None:
     """Return a function that does what `Defaults.apply` does; None if a default depends on more than on its place."""
     try:
         return _filler(definition) or _unchanged
@@ -232,7 +232,7 @@ def compile_defaults(definition: Any) -> Fill | None:
         return None
 
 
-def _unchanged(value: Any) -> Any:
+def _unchanged(value: object) -> object:
     return value
 
 
@@ -244,7 +244,7 @@ _STEERING = frozenset(
 """Keywords by which a default depends on more than on its place."""
 
 
-def _filler(schema: Any) -> Fill | None:
+def _filler(schema: object) -> Fill | None:
     """Return a function that fills a value by ``schema``; None if the schema has no defaults."""
     if not isinstance(schema, dict):
         return None
@@ -255,7 +255,7 @@ def _filler(schema: Any) -> Fill | None:
     if in_object is None and items is None:
         return None
 
-    def fill(value: Any) -> Any:
+    def fill(value: object) -> object:
         if isinstance(value, dict):
             return value if in_object is None else in_object(value)
         return [items(part) for part in value] if items is not None and isinstance(value, list) else value
@@ -291,18 +291,18 @@ def _object_filler(schema: dict[str, Any]) -> Fill | None:
     return fill
 
 
-def _default_maker(default: Any, fill: Fill | None) -> Callable[[], Any]:
+def _default_maker(default: object, fill: Fill | None) -> Callable[[], object]:
     """Return a function that returns the default: a new copy each time, as documents must not share a list or dict."""
     if not isinstance(default, dict | list):
         return lambda: default
     return lambda: copied(default) if fill is None else fill(copied(default))
 
 
-def _has_default(schema: Any) -> bool:
+def _has_default(schema: object) -> bool:
     return isinstance(schema, dict) and "default" in schema
 
 
-def copied(value: Any) -> Any:
+def copied(value: object) -> object:
     """Return a deep copy of a JSON value."""
     if isinstance(value, dict):
         return {name: copied(part) for name, part in value.items()}

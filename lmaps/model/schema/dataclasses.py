@@ -20,12 +20,12 @@ _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list:
 class Keywords:
     """Keywords of JSON Schema that a type of Python does not say, for ``Annotated``; ``doc`` is for the reference."""
 
-    def __init__(self, doc: str = "", **keywords: Any) -> None:
+    def __init__(self, doc: str = "", **keywords: object) -> None:
         self.doc = doc
         self.keywords = keywords
 
 
-def object_schema(kind: Any, *, is_nested: bool = False) -> dict[str, Any]:
+def object_schema(kind: object, *, is_nested: bool = False) -> dict[str, Any]:
     """Return the JSON Schema of a dataclass. Properties that it does not have are refused."""
     hints, parts = get_type_hints(kind, include_extras=True), ordered_fields(kind)
     required = [property_name(part) for part in parts if is_required(part)]
@@ -53,14 +53,14 @@ def ordered_fields(kind: Any) -> list[Field[Any]]:
     return sorted(fields(kind), key=lambda part: part.name not in kind.__annotations__)
 
 
-def doc_of(hint: Any) -> str:
+def doc_of(hint: object) -> str:
     """Return what the reference says of a type."""
     hint = without_none(hint)
     annotations = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     return next((annotation.doc for annotation in annotations if isinstance(annotation, Keywords)), "")
 
 
-def without_none(hint: Any) -> Any:
+def without_none(hint: object) -> Any:
     """Return ``X`` for ``X | None``."""
     if isinstance(hint, UnionType) or get_origin(hint) is Union:  # the latter where X is annotated
         [hint] = [part for part in get_args(hint) if part is not NoneType]
@@ -76,7 +76,7 @@ def _keywords(part: Field[Any]) -> dict[str, Any]:
     return {**keywords} if part.default in (MISSING, None) else {"default": part.default, **keywords}
 
 
-def _schema(hint: Any) -> dict[str, Any]:
+def _schema(hint: object) -> dict[str, Any]:
     """Return the JSON Schema of a type."""
     hint = without_none(hint)
     base, *annotations = get_args(hint) if get_origin(hint) is Annotated else (hint,)

@@ -26,29 +26,29 @@ MAX_HOPS = 32
 class Defaults:
     """The defaults of one schema."""
 
-    def __init__(self, definition: Any, validator: Validator) -> None:
+    def __init__(self, definition: object, validator: Validator) -> None:
         self._definition = definition
         self._validator = validator
         self._ref_overrides = drafts.name(definition) in drafts.OLD
         self._resolver = backend.resolver(definition)
 
-    def apply(self, document: Any) -> Any:
+    def apply(self, document: object) -> object:
         """Return a deep copy of ``document`` with the defaults."""
         filled = copied(document)
         self.apply_in_place(filled)
         return filled
 
-    def apply_part(self, schema: Any, resolver: Any, value: Any) -> Any:
+    def apply_part(self, schema: object, resolver: object, value: object) -> Any:
         """Return a deep copy of ``value`` with the defaults of a subschema; ``resolver`` is the one in its scope."""
         filled = copied(value)
         self._fill(schema, resolver, filled, set())
         return filled
 
-    def apply_in_place(self, document: Any) -> None:
+    def apply_in_place(self, document: object) -> None:
         """Add the defaults to ``document`` itself."""
         self._fill(self._definition, self._resolver, document, set())
 
-    def _fill(self, schema: Any, resolver: Any, value: Any, inside: set[tuple[int, int]]) -> None:
+    def _fill(self, schema: object, resolver: Any, value: Any, inside: set[tuple[int, int]]) -> None:
         # A pair of schema and value that is being filled already was reached by a reference to itself.
         if not isinstance(schema, dict) or not isinstance(value, dict | list) or (id(schema), id(value)) in inside:
             return
@@ -96,7 +96,7 @@ class Defaults:
         for index, part in enumerate(value):
             self._fill(first[index] if index < len(first) else rest, resolver, part, inside)
 
-    def _fill_condition(self, schema: dict[str, Any], resolver: Any, value: Any, inside: Any) -> None:
+    def _fill_condition(self, schema: dict[str, Any], resolver: object, value: object, inside: Any) -> None:
         if "if" in schema:
             branch = "then" if self._fits(schema["if"], resolver, value) else "else"
             self._fill(schema.get(branch), resolver, value, inside)
@@ -115,7 +115,7 @@ class Defaults:
     def _fits(self, schema: Any, resolver: Any, value: Any) -> bool:
         return self._validator.evolve(schema=schema, _resolver=resolver).is_valid(value)
 
-    def _default(self, schema: Any, resolver: Any) -> Any:
+    def _default(self, schema: object, resolver: object) -> object:
         """Return the default of ``schema``, or of the schema that it refers to; else `_NO_DEFAULT`."""
         for _ in range(MAX_HOPS):
             if not isinstance(schema, dict):

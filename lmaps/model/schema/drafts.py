@@ -20,13 +20,13 @@ _SINGLES = tuple(
 )
 
 
-def name(definition: Any) -> str:
+def name(definition: object) -> str:
     """Return the schema's ``$schema``, that of 2020-12 where it has none, and "" where it is no string."""
     value = definition.get("$schema", DEFAULT) if isinstance(definition, dict) else DEFAULT
     return value.removesuffix("#") if isinstance(value, str) else ""
 
 
-def subschemas(schema: Any) -> Iterator[tuple[At, Any]]:
+def subschemas(schema: object) -> Iterator[tuple[At, object]]:
     """Yield the subschemas directly below ``schema``, each with its path."""
     if not isinstance(schema, dict):
         return
@@ -43,7 +43,7 @@ def subschemas(schema: Any) -> Iterator[tuple[At, Any]]:
             yield (keyword,), schema[keyword]
 
 
-def walk(schema: Any, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
+def walk(schema: object, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
     """Yield every subschema that is an object, the root first, with its path."""
     if not isinstance(schema, dict):
         return
@@ -52,7 +52,7 @@ def walk(schema: Any, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
         yield from walk(subschema, at + below)
 
 
-def patterns(definition: Any) -> Iterator[tuple[At, str]]:
+def patterns(definition: object) -> Iterator[tuple[At, str]]:
     """Yield every regular expression in a schema, with its path."""
     for at, schema in walk(definition):
         if isinstance(schema.get("pattern"), str):

@@ -15,11 +15,11 @@ from lmaps.model.schema.messages import to_findings
 class FullSchema:
     """A schema with all keywords of its draft, which explains every error."""
 
-    def __init__(self, definition: Any) -> None:
+    def __init__(self, definition: object) -> None:
         self._validator = backend.validator(definition)
         self._defaults = Defaults(definition, self._validator)
 
-    def apply_defaults(self, document: Any) -> Any:
+    def apply_defaults(self, document: object) -> object:
         """Return a copy of ``document`` with the defaults."""
         return self._defaults.apply(document)
 
@@ -27,7 +27,7 @@ class FullSchema:
         """Return everything in ``document`` that does not fit."""
         return to_findings(self._validator.iter_errors(document))
 
-    def default_findings(self, schema: dict[str, Any], resolver: Any) -> list[Finding]:
+    def default_findings(self, schema: dict[str, Any], resolver: object) -> list[Finding]:
         """Return everything in the default of a subschema that does not fit; ``resolver`` is the one in its scope."""
         filled = self._defaults.apply_part(schema, resolver, schema["default"])
         return to_findings(self._validator.evolve(schema=schema, _resolver=resolver).iter_errors(filled))
@@ -51,12 +51,12 @@ def extend_with_default(validator_class: type[Validator]) -> type[Validator]:
             self._defaults.apply_in_place(instance)
             yield from self._validator.iter_errors(instance)
 
-        def validate(self, instance: Any) -> None:
+        def validate(self, instance: object) -> None:
             """Add the defaults; raise jsonschema's `ValidationError` for the first value that does not fit."""
             for error in self.iter_errors(instance):
                 raise error
 
-        def is_valid(self, instance: Any) -> bool:
+        def is_valid(self, instance: object) -> bool:
             """Add the defaults; return whether everything fits."""
             return next(self.iter_errors(instance), None) is None
 

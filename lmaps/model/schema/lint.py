@@ -31,7 +31,7 @@ _DRAFT4_HINT = "add $schema: http://json-schema.org/draft-04/schema#"
 _DRAFT4_FLAGS = ("exclusiveMinimum", "exclusiveMaximum", "required")
 
 
-def lint(definition: Any) -> list[Finding]:
+def lint(definition: object) -> list[Finding]:
     """Return every fault that keeps a schema from being used; ``at`` of a finding is its path in the schema."""
     if not isinstance(definition, dict | bool):
         return [Finding("a schema is an object (or true or false)")]
@@ -41,7 +41,7 @@ def lint(definition: Any) -> list[Finding]:
     return lint_plain(definition) if compile_check(definition) is not None else lint_fully(definition)
 
 
-def lint_plain(definition: Any) -> list[Finding]:
+def lint_plain(definition: object) -> list[Finding]:
     """Return the faults of a plain schema: only its defaults can be wrong, and each part of it can stand alone."""
     findings: list[Finding] = []
     for at, part in drafts.walk(definition):
@@ -52,7 +52,7 @@ def lint_plain(definition: Any) -> list[Finding]:
     return findings
 
 
-def lint_fully(definition: Any) -> list[Finding]:
+def lint_fully(definition: object) -> list[Finding]:
     """Return the faults of any schema; those of one kind hide those of the next, which may follow from them."""
     return (
         _metaschema_findings(definition)
@@ -61,7 +61,7 @@ def lint_fully(definition: Any) -> list[Finding]:
     )
 
 
-def unknown_keywords(definition: Any) -> list[Finding]:
+def unknown_keywords(definition: object) -> list[Finding]:
     """Return a finding for each keyword that has no meaning, most of them typing errors. ``x-...`` is free to use."""
     if compile_check(definition) is not None:
         return []
@@ -79,7 +79,7 @@ def _unknown_keyword(keyword: str, keywords: frozenset[str]) -> str:
     return f"unknown keyword {keyword}" + (f"; did you mean {near}?" if near else ", it has no effect")
 
 
-def slow_patterns(definition: Any) -> list[Finding]:
+def slow_patterns(definition: object) -> list[Finding]:
     """Return a finding for each regular expression that can take exponential time."""
     message = "the pattern {} can take for ever on a value that does not fit: a repeat lies in a repeat"
     slow = ((at, pattern) for at, pattern in drafts.patterns(definition) if is_slow(pattern))
@@ -97,7 +97,7 @@ def _metaschema_findings(definition: Any) -> list[Finding]:
     return findings
 
 
-def _looks_like_draft4(definition: Any) -> bool:
+def _looks_like_draft4(definition: object) -> bool:
     """Return whether a schema has exclusive limits or ``required`` as booleans, or ``items`` as a list."""
     if isinstance(definition, list):
         return any(_looks_like_draft4(part) for part in definition)
@@ -109,7 +109,7 @@ def _looks_like_draft4(definition: Any) -> bool:
     return any(_looks_like_draft4(part) for part in definition.values())
 
 
-def _bad_patterns(definition: Any) -> Iterator[Finding]:
+def _bad_patterns(definition: object) -> Iterator[Finding]:
     for at, pattern in drafts.patterns(definition):
         try:
             re.compile(pattern)
@@ -117,7 +117,7 @@ def _bad_patterns(definition: Any) -> Iterator[Finding]:
             yield Finding(f"the pattern {pattern} does not compile: {error}", at, got=pattern)
 
 
-def _bad_references(definition: Any) -> Iterator[Finding]:
+def _bad_references(definition: object) -> Iterator[Finding]:
     for at, schema, resolver in references.walk(definition):
         target = schema.get("$ref")
         if isinstance(target, str) and not backend.can_resolve(resolver, target):
@@ -126,7 +126,7 @@ def _bad_references(definition: Any) -> Iterator[Finding]:
             yield Finding(f"cannot resolve $ref {target}: {reason}", (*at, "$ref"), got=target)
 
 
-def _bad_defaults(definition: Any) -> Iterator[Finding]:
+def _bad_defaults(definition: object) -> Iterator[Finding]:
     schema = full.FullSchema(definition)
     for at, part, resolver in references.walk(definition):
         if "default" not in part:

@@ -37,7 +37,7 @@ def default_findings(findings: Iterable[Finding], at: tuple[str | int, ...], par
         yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=part["default"])
 
 
-def is_secret(schema: Any) -> bool:
+def is_secret(schema: object) -> bool:
     """Return whether the values of a schema must not be shown."""
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("x-lmaps-secret") is True)
 
@@ -119,7 +119,7 @@ def quote(value: Any) -> str:
     return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not _is_number(value) else str(value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

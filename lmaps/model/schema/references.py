@@ -14,7 +14,7 @@ else:
 _IDS = frozenset(("$id", "id"))
 
 
-def resolver(definition: Any) -> Any:
+def resolver(definition: object) -> object:
     """Return a resolver of references at the schema's root; None for a schema without references."""
     if any("$ref" in schema for _, schema in drafts.walk(definition)):
         return backend.resolver(definition)
@@ -28,10 +28,10 @@ def enter(resolver: Any, schema: dict[str, Any], definition: Any) -> Any:
     return resolver.in_subresource(backend.specification(definition).create_resource(schema))
 
 
-def walk(definition: Any) -> Iterator[tuple[drafts.At, dict[str, Any], Any]]:
+def walk(definition: object) -> Iterator[tuple[drafts.At, dict[str, Any], object]]:
     """Yield the same as `drafts.walk`, with the resolver for each subschema's scope."""
 
-    def below(schema: Any, outside: Any, at: drafts.At) -> Iterator[tuple[drafts.At, dict[str, Any], Any]]:
+    def below(schema: object, outside: object, at: drafts.At) -> Iterator[tuple[drafts.At, dict[str, Any], object]]:
         if not isinstance(schema, dict):
             return
         inside = enter(outside, schema, definition) if at else outside

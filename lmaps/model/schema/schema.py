@@ -33,18 +33,18 @@ class Schema:
     def _full(self) -> "full.FullSchema":
         return full.FullSchema(self.definition)
 
-    def _apply_defaults_fully(self, document: Any) -> Any:
+    def _apply_defaults_fully(self, document: object) -> object:
         return self._full.apply_defaults(document)
 
-    def apply_defaults(self, document: Any) -> Any:
+    def apply_defaults(self, document: object) -> object:
         """Return ``document`` with the defaults, not validated; it may share parts with ``document``."""
         return self._apply_defaults(document)
 
-    def fits(self, document: Any) -> bool:
+    def fits(self, document: object) -> bool:
         """Return whether the compiled check accepts ``document``; if not, only `findings` decides."""
         return self._check is not None and self._check(document)
 
-    def findings(self, document: Any) -> list[Finding]:
+    def findings(self, document: object) -> list[Finding]:
         """Return everything in ``document`` that does not fit. Defaults are not applied."""
         return [] if self.fits(document) else self._full.findings(document)
 
@@ -59,7 +59,7 @@ class Schema:
         return completed
 
 
-def _closed(definition: Any) -> Any:
+def _closed(definition: object) -> Any:
     """Return ``definition`` with unknown properties refused at the top.
 
     Since 2019-09 the properties of ``$ref``, ``allOf`` and their like are known too; older drafts have no keyword for

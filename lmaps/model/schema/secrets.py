@@ -29,7 +29,7 @@ _BRANCHES = ("if", "then", "else")
 class Secrets:
     """The secrets of one schema."""
 
-    def __init__(self, definition: Any) -> None:
+    def __init__(self, definition: object) -> None:
         self._definition = definition
         self._resolver = references.resolver(definition)
 
@@ -38,7 +38,7 @@ class Secrets:
         """Whether the schema marks any value."""
         return any(is_secret(schema) for _, schema in drafts.walk(self._definition))
 
-    def paths(self, document: Any) -> frozenset[Path]:
+    def paths(self, document: object) -> frozenset[Path]:
         """Return the paths of the secret values of ``document``."""
         if not self.any:
             return frozenset()
@@ -46,18 +46,18 @@ class Secrets:
             path for path in self._find(self._definition, self._resolver, document, (), frozenset()) if path
         )
 
-    def masked(self, document: Any) -> Any:
+    def masked(self, document: object) -> Any:
         """Return ``document`` with its secret values masked."""
         paths = self.paths(document)
         return _replaced(document, (), paths) if paths else document
 
-    def unmasked(self, document: Any, stored: Any) -> Any:
+    def unmasked(self, document: object, stored: object) -> Any:
         """Return ``document`` with each mask replaced by the value in ``stored``; a mask without one stays."""
         masks = [path for path in self.paths(document) if look_up(document, path) == MASK]
         values = [Difference(path, MASK, look_up(stored, path)) for path in masks]
         return changed(document, [value for value in values if value.after is not MISSING])
 
-    def still_masked(self, document: Any) -> list[Path]:
+    def still_masked(self, document: object) -> list[Path]:
         """Return the paths at which ``document`` has a mask instead of a secret."""
         if not self.any:
             return []
@@ -71,7 +71,7 @@ class Secrets:
                 value = value[key]
             yield value
 
-    def differences(self, differences: Iterable[Difference], before: Any, after: Any) -> Iterator[Difference]:
+    def differences(self, differences: Iterable[Difference], before: object, after: object) -> Iterator[Difference]:
         """Yield the differences between ``before`` and ``after`` with every secret masked, each secret once."""
         paths = self.paths(before) | self.paths(after)
         yielded: set[Path] = set()
@@ -86,7 +86,7 @@ class Secrets:
                 yield _hidden(secret, change)
 
     def _find(
-        self, schema: Any, resolver: Any, value: Any, at: Path, inside: frozenset[tuple[int, int]]
+        self, schema: object, resolver: Any, value: Any, at: Path, inside: frozenset[tuple[int, int]]
     ) -> Iterator[Path]:
         # A pair of schema and value met before was reached by a reference to itself.
         if not isinstance(schema, dict) or (id(schema), id(value)) in inside:
@@ -108,7 +108,7 @@ class Secrets:
             yield from self._find(below, resolver, value[key], (*at, key), inside)
 
 
-def _below(schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
+def _below(schema: dict[str, Any], value: object) -> Iterator[tuple[Any, Any]]:
     """Yield the keys of ``value``, each with every subschema that may apply to the value there."""
     if isinstance(value, dict):
         patterns = schema.get("patternProperties", {})
@@ -132,7 +132,7 @@ def _hidden(path: Path, change: Difference) -> Difference:
     return Difference(path, MISSING if added else MASK, MISSING if removed else MASK if added else CHANGED)
 
 
-def _replaced(value: Any, at: Path, paths: Iterable[Path]) -> Any:
+def _replaced(value: object, at: Path, paths: Iterable[Path]) -> object:
     """Return ``value`` with the values at ``paths`` masked."""
     if at in paths:
         return MASK
@@ -143,7 +143,7 @@ def _replaced(value: Any, at: Path, paths: Iterable[Path]) -> Any:
     return value
 
 
-def scrubber(values: Iterable[Any]) -> Callable[[str], str]:
+def scrubber(values: Iterable[object]) -> Callable[[str], str]:
     """Return a function that masks ``values`` in a text: as they are, as JSON has them, and each of their lines.
 
     Its time does not depend on the number of values.

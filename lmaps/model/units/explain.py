@@ -47,7 +47,7 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[dict[str, Any]]
     return below
 
 
-def _rows(schema: Any, scope: Any, prefix: str, depth: int) -> Iterator[dict[str, Any]]:
+def _rows(schema: object, scope: object, prefix: str, depth: int) -> Iterator[dict[str, Any]]:
     schema, scope = _target(schema, scope)
     if not isinstance(schema, dict) or depth == 0:
         return
@@ -63,7 +63,7 @@ def _rows(schema: Any, scope: Any, prefix: str, depth: int) -> Iterator[dict[str
             yield from _rows(inner["items"], scope, f"{path}[].", depth - 1)
 
 
-def _target(schema: Any, scope: Any) -> tuple[Any, Any]:
+def _target(schema: object, scope: Any) -> tuple[Any, Any]:
     """Return the schema that ``schema`` refers to, with its own keywords on top; ``schema`` if it has no reference."""
     if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
         target = scope.lookup(schema["$ref"])
@@ -72,7 +72,7 @@ def _target(schema: Any, scope: Any) -> tuple[Any, Any]:
     return schema, scope
 
 
-def _row(path: str, schema: Any, inner: Any, *, required: bool) -> dict[str, Any]:
+def _row(path: str, schema: object, inner: object, *, required: bool) -> dict[str, Any]:
     keywords = {**(inner if isinstance(inner, dict) else {}), **(schema if isinstance(schema, dict) else {})}
     row = {
         "path": path,
@@ -94,7 +94,7 @@ def _type(keywords: dict[str, Any]) -> str:
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
-def _listed(value: Any) -> str:
+def _listed(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(quote, value))
     return str(value)

@@ -170,7 +170,7 @@ def _to_unit(completed: dict[str, Any], definition: dict[str, Any], file: str | 
 
 
 def _refusal(
-    document: yamlio.Document, at: tuple[str | int, ...], definition: Any, findings: list[Finding]
+    document: yamlio.Document, at: tuple[str | int, ...], definition: object, findings: list[Finding]
 ) -> UnitRefused:
     meta = definition.get("meta") if isinstance(definition, dict) else None
     name = meta.get("name") if isinstance(meta, dict) else None

@@ -36,6 +36,7 @@ from lmaps.model.schema.dataclasses import (
     without_none,
 )
 from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
 
 UnitName = Annotated[str, Keywords("The unit.", minLength=1, maxLength=64)]
 Text = Annotated[str, Keywords(maxLength=4096)]
@@ -111,7 +112,7 @@ class Argument(NamedTuple):
     """An argument for the reference: its name on the wire, its JSON Schema, what it means."""
 
     name: str
-    schema: dict[str, Any]
+    schema: JsonObject
     is_required: bool
     doc: str
 
@@ -123,7 +124,7 @@ class Reader(Generic[_Arguments]):
         self.kind = kind
 
     @cached_property
-    def definition(self) -> dict[str, Any]:
+    def definition(self) -> JsonObject:
         """The JSON Schema of the arguments."""
         return object_schema(self.kind)
 
@@ -133,7 +134,7 @@ class Reader(Generic[_Arguments]):
         return Schema(self.definition)
 
     @cached_property
-    def read(self) -> Callable[[dict[str, Any]], _Arguments]:
+    def read(self) -> Callable[[JsonObject], _Arguments]:
         """The function that makes an instance of values that fit the schema."""
         return _converter(self.kind)
 
@@ -170,7 +171,7 @@ def _converter(kind: Any) -> _Convert:
     converters = {name: converter for name, converter in found if converter is not None}
     renamed = {property_name(part): part.name for part in fields(kind) if part.name != property_name(part)}
 
-    def convert(values: dict[str, Any]) -> Any:
+    def convert(values: JsonObject) -> Any:
         if not converters.keys().isdisjoint(values):
             changed = {name: converters[name](values[name]) for name in converters.keys() & values.keys()}
             values = values | changed

@@ -19,6 +19,7 @@ from lmaps.model.units import Unit, UnitSet, unit_from_definition
 from lmaps.protocol import Reply
 from lmaps.store import AuditEntry, Origin, Store, Transaction
 from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import nearest
 from lmaps.util.timelimit import TimeLimit
 
@@ -78,7 +79,7 @@ class ManagerState:
     beat: Callable[[], None]
     policy: Policy = field(default_factory=Policy)
     supervisor: int | None = None
-    handlers: dict[str, Any] = field(default_factory=dict)
+    handlers: JsonObject = field(default_factory=dict)
     faults: dict[str, list[Finding]] = field(default_factory=dict)
     slots: dict[int, Slot] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)

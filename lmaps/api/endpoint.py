@@ -16,6 +16,7 @@ from lmaps.model.policy import EVERY_UNIT, RIGHTS, Right
 from lmaps.protocol import Reply, Request
 from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.timelimit import TimeLimit
 
 _DOCUMENTS = ("instances", "current", "undone")
@@ -58,7 +59,7 @@ class Endpoint:
         return Reader(self.arguments)
 
     @property
-    def definition(self) -> dict[str, Any]:
+    def definition(self) -> JsonObject:
         """The JSON Schema of the arguments."""
         return self.reader.definition
 

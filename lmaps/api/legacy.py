@@ -7,7 +7,6 @@ false and the null ones too, and with them what only concerned itself.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lmaps.api.context import Deferred, Invocation, RequestContext
 from lmaps.api.job_queue import view
@@ -15,12 +14,12 @@ from lmaps.errors import HandlerFailed, MessageRefused
 from lmaps.model.schema import Schema
 from lmaps.model.states import ENDED, JobState
 from lmaps.protocol import Reply, Request
-from lmaps.util.jsonio import plain
+from lmaps.util.jsonio import JsonObject, plain
 
 _FLAG = {"type": ["boolean", "null"]}
 _TEXT = {"type": ["string", "null"]}
 
-SCHEMA: dict[str, Any] = {
+SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
         **dict.fromkeys(("list_units", "create", "apply", "rollback", "show_summary"), _FLAG),
@@ -47,7 +46,7 @@ class Translated:
     finish: Finish
 
 
-def translate(payload: dict[str, Any]) -> Translated:
+def translate(payload: JsonObject) -> Translated:
     """Return the request in today's form; raise `MessageRefused` if it is of neither form, or asks for nothing."""
     findings = _CHECK.findings(payload)
     if findings:

@@ -1,10 +1,11 @@
 """The size limits of requests: what is too large for every client is refused before it is read as JSON."""
 
-from typing import Any, get_args
+from typing import get_args
 
 from lmaps.config.settings import Limits, LimitSection, SectionName
 from lmaps.errors import Finding, TooLarge
 from lmaps.protocol import read_object
+from lmaps.util.jsonio import JsonObject
 
 MAX_VALIDATION_S = 8.0
 """The supervisor kills a manager that sends no heartbeat for 10 seconds, and none is sent during a check."""
@@ -19,7 +20,7 @@ def findings(limits: Limits) -> list[Finding]:
     return [Finding(message, ("limits", name, "validation")) for name in names]
 
 
-def read(body: bytes, limits: Limits, section: SectionName) -> dict[str, Any]:
+def read(body: bytes, limits: Limits, section: SectionName) -> JsonObject:
     """Return the JSON object in the body of a client's message.
 
     Raises `TooLarge` with the limit's name, and `MessageRefused` for a body that is no JSON object.

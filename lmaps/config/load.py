@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from lmaps.config import limits
 from lmaps.config.document import parse, refusal
@@ -10,6 +9,7 @@ from lmaps.config.paths import default_paths, default_policy, directory, find_co
 from lmaps.config.settings import SCHEMA, Config
 from lmaps.errors import ValidationFailed
 from lmaps.model.schema import Schema
+from lmaps.util.jsonio import JsonObject
 
 
 def load_config(config_file: str | None = None) -> Config:
@@ -32,7 +32,7 @@ def load_config(config_file: str | None = None) -> Config:
     return config
 
 
-def _with_defaults(values: dict[str, Any], base: str) -> dict[str, Any]:
+def _with_defaults(values: JsonObject, base: str) -> JsonObject:
     """Return ``values``, its missing settings filled in with the defaults that depend on the user and the host."""
     paths = default_paths(os.getuid(), os.environ)
     sockets = {"manager_bind": f"ipc://{paths.manager_socket}", "worker_bind": f"ipc://{paths.worker_socket}"}

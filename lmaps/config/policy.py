@@ -8,10 +8,11 @@ from lmaps.errors import ConfigError, DocumentRefused, Finding
 from lmaps.model.policy import RIGHTS, Line, Policy, built_in_lines, resolve_subject
 from lmaps.model.schema import Schema
 from lmaps.util import yamlio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.ownership import check_owned
 
 
-def _list_of(item: dict[str, Any], description: str) -> dict[str, Any]:
+def _list_of(item: JsonObject, description: str) -> JsonObject:
     return {"type": "array", "items": item, "minItems": 1, "description": description}
 
 
@@ -90,7 +91,7 @@ def _with_lists(document: object) -> Any:
     ]
 
 
-def _faults(rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+def _faults(rows: Sequence[JsonObject]) -> Iterator[Finding]:
     """Yield the errors that `FORM` cannot express: unknown users and groups, words that exclude others."""
     for number, row in enumerate(rows):
         for place, subject in enumerate(row["subjects"]):
@@ -105,7 +106,7 @@ def _faults(rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
             yield Finding(f"{min(exclusive)} stands alone", (number, "rights"), got=row["rights"])
 
 
-def _line(row: dict[str, Any], number: int, place: str) -> Line:
+def _line(row: JsonObject, number: int, place: str) -> Line:
     rights = frozenset(RIGHTS if "all" in row["rights"] else (right for right in RIGHTS if right in row["rights"]))
     subjects = frozenset(map(resolve_subject, row["subjects"]))
     return Line(subjects, rights, tuple(row["units"]), number, place, tuple(row["subjects"]))

@@ -12,6 +12,7 @@ from lmaps.config.paths import CLIENT_KEY, SERVER_PUBLIC_KEY, absolute, absolute
 from lmaps.model.schema.dataclasses import Keywords, object_schema, property_name, without_none
 from lmaps.protocol import MAX_BYTES
 from lmaps.util import yamlio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.times import DURATION, seconds
 
 SectionName = Literal["message", "import"]
@@ -76,22 +77,22 @@ class Section:
     __slots__ = ()
 
     @classmethod
-    def resolved(cls, values: dict[str, Any], base: str) -> Self:
+    def resolved(cls, values: JsonObject, base: str) -> Self:
         """Return the section of ``values`` that fit its schema. Relative paths count from the directory ``base``."""
         return cls._from(values, base)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: JsonObject) -> Self:
         """Return the section of values as `to_dict` returns them; one that is missing is None."""
         return cls._from(values, None)
 
     @classmethod
-    def _from(cls, values: dict[str, Any], base: str | None) -> Self:
+    def _from(cls, values: JsonObject, base: str | None) -> Self:
         hints = get_type_hints(cls, include_extras=True)
         names = {part.name: property_name(part) for part in fields(cls)}  # type: ignore[arg-type]  # subclasses are
         return cls(**{name: _value(hints[name], values.get(key), base) for name, key in names.items()})
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the values by the names that they have in the file."""
         values = {property_name(part): getattr(self, part.name) for part in fields(self)}  # type: ignore[arg-type]
         return {name: value.to_dict() if isinstance(value, Section) else value for name, value in values.items()}
@@ -208,7 +209,7 @@ class Settings(Section):
     user: Text | None = setting("Whom root's manager becomes: lmaps, if the host has that user; root: it stays root.")
     group: Text | None = setting("Group whose members may connect to root's daemon: lmaps, if the manager is not root.")
     policy: FilePath | None = setting("File that says who may do what; for root /etc/lmaps/policy.yaml if it is there.")
-    units: list[dict[str, Any]] = setting("Units that stand in the configuration itself.", [])
+    units: list[JsonObject] = setting("Units that stand in the configuration itself.", [])
     unit_dirs: Directories = setting("Directories of unit files.")
     plugin_dirs: Directories = setting("Directories of handlers of your own.", [])
     limits: Limits = section("What one subject may take of the daemon.")
@@ -228,7 +229,7 @@ class Config(Settings):
     document: yamlio.Document | None
 
     @classmethod
-    def of(cls, config: "Config | dict[str, Any]") -> "Config":
+    def of(cls, config: "Config | JsonObject") -> "Config":
         """Return ``config``, which may be what `to_dict` returns, as a `Config`."""
         return config if isinstance(config, Config) else cls.from_dict(config)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from lmaps.api.endpoints.system import settings, versions
 from lmaps.config.settings import Config
@@ -11,6 +11,7 @@ from lmaps.errors import Finding, LmapsError
 from lmaps.model.units import UnitSet, load_units
 from lmaps.supervisor.privileges import manager_account
 from lmaps.transport.addresses import ipc_path, is_tcp
+from lmaps.util.jsonio import JsonObject
 
 Verdict = Literal["ok", "warning", "fault", "unknown"]
 
@@ -28,7 +29,7 @@ class CheckResult:
     errors: tuple[LmapsError, ...] = ()
     warnings: tuple[Finding, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the result as `lmaps doctor` prints it."""
         return {"verdict": self.verdict, "words": self.message, "todo": self.advice}
 
@@ -41,9 +42,9 @@ class CheckContext:
     then ``config`` and ``unit_set`` are there instead.
     """
 
-    status: dict[str, Any]
+    status: JsonObject
     endpoint: str
-    audit: Callable[[], list[dict[str, Any]]] | None = None
+    audit: Callable[[], list[JsonObject]] | None = None
     config: Config | None = None
     unit_set: UnitSet = field(default_factory=UnitSet)
 
@@ -65,9 +66,9 @@ class CheckContext:
         return self.audit is not None
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """The daemon's paths and users."""
-        values: dict[str, Any] = self.status["settings"]
+        values: JsonObject = self.status["settings"]
         return values
 
     @property

@@ -13,10 +13,10 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from lmaps.errors import BrokenPlugin, LmapsError, UnitUnusable
 from lmaps.handlers.base import UnitHandler
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.ownership import ownership_fault
 from lmaps.util.text import nearest
 
@@ -37,7 +37,7 @@ class HandlerEntry:
     handler: type[UnitHandler] | None = None
     error: str | None = None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """Return the handler as clients see it."""
         description = self.handler.describe() if self.handler else {"error": self.error}
         return description | {"source": self.source}
@@ -59,7 +59,7 @@ class HandlerRegistry:
             raise UnitUnusable(f"cannot load the handler {name}: {entry.error}")
         return entry.handler
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """Return all handlers as clients see them."""
         return {name: entry.describe() for name, entry in self.entries.items()}
 

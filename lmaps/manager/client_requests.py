@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lmaps.api import legacy
 from lmaps.api.registry import ENDPOINTS, AfterCommit, Answer, Deferred, Endpoint, ManagerState, RequestContext
@@ -17,6 +17,7 @@ from lmaps.protocol import Reply, Request
 from lmaps.store import DATABASE_ERRORS, Store, Transaction
 from lmaps.transport.server import Incoming, ServerSocket
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.logs import log_context
 from lmaps.util.text import nearest
 
@@ -39,7 +40,7 @@ class Route(NamedTuple):
     finish: legacy.Finish | None = None
 
 
-def find_route(payload: dict[str, Any]) -> Route:
+def find_route(payload: JsonObject) -> Route:
     """Return the route of a decoded request, of today's form or the original's.
 
     Raises `MessageRefused` for a request of neither form, `NotFound` for a name that is not in the table.

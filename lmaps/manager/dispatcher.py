@@ -22,7 +22,7 @@ from lmaps.store import Job, Origin, Page, Store, Transaction
 from lmaps.transport.server import ServerSocket
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
-from lmaps.util.jsonio import Encoded
+from lmaps.util.jsonio import Encoded, JsonObject
 from lmaps.util.logs import log_context
 
 log = logging.getLogger(__name__)
@@ -296,7 +296,7 @@ class Dispatcher:
             task.on_result(result)
 
 
-def document_lists(page: Page) -> dict[str, Any]:
+def document_lists(page: Page) -> JsonObject:
     """Return instances as the tasks take them: lists ``given`` and ``completed``, of JSON text as it is stored."""
     return {"given": Encoded.array(page.given), "completed": Encoded.array(page.completed)}
 

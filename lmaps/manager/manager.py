@@ -34,6 +34,7 @@ from lmaps.transport.server import Poller, ServerSocket, listening
 from lmaps.transport.zap import CLIENT_DOMAIN, WORKER_DOMAIN, ZapAuthenticator
 from lmaps.util.failpoints import failpoint
 from lmaps.util.heartbeat import SupervisorChannel
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.timelimit import alarm_handler
 
@@ -252,7 +253,7 @@ class Manager:
         """Answer a request of this process itself; raise the error that a client would get."""
         return self.respond({"v": VERSION, "verb": verb, "args": args})
 
-    def respond(self, payload: dict[str, Any]) -> Reply:
+    def respond(self, payload: JsonObject) -> Reply:
         """Answer a decoded request, of today's form or the original's; raise the error that a client would get.
 
         Clients are served while it waits for a job.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lmaps.protocol import Reply
-from lmaps.util.jsonio import plain
+from lmaps.util.jsonio import JsonObject, plain
 
 
 class AnswersRequests(Protocol):
@@ -19,9 +19,9 @@ def get_worker_units_instances(manager: AnswersRequests, name: str) -> object:
     return plain(manager.answer("show", unit=name, reveal=True).extra["state"])
 
 
-def rollback_worker_units_instances(manager: AnswersRequests, name: str) -> dict[str, Any]:
+def rollback_worker_units_instances(manager: AnswersRequests, name: str) -> JsonObject:
     """Take a unit's newest change back; return its ``removing``, ``before`` and ``after``."""
-    extra: dict[str, Any] = manager.answer("rollback", unit=name, states=True).extra
+    extra: JsonObject = manager.answer("rollback", unit=name, states=True).extra
     return extra
 
 

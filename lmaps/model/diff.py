@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lmaps.util.jsonio import canonical
+from lmaps.util.jsonio import JsonObject, canonical
 
 Path = tuple[str | int, ...]
 
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
     before: object
     after: object
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return ``{"path": "/tls", "before": false, "after": true}``, without a value that is `MISSING`."""
         row = {"path": pointer(self.path), "before": self.before, "after": self.after}
         return {name: value for name, value in row.items() if value is not MISSING}
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
         """Return the difference that `to_json` has written."""
         return cls(parse_pointer(row["path"]), row.get("before", MISSING), row.get("after", MISSING))
 
-    def to_patch(self, *above: str) -> dict[str, Any]:
+    def to_patch(self, *above: str) -> JsonObject:
         """Return the operation of a JSON patch that makes ``before`` into ``after``, in a document below ``above``."""
         path = pointer((*above, *self.path))
         if self.after is MISSING:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from lmaps.errors import Finding, LmapsError, MessageRefused, error_class
 from lmaps.protocol.codec import field_types, from_fields, to_fields
 from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
 
 VERSION = 1
 """The version of the protocol, field ``v`` of every request."""
@@ -28,7 +29,7 @@ class Request:
     """
 
     verb: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: JsonObject = field(default_factory=dict)
     id: str | None = None
     key: str | None = None
     deadline_ms: int | None = None
@@ -39,7 +40,7 @@ class Request:
         return jsonio.encode(to_fields(self) | {"v": VERSION}).encode()
 
     @classmethod
-    def decode(cls, payload: dict[str, Any]) -> Self:
+    def decode(cls, payload: JsonObject) -> Self:
         """Return the request in a decoded body; raise `MessageRefused` with what is wrong with it."""
         version = payload.get("v")
         if version != VERSION or isinstance(version, bool):  # True equals 1
@@ -65,7 +66,7 @@ class Reply:
 
     message: str
     level: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
     id: str | None = None
     code: str | None = None
     errors: tuple[Finding, ...] = ()
@@ -98,7 +99,7 @@ class Reply:
             object.__setattr__(self, "_pieces", pieces)
         return self._pieces or ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the reply as data, the original's ``message``, ``level`` and ``extra`` first."""
         return {
             "message": self.message,
@@ -112,7 +113,7 @@ class Reply:
         }
 
     @classmethod
-    def from_json(cls, payload: dict[str, Any]) -> Self:
+    def from_json(cls, payload: JsonObject) -> Self:
         """Return the reply in a decoded body; unknown fields, of a newer daemon, are ignored."""
         values = {name: payload[name] for name in field_types(Reply) if name in payload}
         values["errors"] = tuple(Finding.from_json(finding) for finding in values.get("errors", ()))
@@ -131,7 +132,7 @@ class Reply:
         return error_class(self.code or "")(self.message, errors=self.errors, hint=hint, extra=extra)
 
 
-def read_answer(body: bytes) -> dict[str, Any]:
+def read_answer(body: bytes) -> JsonObject:
     """Return the JSON object that a manager sent, without limits: it is trusted, and as large as the state."""
-    payload: dict[str, Any] = json.loads(body)
+    payload: JsonObject = json.loads(body)
     return payload

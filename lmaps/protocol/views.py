@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from lmaps.model.diff import Difference
+from lmaps.util.jsonio import JsonObject
 
 _Read = Callable[[Any], Any]
 
@@ -24,7 +25,7 @@ class View:
     _readers: ClassVar[Mapping[str, _Read]] = {}
     __match_args__: ClassVar[tuple[str, ...]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the view as it goes over the wire."""
         row = {name: getattr(self, name) for name in self.__match_args__}
         for name in self._readers:
@@ -115,7 +116,7 @@ class ChangedInstance(View):
     short: str
 
 
-def _read_differences(rows: list[dict[str, Any]]) -> list[Difference]:
+def _read_differences(rows: list[JsonObject]) -> list[Difference]:
     return [Difference.from_json(row) for row in rows]
 
 
@@ -138,11 +139,11 @@ class InstanceDiff(View):
     unit: str | None = None
 
 
-def _read_changes(rows: list[dict[str, Any]]) -> list[ChangedInstance]:
+def _read_changes(rows: list[JsonObject]) -> list[ChangedInstance]:
     return [ChangedInstance.from_json(row) for row in rows]
 
 
-def _read_diff(rows: list[dict[str, Any]]) -> list[InstanceDiff]:
+def _read_diff(rows: list[JsonObject]) -> list[InstanceDiff]:
     return [InstanceDiff.from_json(row) for row in rows]
 
 
@@ -185,7 +186,7 @@ class InstanceRow(View):
     revision: int | None
     unit: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the row as it goes over the wire."""
         row = {"id": self.id, "short": self.short, "result": self.result, "revision": self.revision}
         return row if self.unit is None else {"unit": self.unit, **row}

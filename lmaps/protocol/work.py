@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from lmaps.errors import MessageRefused
 from lmaps.protocol.codec import from_fields, read_object, to_fields
 from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
 
 TASKS = (
     "no_work",
@@ -46,7 +47,7 @@ class Hello:
     kind: ClassVar[str] = "hello"
     slot: int
     pid: int
-    handlers: dict[str, Any]
+    handlers: JsonObject
     token: str | None = None
 
 
@@ -92,7 +93,7 @@ class Part:
     kind: ClassVar[str] = "part"
     token: str
     after: int
-    rows: dict[str, Any] = field(default_factory=dict)
+    rows: JsonObject = field(default_factory=dict)
     last: int | None = None
     error: str | None = None
 
@@ -116,7 +117,7 @@ class Lines:
     kind: ClassVar[str] = "lines"
     token: str
     first: int
-    lines: list[dict[str, Any]]
+    lines: list[JsonObject]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from lmaps.model.states import ChangesetKind, ConfirmationState, Door, JobKind, JobState
+from lmaps.util.jsonio import JsonObject
 
 
 class Origin(NamedTuple):
@@ -188,7 +189,7 @@ class JobLine(NamedTuple):
     at: str
     stream: str
     text: str
-    event: dict[str, Any] | None
+    event: JsonObject | None
 
 
 class AuditEntry(NamedTuple):

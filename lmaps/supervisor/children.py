@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkProcess
-from typing import Any
 
 from setproctitle import setproctitle
 
@@ -22,6 +21,7 @@ from lmaps.errors import LmapsError
 from lmaps.supervisor.report import print_error
 from lmaps.util import heartbeat
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.logs import set_up_logging
 from lmaps.util.signals import forget_signals, signals_blocked
 
@@ -46,7 +46,7 @@ class Child:
     channel: socket.socket
     started: float
     silent_s: int = 0
-    unsent: list[dict[str, Any]] = field(default_factory=list)
+    unsent: list[JsonObject] = field(default_factory=list)
 
     @property
     def pid(self) -> int:
@@ -70,7 +70,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
-    def send(self, order: dict[str, Any]) -> None:
+    def send(self, order: JsonObject) -> None:
         """Send ``order``, or keep it for `send_unsent` while the channel is full: the supervisor never blocks.
 
         An order that is kept already is not kept twice: a storm of SIGHUPs must not fill the memory.
@@ -84,7 +84,7 @@ class Child:
         while self.unsent and heartbeat.send(self.channel, self.unsent[0]):
             del self.unsent[0]
 
-    def receive(self) -> dict[str, Any] | None:
+    def receive(self) -> JsonObject | None:
         """Return the child's next message, empty if there is none.
 
         None means that the child has closed its end; this end is closed then too.

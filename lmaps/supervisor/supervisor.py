@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing.context import ForkProcess
-from typing import Any
 
 from setproctitle import setproctitle
 
@@ -30,6 +29,7 @@ from lmaps.supervisor.systemd import Watchdog, notify, notify_reloading
 from lmaps.transport.addresses import ipc_path
 from lmaps.transport.bind import remove_stale
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.signals import SignalQueue, queued_signals
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration
@@ -184,7 +184,7 @@ class Daemon:
         for child in self._children():
             yield from child.events().items()
 
-    def _on_message(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: JsonObject) -> None:
         """Act on a message of the manager; workers send heartbeats only."""
         if "ready" in message:
             self._on_ready(message["ready"])
@@ -195,7 +195,7 @@ class Daemon:
         if "replace" in message:
             self._kill_worker(message["replace"])
 
-    def _on_ready(self, state: dict[str, Any]) -> None:
+    def _on_ready(self, state: JsonObject) -> None:
         counts = f"{plural(state['units'], 'unit')}, {plural(len(self.workers), 'worker')}"
         message = f"ready, {counts}, revision {state['revision']}, {', '.join(state['endpoints'])}"
         notify("READY=1", f"STATUS={message}")
@@ -294,7 +294,7 @@ class Daemon:
                 self._step_deadline = math.inf  # a child in an uninterruptible sleep still has the database open
                 self._signal(self._slots(), signal.SIGKILL)
 
-    def _send_to_manager(self, order: dict[str, Any]) -> None:
+    def _send_to_manager(self, order: JsonObject) -> None:
         if self.manager.child is not None:
             self.manager.child.send(order)
 

@@ -12,6 +12,9 @@ from typing import Any, Self
 
 from lmaps.errors import MessageRefused, TooLarge
 
+JsonObject = dict[str, Any]
+"""A JSON object as Python has it: a document, a schema, a row of an answer."""
+
 MAX_DEPTH, MAX_VALUES, MAX_STRING = 32, 400_000, 262_144
 """The deepest nesting, the most values and the longest string (characters) of one message."""
 
@@ -70,7 +73,7 @@ class Encoded:
     def object(cls, values: Mapping[str, object]) -> Self:
         """Return an object; values that are `Encoded` become part of it as they are."""
         pairs: list[Sequence[bytes]] = []
-        pending: dict[str, Any] = {}
+        pending: JsonObject = {}
         for name, value in values.items():
             if isinstance(value, Encoded):
                 pairs += [*_pairs(pending), (f"{_compact(name)}:".encode(), *value.pieces)]
@@ -105,7 +108,7 @@ def has_encoded(values: Mapping[str, object]) -> bool:
     return Encoded in map(type, values.values())
 
 
-def _pairs(values: dict[str, Any]) -> list[Sequence[bytes]]:
+def _pairs(values: JsonObject) -> list[Sequence[bytes]]:
     return [(_compact(values)[1:-1].encode(),)] if values else []
 
 
@@ -165,7 +168,7 @@ def _too_large(limit: str, reason: str) -> TooLarge:
     return TooLarge(f"cannot read the message: {reason}", extra={"limit": limit})
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
     value = dict(pairs)
     if len(value) != len(pairs):
         keys = [key for key, _ in pairs]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, ValidationFailed
@@ -19,6 +19,7 @@ from lmaps.model.units import Unit, load_units
 from lmaps.process import STOP_GRACE_S, ForkServers, Line, Outcome, Process, Program
 from lmaps.protocol.work import Result
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration
 
@@ -43,8 +44,8 @@ class Order:
     digest: str
     revision: int
     job: int
-    given: list[dict[str, Any]]
-    completed: list[dict[str, Any]]
+    given: list[JsonObject]
+    completed: list[JsonObject]
     timeout: float | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class Execution:
         self._folder = folder
         self._sink = sink
         self._limits = limits
-        self._events: list[dict[str, Any]] = []
+        self._events: list[JsonObject] = []
         self._scrub = scrubber(secrets)
         self._stop_reason = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")

@@ -13,12 +13,13 @@ from lmaps.handlers.base import State, UnitHandler
 from lmaps.handlers.python_runner import as_program
 from lmaps.model.units import get_unit_by_name, load_units
 from lmaps.process import Program
+from lmaps.util.jsonio import JsonObject
 from lmaps.worker.execution import Execution, Limits, Order, TaskContext, job_folder, start, unit_as_queued
 
 PROBE_TIMEOUT_S = 10.0
 
 
-def no_work(context: TaskContext) -> dict[str, Any]:
+def no_work(context: TaskContext) -> JsonObject:
     """Do nothing."""
     return {}
 
@@ -28,30 +29,30 @@ def error_message(context: TaskContext, msg: str) -> None:
     context.log.error("%s", msg)
 
 
-def stop_worker_thread(context: TaskContext) -> dict[str, Any]:
+def stop_worker_thread(context: TaskContext) -> JsonObject:
     """Stop the worker after the answer to this task; the supervisor starts another worker in its place."""
     context.stop()
     return {}
 
 
-def get_worker_config(context: TaskContext) -> dict[str, Any]:
+def get_worker_config(context: TaskContext) -> JsonObject:
     """Return the configuration of the worker."""
     return {name: value for name, value in context.config.to_dict().items() if name != "document"}
 
 
-def get_worker_units(context: TaskContext) -> list[dict[str, Any]]:
+def get_worker_units(context: TaskContext) -> list[JsonObject]:
     """Return the definitions of the units in their files as they are now."""
     return [unit.definition for unit in load_units(context.config).units.values()]
 
 
-def validate_instance(context: TaskContext, unit_name: str, instance: dict[str, Any]) -> dict[str, Any]:
+def validate_instance(context: TaskContext, unit_name: str, instance: JsonObject) -> JsonObject:
     """Return ``instance`` with the unit's defaults filled in; raise `ValidationFailed` with all findings."""
     return get_unit_by_name(unit_name, context.config).complete(instance)
 
 
-def check_units(context: TaskContext) -> dict[str, Any]:
+def check_units(context: TaskContext) -> JsonObject:
     """Return the findings of each unit's handler about it, by unit; units without findings are left out."""
-    by_unit: dict[str, Any] = {}
+    by_unit: JsonObject = {}
     for unit in load_units(context.config).units.values():
         try:
             findings = context.handlers.get(unit.handler).check(unit)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 from lmaps.api.arguments import Pointer, UnitName, argument, arguments
 from lmaps.api.context import Invocation
@@ -13,6 +12,7 @@ from lmaps.model.schema.secrets import MASK
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Change, Changeset, Document, Instance
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 
 Changesets = dict[int, Changeset | None]
@@ -43,9 +43,7 @@ def blame(ctx: Invocation, request: Blame) -> Reply:
     return Reply(f"{plural(len(rows), 'value')} in {unit.name}", extra={"unit": unit.name, "values": rows})
 
 
-def _rows(
-    ctx: Invocation, unit: Unit, instance: Instance, below: str, changesets: Changesets
-) -> Iterator[dict[str, Any]]:
+def _rows(ctx: Invocation, unit: Unit, instance: Instance, below: str, changesets: Changesets) -> Iterator[JsonObject]:
     changes = ctx.tx.history.changes_of(instance.id)
     line = ctx.tx.history.on_line(unit.name, [change.revision for change in changes])
     given = json.loads(instance.given)
@@ -91,7 +89,7 @@ def _origin(
     return given_by, before, moved if moved != given_by else None
 
 
-def _author(ctx: Invocation, revision: int | None, changesets: Changesets) -> dict[str, Any]:
+def _author(ctx: Invocation, revision: int | None, changesets: Changesets) -> JsonObject:
     """Return who made a changeset, when and why; nothing is known of one that is no longer kept."""
     changeset = _changeset(ctx, revision, changesets)
     names = ("revision", "at", "author", "on_behalf_of", "ticket", "message")

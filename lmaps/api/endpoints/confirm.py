@@ -6,7 +6,6 @@ The deadline is a column of the job, committed before its handler starts: it hol
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from lmaps.api import job_queue
 from lmaps.api.arguments import UnitName, Write, argument, arguments
@@ -19,6 +18,7 @@ from lmaps.protocol import Reply
 from lmaps.store import Job, Origin, Transaction
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 
 MAX_UNDOS = 3
 """How many runs an undo may take: an interrupted run is followed by another one."""
@@ -57,7 +57,7 @@ def confirm(ctx: Invocation, request: Confirm) -> Reply:
     return Reply(message, extra={"job": view.to_json()}, revision=ctx.tx.history.newest_revision(name))
 
 
-def arm(tx: Transaction, job: Job) -> dict[str, Any]:
+def arm(tx: Transaction, job: Job) -> JsonObject:
     """Return the columns of a job that starts and has to be confirmed.
 
     A job of the unit that still waits for confirmation is marked as ``rearmed``. The new job takes over the revision to

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from lmaps.api import changes
 from lmaps.api.arguments import (
@@ -32,6 +32,7 @@ from lmaps.protocol.views import ChangesetView
 from lmaps.store import Change, Changeset, Document, Edit, Instance, Job, Transaction
 from lmaps.util import jsonio, times
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 
 MAX_CHANGES_SHOWN = 8
@@ -57,7 +58,7 @@ class UndoProposal(Proposal):
             return Reply(self.nothing, extra={"nothing": True}, revision=ctx.tx.history.newest_revision(unit.name))
         failpoint("rollback.after")
         recorded = ctx.tx.history.changes(changeset.revision)
-        extra: dict[str, Any] = {
+        extra: JsonObject = {
             "undone": changeset.target,
             "target": changeset.target,
             "removing": [show.shown(ctx, unit, change.before.given) for change in recorded if change.before],

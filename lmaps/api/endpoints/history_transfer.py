@@ -15,6 +15,7 @@ from lmaps.model.units import Unit, unit_from_definition
 from lmaps.protocol import Reply
 from lmaps.store import Change, Changeset, Document, Transaction, replay
 from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 from lmaps.version import __version__
 
@@ -39,7 +40,7 @@ _CHANGE = {
     "required": ["instance", "first_revision"],
     "additionalProperties": False,
 }
-_SCHEMA_OF_TYPE: dict[Any, dict[str, Any]] = {
+_SCHEMA_OF_TYPE: dict[object, JsonObject] = {
     int: _REVISION,
     int | None: _LINK,
     str: {"type": "string"},
@@ -57,7 +58,7 @@ _CHANGESET = {
     "required": [*(name for name in _COLUMNS if name not in _LATER), "changes"],
 }
 """`_check_columns` refuses what else is there, with words of its own."""
-SCHEMA: dict[str, Any] = {
+SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
         "unit": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -69,7 +70,7 @@ SCHEMA: dict[str, Any] = {
 """A unit with its history, as `export` writes it; what else stands there follows from it."""
 
 
-def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> dict[str, Any]:
+def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> JsonObject:
     """Return all that is kept of a unit: the texts it had, and its changesets, oldest first."""
     name, history = unit.name, ctx.tx.history
     if unit.secrets.any and not reveal:
@@ -88,12 +89,12 @@ def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> dict[str, Any]:
     }
 
 
-def _columns(changeset: Changeset) -> dict[str, Any]:
+def _columns(changeset: Changeset) -> JsonObject:
     columns = {name: getattr(changeset, name) for name in _COLUMNS}
     return {name: value for name, value in columns.items() if name not in _LATER or value != _LATER[name]}
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: Change) -> JsonObject:
     documents = {"before": change.before, "after": change.after}
     return {"instance": change.instance_id, "first_revision": change.first_revision} | {
         name: {
@@ -154,7 +155,7 @@ def _take_over(tx: Transaction, units: list[Any]) -> None:
     tx.changesets.restore_history(changesets)
 
 
-def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> None:
+def _check_definition(unit: str, number: str, definition: JsonObject) -> None:
     if not _NUMBER.fullmatch(number):
         finding = Finding(f"a text of {unit} has no number", got=number)
         raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
@@ -167,7 +168,7 @@ def _check_definition(unit: str, number: str, definition: dict[str, Any]) -> Non
         raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
 
 
-def _changeset(unit: str, row: dict[str, Any], *, secret: bool) -> tuple[Changeset, list[Change]]:
+def _changeset(unit: str, row: JsonObject, *, secret: bool) -> tuple[Changeset, list[Change]]:
     _check_columns(unit, row)
     changeset = Changeset.from_columns({"unit": unit, **{name: row[name] for name in _COLUMNS if name in row}})
     changes = [
@@ -183,7 +184,7 @@ def _changeset(unit: str, row: dict[str, Any], *, secret: bool) -> tuple[Changes
     return changeset, changes
 
 
-def _check_columns(unit: str, changeset: dict[str, Any]) -> None:
+def _check_columns(unit: str, changeset: JsonObject) -> None:
     unknown = [name for name in changeset if name not in _COLUMNS and name != "changes"]
     if unknown:
         finding = Finding(f"r{changeset['revision']} says {unknown[0]}, which lMaPS {__version__} does not know")
@@ -194,7 +195,7 @@ def _check_columns(unit: str, changeset: dict[str, Any]) -> None:
         )
 
 
-def _document(row: dict[str, Any] | None, *, secret: bool) -> Document | None:
+def _document(row: JsonObject | None, *, secret: bool) -> Document | None:
     if row is None:
         return None
     given, completed = jsonio.encode(row["given"]), jsonio.encode(row["completed"])

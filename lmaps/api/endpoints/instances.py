@@ -26,6 +26,7 @@ from lmaps.protocol import Reply
 from lmaps.protocol.views import InstanceRow
 from lmaps.store import Document, Edit, Instance
 from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 from lmaps.util.timelimit import TimeLimit, slow_part
 
@@ -37,8 +38,8 @@ class Accepted(NamedTuple):
     """A document that fits its unit, with its ID: as it was given, and completed with defaults."""
 
     key: str
-    given: dict[str, Any]
-    completed: dict[str, Any]
+    given: JsonObject
+    completed: JsonObject
 
 
 @arguments
@@ -123,7 +124,7 @@ class Set(WriteAndApply):
 
     unit: UnitName
     id: Annotated[str, Keywords("The instance's ID, or the beginning of a content ID.", minLength=1)]
-    instance: dict[str, Any] | None = argument(default=None, doc="The document that replaces it.")
+    instance: JsonObject | None = argument(default=None, doc="The document that replaces it.")
     set: list[Assignment] = argument(default=[], doc="Properties to set.")
     unset: list[Pointer] = argument(default=[], doc="Properties to remove.")
     texts: list[TextAssignment] = argument(

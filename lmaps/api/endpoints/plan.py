@@ -1,7 +1,5 @@
 """Endpoints that show what an apply would do: plan from the state, plan_check by the handler's own check mode."""
 
-from typing import Any
-
 from lmaps.api import changes
 from lmaps.api.arguments import Documents, Duration, Run, UnitName, Write, argument, arguments
 from lmaps.api.changes import JobOrder, Proposal
@@ -12,6 +10,7 @@ from lmaps.api.endpoints.jobs import ApplyProposal
 from lmaps.errors import UnitUnusable
 from lmaps.model.states import JobKind
 from lmaps.protocol import Reply
+from lmaps.util.jsonio import JsonObject
 
 VERSION = 1
 """Of the form of a plan."""
@@ -38,7 +37,7 @@ def plan(ctx: Invocation, request: Plan) -> Reply:
         rows = changes.diff_of(ctx, unit.name, applied or 0, desired)
     signs = [row.sign for row in rows]
     counts = {"add": signs.count("+"), "change": signs.count("~"), "delete": signs.count("-")}
-    extra: dict[str, Any] = {
+    extra: JsonObject = {
         "version": VERSION,
         "unit": unit.name,
         "applied": applied,

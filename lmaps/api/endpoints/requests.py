@@ -1,7 +1,6 @@
 """The endpoint request: what became of a changing request whose answer was lost."""
 
 import json
-from typing import Any
 
 from lmaps.api import job_queue
 from lmaps.api.arguments import Text, argument, arguments
@@ -9,6 +8,7 @@ from lmaps.api.context import Invocation
 from lmaps.api.endpoint import endpoint
 from lmaps.errors import NotFound
 from lmaps.protocol import Reply
+from lmaps.util.jsonio import JsonObject
 
 
 @arguments
@@ -27,10 +27,10 @@ def request(ctx: Invocation, request: RequestOfKey) -> Reply:
             f"nothing was done under the key {request.key}: it never arrived, or was refused",
             hint="to do it, send it again with this key",
         )
-    answer: dict[str, Any] = json.loads(answered.answer)
+    answer: JsonObject = json.loads(answered.answer)
     job = ctx.tx.jobs.find(answer["job"]) if answer.get("job") else None
     state = "done" if job is None or job_queue.is_over(job) else "running"
-    extra: dict[str, Any] = {
+    extra: JsonObject = {
         "state": state,
         "key": answered.key,
         "verb": answered.verb,
@@ -42,7 +42,7 @@ def request(ctx: Invocation, request: RequestOfKey) -> Reply:
     return Reply(f"{state}: {_summary(answer)}", extra=extra, revision=answered.revision, job=answer.get("job"))
 
 
-def _summary(answer: dict[str, Any]) -> str:
+def _summary(answer: JsonObject) -> str:
     rows = answer["extra"].get("instances") or []
     if len(rows) != 1:
         return str(answer["message"])

@@ -5,7 +5,6 @@ Documents are kept as JSON text. Where nothing of them has to be hidden or merge
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from lmaps.api.arguments import Text, UnitName, argument, arguments
 from lmaps.api.context import Invocation
@@ -17,7 +16,7 @@ from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
 from lmaps.store import Instance, InstanceTexts
 from lmaps.util import jsonio
-from lmaps.util.jsonio import Encoded
+from lmaps.util.jsonio import Encoded, JsonObject
 from lmaps.util.text import plural
 
 _LISTS = ("YamlList", "YamlKeyList")
@@ -53,7 +52,7 @@ def show(ctx: Invocation, request: Show) -> Reply:
     return Reply(f"{unit.name} has {plural(count, 'instance')}", extra=extra | state, revision=revision)
 
 
-def _state(ctx: Invocation, unit: Unit, revision: int | None, request: Show) -> tuple[int, dict[str, Any]]:
+def _state(ctx: Invocation, unit: Unit, revision: int | None, request: Show) -> tuple[int, JsonObject]:
     """Return how many instances are asked for, and what is shown of them."""
     is_plain = request.at is None and not (request.ids or request.instances or request.reverse or unit.secrets.any)
     if is_plain and unit.data_type in _LISTS:

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from lmaps.api import legacy
 from lmaps.api.arguments import NoArguments, argument, arguments
@@ -22,6 +22,7 @@ from lmaps.protocol import VERSION, Reply
 from lmaps.protocol.views import UnitStatus
 from lmaps.store import sqlite_version
 from lmaps.transport.selfcheck import libzmq_version
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import nearest, plural
 from lmaps.version import __version__
 
@@ -45,7 +46,7 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
     """Show how the daemon stands: its processes, queue, state and counters, and each unit's condition."""
     manager, disk = ctx.manager, ctx.tx.disk
     newest = ctx.tx.history.newest()
-    extra: dict[str, Any] = {
+    extra: JsonObject = {
         "version": __version__,
         "versions": versions(),
         "pid": os.getpid(),
@@ -88,7 +89,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": libzmq_version()}
 
 
-def settings(config: Config) -> dict[str, Any]:
+def settings(config: Config) -> JsonObject:
     """Return where the daemon of ``config`` keeps its files and sockets, and whose they are."""
     return {
         "uid": config.uid,

@@ -34,7 +34,7 @@ from lmaps.protocol.views import InstanceRow
 from lmaps.store import Changeset, Edit, Instance, Job
 from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
-from lmaps.util.jsonio import Encoded
+from lmaps.util.jsonio import Encoded, JsonObject
 from lmaps.util.text import plural
 
 
@@ -283,7 +283,7 @@ def _undefaulted(ctx: Invocation, unit: Unit, documents: Sequence[object], first
     )
 
 
-def _without_defaults(unit: Unit, accepted: Accepted) -> dict[str, Any]:
+def _without_defaults(unit: Unit, accepted: Accepted) -> JsonObject:
     """Return the given document without each property that comes back by itself when it is left out."""
     given = accepted.given
     for path, _ in list(leaves(given)):
@@ -371,7 +371,7 @@ def _revisions(ctx: Invocation, names: Sequence[str], request: Export) -> Sequen
     return [resolve(ctx, name, f"r{revision}") for name, revision in zip(names, request.revisions, strict=True)]
 
 
-def _following(names: Sequence[str], revisions: Sequence[int], last: int | None) -> dict[str, Any] | None:
+def _following(names: Sequence[str], revisions: Sequence[int], last: int | None) -> JsonObject | None:
     """Return what the request for the next page says beside what this one has said; None if nothing is left."""
     if last is None:
         names, revisions = names[1:], revisions[1:]
@@ -380,7 +380,7 @@ def _following(names: Sequence[str], revisions: Sequence[int], last: int | None)
 
 def _exported(
     ctx: Invocation, name: str, revision: int, after: int, limit: int, request: Export
-) -> tuple[dict[str, Any], int, int | None]:
+) -> tuple[JsonObject, int, int | None]:
     """Return one unit, its number of documents, and the number of the last one if more follow."""
     unit, is_paged = ctx.kept_unit(name), request.limit is not None
     documents: list[str] = []

@@ -1,6 +1,6 @@
 """Endpoints on units: units, explain, unit_check, reload."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from lmaps.api.arguments import NoArguments, Text, UnitName, argument, arguments
 from lmaps.api.context import Invocation
@@ -12,6 +12,7 @@ from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.units import Unit, load_units_from, property_rows
 from lmaps.protocol import Reply
 from lmaps.protocol.views import UnitView
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 
 
@@ -24,7 +25,7 @@ def units(ctx: Invocation, request: NoArguments) -> Reply:
     return Reply(plural(len(rows), "unit"), extra={"units": rows, "errors": refused_files(ctx)})
 
 
-def refused_files(ctx: Invocation) -> list[dict[str, Any]]:
+def refused_files(ctx: Invocation) -> list[JsonObject]:
     """Return what is wrong with unit files; of an unknown unit only for those who may list every unit."""
     errors = [error for error in ctx.manager.units.errors if ctx.may(error.extra.get("unit") or EVERY_UNIT, "list")]
     return [finding.to_json() for error in errors for finding in error.errors]
@@ -94,8 +95,8 @@ def unit_check(ctx: Invocation, request: UnitCheck) -> Reply:
     loaded = ctx.limit.run("check the units", load_units_from, [(file.name, file.text) for file in request.files])
     errors = [finding for error in loaded.errors for finding in error.errors]
     warnings = list(loaded.warnings)
-    rows: list[dict[str, Any]] = []
-    impacts: list[dict[str, Any]] = []
+    rows: list[JsonObject] = []
+    impacts: list[JsonObject] = []
     for unit in loaded.units.values():
         faults = handler_faults(ctx.manager, unit)
         errors += faults

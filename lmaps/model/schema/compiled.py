@@ -12,6 +12,7 @@ from typing import Any
 
 from lmaps.model.schema import drafts
 from lmaps.model.schema.formats import UNCOMPILABLE, conforms
+from lmaps.util.jsonio import JsonObject
 
 Check = Callable[[Any], bool]
 
@@ -99,7 +100,7 @@ def _check(schema: object) -> Check:
     return all_of
 
 
-def _checks(schema: dict[str, Any]) -> Iterator[Check]:
+def _checks(schema: JsonObject) -> Iterator[Check]:
     for keyword, value in schema.items():
         if keyword == "properties":
             _expect(isinstance(value, dict))
@@ -263,7 +264,7 @@ def _filler(schema: object) -> Fill | None:
     return fill
 
 
-def _object_filler(schema: dict[str, Any]) -> Fill | None:
+def _object_filler(schema: JsonObject) -> Fill | None:
     properties = schema.get("properties", {})
     fillers = ((name, _filler(part)) for name, part in properties.items())
     below = {name: filler for name, filler in fillers if filler is not None}
@@ -276,7 +277,7 @@ def _object_filler(schema: dict[str, Any]) -> Fill | None:
     if not below and additional is None and not defaults:
         return None
 
-    def fill(value: dict[str, Any]) -> dict[str, Any]:
+    def fill(value: JsonObject) -> JsonObject:
         filled = dict(value)
         if below or additional is not None:
             for name, part in value.items():

@@ -14,6 +14,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lmaps.util.jsonio import JsonObject
+
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
@@ -25,7 +27,7 @@ class Keywords:
         self.keywords = keywords
 
 
-def object_schema(kind: object, *, is_nested: bool = False) -> dict[str, Any]:
+def object_schema(kind: object, *, is_nested: bool = False) -> JsonObject:
     """Return the JSON Schema of a dataclass. Properties that it does not have are refused."""
     hints, parts = get_type_hints(kind, include_extras=True), ordered_fields(kind)
     required = [property_name(part) for part in parts if is_required(part)]
@@ -68,25 +70,25 @@ def without_none(hint: object) -> Any:
     return hint
 
 
-def _keywords(part: Field[Any]) -> dict[str, Any]:
+def _keywords(part: Field[Any]) -> JsonObject:
     """Return what a field adds to the schema of its type."""
-    keywords: dict[str, Any] = part.metadata.get("schema", {})
+    keywords: JsonObject = part.metadata.get("schema", {})
     if part.default_factory is not MISSING:
         return {"default": part.default_factory(), **keywords}
     return {**keywords} if part.default in (MISSING, None) else {"default": part.default, **keywords}
 
 
-def _schema(hint: object) -> dict[str, Any]:
+def _schema(hint: object) -> JsonObject:
     """Return the JSON Schema of a type."""
     hint = without_none(hint)
     base, *annotations = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     base = without_none(base)
-    keywords: dict[str, Any] = {}
+    keywords: JsonObject = {}
     for annotation in annotations:
         keywords |= annotation.keywords
     origin, parts = get_origin(base) or base, get_args(base)
-    if base is Any:
-        schema: dict[str, Any] = {}
+    if base in (Any, object):
+        schema: JsonObject = {}
     elif origin is Literal:
         schema = {"enum": list(parts)}
     elif is_dataclass(base):

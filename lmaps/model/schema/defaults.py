@@ -14,6 +14,7 @@ from jsonschema.protocols import Validator
 from lmaps.errors import ValidationFailed
 from lmaps.model.schema import backend, drafts, references
 from lmaps.model.schema.compiled import copied
+from lmaps.util.jsonio import JsonObject
 
 _NO_DEFAULT = object()
 
@@ -70,7 +71,7 @@ class Defaults:
         self._fill_condition(schema, resolver, value, inside)
         self._fill_branch(schema, resolver, value, inside)
 
-    def _fill_object(self, schema: dict[str, Any], resolver: Any, value: dict[str, Any], inside: Any) -> None:
+    def _fill_object(self, schema: JsonObject, resolver: Any, value: JsonObject, inside: Any) -> None:
         properties = schema.get("properties", {})
         patterns = schema.get("patternProperties", {})
         for name, below in properties.items():
@@ -89,19 +90,19 @@ class Defaults:
             if trigger in value:
                 self._fill(below, resolver, value, inside)
 
-    def _fill_array(self, schema: dict[str, Any], resolver: Any, value: list[Any], inside: Any) -> None:
+    def _fill_array(self, schema: JsonObject, resolver: Any, value: list[Any], inside: Any) -> None:
         items = schema.get("items")
         first = schema.get("prefixItems", items if isinstance(items, list) else [])
         rest = schema.get("additionalItems") if isinstance(items, list) else items
         for index, part in enumerate(value):
             self._fill(first[index] if index < len(first) else rest, resolver, part, inside)
 
-    def _fill_condition(self, schema: dict[str, Any], resolver: object, value: object, inside: Any) -> None:
+    def _fill_condition(self, schema: JsonObject, resolver: object, value: object, inside: Any) -> None:
         if "if" in schema:
             branch = "then" if self._fits(schema["if"], resolver, value) else "else"
             self._fill(schema.get(branch), resolver, value, inside)
 
-    def _fill_branch(self, schema: dict[str, Any], resolver: Any, value: Any, inside: Any) -> None:
+    def _fill_branch(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
         for keyword in ("oneOf", "anyOf"):
             fitting = []
             for branch in schema.get(keyword, ()):

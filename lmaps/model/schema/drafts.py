@@ -1,7 +1,8 @@
 """The drafts of JSON Schema: the one that a schema is written in, and the subschemas of a schema."""
 
 from collections.abc import Iterator
-from typing import Any
+
+from lmaps.util.jsonio import JsonObject
 
 DRAFT4 = "http://json-schema.org/draft-04/schema"
 DEFAULT = "https://json-schema.org/draft/2020-12/schema"
@@ -43,7 +44,7 @@ def subschemas(schema: object) -> Iterator[tuple[At, object]]:
             yield (keyword,), schema[keyword]
 
 
-def walk(schema: object, at: At = ()) -> Iterator[tuple[At, dict[str, Any]]]:
+def walk(schema: object, at: At = ()) -> Iterator[tuple[At, JsonObject]]:
     """Yield every subschema that is an object, the root first, with its path."""
     if not isinstance(schema, dict):
         return

@@ -10,6 +10,7 @@ from lmaps.errors import Finding
 from lmaps.model.schema import backend
 from lmaps.model.schema.defaults import Defaults
 from lmaps.model.schema.messages import to_findings
+from lmaps.util.jsonio import JsonObject
 
 
 class FullSchema:
@@ -27,7 +28,7 @@ class FullSchema:
         """Return everything in ``document`` that does not fit."""
         return to_findings(self._validator.iter_errors(document))
 
-    def default_findings(self, schema: dict[str, Any], resolver: object) -> list[Finding]:
+    def default_findings(self, schema: JsonObject, resolver: object) -> list[Finding]:
         """Return everything in the default of a subschema that does not fit; ``resolver`` is the one in its scope."""
         filled = self._defaults.apply_part(schema, resolver, schema["default"])
         return to_findings(self._validator.evolve(schema=schema, _resolver=resolver).iter_errors(filled))

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from lmaps.errors import Finding
-from lmaps.util.jsonio import type_name
+from lmaps.util.jsonio import JsonObject, type_name
 from lmaps.util.text import nearest
 
 Error = Any
@@ -31,7 +31,7 @@ def to_findings(errors: Iterable[Error]) -> list[Finding]:
     return sorted(unique, key=lambda finding: [(isinstance(key, str), key) for key in finding.at])
 
 
-def default_findings(findings: Iterable[Finding], at: tuple[str | int, ...], part: dict[str, Any]) -> Iterator[Finding]:
+def default_findings(findings: Iterable[Finding], at: tuple[str | int, ...], part: JsonObject) -> Iterator[Finding]:
     """Yield the findings about the default of the subschema ``part``, which is at ``at``, as findings of the schema."""
     for finding in findings:
         yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=part["default"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lmaps.model.schema import drafts
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -21,17 +22,17 @@ def resolver(definition: object) -> object:
     return None
 
 
-def enter(resolver: Any, schema: dict[str, Any], definition: Any) -> Any:
+def enter(resolver: Any, schema: JsonObject, definition: Any) -> Any:
     """Return the resolver for the scope of ``schema``, a part of ``definition``: its own ``$id`` begins a new scope."""
     if resolver is None or _IDS.isdisjoint(schema):
         return resolver
     return resolver.in_subresource(backend.specification(definition).create_resource(schema))
 
 
-def walk(definition: object) -> Iterator[tuple[drafts.At, dict[str, Any], object]]:
+def walk(definition: object) -> Iterator[tuple[drafts.At, JsonObject, object]]:
     """Yield the same as `drafts.walk`, with the resolver for each subschema's scope."""
 
-    def below(schema: object, outside: object, at: drafts.At) -> Iterator[tuple[drafts.At, dict[str, Any], object]]:
+    def below(schema: object, outside: object, at: drafts.At) -> Iterator[tuple[drafts.At, JsonObject, object]]:
         if not isinstance(schema, dict):
             return
         inside = enter(outside, schema, definition) if at else outside

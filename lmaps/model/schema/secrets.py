@@ -12,6 +12,7 @@ from typing import Any
 from lmaps.model.diff import MISSING, Difference, Path, changed, leaves, look_up
 from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
+from lmaps.util.jsonio import JsonObject
 
 MASK = {"$secret": "set"}
 """The mask of a secret value in JSON."""
@@ -108,7 +109,7 @@ class Secrets:
             yield from self._find(below, resolver, value[key], (*at, key), inside)
 
 
-def _below(schema: dict[str, Any], value: object) -> Iterator[tuple[Any, Any]]:
+def _below(schema: JsonObject, value: object) -> Iterator[tuple[Any, Any]]:
     """Yield the keys of ``value``, each with every subschema that may apply to the value there."""
     if isinstance(value, dict):
         patterns = schema.get("patternProperties", {})

@@ -7,6 +7,7 @@ from lmaps.errors import NotFound
 from lmaps.model.schema.messages import is_secret, quote
 from lmaps.model.schema.references import resolver
 from lmaps.model.units.unit import Unit
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import nearest
 
 _LIMITS = {
@@ -28,7 +29,7 @@ MAX_DEPTH = 8
 """Levels of nested properties in the rows; a schema may contain itself."""
 
 
-def property_rows(unit: Unit, wanted: str | None = None) -> list[dict[str, Any]]:
+def property_rows(unit: Unit, wanted: str | None = None) -> list[JsonObject]:
     """Return a row for each property of an instance, or for ``wanted`` and the properties below it.
 
     Nested ones have paths such as ``a.b`` and ``a[].b``. Each row has ``path``, ``type``, ``required``, ``limits``,
@@ -47,7 +48,7 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[dict[str, Any]]
     return below
 
 
-def _rows(schema: object, scope: object, prefix: str, depth: int) -> Iterator[dict[str, Any]]:
+def _rows(schema: object, scope: object, prefix: str, depth: int) -> Iterator[JsonObject]:
     schema, scope = _target(schema, scope)
     if not isinstance(schema, dict) or depth == 0:
         return
@@ -72,7 +73,7 @@ def _target(schema: object, scope: Any) -> tuple[Any, Any]:
     return schema, scope
 
 
-def _row(path: str, schema: object, inner: object, *, required: bool) -> dict[str, Any]:
+def _row(path: str, schema: object, inner: object, *, required: bool) -> JsonObject:
     keywords = {**(inner if isinstance(inner, dict) else {}), **(schema if isinstance(schema, dict) else {})}
     row = {
         "path": path,
@@ -87,7 +88,7 @@ def _row(path: str, schema: object, inner: object, *, required: bool) -> dict[st
     return row | default | ({"secret": True} if is_secret(keywords) else {})
 
 
-def _type(keywords: dict[str, Any]) -> str:
+def _type(keywords: JsonObject) -> str:
     kind = keywords.get("type", "any")
     if kind == "array" and isinstance(keywords.get("items"), dict):
         return f"array of {keywords['items'].get('type', 'any')}"

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.diff import MISSING, Difference, Path, differences, look_up
 from lmaps.model.schema.messages import quote
 from lmaps.model.units.explain import property_rows
 from lmaps.model.units.unit import Unit, short_id
-from lmaps.util.jsonio import canonical
+from lmaps.util.jsonio import JsonObject, canonical
 from lmaps.util.text import plural
 
 MAX_NAMED = 3
@@ -20,8 +20,8 @@ class StoredInstance(NamedTuple):
     """An instance as it is stored: its ID, the document that was sent, and the one with defaults."""
 
     key: str
-    given: dict[str, Any]
-    completed: dict[str, Any]
+    given: JsonObject
+    completed: JsonObject
 
 
 class Impact(NamedTuple):
@@ -31,7 +31,7 @@ class Impact(NamedTuple):
     finding: Finding
     keys: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the impact as it goes over the wire."""
         named = ", ".join(map(short_id, self.keys[:MAX_NAMED]))
         more = f" and {len(self.keys) - MAX_NAMED} more" if len(self.keys) > MAX_NAMED else ""

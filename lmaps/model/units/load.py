@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
 from lmaps.model.schema import slow_patterns, unknown_keywords
 from lmaps.model.units.parse import parse_unit
 from lmaps.model.units.unit import Unit
 from lmaps.util import yamlio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.ownership import ownership_fault
 from lmaps.util.text import nearest
 
@@ -24,7 +25,7 @@ class UnitSettings(Protocol):
         """The text of the configuration, which contains `units`."""
 
     @property
-    def units(self) -> list[dict[str, Any]]:
+    def units(self) -> list[JsonObject]:
         """The units in the configuration itself."""
 
     @property

@@ -4,24 +4,24 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lmaps.errors import Finding, UnitRefused, ValidationFailed
 from lmaps.model.diff import parse_pointer
 from lmaps.model.schema import Schema, lint
 from lmaps.model.units.unit import Unit
 from lmaps.util import yamlio
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.times import parse_duration
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 DATA_TYPES = ("YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict")
 
-_POINTERS: dict[str, Any] = {"type": "array", "items": {"type": "string", "pattern": r"^(/[^/\"]+)+$"}}
-_TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string", "minLength": 1}}
-_DURATION: dict[str, Any] = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
+_POINTERS: JsonObject = {"type": "array", "items": {"type": "string", "pattern": r"^(/[^/\"]+)+$"}}
+_TEXTS: JsonObject = {"type": "array", "items": {"type": "string", "minLength": 1}}
+_DURATION: JsonObject = {"type": "string", "pattern": r"^\d+(\.\d+)?[smhd]$"}
 
 
-def _text(description: str) -> dict[str, Any]:
+def _text(description: str) -> JsonObject:
     return {"type": "string", "minLength": 1, "description": description}
 
 
@@ -134,13 +134,13 @@ def parse_unit(document: yamlio.Document, at: tuple[str | int, ...] = ()) -> Uni
     return unit
 
 
-def unit_from_definition(definition: dict[str, Any], directory: Path | None = None) -> Unit:
+def unit_from_definition(definition: JsonObject, directory: Path | None = None) -> Unit:
     """Return the unit of a stored definition, whose file may be gone. Relative paths start at ``directory``."""
     unit = _to_unit(FORM.complete(definition), definition, None)
     return replace(unit, directory=directory) if directory else unit
 
 
-def _to_unit(completed: dict[str, Any], definition: dict[str, Any], file: str | None) -> Unit:
+def _to_unit(completed: JsonObject, definition: JsonObject, file: str | None) -> Unit:
     """Return the unit of ``definition``, which is ``completed`` with the defaults of `FORM`."""
     meta, handler = completed["meta"], completed["handler"]
     return Unit(
@@ -181,7 +181,7 @@ def _refusal(
     )
 
 
-def _faults(unit: Unit, definition: dict[str, Any]) -> Iterator[Finding]:
+def _faults(unit: Unit, definition: JsonObject) -> Iterator[Finding]:
     """Yield the faults that the form does not find: of the name, the schema itself, the primary key, unique paths."""
     if not NAME.match(unit.name):
         text = f"{unit.name!r} is not a valid name: 1 to 64 letters, digits, '.', '-' and '_', a letter or digit first"

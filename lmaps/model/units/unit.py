@@ -11,6 +11,7 @@ from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.schema import Schema, Secrets
 from lmaps.model.schema.messages import quote
 from lmaps.util import jsonio, yamlio
+from lmaps.util.jsonio import JsonObject
 
 _CONTENT_ID = re.compile(r"[0-9a-f]{64}\Z")
 SHORT_ID_LENGTH = 8
@@ -44,10 +45,10 @@ class Unit:
     primary_key: str | None
     strict: bool
     handler: str
-    args: dict[str, Any]
+    args: JsonObject
     label: str | None
     params: Any
-    definition: dict[str, Any]
+    definition: JsonObject
     directory: Path
     require: tuple[str, ...] = ()
     unique: tuple[tuple[str | int, ...], ...] = ()
@@ -89,15 +90,15 @@ class Unit:
         """The secrets of an instance."""
         return Secrets(self.schema.definition)
 
-    def complete(self, document: Any) -> dict[str, Any]:
+    def complete(self, document: Any) -> JsonObject:
         """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings."""
         if not isinstance(document, dict):
             finding = Finding(f"{quote(document)} is not an object")
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
-        completed: dict[str, Any] = self.schema.complete(document)
+        completed: JsonObject = self.schema.complete(document)
         return completed
 
-    def identify(self, completed: dict[str, Any]) -> str:
+    def identify(self, completed: JsonObject) -> str:
         """Return the ID of a completed document: the value of the primary key, else the SHA-256 of the content."""
         if self.primary_key is not None:
             value = completed[self.primary_key]

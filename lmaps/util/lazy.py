@@ -9,6 +9,7 @@ mypy, import-linter and the reader see the import; the program runs the line bel
 """
 
 from importlib import import_module
+from typing import Any
 
 
 class LazyModule:
@@ -22,7 +23,7 @@ class LazyModule:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __getattr__(self, attribute: str) -> object:
+    def __getattr__(self, attribute: str) -> Any:
         """Return the module's attribute. Raises ImportError where the module cannot be imported."""
         return getattr(import_module(self._name), attribute)
 

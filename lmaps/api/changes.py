@@ -253,16 +253,16 @@ def _between(ctx: Invocation, unit: str, older: int, newer: int) -> Iterable[Cha
 
 def diff_rows(ctx: Invocation, unit: str, changes: Iterable[Change]) -> list[InstanceDiff]:
     """Return how the instances of ``changes`` differ, with every path that does; secrets are masked."""
-    known = ctx.kept_unit(unit)
+    shown_unit = ctx.recorded_unit(unit)
     rows = []
     for change in changes:
         ctx.manager.beat()
         before = json.loads(change.before.completed) if change.before else {}
         after = json.loads(change.after.completed) if change.after else {}
-        masked = list(known.secrets.differences(differences(before, after), before, after))
+        masked = list(shown_unit.secrets.differences(differences(before, after), before, after))
         if masked or (change.before is None) != (change.after is None):
             changed = signed(change)
-            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, known.primary_key, masked))
+            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, shown_unit.primary_key, masked))
     return rows
 
 

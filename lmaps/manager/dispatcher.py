@@ -259,8 +259,8 @@ class Dispatcher:
         unit = self._manager.units.units.get(job.unit)
         plain = job.kind == JobKind.APPLY and job.repeats is None and job.undoes is None and job.confirm_within is None
         if unit is not None and unit.reruns and plain and outcome == JobState.INTERRUPTED:
-            why = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
-            tx.jobs.add(job.unit, job.kind, job.revision, job.digest, why, timeout=job.timeout, repeats=job.id)
+            origin = Origin(job.author, job.on_behalf_of, job.door, f"again: job {job.id} was interrupted", job.ticket)
+            tx.jobs.add(job.unit, job.kind, job.revision, job.digest, origin, timeout=job.timeout, repeats=job.id)
             self._manager.signals.queue_changed = True
         return EndedJob(job, outcome)
 

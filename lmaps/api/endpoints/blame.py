@@ -35,7 +35,7 @@ def blame(ctx: Invocation, request: Blame) -> Reply:
     A value that undo or redo brought back is still the work of its change; ``by`` names the undo. A default is the
     unit text's work, not the change's.
     """
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     below = (request.path or "").rstrip("/")
     instances = picked(ctx, unit, request.ids) if request.ids else ctx.tx.instances.all(unit.name)
     changesets: Changesets = {}

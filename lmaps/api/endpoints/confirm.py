@@ -40,7 +40,7 @@ class Confirm(Write):
 @endpoint("confirm", right="apply")
 def confirm(ctx: Invocation, request: Confirm) -> Reply:
     """Confirm the job of a unit that waits for confirmation, or undo it now."""
-    name = ctx.kept_unit(request.unit).name
+    name = ctx.recorded_unit(request.unit).name
     waiting = [job for job in ctx.tx.jobs.unconfirmed(name) if job.confirmation == ConfirmationState.WAITING]
     if not waiting:
         raise Conflict(f"cannot confirm {name}: no job of it waits for confirmation", hint=f"lmaps jobs {name}")

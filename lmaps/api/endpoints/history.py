@@ -106,7 +106,7 @@ class Rollback(WriteAndApply):
 def rollback(ctx: Invocation, request: Rollback) -> Proposal:
     """Undo the newest changes that are in effect, or bring the state of an older revision back. No handler runs."""
     failpoint("rollback.before")
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     if request.to is not None and request.steps is not None:
         raise MessageRefused("cannot roll back: give the number of steps or a revision to go back to, not both")
     nothing = f"nothing to roll back in {unit.name}"
@@ -134,7 +134,7 @@ class Redo(WriteAndApply):
 def redo(ctx: Invocation, request: Redo) -> Proposal:
     """Bring back what was rolled back last; once more goes further forward, until a new change is made."""
     failpoint("rollback.before")
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     undo = ctx.tx.history.redo_of(unit.name, request.steps)
     change = UnitChange(unit, ChangesetKind.REDO, [], is_ruled=False, undo=undo)
     return _propose_undo(ctx, change, "redone", f"nothing to redo in {unit.name}", shows_states=request.states)
@@ -278,7 +278,7 @@ class History:
 def history(ctx: Invocation, request: History) -> Reply:
     """List the changesets of a unit, or of all, newest first: who, when, why, and which instances."""
     changesets = ctx.tx.history.changesets(
-        ctx.units_with("show") if request.unit is None else ctx.kept_unit(request.unit).name,
+        ctx.units_with("show") if request.unit is None else ctx.recorded_unit(request.unit).name,
         limit=request.limit,
         since=times.format_time(times.read_time(request.since)) if request.since else None,
         author=request.author,
@@ -312,7 +312,7 @@ class Diff:
 @endpoint("diff", right="show", action="compare revisions")
 def diff(ctx: Invocation, request: Diff) -> Reply:
     """Show how a unit's instances differ between two revisions, by ID and path."""
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     older = request.from_
     first = resolve(ctx, unit.name, older) if older else ctx.tx.jobs.applied_revision(unit.name) or 0
     second = resolve(ctx, unit.name, request.to)

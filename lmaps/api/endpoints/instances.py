@@ -200,7 +200,7 @@ class Delete(WriteAndApply):
 @endpoint("delete", right="create")
 def delete(ctx: Invocation, request: Delete) -> Proposal:
     """Delete instances: all that are named, or none."""
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     instances = {instance.id: instance for instance in picked(ctx, unit, list(dict.fromkeys(request.ids)))}
     edits = [Edit.of(instance, None) for instance in instances.values()]
     rows = [InstanceRow(row.key, short_id(row.key), "deleted", None) for row in instances.values()]

@@ -186,7 +186,7 @@ class Wait:
 @endpoint("wait", right="show", action="wait")
 def wait(ctx: Invocation, request: Wait) -> Reply | Deferred:
     """Answer when it is true, when it cannot become true any more, or after ``wait_ms``: ``true`` is null then."""
-    name, what = ctx.kept_unit(request.unit).name, request.for_
+    name, what = ctx.recorded_unit(request.unit).name, request.for_
     going = _going(ctx, name)
     done = _is_confirmed(ctx, name) if what == "confirmed" else _is_applied(ctx, name, what)
     until = ctx.arrived + request.wait_ms / 1000

@@ -27,7 +27,7 @@ class Plan:
 @endpoint("plan", right="apply", also={"instances": "create"})
 def plan(ctx: Invocation, request: Plan) -> Reply:
     """Show how the desired state differs from the applied one; with ``instances`` as if they had been created."""
-    unit = ctx.usable_unit(request.unit) if request.instances else ctx.kept_unit(request.unit)
+    unit = ctx.usable_unit(request.unit) if request.instances else ctx.recorded_unit(request.unit)
     applied = ctx.tx.jobs.applied_revision(unit.name)
     with ctx.tx.discarded():
         if request.instances:

@@ -38,7 +38,7 @@ class Show:
 @endpoint("show", right="show", also={"reveal": "reveal"})
 def show(ctx: Invocation, request: Show) -> Reply:
     """Show the state as the handler gets it, of all instances or of those named; or the instances one by one."""
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     at = request.at
     revision = ctx.tx.history.newest_revision(unit.name) if at is None else resolve(ctx, unit.name, at)
     extra = {

@@ -356,7 +356,7 @@ def export(ctx: Invocation, request: Export) -> Reply:
 def _names(ctx: Invocation, request: Export) -> Sequence[str]:
     rights: tuple[Right, ...] = ("export", "reveal") if request.reveal else ("export",)
     for name in request.units:
-        ctx.kept_unit(name)  # an unknown unit is refused before anything is read
+        ctx.recorded_unit(name)  # an unknown unit is refused before anything is read
     names = {**ctx.manager.units.units, **dict.fromkeys(ctx.tx.history.units())}
     return request.units or [name for name in names if ctx.may(name, *rights)]
 
@@ -382,7 +382,7 @@ def _exported(
     ctx: Invocation, name: str, revision: int, after: int, limit: int, request: Export
 ) -> tuple[JsonObject, int, int | None]:
     """Return one unit, its number of documents, and the number of the last one if more follow."""
-    unit, is_paged = ctx.kept_unit(name), request.limit is not None
+    unit, is_paged = ctx.recorded_unit(name), request.limit is not None
     documents: list[str] = []
     last: int | None = after
     while last is not None and len(documents) < limit:

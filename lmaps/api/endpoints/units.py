@@ -56,7 +56,7 @@ class Explain:
 @endpoint("explain", right="list")
 def explain(ctx: Invocation, request: Explain) -> Reply:
     """Show a unit's properties with type, default, limits and text; or one property and what lies below it."""
-    unit = ctx.kept_unit(request.unit)
+    unit = ctx.recorded_unit(request.unit)
     rows = property_rows(unit, request.property)
     return Reply(
         f"{unit.name} has {plural(len(rows), 'property', 'properties')}",

@@ -161,7 +161,7 @@ class Invocation(RequestContext):
             raise self._no_unit(name) from None
 
     def recorded_unit(self, name: str) -> Unit:
-        """Return the unit as it is loaded now; if its file is gone, with the definition that its newest change recorded."""
+        """Return the unit as it is loaded now; if its file is gone, as its newest change recorded it."""
         definition = None if name in self.manager.units.units else self.tx.instances.newest_definition(name)
         return self.unit(name) if definition is None else unit_from_definition(jsonio.decode(definition))
 

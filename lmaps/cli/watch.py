@@ -24,7 +24,7 @@ else:
 MAX_WAIT_MS = 10_000
 """How long the daemon may delay an answer while a job prints nothing."""
 REDRAW_MS = 1000
-"""The same while a progress line is shown, which is redrawn after each answer."""
+"""How long it may while a progress line is shown: the line is redrawn after each answer."""
 CANCEL_WINDOW_S = 2.0
 """A second Ctrl-C within this time after the first cancels the job."""
 
@@ -63,7 +63,7 @@ def read_job(reply: "Reply") -> "JobView":
 
 
 def finish_with_job(session: Session, reply: "Reply", run: Run | None, write: Write) -> None:
-    """If a job was asked for with a change, watch it and end the command with its exit code."""
+    """Watch the job that the change queued, if --apply was given, and end the command with its exit code."""
     if run is not None:
         run_to_end(session, read_job(reply), run, write)
 
@@ -86,13 +86,13 @@ def run_to_end(session: Session, queued: "JobView", run: Run, write: Write) -> N
 
 def _place(queued: "JobView") -> str:
     """Return the place of a job: ``, 3rd in the queue, after job 812 (alice, 40 s)``; empty if it runs next."""
-    before = queued.after
-    if queued.place is None or (before is None and queued.place == 1):
+    running = queued.after
+    if queued.place is None or (running is None and queued.place == 1):
         return ""
     text = f", {_ordinal(queued.place)} in the queue"
-    if before is None:
+    if running is None:
         return text
-    return f"{text}, after job {before.job} ({before.author}, {_since(before.started_at)})"
+    return f"{text}, after job {running.job} ({running.author}, {_since(running.started_at)})"
 
 
 def _since(started_at: str | None) -> str:
@@ -120,7 +120,7 @@ def watch(session: Session, number: int) -> "JobView":
                 if line.text:
                     session.print_message(f"{line.number:>4}  {line.text}")
             if job.state in ENDED and not job.over and (latest is None or latest.state != job.state):
-                session.print_message(_unconfirmed(job))
+                session.print_message(_provisional_outcome(job))
             progress.draw(job)
             latest = job
     except KeyboardInterrupt:
@@ -129,24 +129,27 @@ def watch(session: Session, number: int) -> "JobView":
     return latest
 
 
-def _unconfirmed(job: "JobView") -> str:
-    """Return the outcome of a job that is neither confirmed nor undone yet, and what happens to it next."""
+def _provisional_outcome(job: "JobView") -> str:
+    """Return the outcome of a job that has run but is not yet confirmed or undone, and the next step of its unit."""
     if job.confirmation == ConfirmationState.UNDOING:
-        return f"{outcome(job)}; going back to r{job.previous_revision}"
+        return f"{outcome(job)}; {job.unit} is going back to r{job.previous_revision}"
     until = in_seconds(job.confirm_deadline or "")
-    return f"{outcome(job)}; goes back to r{job.previous_revision} at {until} unless: lmaps confirm {job.unit}"
+    return (
+        f"{outcome(job)}; goes back to r{job.previous_revision} at {until} unless confirmed: lmaps confirm {job.unit}"
+    )
 
 
 def _detach(session: Session, number: int) -> NoReturn:
     """Print the command that attaches again, wait on a terminal for a second Ctrl-C, and end the command."""
-    second = "; Ctrl-C once more cancels it" if session.stderr.isatty() else ""
-    # Blocked, a signal that comes while the line is printed is kept for sigtimedwait.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    can_cancel = session.stderr.isatty()
+    hint = "; Ctrl-C once more cancels it" if can_cancel else ""
+    # A blocked SIGINT stays pending: a Ctrl-C while the line is printed is not lost, sigtimedwait returns it.
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        session.print_error(f"\ndetached, the job goes on: lmaps attach {number}{second}")
-        cancel = second and signal.sigtimedwait({signal.SIGINT}, CANCEL_WINDOW_S) is not None
+        session.print_error(f"\ndetached, the job goes on: lmaps attach {number}{hint}")
+        cancel = can_cancel and signal.sigtimedwait({signal.SIGINT}, CANCEL_WINDOW_S) is not None
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
     if cancel:
         session.print_error(session.call("cancel", job=number).message)
         raise click.exceptions.Exit(JobStopped.level)
@@ -197,8 +200,9 @@ def outcome(job: "JobView") -> str:
     took = f" in {format_duration(seconds_between(job.started_at, job.ended_at or ''))}" if job.started_at else ""
     counts = f": {summary_text(job.summary)}" if job.summary else ""
     applied = job.outcome == JobState.SUCCEEDED and job.kind == JobKind.APPLY
-    end = job.error or (f"{job.unit} applied {revision(job.revision)}" if applied else "")
-    return f"job {job.job} {job.state}{covered}{took}{counts}{end and '; '}{end}"
+    result = job.error or (f"{job.unit} applied {revision(job.revision)}" if applied else "")
+    text = f"job {job.job} {job.state}{covered}{took}{counts}"
+    return f"{text}; {result}" if result else text
 
 
 def _undone(job: "JobView") -> str:

@@ -25,14 +25,16 @@ def refusal(file: str | None, document: yamlio.Document | None, errors: Iterable
 
 def _with_hint(finding: Finding) -> Finding:
     """Return a finding about ``rpc.timeout`` with a hint, any other one as it is."""
-    # the example that the original shipped says timeout: 5*60, and many have copied it
+    # the example configuration of the original says timeout: 5*60, and many have copied it
     if finding.at != ("rpc", "timeout"):
         return finding
-    better = bad_timeout(finding.got)
-    return finding._replace(message=better.message, hint=better.hint)
+    replacement = bad_timeout(finding.got)
+    return finding._replace(message=replacement.message, hint=replacement.hint)
 
 
 def bad_timeout(got: object) -> Finding:
-    """Return the finding about a timeout that is no duration."""
-    message = f"{got!r} is no duration: write it with its unit, 5m for five minutes or 30s (a bare integer is seconds)"
+    """Return the finding about a timeout that is not a duration."""
+    message = (
+        f"{got!r} is not a duration: write it with its unit, 5m for five minutes or 30s (a bare integer is seconds)"
+    )
     return Finding(message, ("rpc", "timeout"), got=got, hint="5m")

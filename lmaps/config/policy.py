@@ -26,10 +26,11 @@ FORM = Schema(
             "properties": {
                 "subjects": _list_of(
                     {"type": "string", "pattern": r"^(uid|gid|key):\S+$"},
-                    "Whom the line fits: uid:N or uid:USER, gid:N or gid:GROUP, key:FINGERPRINT.",
+                    "To whom the line applies: uid:N or uid:USER, gid:N or gid:GROUP, key:FINGERPRINT.",
                 ),
                 "rights": _list_of(
-                    {"enum": [*RIGHTS, "all", "none"]}, f"What it grants: {', '.join(RIGHTS)}; or all, or none."
+                    {"enum": [*RIGHTS, "all", "none"]},
+                    f"The rights that the line grants: {', '.join(RIGHTS)}; or all, or none.",
                 ),
                 "units": _list_of(
                     {"type": "string", "pattern": r"^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,63}$"},
@@ -39,7 +40,7 @@ FORM = Schema(
         },
     }
 )
-"""The form of a policy file, once every list of one word is a list."""
+"""The schema of a policy file after `_with_lists`."""
 
 
 def load_policy(file: str | None, owner: int) -> Policy:
@@ -80,7 +81,7 @@ def parse_policy(text: str | bytes, file: str) -> list[Line]:
 
 
 def _with_lists(document: object) -> Any:
-    """Return the lines with a list of one in the place of each single word."""
+    """Return the lines with each single word replaced by a list of it: ``units: web`` means ``units: [web]``."""
     if not isinstance(document, list):
         return document
     return [
@@ -92,7 +93,7 @@ def _with_lists(document: object) -> Any:
 
 
 def _faults(rows: Sequence[JsonObject]) -> Iterator[Finding]:
-    """Yield the errors that `FORM` cannot express: unknown users and groups, words that exclude others."""
+    """Yield the errors that `FORM` cannot express: unknown users and groups, `all` or `none` beside other rights."""
     for number, row in enumerate(rows):
         for place, subject in enumerate(row["subjects"]):
             try:
@@ -103,7 +104,9 @@ def _faults(rows: Sequence[JsonObject]) -> Iterator[Finding]:
                 yield Finding(message, (number, "subjects", place), got=subject)
         exclusive = {"all", "none"}.intersection(row["rights"])
         if exclusive and len(row["rights"]) > 1:
-            yield Finding(f"{min(exclusive)} stands alone", (number, "rights"), got=row["rights"])
+            yield Finding(
+                f"{min(exclusive)} cannot be combined with other rights", (number, "rights"), got=row["rights"]
+            )
 
 
 def _line(row: JsonObject, number: int, place: str) -> Line:

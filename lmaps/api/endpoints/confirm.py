@@ -21,7 +21,7 @@ from lmaps.util.failpoints import failpoint
 from lmaps.util.jsonio import JsonObject
 
 MAX_UNDOS = 3
-"""How many runs an undo may take: an interrupted run is followed by another one."""
+"""An undo whose run is interrupted is run again, up to this number of runs in all."""
 
 
 @arguments
@@ -29,11 +29,11 @@ class Confirm(Write):
     """The arguments of confirm."""
 
     unit: UnitName
-    rollback: bool = argument(default=False, doc="Undo it now.")
+    rollback: bool = argument(default=False, doc="Undo the job now instead of confirming it.")
 
     @property
     def is_allowed_unconfirmed(self) -> bool:
-        """Always true: this request is the confirmation."""
+        """Always True: this request confirms or undoes the job that waits."""
         return True
 
 
@@ -43,10 +43,10 @@ def confirm(ctx: Invocation, request: Confirm) -> Reply:
     name = ctx.recorded_unit(request.unit).name
     waiting = [job for job in ctx.tx.jobs.unconfirmed(name) if job.confirmation == ConfirmationState.WAITING]
     if not waiting:
-        raise Conflict(f"cannot confirm {name}: no job of it waits for confirmation", hint=f"lmaps jobs {name}")
+        raise Conflict(f"cannot confirm {name}: no job waits for confirmation", hint=f"lmaps jobs {name}")
     job = waiting[0]
     if job.state not in ENDED:
-        raise Conflict(f"cannot confirm {name}: job {job.id} still runs", hint=f"lmaps attach {job.id}")
+        raise Conflict(f"cannot confirm {name}: job {job.id} is still running", hint=f"lmaps attach {job.id}")
     if request.rollback:
         undo(ctx.manager, ctx.tx, job, ctx.origin)
         message = f"{name} goes back to r{job.previous_revision}"
@@ -58,7 +58,7 @@ def confirm(ctx: Invocation, request: Confirm) -> Reply:
 
 
 def arm(tx: Transaction, job: Job) -> JsonObject:
-    """Return the columns of a job that starts and has to be confirmed.
+    """Return the confirmation columns of a job that starts now and has to be confirmed.
 
     A job of the unit that still waits for confirmation is marked as ``rearmed``. The new job takes over the revision to
     which it would have gone back.
@@ -86,7 +86,7 @@ def host_boot() -> str:
 def seconds_left(job: Job) -> float:
     """Return the seconds until a job's deadline.
 
-    They are counted on the clock of the host's uptime; the wall clock, which can be set, is used only after a reboot.
+    They are counted on CLOCK_BOOTTIME. The wall clock, which somebody may set, is used only after a reboot.
     """
     if job.host_boot == host_boot() and job.confirm_boot_deadline is not None:
         return job.confirm_boot_deadline / 1000 - time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -102,17 +102,18 @@ def mark_confirmed(manager: ManagerState, tx: Transaction, job: Job) -> None:
 def undo(manager: ManagerState, tx: Transaction, job: Job, origin: Origin) -> None:
     """Record the previous state as a new changeset, and queue a job that applies it."""
     for waiting in tx.jobs.queued():
-        if waiting.unit == job.unit:  # it would apply the state that is being undone
+        if waiting.unit == job.unit:  # this queued job would apply the state that is being undone
             manager.signals.moved.update(tx.jobs.withdraw(waiting.id))
-    before = job.previous_revision or 0
-    edits = history.back_to(tx, job.unit, before)
+    target = job.previous_revision or 0
+    edits = history.back_to(tx, job.unit, target)
     if edits:
-        tx.changesets.record(job.unit, ChangesetKind.ROLLBACK, origin, edits, before)
+        tx.changesets.record(job.unit, ChangesetKind.ROLLBACK, origin, edits, target)
     tx.jobs.update(job.id, confirmation=ConfirmationState.UNDOING, confirm_deadline=None)
     _apply_again(manager, tx, job, origin)
 
 
 def _apply_again(manager: ManagerState, tx: Transaction, job: Job, origin: Origin) -> None:
+    """Queue a job that applies the newest revision of the unit and thereby undoes ``job``."""
     revision = tx.history.newest_revision(job.unit) or 0
     tx.jobs.add(job.unit, JobKind.APPLY, revision, job.digest, origin, undoes=job.id)
     manager.signals.moved.add(job.id)
@@ -134,6 +135,7 @@ def on_job_end(manager: ManagerState, tx: Transaction, number: int) -> None:
 
 
 def _undo_ended(manager: ManagerState, tx: Transaction, job: Job, undone: int) -> None:
+    """Record how the undo of the job ``undone`` ended; an interrupted one is run again, up to `MAX_UNDOS`."""
     original = tx.jobs.find(undone)
     if original is None:
         return

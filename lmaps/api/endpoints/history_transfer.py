@@ -1,4 +1,4 @@
-"""Whole histories of units, out and in: what `export` writes with ``--history``, and `import_history` takes over."""
+"""Export and import of whole histories: ``export --history`` writes them, `import_history` reads them."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from lmaps.version import __version__
 
 _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _REVISION = {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}
-"""What a revision or a number can be that the next ones are to follow: 18 digits, as in `_NUMBER`."""
+"""A revision or number has at most 18 digits, as in `_NUMBER`: the next ones then still fit into 64 bits."""
 _LINK = _REVISION | {"type": ["integer", "null"]}
 _DOCUMENT = {
     "type": "object",
@@ -50,14 +50,17 @@ _SCHEMA_OF_TYPE: dict[object, JsonObject] = {
 _COLUMNS = {name: _SCHEMA_OF_TYPE[hint] for name, hint in get_type_hints(Changeset).items() if name != "unit"}
 _COLUMNS["target"] = _LINK | {"minimum": 0}  # 0 is the state before the first change
 """The columns of a changeset in an export; its unit stands above it."""
-_LATER = Changeset._field_defaults
-"""Columns that were added later have a default: they are left out where they have it, as in every older export."""
+_DEFAULTS = Changeset._field_defaults
+"""Defaults of the columns that were added later.
+
+An export leaves out a column with its default value, as an older version would, which did not have the column.
+"""
 _CHANGESET = {
     "type": "object",
     "properties": {**_COLUMNS, "changes": {"type": "array", "items": _CHANGE}},
-    "required": [*(name for name in _COLUMNS if name not in _LATER), "changes"],
+    "required": [*(name for name in _COLUMNS if name not in _DEFAULTS), "changes"],
 }
-"""`_check_columns` refuses what else is there, with words of its own."""
+"""It allows unknown properties: `_check_columns` refuses them with a message that names the version."""
 SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
@@ -67,18 +70,23 @@ SCHEMA: JsonObject = {
     },
     "required": ["unit", "history", "definitions"],
 }
-"""A unit with its history, as `export` writes it; what else stands there follows from it."""
+"""A unit with its history, as `export` writes it. Other properties follow from these and are ignored."""
 
 
 def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> JsonObject:
-    """Return all that is kept of a unit: the texts it had, and its changesets, oldest first."""
+    """Return the definitions that a unit has had, by number, and its changesets, oldest first.
+
+    Raises `Conflict` if its secrets may not be revealed, or if its oldest changesets are no longer stored.
+    """
     name, history = unit.name, ctx.tx.history
     if unit.secrets.any and not reveal:
-        raise Conflict(f"cannot export the history of {name}: it has secrets", hint="if that is meant: --reveal")
+        raise Conflict(
+            f"cannot export the history of {name}: it has secrets", hint="to export the secrets too: --reveal"
+        )
     if history.horizon(name):
         raise Conflict(
-            f"cannot export the history of {name}: it is kept from r{history.horizon(name)} on alone",
-            hint="lmaps backup FILE keeps all that there is",
+            f"cannot export the history of {name}: its changesets up to r{history.horizon(name)} were deleted",
+            hint="lmaps backup FILE copies the whole state",
         )
     return {
         "definitions": {str(number): json.loads(text) for number, text in ctx.tx.instances.definitions(name).items()},
@@ -91,7 +99,7 @@ def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> JsonObject:
 
 def _columns(changeset: Changeset) -> JsonObject:
     columns = {name: getattr(changeset, name) for name in _COLUMNS}
-    return {name: value for name, value in columns.items() if name not in _LATER or value != _LATER[name]}
+    return {name: value for name, value in columns.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
 
 
 def _change(change: Change) -> JsonObject:
@@ -119,19 +127,19 @@ class ImportHistory(Write):
 
 @endpoint("import_history", right="import", action="import a history")
 def import_history(ctx: Invocation, request: ImportHistory) -> Reply:
-    """Take over units with all their changesets, as they are, into a state that has none."""
+    """Import units with all their changesets, unchanged, into a state that has no changeset yet."""
     tx = ctx.tx
     if tx.revision():
         raise Conflict(
             f"cannot import a history: the state has one already (r{tx.revision()})",
-            hint="take it in with a new daemon, or import what lmaps export writes without --history",
+            hint="import it into a new state, or import an export made without --history",
         )
     try:
-        _take_over(tx, request.units)
+        _restore(tx, request.units)
         count = replay(tx)
     except StateUnusable as error:
         text = error.message.removeprefix("cannot rely on the database: ")
-        raise ValidationFailed(f"cannot import the history: it contradicts itself, {text}") from error
+        raise ValidationFailed(f"cannot import the history: it is inconsistent, {text}") from error
     return Reply(
         f"imported {plural(count, 'changeset')} of {plural(len(ctx.units), 'unit')}, at r{tx.revision()}",
         extra={"units": ctx.units, "changesets": count},
@@ -139,7 +147,7 @@ def import_history(ctx: Invocation, request: ImportHistory) -> Reply:
     )
 
 
-def _take_over(tx: Transaction, units: list[Any]) -> None:
+def _restore(tx: Transaction, units: list[Any]) -> None:
     changesets: list[tuple[Changeset, list[Change]]] = []
     for unit in units:
         for number, definition in unit["definitions"].items():
@@ -151,20 +159,20 @@ def _take_over(tx: Transaction, units: list[Any]) -> None:
     changesets.sort(key=lambda pair: pair[0].revision)
     revisions = [changeset.revision for changeset, _ in changesets]
     if len(set(revisions)) != len(revisions):
-        raise StateUnusable("a revision is given twice")
+        raise StateUnusable("a revision occurs twice")
     tx.changesets.restore_history(changesets)
 
 
 def _check_definition(unit: str, number: str, definition: JsonObject) -> None:
     if not _NUMBER.fullmatch(number):
-        finding = Finding(f"a text of {unit} has no number", got=number)
+        finding = Finding(f"a definition of {unit} has no number", got=number)
         raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
     try:
         name = unit_from_definition(definition).name
     except LmapsError as error:
         raise ValidationFailed(f"cannot import the history of {unit}: {error.message}", errors=error.errors) from error
     if name != unit:
-        finding = Finding(f"a text of {unit} is one of {name}", got=name)
+        finding = Finding(f"a definition of {unit} defines the unit {name}", got=name)
         raise ValidationFailed(f"cannot import the history of {unit}: {finding.message}", errors=[finding])
 
 
@@ -187,11 +195,13 @@ def _changeset(unit: str, row: JsonObject, *, secret: bool) -> tuple[Changeset, 
 def _check_columns(unit: str, changeset: JsonObject) -> None:
     unknown = [name for name in changeset if name not in _COLUMNS and name != "changes"]
     if unknown:
-        finding = Finding(f"r{changeset['revision']} says {unknown[0]}, which lMaPS {__version__} does not know")
+        finding = Finding(
+            f"r{changeset['revision']} has the property {unknown[0]}, which lMaPS {__version__} does not know"
+        )
         raise ValidationFailed(
             f"cannot import the history of {unit}: {finding.message}",
             errors=[finding],
-            hint="a newer lMaPS has written it: take it in with that version, or a later one",
+            hint="a newer lMaPS wrote it: import it with that version or a later one",
         )
 
 

@@ -29,7 +29,7 @@ from lmaps.model.states import ENDED, UNCONFIRMED, ConfirmationState, JobKind, J
 from lmaps.protocol import Reply
 from lmaps.store import Changeset, Job
 
-_WAIT = "For how long the answer may be held back [ms]."
+_WAIT = "How long the answer may be delayed [ms]."
 
 
 @arguments
@@ -37,23 +37,23 @@ class Apply(Write):
     """The arguments of apply."""
 
     unit: UnitName
-    instances: Documents = argument(default=[], doc="Documents that are created first.")
-    timeout: Duration | None = argument(default=None, doc="The job is ended after so long.")
-    confirm: Duration | None = argument(default=None, doc="It is undone unless it is confirmed within so long.")
+    instances: Documents = argument(default=[], doc="Instances to create first.")
+    timeout: Duration | None = argument(default=None, doc="The time limit of the job.")
+    confirm: Duration | None = argument(default=None, doc="The time for a confirmation; without one the job is undone.")
 
     @property
     def is_allowed_unconfirmed(self) -> bool:
-        """Whether it takes over the way back of the job that waits for confirmation."""
+        """Whether a job may wait for confirmation: if so, the new job takes over the revision to go back to."""
         return bool(self.confirm)
 
 
 class ApplyProposal(Proposal):
-    """A job that is to be queued, after instances are created, if there are any."""
+    """The proposal to create instances, if there are any, and then to queue a job."""
 
     __slots__ = ()
 
     def reply(self, ctx: Invocation, changesets: Sequence[Changeset | None], job: Job | None) -> Reply:
-        """Return the answer: the job, and what became of the instances."""
+        """Return the answer: the job, and the result for each instance."""
         if job is None:
             raise TypeError("an apply is proposed with its job")
         created = super().reply(ctx, changesets, None).extra if changesets else {}
@@ -63,9 +63,10 @@ class ApplyProposal(Proposal):
 
 @endpoint("apply", right="apply", also={"instances": "create"})
 def apply(ctx: Invocation, request: Apply) -> Proposal:
-    """Queue a job that hands the unit's whole state to its handler; with ``instances`` create them first.
+    """Queue a job that passes the unit's whole state to its handler; with ``instances`` create them first.
 
-    One that waits already hands over the same state: then it covers this one, which ends as it does.
+    A job of the unit that is queued already will pass the same state. It covers the new job: the new job does not run,
+    and ends with the same outcome.
     """
     unit = ctx.usable_unit(request.unit)
     order = JobOrder(unit, JobKind.APPLY, Run(timeout=request.timeout, confirm=request.confirm))
@@ -84,7 +85,7 @@ class Cancel:
 
 @endpoint("cancel", right="cancel", audited=True)
 def cancel(ctx: Invocation, request: Cancel) -> Reply | Deferred:
-    """End a job: one that waits at once, one that runs when nothing of it is left."""
+    """Cancel a job. A queued one ends at once; a running one has ended when none of its processes is left."""
     job = find(ctx, request.job)
     if job.state in ENDED:
         return _cancelled(ctx, request)
@@ -107,9 +108,9 @@ def _cancelled(ctx: Invocation, request: Cancel) -> Reply | Deferred:
 class Jobs:
     """The arguments of jobs."""
 
-    unit: UnitName | None = argument(default=None, doc="Only of this unit.")
-    state: Text | None = argument(default=None, doc="Only in this state.")
-    limit: Limit = argument(default=20, doc="At most so many.")
+    unit: UnitName | None = argument(default=None, doc="Only jobs of this unit.")
+    state: Text | None = argument(default=None, doc="Only jobs in this state.")
+    limit: Limit = argument(default=20, doc="The number of jobs at most.")
 
 
 @endpoint("jobs", right="show", scope="some", action="list jobs")
@@ -130,7 +131,7 @@ class JobStatus:
 
 @endpoint("job", right="show", action="show the job")
 def job(ctx: Invocation, request: JobStatus) -> Reply | Deferred:
-    """Show all that is known of one job; waits up to ``wait_ms`` for its end."""
+    """Show one job; wait up to ``wait_ms`` for its end."""
     row = find(ctx, request.job)
     until = ctx.arrived + request.wait_ms / 1000
     if not is_over(row) and time.monotonic() < until:
@@ -143,15 +144,18 @@ class Lines:
     """The arguments of lines."""
 
     job: Number = argument(doc="The job's number.")
-    after: Number = argument(default=0, doc="Only what comes after this line.")
-    limit: Limit = argument(default=1000, doc="At most so many lines.")
+    after: Number = argument(default=0, doc="Only lines after the one with this number.")
+    limit: Limit = argument(default=1000, doc="The number of lines at most.")
     wait_ms: Milliseconds = argument(default=0, doc=_WAIT)
     state: Text | None = argument(default=None, doc="Answer once the job is no longer in this state.")
 
 
 @endpoint("lines", right="show", action="show the job's output")
 def lines(ctx: Invocation, request: Lines) -> Reply | Deferred:
-    """Show a job's output after a line; waits up to ``wait_ms`` for some, or until it is over or left ``state``."""
+    """Show a job's output after a line.
+
+    Without new lines the answer waits, up to ``wait_ms``, until there are some, the job is over, or has left ``state``.
+    """
     row = find(ctx, request.job)
     running = row.covered_by or row.id
     output = ctx.tx.jobs.lines(running, request.after, request.limit + 1)
@@ -169,7 +173,7 @@ def lines(ctx: Invocation, request: Lines) -> Reply | Deferred:
 
 
 NEVER_LEVEL = 1
-"""Level of the answer when what is waited for cannot become true by itself."""
+"""Level of the answer when no job is left that could make the condition true."""
 
 
 @arguments
@@ -178,45 +182,49 @@ class Wait:
 
     unit: UnitName
     for_: Annotated[
-        str, Keywords("What is waited for: applied, confirmed, or rev=REV.", pattern="^(applied|confirmed|rev=.+)$")
+        str, Keywords("The condition: applied, confirmed, or rev=REV.", pattern="^(applied|confirmed|rev=.+)$")
     ]
     wait_ms: Milliseconds = argument(default=0, doc=_WAIT)
 
 
 @endpoint("wait", right="show", action="wait")
 def wait(ctx: Invocation, request: Wait) -> Reply | Deferred:
-    """Answer when it is true, when it cannot become true any more, or after ``wait_ms``: ``true`` is null then."""
-    name, what = ctx.recorded_unit(request.unit).name, request.for_
-    going = _going(ctx, name)
-    done = _is_confirmed(ctx, name) if what == "confirmed" else _is_applied(ctx, name, what)
+    """Wait until a condition is true, no job is left that could make it true, or ``wait_ms`` is over.
+
+    In the answer ``true`` is true, false, or null.
+    """
+    name, condition = ctx.recorded_unit(request.unit).name, request.for_
+    unfinished = _unfinished_job(ctx, name)
+    done = _is_confirmed(ctx, name) if condition == "confirmed" else _is_applied(ctx, name, condition)
     until = ctx.arrived + request.wait_ms / 1000
-    if done is None and going is not None:
+    if done is None and unfinished is not None:
         if time.monotonic() < until:
-            return Deferred(ctx, request, going.id, until, wait)
-        return Reply(f"{name} is not {what} yet", extra={"true": None})
-    job = _last_confirmed(ctx, name) if what == "confirmed" else going
+            return Deferred(ctx, request, unfinished.id, until, wait)
+        return Reply(f"{name} is not {condition} yet", extra={"true": None})
+    job = _last_confirmed(ctx, name) if condition == "confirmed" else unfinished
     extra = {"true": bool(done), "job": view(ctx, job).to_json() if job else None}
     if done:
-        return Reply(f"{name} is {what}", extra=extra)
-    return Reply(f"{name} does not become {what} by itself", level=NEVER_LEVEL, extra=extra)
+        return Reply(f"{name} is {condition}", extra=extra)
+    return Reply(f"{name} does not become {condition} by itself", level=NEVER_LEVEL, extra=extra)
 
 
-def _going(ctx: Invocation, name: str) -> Job | None:
-    """Return a job of the unit that something may still come of."""
+def _unfinished_job(ctx: Invocation, name: str) -> Job | None:
+    """Return a job of the unit that waits for confirmation, runs or is queued; None if there is none."""
     jobs = [*ctx.tx.jobs.unconfirmed(name), *ctx.tx.jobs.search(name, [JobState.RUNNING])]
     jobs += [job for job in ctx.tx.jobs.queued() if job.unit == name]
     return jobs[0] if jobs else None
 
 
-def _is_applied(ctx: Invocation, name: str, what: str) -> bool | None:
-    """Return whether the handler ran with success with the newest state, or with a revision at least as new."""
-    if what == "applied":
+def _is_applied(ctx: Invocation, name: str, condition: str) -> bool | None:
+    """Return True if the handler has succeeded with the newest state (``applied``) or REV (``rev=REV``), else None."""
+    if condition == "applied":
         return None if ctx.tx.jobs.is_pending(name) else True
-    wanted = resolve(ctx, name, what.removeprefix("rev="))
+    wanted = resolve(ctx, name, condition.removeprefix("rev="))
     return True if (ctx.tx.jobs.applied_revision(name) or 0) >= wanted else None
 
 
 def _is_confirmed(ctx: Invocation, name: str) -> bool | None:
+    """Return whether the newest job that had to be confirmed was; None while that is open, or without such a job."""
     last = _last_confirmed(ctx, name)
     if last is None or last.confirmation in UNCONFIRMED:
         return None

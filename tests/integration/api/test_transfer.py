@@ -128,18 +128,18 @@ def test_a_history_moves_whole_into_an_empty_state(lmaps: InProcess, other: InPr
     [
         (lambda units: units[0]["history"].pop(0), "r2 does not fit the line of web"),
         (lambda units: units[0]["history"][1]["changes"][0]["before"].update(key="x"), "from something else than it was"),
-        (lambda units: units[0]["history"].append(units[0]["history"][0]), "a revision is given twice"),
-        (lambda units: units[0]["definitions"].update({"9": {"meta": {"name": "plain"}}}), "a text of web is one of plain"),
+        (lambda units: units[0]["history"].append(units[0]["history"][0]), "a revision occurs twice"),
+        (lambda units: units[0]["definitions"].update({"9": {"meta": {"name": "plain"}}}), "a definition of web defines the unit plain"),
         (lambda units: units[0]["definitions"].update({"9": {"meta": 1}}), "cannot import the history of web"),
         (lambda units: units[0]["history"][0].update(kind="magic"), "kind"),
-        (lambda units: units[0]["history"][0].update(reason="x"), r"r1 says reason, which lMaPS \d\S+ does not know"),
+        (lambda units: units[0]["history"][0].update(reason="x"), r"r1 has the property reason, which lMaPS \d\S+ does not know"),
         (lambda units: units[0]["history"][0].pop("ticket"), "ticket"),
         (lambda units: units[0]["history"][0].update(revision=1e308), "is more than"),
         (lambda units: units[0]["history"][0].update(revision=10**18), "is more than"),
         (lambda units: units[0]["history"][0]["changes"][0].update(instance=10**18), "is more than"),
-        (lambda units: units[0]["history"][0].update(revision=1.0), "contradicts itself"),
+        (lambda units: units[0]["history"][0].update(revision=1.0), "it is inconsistent"),
         (lambda units: units[0]["history"][1]["changes"][0].update(instance=2.0**63), "is more than"),
-        (lambda units: units[0]["definitions"].update(x={"meta": {"name": "web"}}), "a text of web has no number"),
+        (lambda units: units[0]["definitions"].update(x={"meta": {"name": "web"}}), "a definition of web has no number"),
     ],
 )  # fmt: skip
 def test_a_history_that_contradicts_itself_is_refused(
@@ -163,7 +163,7 @@ def test_a_history_whose_beginning_is_gone_is_not_exported(lmaps: InProcess) -> 
     for host in "abc":
         lmaps.call("create", unit="web", instances=[{"host": host}])
         lmaps.applied("web", lmaps.call("status").extra["revision"])
-    with pytest.raises(Conflict, match="cannot export the history of web: it is kept from r1 on"):
+    with pytest.raises(Conflict, match="cannot export the history of web: its changesets up to r1 were deleted"):
         lmaps.call("export", history=True)
 
 

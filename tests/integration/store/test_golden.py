@@ -308,5 +308,5 @@ def test_a_version_with_a_column_more_opens_exports_and_takes_in_equal(
     assert output(newer, golden.commands[HISTORIES[1]]) == with_value
     refused = start(start_daemon, golden).lmaps("import", str(tmp_path / "newer.json"))
     assert refused.returncode == 3
-    assert re.search(r"r\d+ says added_later, which lMaPS [\d.]+ does not know", refused.stderr)
-    assert "a newer lMaPS has written it" in refused.stderr
+    assert re.search(r"r\d+ has the property added_later, which lMaPS [\d.]+ does not know", refused.stderr)
+    assert "a newer lMaPS wrote it" in refused.stderr

@@ -125,7 +125,11 @@ def test_who_is_meant():
         ("- {subjects: 'uid:0', rights: all, units: a, unit: b}\n", "1:46", "did you mean units?"),
         ("- {subjects: 'uid:0', rights: [shw], units: web}\n", "1:32", "did you mean show?"),
         ("- {subjects: 'uid:0', rights: [], units: web}\n", "1:31", "at least 1"),
-        ("- {subjects: 'uid:0', rights: [none, list], units: web}\n", "1:31", "none stands alone"),
+        (
+            "- {subjects: 'uid:0', rights: [none, list], units: web}\n",
+            "1:31",
+            "none cannot be combined with other rights",
+        ),
         ("- {subjects: root, rights: all, units: web}\n", "1:14", "does not match"),
         (
             "- {subjects: ['uid:0', 'uid:no-such-user'], rights: all, units: web}\n",

@@ -6,11 +6,20 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmaps.errors import Finding, HandlerFailed
 from lmaps.handlers.base import State, UnitHandler, file_findings
 from lmaps.model.units import Unit
 from lmaps.process import run_command
+from lmaps.util.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import jinja2
+    from jinja2 import sandbox
+else:
+    # An extra: the other handlers work without it, and this one reports that it is missing.
+    jinja2, sandbox = LazyModule("jinja2"), LazyModule("jinja2.sandbox")
 
 _ARGV = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 
@@ -72,24 +81,22 @@ class TemplateHandler(UnitHandler):
 
         The environment is a sandbox, so that the unit's template cannot reach Python's internals through a value.
         """
+        source = self.unit.directory / str(self.unit.args["src"])
         try:
-            from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError  # noqa: PLC0415 (an extra)
-            from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+            environment = sandbox.ImmutableSandboxedEnvironment(
+                loader=jinja2.FileSystemLoader(source.parent),
+                undefined=jinja2.StrictUndefined,
+                keep_trailing_newline=True,
+                trim_blocks=True,
+                lstrip_blocks=True,
+                autoescape=False,
+            )
         except ImportError as error:
             raise HandlerFailed("cannot render: Jinja2 is not installed; pip install 'lmaps[template]'") from error
-        source = self.unit.directory / str(self.unit.args["src"])
-        environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(source.parent),
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            autoescape=False,
-        )
         try:
             text = environment.get_template(source.name).render(unit=self.unit.name, state=state.document)
-        except TemplateError as error:
-            place = f":{error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+        except jinja2.TemplateError as error:
+            place = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
             raise HandlerFailed(f"cannot render {source}{place}: {error}") from error
         return text.encode()
 

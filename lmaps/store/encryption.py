@@ -11,9 +11,15 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lmaps.errors import ConfigError, StateDamaged, StateUnusable
+from lmaps.util.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    aead = LazyModule("cryptography.hazmat.primitives.ciphers.aead")  # an extra, needed only with state_key
 
 PREFIX = "sealed:"
 KEY_BYTES = 32
@@ -61,12 +67,11 @@ class KeySealer:
 
     def __init__(self, key: bytes) -> None:
         try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 (an extra)
+            self._cipher = aead.AESGCM(key)
         except ImportError as error:
             raise ConfigError(
                 "cannot use state_key: cryptography is not installed; pip install 'lmaps[seal]'"
             ) from error
-        self._cipher = AESGCM(key)
         self._key_id = hashlib.sha256(b"lmaps state key" + key).hexdigest()[:8]
 
     def seal(self, text: str, place: str) -> str:

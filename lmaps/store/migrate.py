@@ -3,7 +3,9 @@
 import logging
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table
 
@@ -12,6 +14,13 @@ from lmaps.store.dialects.sqlite import copy_database, make_engine, no_progress
 from lmaps.store.models import metadata
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
+from lmaps.util.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from alembic import command, config
+else:
+    # Alembic takes 130 ms, and only an upgrade needs it.
+    command, config = LazyModule("alembic.command"), LazyModule("alembic.config")
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +118,15 @@ def _make(connection: Connection, revision: str) -> None:
 
 def load_migrations() -> None:
     """Import what an upgrade needs, for a process that cannot read the code once it has become another user."""
-    import alembic.command  # noqa: PLC0415 (130 ms that only an upgrade has to pay)
-    import alembic.config  # noqa: F401, PLC0415
+    for name in ("alembic.command", "alembic.config"):
+        import_module(name)
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415 (as above)
-    from alembic.config import Config  # noqa: PLC0415
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
+    settings = config.Config(attributes={"connection": connection})
+    settings.set_main_option("script_location", str(migrations_directory()).replace("%", "%%"))
     with connection.begin():
-        command.upgrade(config, "head")
+        command.upgrade(settings, "head")
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if broken:
             raise StateUnusable(f"cannot upgrade the database: {len(broken)} rows would lose what they refer to")

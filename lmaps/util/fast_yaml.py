@@ -7,9 +7,15 @@ scalar, an anchor, a list of mappings or any error; when writing text that needs
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmaps.util.lazy import LazyModule
 from lmaps.util.text import scalar
+
+if TYPE_CHECKING:
+    from lmaps.util import yamlio
+else:
+    yamlio = LazyModule("lmaps.util.yamlio")  # 17 ms that plain values need not pay
 
 MAX_BYTES, MAX_INDENT = 10_000, 32
 """The largest text and the deepest indentation (spaces) that are read here: reading recurses, and backtracks."""
@@ -109,8 +115,6 @@ def dump(value: Mapping[str, object]) -> str:
     try:
         return _mapping(value, "")
     except _NotPlain:
-        from lmaps.util import yamlio  # noqa: PLC0415 (17 ms that plain values need not pay)
-
         return yamlio.dump(value)
 
 
@@ -123,8 +127,6 @@ def _item(value: object) -> str:
     try:
         return _sequence((value,), "")
     except _NotPlain:
-        from lmaps.util import yamlio  # noqa: PLC0415
-
         return yamlio.dump([value])
 
 

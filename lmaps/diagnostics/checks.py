@@ -34,7 +34,7 @@ class Check:
 
     def run(self, context: CheckContext) -> CheckResult:
         """Return the result; a check that this user may not make, or that needs a daemon, is unknown."""
-        if self.needs is Needs.DAEMON and not context.answers:
+        if self.needs is Needs.DAEMON and context.status is None:
             return CheckResult("unknown", "no daemon answers")
         try:
             return self.function(context)

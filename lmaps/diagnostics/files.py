@@ -29,9 +29,9 @@ WORKER_SOCKET_MODE = 0o600
 
 def endpoints(context: CheckContext) -> CheckResult:
     """Every address of the configuration can be served."""
-    uris = context.settings["endpoints"]
+    uris = context.settings.endpoints
     errors = refusals(
-        *(partial(check_endpoint, uri) for uri in uris), partial(ipc_path, context.settings["worker_endpoint"])
+        *(partial(check_endpoint, uri) for uri in uris), partial(ipc_path, context.settings.worker_endpoint)
     )
     return _refused(errors) if errors else CheckResult("ok", plural(len(uris), "endpoint"))
 
@@ -52,9 +52,9 @@ def configuration(context: CheckContext) -> CheckResult:
 
 def _instructions(context: CheckContext) -> Iterator[Path]:
     """Yield configuration, unit files and plugins, with their directories."""
-    if context.settings["file"]:
-        yield Path(context.settings["file"])
-    for directory in map(Path, (*context.settings["unit_dirs"], *context.settings["plugin_dirs"])):
+    if context.settings.file:
+        yield Path(context.settings.file)
+    for directory in map(Path, (*context.settings.unit_dirs, *context.settings.plugin_dirs)):
         if directory.is_dir():
             yield directory
             yield from sorted(path for path in directory.iterdir() if path.suffix in INSTRUCTION_SUFFIXES)
@@ -62,7 +62,7 @@ def _instructions(context: CheckContext) -> Iterator[Path]:
 
 def policy(context: CheckContext) -> CheckResult:
     """The policy can be loaded, and nobody else may write it."""
-    file = context.settings["policy"]
+    file = context.settings.policy
     if file is None:
         return CheckResult("ok", "the built-in lines: root, the daemon's user, the group lmaps")
     errors = refusals(partial(load_policy, file, context.owner))
@@ -84,11 +84,11 @@ def policy_decision(config: Config, who: str, verb: str, unit: str) -> Reply:
 def keys(context: CheckContext) -> CheckResult:
     """The keys can be used, and nobody else can read them."""
     settings = context.settings
-    state_key, server_key = settings["state_key"], None
+    state_key, server_key = settings.state_key, None
     errors: tuple[LmapsError, ...] = ()
-    if any(map(is_tcp, settings["endpoints"])):
-        server_key = settings["server_key"]
-        errors += refusals(partial(read_server_keys, server_key, settings["authorized_keys"]))
+    if any(map(is_tcp, settings.endpoints)):
+        server_key = settings.server_key
+        errors += refusals(partial(read_server_keys, server_key, settings.authorized_keys))
     if state_key:
         errors += refusals(
             partial(check_owned, state_key, context.owner, "the state_key"), partial(read_key, state_key)
@@ -109,7 +109,7 @@ def sockets(context: CheckContext) -> CheckResult:
     for path in paths:
         if path.exists() and not path.is_socket():
             return CheckResult("fault", f"{path} is no socket: the daemon cannot listen there", "move it away")
-    if not context.answers:
+    if context.status is None:
         stale = [path for path in paths if path.exists()]
         return CheckResult(
             "ok", f"{plural(len(stale), 'old socket')}, to be replaced" if stale else "no daemon listens"

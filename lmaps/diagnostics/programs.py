@@ -19,14 +19,14 @@ OLDEST_PYTHON = (3, 11)
 
 def daemon(context: CheckContext) -> CheckResult:
     """The daemon answers, and has this client's version."""
-    if not context.answers:
+    if context.status is None:
         return _no_answer(context)
-    theirs, ours = context.status["version"], __version__
-    uptime = format_duration(context.status["uptime"])
-    message = f"lMaPS {theirs}, pid {context.status['pid']}, up {uptime}, as {login_name(context.manager)}"
+    theirs, ours = context.status.version, __version__
+    uptime = format_duration(context.status.uptime)
+    message = f"lMaPS {theirs}, pid {context.status.pid}, up {uptime}, as {login_name(context.manager)}"
     if theirs != ours:
         return CheckResult("warning", f"{message}; this client is {ours}", "restart the daemon after an upgrade")
-    if context.manager == 0 and context.settings["user"] is None:
+    if context.manager == 0 and context.settings.user is None:
         return CheckResult(
             "warning", f"{message}, who reads what clients send", "make the user lmaps: packaging/sysusers.d"
         )
@@ -43,15 +43,16 @@ def _no_answer(context: CheckContext) -> CheckResult:
 
 def workers(context: CheckContext) -> CheckResult:
     """Each slot has its worker."""
-    empty = [str(row["slot"]) for row in context.status["workers"] if row["state"] == "gone"]
+    rows = context.status.workers if context.status is not None else []
+    empty = [str(row.slot) for row in rows if row.state == "gone"]
     if empty:
         return CheckResult("warning", f"slot {', '.join(empty)} waits for a worker", "the daemon's log tells why")
-    return CheckResult("ok", plural(len(context.status["workers"]), "worker"))
+    return CheckResult("ok", plural(len(rows), "worker"))
 
 
 def python(context: CheckContext) -> CheckResult:
     """lMaPS supports this Python."""
-    release = context.status["versions"]["python"]
+    release = context.versions.python
     if _numbers(release)[:2] < OLDEST_PYTHON:
         return CheckResult("fault", f"Python {release} is too old", f"run it with {_dotted(OLDEST_PYTHON)} or newer")
     return CheckResult("ok", f"Python {release}")
@@ -59,7 +60,7 @@ def python(context: CheckContext) -> CheckResult:
 
 def sqlite(context: CheckContext) -> CheckResult:
     """The SQLite version. Its WAL-reset bug takes two connections, and lMaPS opens one."""
-    release = context.status["versions"]["sqlite"]
+    release = context.versions.sqlite
     if has_wal_reset_bug(_numbers(release)):
         return CheckResult(
             "ok", f"SQLite {release}; its WAL-reset bug cannot happen here: the database has one connection"
@@ -75,7 +76,7 @@ def has_wal_reset_bug(release: tuple[int, ...]) -> bool:
 
 def libzmq(context: CheckContext) -> CheckResult:
     """The library has the fixes that lMaPS relies on; the daemon refuses to start with an older one."""
-    release = context.status["versions"]["libzmq"]
+    release = context.versions.libzmq
     if _numbers(release) < MIN_LIBZMQ:
         return CheckResult("fault", f"libzmq {release} is too old", f"install {_dotted(MIN_LIBZMQ)} or newer")
     ours = libzmq_version()
@@ -84,7 +85,7 @@ def libzmq(context: CheckContext) -> CheckResult:
 
 def ansible(context: CheckContext) -> CheckResult:
     """ansible-playbook is installed, if a unit uses it."""
-    users = [row["unit"] for row in context.status["units"] if row["handler"] == "ansible_playbook"]
+    users = [unit.unit for unit in context.units if unit.handler == "ansible_playbook"]
     if not users:
         return CheckResult("ok", "no unit uses it")
     # As the handler does: the environment of lMaPS comes before the PATH of this user.

@@ -45,17 +45,18 @@ def space(context: CheckContext) -> CheckResult:
 
 def disk(context: CheckContext) -> CheckResult:
     """The disk of the state can be written, and fast enough."""
-    if context.status.get("degraded"):
+    status = context.status
+    if status is not None and status.degraded:
         advice = "look at the disk; the daemon tries it again every second"
-        return CheckResult("fault", context.status["degraded"], advice)
+        return CheckResult("fault", status.degraded, advice)
     directory = context.db.parent
     if not directory.is_dir():
         return CheckResult("ok", f"there is no {directory} yet")
     if os.access(directory, os.W_OK):
         # The median: a single slow write says nothing about the disk.
         seconds = statistics.median(_sync_seconds(directory))
-    elif context.status.get("commit_seconds"):
-        seconds = context.status["commit_seconds"]
+    elif status is not None and status.commit_seconds:
+        seconds = status.commit_seconds
     else:
         return CheckResult("unknown", f"this user may not write in {directory}, and there was no change yet")
     message = f"{seconds * 1000:.1f} ms to keep a change"
@@ -88,8 +89,8 @@ def clock(context: CheckContext) -> CheckResult:
 
 def _newest_change(context: CheckContext) -> datetime | None:
     """Return the time of the newest change: the daemon's answer, else the database's modification time."""
-    if context.answers:
-        changed_at = context.status.get("changed_at")
+    if context.status is not None:
+        changed_at = context.status.changed_at
         return parse_time(changed_at) if changed_at else None
     return datetime.fromtimestamp(context.db.stat().st_mtime, UTC) if context.db.exists() else None
 
@@ -100,7 +101,7 @@ def _to_text(moment: datetime) -> str:
 
 def leftovers(context: CheckContext) -> CheckResult:
     """No interrupted job has left processes. A daemon that runs ends them itself."""
-    if context.answers:
+    if context.status is not None:
         return CheckResult("ok", "the daemon ends what jobs leave running")
     jobs = context.worker_socket.parent / "jobs"
     cut_off = sorted(jobs.glob("*/*"), key=lambda folder: int(folder.name) if folder.name.isdecimal() else 0)
@@ -115,7 +116,7 @@ def leftovers(context: CheckContext) -> CheckResult:
 def backups(context: CheckContext) -> CheckResult:
     """The newest backup is not old."""
     rows = context.audit() if context.audit is not None else []
-    newest = next((row["at"] for row in rows if row["verb"] == "backup" and row["outcome"] == "ok"), None)
+    newest = next((row.at for row in rows if row.verb == "backup" and row.outcome == "ok"), None)
     if newest is None:
         return CheckResult("ok", "none was made lately", "lmaps backup FILE makes one, while the daemon runs")
     message = f"the newest was made {age(newest)}"
@@ -126,26 +127,25 @@ def backups(context: CheckContext) -> CheckResult:
 
 def secrets(context: CheckContext) -> CheckResult:
     """The values that units mark as secret are encrypted in the database."""
-    marking = [row["unit"] for row in context.status["units"] if row["secrets"]]
+    marking = [unit.unit for unit in context.units if unit.secrets]
     if not marking:
         return CheckResult("ok", "no unit marks any")
     names = ", ".join(marking)
-    if context.settings["state_key"] is None:
+    if context.settings.state_key is None:
         return CheckResult("warning", f"those of {names} are not sealed: a backup shows them", "set state_key")
     return CheckResult("ok", f"those of {names} are sealed")
 
 
 def units(context: CheckContext) -> CheckResult:
     """Every unit file can be used, and no unit needs a person."""
-    rows, errors = context.status["units"], context.status["errors"]
-    loaded = context.unit_set
-    unwell = [f"{row['unit']} is {row['condition']}" for row in rows if row.get("condition") in UNWELL_CONDITIONS]
+    errors, loaded = context.errors, context.unit_set
+    unwell = [f"{unit.unit} is {unit.condition}" for unit in context.units if unit.condition in UNWELL_CONDITIONS]
     if errors:
         message, advice = f"{plural(len(errors), 'error')} in unit files", "lmaps units --errors, or lmapsd --check"
         return CheckResult("fault", message, advice, loaded.errors, loaded.warnings)
     if unwell:
         return CheckResult("warning", ", ".join(unwell), "lmaps jobs UNIT tells what happened")
-    return CheckResult("ok", plural(len(rows), "unit"), warnings=loaded.warnings)
+    return CheckResult("ok", plural(len(context.units), "unit"), warnings=loaded.warnings)
 
 
 def database(context: CheckContext) -> CheckResult:

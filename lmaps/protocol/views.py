@@ -17,12 +17,14 @@ class View:
     """A value that answers carry as a JSON object.
 
     ``_optional`` are fields that are left out where they are None, ``_readers`` make the values of fields that are no
-    plain JSON: other views, differences, and lists of them.
+    plain JSON: other views, differences, and lists of them. ``_later`` has the fields that an older lMaPS does not
+    send, with what is read in their place.
     """
 
     __slots__ = ()
     _optional: ClassVar[frozenset[str]] = frozenset()
     _readers: ClassVar[Mapping[str, _Read]] = {}
+    _later: ClassVar[Mapping[str, object]] = {}
     __match_args__: ClassVar[tuple[str, ...]]
 
     def to_json(self) -> JsonObject:
@@ -40,7 +42,7 @@ class View:
     @classmethod
     def from_json(cls, row: Mapping[str, object]) -> Self:
         """Return the view in an answer; fields of a newer lMaPS are passed over."""
-        values = {name: row[name] for name in cls.__match_args__ if name in row}
+        values = {**cls._later, **{name: row[name] for name in cls.__match_args__ if name in row}}
         for name, read in cls._readers.items():
             if values.get(name) is not None:
                 values[name] = read(values[name])
@@ -215,3 +217,112 @@ class UnitStatus(View):
     revision: int | None
     applied: int | None
     condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versions(View):
+    """The versions of what the daemon runs on."""
+
+    python: str
+    sqlite: str
+    libzmq: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings(View):
+    """Where a daemon keeps its files and sockets, and whose they are.
+
+    ``uid`` is the user that the daemon is started as, ``manager_uid`` that of its manager, ``user`` the configured one.
+    """
+
+    uid: int
+    manager_uid: int
+    user: str | None
+    file: str | None
+    db: str
+    endpoints: list[str]
+    worker_endpoint: str
+    policy: str | None
+    state_key: str | None
+    server_key: str
+    authorized_keys: str
+    unit_dirs: list[str]
+    plugin_dirs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus(View):
+    """How a worker stands: what it does, and the job that it runs."""
+
+    slot: int
+    pid: int | None
+    state: str
+    job: int | None
+
+
+def _read_workers(rows: list[JsonObject]) -> list[WorkerStatus]:
+    return [WorkerStatus.from_json(row) for row in rows]
+
+
+def _read_units(rows: list[JsonObject]) -> list[UnitStatus]:
+    return [UnitStatus.from_json(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus(View):
+    """How the daemon stands.
+
+    ``uptime`` and ``commit_seconds`` (of the last change) are in seconds; ``degraded`` is why nothing can be changed,
+    ``errors`` are the findings in unit files that were refused.
+    """
+
+    _readers: ClassVar[Mapping[str, _Read]] = {
+        "versions": Versions.from_json,
+        "settings": DaemonSettings.from_json,
+        "workers": _read_workers,
+        "units": _read_units,
+    }
+    _later: ClassVar[Mapping[str, object]] = {
+        "versions": None,
+        "changed_at": None,
+        "commit_seconds": 0.0,
+        "degraded": None,
+        "settings": None,
+        "counters": {},
+    }
+
+    version: str
+    versions: Versions | None
+    pid: int
+    supervisor: int | None
+    uptime: float
+    db: str
+    revision: int
+    changed_at: str | None
+    commit_seconds: float
+    degraded: str | None
+    endpoints: list[str]
+    settings: DaemonSettings | None
+    workers: list[WorkerStatus]
+    queue: int
+    counters: Mapping[str, int]
+    units: list[UnitStatus]
+    errors: list[JsonObject]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditView(View):
+    """A request in the audit; ``suppressed`` counts equal denials before it that were not recorded."""
+
+    subject: str
+    on_behalf_of: str | None
+    door: str
+    verb: str
+    unit: str | None
+    request_key: str | None
+    revision: int | None
+    job: int | None
+    outcome: str
+    suppressed: int
+    at: str
+    sequence: int

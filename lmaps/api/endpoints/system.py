@@ -46,6 +46,12 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
     """Show how the daemon stands: its processes, queue, state and counters, and each unit's condition."""
     manager, disk = ctx.manager, ctx.tx.disk
     newest = ctx.tx.history.newest()
+    workers = [
+        {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
+        for _, slot in sorted(manager.slots.items())
+    ]
+    queue = len(ctx.tx.jobs.queued())
+    # The fields of views.DaemonStatus. It is not made here: monitoring asks often, and its objects cost a tenth more.
     extra: JsonObject = {
         "version": __version__,
         "versions": versions(),
@@ -59,18 +65,15 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
         "degraded": disk.refusal.message if disk.refusal else None,
         "endpoints": manager.config.rpc.manager_bind,
         "settings": settings(manager.config),
-        "workers": [
-            {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
-            for _, slot in sorted(manager.slots.items())
-        ],
-        "queue": len(ctx.tx.jobs.queued()),
+        "workers": workers,
+        "queue": queue,
         "counters": {name: manager.counters[name] for name in COUNTERS},
         "units": [
             _unit_status(ctx, unit).to_json() for name, unit in manager.units.units.items() if ctx.may(name, "list")
         ],
         "errors": refused_files(ctx),
     }
-    return Reply(f"{plural(len(extra['workers']), 'worker')}, {extra['queue']} queued", extra=extra)
+    return Reply(f"{plural(len(workers), 'worker')}, {queue} queued", extra=extra)
 
 
 def _unit_status(ctx: Invocation, unit: Unit) -> UnitStatus:
@@ -85,12 +88,12 @@ def _unit_status(ctx: Invocation, unit: Unit) -> UnitStatus:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what this process is made of beside lMaPS."""
+    """Return the fields of views.Versions: what this process is made of beside lMaPS."""
     return {"python": platform.python_version(), "sqlite": sqlite_version(), "libzmq": libzmq_version()}
 
 
 def settings(config: Config) -> JsonObject:
-    """Return where the daemon of ``config`` keeps its files and sockets, and whose they are."""
+    """Return the fields of views.DaemonSettings: where ``config`` has files and sockets, and whose they are."""
     return {
         "uid": config.uid,
         "manager_uid": os.getuid(),
@@ -161,5 +164,11 @@ def decide(endpoints: Mapping[str, Endpoint], policy: Policy, who: str, verb: st
         )
     subject = policy.named(who)
     decision = policy.decide(subject, right, unit)
-    extra = {"allowed": decision.allowed, "why": decision.message, "subject": subject.id, "right": right, "unit": unit}
+    extra: JsonObject = {
+        "allowed": decision.allowed,
+        "why": decision.message,
+        "subject": subject.id,
+        "right": right,
+        "unit": unit,
+    }
     return Reply(decision.message, level=0 if decision.allowed else 1, extra=extra)

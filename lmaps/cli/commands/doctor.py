@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,8 +16,9 @@ from lmaps.util.lazy import LazyModule
 if TYPE_CHECKING:
     from lmaps.config import load, settings
     from lmaps.diagnostics import checks, context, files
-    from lmaps.protocol import Reply
+    from lmaps.protocol import Reply, views
 else:
+    views = LazyModule("lmaps.protocol.views")
     load = LazyModule("lmaps.config.load")
     # The checks import the whole daemon: --help and a policy question that the daemon answers do without.
     checks, context, files = (LazyModule(f"lmaps.diagnostics.{name}") for name in ("checks", "context", "files"))
@@ -58,15 +59,15 @@ def _check_context(session: Session) -> "context.CheckContext":
     """Return what the checks look at: the daemon's answers, or its files where none runs."""
     endpoint = session.connect().endpoint
     try:
-        status = session.call("status").extra
+        status = views.DaemonStatus.from_json(session.call("status").extra)
     except NotReached:
         return context.CheckContext.from_files(_load_config(session), endpoint)
 
-    def audit() -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = session.call("audit", limit=MAX_AUDIT_ROWS, since="-90d").extra["audit"]
-        return rows
+    def audit() -> "list[views.AuditView]":
+        rows = session.call("audit", limit=MAX_AUDIT_ROWS, since="-90d").extra["audit"]
+        return [views.AuditView.from_json(row) for row in rows]
 
-    return context.CheckContext(status, endpoint, audit)
+    return context.CheckContext.from_status(status, endpoint, audit)
 
 
 def _lines(results: Mapping[str, "context.CheckResult"]) -> list[str]:

@@ -15,7 +15,7 @@ from lmaps.util.times import format_duration, in_seconds
 
 if TYPE_CHECKING:
     from lmaps.protocol import views
-    from lmaps.protocol.views import UnitStatus
+    from lmaps.protocol.views import AuditView, DaemonStatus, UnitStatus, WorkerStatus
 else:
     views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
 
@@ -39,35 +39,6 @@ COUNTER_LINES = {
 """The lines of `status` that show counters: the counters of each, with their text."""
 
 
-class _Status(NamedTuple):
-    """The status of the daemon as it is printed. An older daemon does not send the fields with defaults."""
-
-    version: str
-    pid: int
-    supervisor: int | None
-    uptime: float
-    endpoints: Sequence[str]
-    db: str
-    revision: int
-    queue: int
-    workers: Sequence[Mapping[str, object]]
-    units: Sequence[Mapping[str, object]]
-    errors: Sequence[Mapping[str, object]]
-    versions: Mapping[str, str] | None = None
-    counters: Mapping[str, int] = {}
-    degraded: str | None = None
-    commit_seconds: float = 0.0
-
-
-class _Worker(NamedTuple):
-    """A worker in the status."""
-
-    slot: int
-    pid: int | None
-    state: str
-    job: int | None
-
-
 @command("status", examples="lmaps status\nlmaps status -o json\nlmaps status --wait --timeout 1m")
 @click.option("--wait", is_flag=True, help="Wait for a daemon that is starting, for up to --timeout.")
 def status(session: Session, wait: bool) -> None:
@@ -77,12 +48,10 @@ def status(session: Session, wait: bool) -> None:
         client = session.connect()
         client.reach_within = client.timeout
     extra = session.call("status").extra
-    session.print_lines(extra, _status_lines(read_row(_Status, extra)))
+    session.print_lines(extra, _status_lines(views.DaemonStatus.from_json(extra)))
 
 
-def _status_lines(status: _Status) -> list[str]:
-    workers = [read_row(_Worker, row) for row in status.workers]
-    units = [views.UnitStatus.from_json(row) for row in status.units]
+def _status_lines(status: "DaemonStatus") -> list[str]:
     rows = [
         ("daemon", f"lMaPS {status.version}{_versions(status)}, up {format_duration(status.uptime)}"),
         ("processes", f"supervisor {status.supervisor or '-'}, manager {status.pid}"),
@@ -90,8 +59,8 @@ def _status_lines(status: _Status) -> list[str]:
         ("state", f"{status.db} at {revision(status.revision)}{_disk(status)}"),
         ("queue", plural(status.queue, "job")),
         *_counted(status.counters),
-        *((f"worker {worker.slot}", _worker_state(worker)) for worker in workers),
-        *((f"unit {unit.unit}", _unit_state(unit)) for unit in units),
+        *((f"worker {worker.slot}", _worker_state(worker)) for worker in status.workers),
+        *((f"unit {unit.unit}", _unit_state(unit)) for unit in status.units),
     ]
     lines = aligned(rows, indent="")
     if status.errors:
@@ -99,14 +68,15 @@ def _status_lines(status: _Status) -> list[str]:
     return lines
 
 
-def _versions(status: _Status) -> str:
+def _versions(status: "DaemonStatus") -> str:
     """Return what the daemon runs on: `` with Python 3.11.2, SQLite 3.40.1, libzmq 4.3.5``."""
-    if not status.versions:
+    versions = status.versions
+    if versions is None:
         return ""
-    return " with Python {python}, SQLite {sqlite}, libzmq {libzmq}".format_map(status.versions)
+    return f" with Python {versions.python}, SQLite {versions.sqlite}, libzmq {versions.libzmq}"
 
 
-def _disk(status: _Status) -> str:
+def _disk(status: "DaemonStatus") -> str:
     """Return what is wrong with the disk, an empty text if nothing is."""
     if status.degraded:
         return f"; {status.degraded}"
@@ -123,7 +93,7 @@ def _counted(counters: Mapping[str, int]) -> Iterator[tuple[str, str]]:
             yield head, ", ".join(parts)
 
 
-def _worker_state(worker: _Worker) -> str:
+def _worker_state(worker: "WorkerStatus") -> str:
     return f"pid {worker.pid}, " + (f"runs job {worker.job}" if worker.job else worker.state)
 
 
@@ -134,22 +104,6 @@ def _unit_state(unit: "UnitStatus") -> str:
     return ", ".join([unit.condition, *at, *applied])
 
 
-class _AuditRow(NamedTuple):
-    """A request in the audit; ``suppressed`` counts equal denials before it that were not recorded."""
-
-    sequence: int
-    at: str
-    subject: str
-    on_behalf_of: str | None
-    door: str
-    verb: str
-    unit: str | None
-    revision: int | None
-    job: int | None
-    outcome: str
-    suppressed: int
-
-
 @command("audit", examples="lmaps audit\nlmaps audit web --since -2h\nlmaps audit --author alice --limit 100")
 @optional_unit_argument
 @limit_option
@@ -158,12 +112,12 @@ class _AuditRow(NamedTuple):
 def audit(session: Session, unit: str | None, limit: int, since: str | None, author: str | None) -> None:
     """List who asked for what, newest first: changes, reveals of secrets, and denials."""
     data = session.call("audit", unit=unit, limit=limit, since=since, author=author).extra["audit"]
-    rows = [read_row(_AuditRow, row) for row in data]
+    rows = [views.AuditView.from_json(row) for row in data]
     headers = ("AT", "AUTHOR", "DOOR", "VERB", "UNIT", "REVISION", "JOB", "OUTCOME")
     session.print_data(data, Table(headers, list(map(_audit_cells, rows))), [str(row.sequence) for row in rows])
 
 
-def _audit_cells(row: _AuditRow) -> Sequence[object]:
+def _audit_cells(row: "AuditView") -> Sequence[object]:
     author = f"{row.subject} for {row.on_behalf_of}" if row.on_behalf_of else row.subject
     outcome = f"{row.outcome}, after {row.suppressed} more" if row.suppressed else row.outcome
     return (in_seconds(row.at), author, row.door, row.verb, row.unit, revision(row.revision), row.job, outcome)

@@ -1,5 +1,6 @@
 """Verbs against a real daemon: what is refused leaves everything as it was."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import pytest
 
 from lmaps import Client
 from lmaps.errors import AlreadyExists, UnitUnusable
+from lmaps.protocol.views import AuditView, DaemonStatus
 from tests.daemons import WEB, RunningDaemon, until
 
 Start = Callable[..., RunningDaemon]
@@ -23,6 +25,15 @@ def test_conflicts_leave_everything_as_it_was(start_daemon: Start) -> None:
             )
         assert [finding.document for finding in refused.value.errors] == [1, 2]
         assert client.call("status").extra["revision"] == 1
+
+
+def test_status_and_audit_answer_the_fields_of_their_views(start_daemon: Start) -> None:
+    with Client(start_daemon(WEB, workers=1).endpoint) as client:
+        client.call("create", unit="web", instances=[{"host": "a"}])
+        status = client.call("status").extra
+        assert json.dumps(DaemonStatus.from_json(status).to_json()) == json.dumps(status)
+        [row] = client.call("audit").extra["audit"]
+        assert json.dumps(AuditView.from_json(row).to_json()) == json.dumps(row)
 
 
 def test_an_orphaned_unit_can_be_looked_at_and_rolled_back(start_daemon: Start) -> None:

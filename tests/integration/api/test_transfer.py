@@ -132,7 +132,7 @@ def test_a_history_moves_whole_into_an_empty_state(lmaps: InProcess, other: InPr
         (lambda units: units[0]["definitions"].update({"9": {"meta": {"name": "plain"}}}), "a definition of web defines the unit plain"),
         (lambda units: units[0]["definitions"].update({"9": {"meta": 1}}), "cannot import the history of web"),
         (lambda units: units[0]["history"][0].update(kind="magic"), "kind"),
-        (lambda units: units[0]["history"][0].update(reason="x"), r"r1 has the property reason, which lMaPS \d\S+ does not know"),
+        (lambda units: units[0]["history"][0].update(unheard_of="x"), r"r1 has the property unheard_of, which lMaPS \d\S+ does not know"),
         (lambda units: units[0]["history"][0].pop("ticket"), "ticket"),
         (lambda units: units[0]["history"][0].update(revision=1e308), "is more than"),
         (lambda units: units[0]["history"][0].update(revision=10**18), "is more than"),

@@ -1,4 +1,7 @@
-"""The table of verbs: what each says of its arguments."""
+"""The table of verbs: what each says of its arguments.
+
+``python -m tests.unit.api.test_registry`` writes what `discover` answers to ``discover.json``.
+"""
 
 import json
 import math
@@ -11,6 +14,8 @@ from lmaps.api.registry import ENDPOINTS
 from lmaps.model.schema import drafts
 from lmaps.protocol import VERSION
 
+DISCOVER = Path(__file__).with_name("discover.json")
+
 
 @pytest.mark.parametrize("verb", ENDPOINTS)
 def test_no_number_is_too_large_to_be_counted(verb: str) -> None:
@@ -21,9 +26,19 @@ def test_no_number_is_too_large_to_be_counted(verb: str) -> None:
 
 def test_discover_answers_what_it_did() -> None:
     """Clients are made from this: its bytes change only with what a request may carry."""
-    golden = json.loads(Path(__file__).with_name("discover.json").read_text())
-    verbs = {
-        name: {"right": endpoint.right, "also": endpoint.further_rights, "schema": endpoint.definition}
+    assert discover_text() == DISCOVER.read_text()
+
+
+def discover_text() -> str:
+    """Return what `discover` answers, with a line for each endpoint."""
+    verbs = [
+        f"  {json.dumps(name)}: "
+        + json.dumps({"right": endpoint.right, "also": endpoint.further_rights, "schema": endpoint.definition})
         for name, endpoint in ENDPOINTS.items()
-    }
-    assert json.dumps({"version": VERSION, "verbs": verbs, "legacy": legacy.SCHEMA}) == json.dumps(golden)
+    ]
+    lines = ",\n".join(verbs)
+    return f'{{"version": {VERSION}, "verbs": {{\n{lines}\n}},\n"legacy": {json.dumps(legacy.SCHEMA)}}}\n'
+
+
+if __name__ == "__main__":
+    DISCOVER.write_text(discover_text())

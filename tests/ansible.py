@@ -6,7 +6,7 @@ from venv import EnvBuilder
 
 
 def install_ansible(venv: Path) -> Path:
-    """Ours, without this checkout in its path: whoever writes there makes helpers load anew. The program."""
+    """Ours, without this checkout in its path: whoever writes there makes fork servers load anew. The program."""
     EnvBuilder(symlinks=True).create(venv)
     [packages] = venv.glob("lib/python*/site-packages")
     (packages / "ansible.pth").write_text(sysconfig.get_path("purelib"))

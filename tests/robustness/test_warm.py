@@ -98,18 +98,18 @@ class Site:
         pid: int = until(lambda: self.daemon.pid_of("worker 1"))
         return pid
 
-    def helpers(self) -> list[int]:
-        """The helpers of the worker; one or none."""
+    def servers(self) -> list[int]:
+        """The fork servers of the worker; one or none."""
         return [pid for pid in descendants(self.worker()) if _shown(pid) == b"lmapsd: warm ansible-playbook"]
 
     def begin(self, unit: str) -> tuple[int, int, bool]:
-        """Have a job come so far that it is up: its number, who is up, and whether it was forked off the helper."""
+        """Have a job come so far that it is up: its number, who is up, and whether it was forked off the fork server."""
         for name in ("up", "gate"):
             (self.directory / name).unlink(missing_ok=True)
         job = self.client.call("apply", unit=unit).job
         assert job is not None
         pid, layout = until(self._up, within=60)
-        return job, int(pid), layout in [_layout(helper) for helper in self.helpers()]
+        return job, int(pid), layout in [_layout(server) for server in self.servers()]
 
     def _up(self) -> list[str]:
         path = self.directory / "up"
@@ -121,16 +121,16 @@ class Site:
         return state
 
     def say(self) -> bool:
-        """Run a playbook to its good end; whether it was forked off the helper."""
+        """Run a playbook to its good end; whether it was forked off the fork server."""
         job, _, warm = self.begin("say")
         assert self.end(job) == "succeeded", self.daemon.lmaps("logs", str(job)).stdout
         return warm
 
     def warm_up(self) -> int:
-        """Have a helper that is ready: its pid."""
+        """Have a fork server that is ready: its pid."""
         until(self.say, within=60)
-        [helper] = self.helpers()
-        return helper
+        [server] = self.servers()
+        return server
 
     def begin_detached(self, unit: str = "detach") -> int:
         """A warm job that does all to get away, forks without exec among it: found by its tag though."""
@@ -178,7 +178,7 @@ def module_site() -> Iterator[Site]:
 
 @pytest.fixture
 def site(module_site: Site) -> Iterator[Site]:
-    """With a helper that is ready."""
+    """With a fork server that is ready."""
     module_site.warm_up()
     yield module_site
     for row in module_site.client.call("jobs").extra["jobs"]:
@@ -187,14 +187,14 @@ def site(module_site: Site) -> Iterator[Site]:
 
 
 def test_cancelled_runs_leave_nothing(site: Site, rounds: Rounds, figure: Figure) -> None:
-    count, seconds, [helper] = rounds(3, 100), [], site.helpers()
+    count, seconds, [server] = rounds(3, 100), [], site.servers()
     for _ in range(count):
         job = site.begin_detached()
         begin = time.monotonic()
         site.client.call("cancel", job=job)
         seconds.append(seconds_until(lambda: not site.left(), begin, within=2))
         assert site.end(job) == "cancelled"
-    assert site.helpers() == [helper]
+    assert site.servers() == [server]
     figure(
         "12 cancels of warm runs (async, double forks without exec)",
         f"{count} cancels, 0 processes left after at most {max(seconds):.1f} s",
@@ -215,48 +215,50 @@ def test_a_killed_worker_leaves_nothing(site: Site, rounds: Rounds, figure: Figu
     count = rounds(1, 50)
     for _ in range(count):
         site.warm_up()
-        job, helpers, worker = site.begin_detached(), site.helpers(), site.worker()
+        job, servers, worker = site.begin_detached(), site.servers(), site.worker()
         os.kill(worker, signal.SIGKILL)
         until(lambda: not site.left(), within=2)
-        _is_gone(*helpers, worker)
+        _is_gone(*servers, worker)
         assert site.end(job) == "interrupted"
         site.say()
     figure(
         "4 worker killed -9 in a warm run",
-        f"{count} kills: 0 processes left after 2 s, no helper, all jobs interrupted, the next run succeeded",
+        f"{count} kills: 0 processes left after 2 s, no fork server, all jobs interrupted, the next run succeeded",
     )
 
 
-def test_without_its_helper_a_run_is_plain(site: Site, rounds: Rounds, figure: Figure) -> None:
+def test_without_its_fork_server_a_run_is_plain(site: Site, rounds: Rounds, figure: Figure) -> None:
     """Killed before a run, and while one goes on, which does go on; each is told of once."""
     count = rounds(1, 25)
     for _ in range(count):
         for while_one_goes_on in (False, True):
-            told, helper = site.loaded_anew(), site.warm_up()
+            told, server = site.loaded_anew(), site.warm_up()
             if while_one_goes_on:
                 job, _, warm = site.begin("wait")
                 assert warm
-            os.kill(helper, signal.SIGKILL)
-            _is_gone(helper)
+            os.kill(server, signal.SIGKILL)
+            _is_gone(server)
             if while_one_goes_on:
                 (site.directory / "gate").touch()
                 assert site.end(job) == "succeeded"
             assert not site.say()
             assert site.loaded_anew() == told + 1
-    figure("4 helper of warm runs killed -9", f"{2 * count} kills: every run succeeded, each told of once")
+    figure("4 fork server of warm runs killed -9", f"{2 * count} kills: every run succeeded, each told of once")
 
 
 @pytest.mark.alone
-def test_a_helper_does_not_grow(site: Site, rounds: Rounds, figure: Figure) -> None:
-    count, [helper] = rounds(10, 60), site.helpers()
+def test_a_fork_server_does_not_grow(site: Site, rounds: Rounds, figure: Figure) -> None:
+    count, [server] = rounds(10, 60), site.servers()
     assert site.say()
-    before = _kilobytes(helper)
+    before = _kilobytes(server)
     assert [site.say() for _ in range(count)] == [True] * count
-    after = _kilobytes(helper)
+    after = _kilobytes(server)
     assert after["RssAnon"] - before["RssAnon"] < 512, (before, after)
-    assert len(list(Path(f"/proc/{helper}/fd").iterdir())) < 10
+    assert len(list(Path(f"/proc/{server}/fd").iterdir())) < 10
     grown = after["RssAnon"] - before["RssAnon"]
-    figure("48 memory of a helper of warm runs", f"{after['VmRSS'] // 1024} MB, {grown} KB more after {count} runs")
+    figure(
+        "48 memory of a fork server of warm runs", f"{after['VmRSS'] // 1024} MB, {grown} KB more after {count} runs"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -264,7 +266,7 @@ def test_a_daemon_that_ends_leaves_nothing(site: Site, rounds: Rounds, figure: F
     count = rounds(1, 20)
     for _ in range(count):
         site.warm_up()
-        job, below = site.begin_detached(), [*site.helpers(), *site.daemon.everything()]
+        job, below = site.begin_detached(), [*site.servers(), *site.daemon.everything()]
         site.daemon.process.send_signal(number)
         site.daemon.process.wait(20)
         until(lambda: not site.left() and not site.daemon.everything(), within=2)
@@ -273,7 +275,7 @@ def test_a_daemon_that_ends_leaves_nothing(site: Site, rounds: Rounds, figure: F
         site.daemon.wait_ready()
         assert site.end(job) in ("interrupted", "cancelled")
     row = "5 supervisor killed -9 in a warm run" if number == signal.SIGKILL else "12 daemon stopped in a warm run"
-    figure(row, f"{count} times, 0 processes left after 2 s, no helper")
+    figure(row, f"{count} times, 0 processes left after 2 s, no fork server")
 
 
 def _kilobytes(pid: int) -> dict[str, Any]:

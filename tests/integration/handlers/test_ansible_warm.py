@@ -230,7 +230,7 @@ def warm_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
         made.finish(
             made.start(_unit(made.folder / "first", HEAD + "    - {name: x, debug: {msg: x}}\n"), [], warm=True)
         )
-        until(lambda: all(helper.is_ready() for helper in made.starts.servers()), within=60)
+        until(lambda: all(server.is_ready() for server in made.starts.servers()), within=60)
     yield made
     made.starts.close()
     assert descendants(os.getpid()) == []
@@ -238,7 +238,7 @@ def warm_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 @pytest.fixture
 def runner(warm_runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """Whose helper is ready, and goes on to be."""
+    """Whose fork server is ready, and goes on to be."""
     monkeypatch.setenv("HOME", str(warm_runner.folder))
     return warm_runner
 
@@ -397,10 +397,10 @@ def test_loops_and_lookups_are_the_same_in_each_warm_run(runner: Runner, tmp_pat
     unit = _unit(tmp_path, HEAD + "".join(loops + lookups), ", inventory: hosts")
     cold = runner.run(unit, warm=False)
     assert cold[0].rc == 0, cold
-    helpers = runner.starts.servers()
+    servers = runner.starts.servers()
     for _ in range(3):
         assert runner.run(unit, warm=True) == cold
-    assert runner.starts.servers() == helpers, "one helper has forked them all"
+    assert runner.starts.servers() == servers, "one fork server has forked them all"
 
 
 def test_a_run_leaves_nothing_to_the_next(runner: Runner, tmp_path: Path) -> None:

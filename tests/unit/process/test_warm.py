@@ -51,7 +51,7 @@ sys.stderr.write("done\\n")
 
 
 class Runner:
-    """Runs a program as a worker does, first plainly, and warm as soon as its helper is ready."""
+    """Runs a program as a worker does, first plainly, and warm as soon as its fork server is ready."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,9 +90,9 @@ class Runner:
         return self.finish(self.start(*arguments, **options))
 
     def warm_up(self) -> None:
-        """Have a helper that is ready."""
+        """Have a fork server that is ready."""
         self.run()
-        until(lambda: any(helper.is_ready() for helper in self.starts.servers()))
+        until(lambda: any(server.is_ready() for server in self.starts.servers()))
 
     def run_warm(self, *arguments: str, **options: object) -> Outcome:
         process = self.start(*arguments, **options)
@@ -123,7 +123,7 @@ def test_a_run_cannot_tell_how_it_was_started(runner):
         assert runner.finish(process).rc == 0
         assert runner.text[0] == "done"
         told.append((json.loads(runner.text[1]), isinstance(process.child, ForkedChild)))
-        until(lambda: any(helper.is_ready() for helper in runner.starts.servers()))
+        until(lambda: any(server.is_ready() for server in runner.starts.servers()))
     (plain, was), (first, first_was), (second, second_was) = told
     assert (was, first_was, second_was) == (False, True, True)
     assert plain["environment"]["MINE"] == "0"
@@ -178,7 +178,7 @@ def test_an_end_leaves_nothing_out(runner, code, rc):
         return outcome.rc, sorted(runner.text), (runner.folder / str(runner.runs) / "mine").read_text()
 
     assert ended(runner.run()) == (rc, ["at exit 0", "main", "thread"], "kept")
-    until(lambda: any(helper.is_ready() for helper in runner.starts.servers()))
+    until(lambda: any(server.is_ready() for server in runner.starts.servers()))
     assert ended(runner.run_warm()) == (rc, ["at exit 0", "main", "thread"], "kept")
 
 
@@ -200,7 +200,7 @@ def test_stop_ends_a_warm_run_and_spares_the_helper(runner):
         "import sys, os, signal, subprocess\nif sys.argv[1:]:\n    subprocess.Popen(['sleep', '89'], start_new_session=True); exec(sys.argv[1]); print('up', flush=True); signal.pause()"
     )
     runner.warm_up()
-    [helper] = descendants(os.getpid())
+    [server] = descendants(os.getpid())
     for more, rc in (("", -signal.SIGTERM), ("signal.signal(15, signal.SIG_IGN)", -signal.SIGKILL)):
         process = runner.start(more)
         assert isinstance(process.child, ForkedChild)
@@ -209,11 +209,11 @@ def test_stop_ends_a_warm_run_and_spares_the_helper(runner):
             process.run_once()
         process.stop(grace=0.1)
         assert runner.finish(process) == Outcome(rc, (), True)
-        assert descendants(os.getpid()) == [helper]
+        assert descendants(os.getpid()) == [server]
 
 
 def test_a_killed_worker_leaves_nothing_of_a_warm_run(tmp_path):
-    """The worker is killed with -9: the helper goes by itself, and what the run has started is found by its tag."""
+    """The worker is killed with -9: the fork server goes by itself, and what the run has started is found by its tag."""
     set_subreaper()
     pid = os.fork()
     if pid == 0:
@@ -287,13 +287,13 @@ def test_a_preparation_that_changes_is_loaded_anew(runner, tmp_path, change):
 
 
 @pytest.mark.parametrize("seen", [False, True])
-def test_a_helper_that_was_killed_is_told_of_once_and_replaced(runner, caplog, seen):
+def test_a_fork_server_that_was_killed_is_told_of_once_and_replaced(runner, caplog, seen):
     runner.write("print('hi')")
     runner.warm_up()
-    [helper] = descendants(os.getpid())
-    os.kill(helper, signal.SIGKILL)
+    [server] = descendants(os.getpid())
+    os.kill(server, signal.SIGKILL)
     if seen:
-        until(lambda: not is_alive(helper))
+        until(lambda: not is_alive(server))
     with caplog.at_level("INFO"):
         assert runner.run().rc == 0
         assert runner.text == ["hi"]
@@ -304,18 +304,18 @@ def test_a_helper_that_was_killed_is_told_of_once_and_replaced(runner, caplog, s
     assert message.startswith(f"{runner.program} is loaded anew: its fork server ")
 
 
-def test_a_helper_that_hangs_is_given_up(runner, caplog, monkeypatch):
+def test_a_fork_server_that_hangs_is_given_up(runner, caplog, monkeypatch):
     """A run that it may have been told of never begins."""
     monkeypatch.setattr(warm, "FORK_TIMEOUT_S", 0.1)
     runner.write("import os; print(os.getpid())")
     runner.warm_up()
-    [helper] = descendants(os.getpid())
-    os.kill(helper, signal.SIGSTOP)
+    [server] = descendants(os.getpid())
+    os.kill(server, signal.SIGSTOP)
     with caplog.at_level("INFO"):
         assert runner.run().rc == 0
     assert len(runner.text) == 1
     assert caplog.messages == [f"{runner.program} is loaded anew: its fork server has not answered"]
-    assert not is_alive(helper)
+    assert not is_alive(server)
 
 
 def test_few_descriptors_are_enough(runner):
@@ -335,8 +335,8 @@ def test_what_cannot_be_loaded_is_told_of_once_and_started_plainly(runner, caplo
     runner.write("print('hi')")
     runner.preparation.write_text(broken + "\ndef renew(changed): pass\n")
     runner.run()
-    [helper] = runner.starts.servers()
-    until(lambda: not helper.is_ready() and caplog.messages)
+    [server] = runner.starts.servers()
+    until(lambda: not server.is_ready() and caplog.messages)
     for _ in range(2):
         process = runner.start()
         assert not isinstance(process.child, ForkedChild)

@@ -70,7 +70,7 @@ class Client:
     def call(self, verb: str, **args: object) -> Reply:
         """Send a request and return the reply of success.
 
-        Raises the error that the daemon refuses with, `NotReached` if the request was certainly not done, and
+        Raises the error that the daemon refuses with, `NotReached` if the request did not reach the daemon, and
         `OutcomeUnknown` if it was sent and no answer came.
         """
         reply = self.ask(Request(verb, args))

@@ -210,11 +210,11 @@ def _undone(job: "JobView") -> str:
     reason = "was not confirmed" if job.state == JobState.SUCCEEDED else f"{job.state} ({job.error})"
     undo = job.undone_by
     if undo is None:
-        return f"{job.unit} {reason}, and the undo failed; the host needs a person"
+        return f"{job.unit} {reason}, and the undo failed; the host needs manual repair"
     if job.confirmation == ConfirmationState.UNDONE:
         result = f"applied by job {undo.job} (handler ok)"
         return f"{job.unit} {reason}: r{undo.revision} brings back the state of r{job.previous_revision}, {result}"
-    return f"{job.unit} {reason}, and the undo failed: job {undo.job} {undo.state}; the host needs a person"
+    return f"{job.unit} {reason}, and the undo failed: job {undo.job} {undo.state}; the host needs manual repair"
 
 
 def summary_text(summary: dict[str, int]) -> str:

@@ -137,7 +137,7 @@ def secrets(context: CheckContext) -> CheckResult:
 
 
 def units(context: CheckContext) -> CheckResult:
-    """Every unit file can be used, and no unit needs a person."""
+    """Every unit file can be used, and no unit needs manual repair."""
     errors, loaded = context.errors, context.unit_set
     unwell = [f"{unit.unit} is {unit.condition}" for unit in context.units if unit.condition in UNWELL_CONDITIONS]
     if errors:

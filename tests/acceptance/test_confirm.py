@@ -102,7 +102,7 @@ def test_a_handler_that_fails_is_undone_at_once(daemon: RunningDaemon) -> None:
     (daemon.directory / "hold").unlink()
     until(lambda: daemon.data("job", str(job))["confirmation"] == "undo_failed")
     assert daemon.lmaps("attach", str(job)).returncode == 12
-    assert "the undo failed: job 3 failed; the host needs a person" in daemon.lmaps("attach", str(job)).stderr
+    assert "the undo failed: job 3 failed; the host needs manual repair" in daemon.lmaps("attach", str(job)).stderr
     assert daemon.data("units")[0]["condition"] == "dirty"
     (daemon.directory / "fail").unlink()
     assert daemon.lmaps("apply", "web").returncode == 0

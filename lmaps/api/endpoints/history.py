@@ -160,7 +160,7 @@ class Revert(WriteAndApply):
 
 @endpoint("revert", right="rollback", also={"states": "show"})
 def revert(ctx: Invocation, request: Revert) -> Proposal:
-    """Take one older change back and keep what came later; `RevertConflict` if that has changed the same."""
+    """Undo one older change and keep later ones; `RevertConflict` if a later one has changed the same values."""
     failpoint("rollback.before")
     unit = ctx.usable_unit(request.unit)
     old = _on_line(ctx, unit, int(request.revision.removeprefix("r")))
@@ -169,7 +169,7 @@ def revert(ctx: Invocation, request: Revert) -> Proposal:
     edits = [edit for edit in reverted if edit is not None]
     if clashes:
         raise RevertConflict(
-            f"cannot revert r{old.revision} of {unit.name}: later changes have changed the same, nothing was changed",
+            f"cannot revert r{old.revision} of {unit.name}: later changes conflict with it, nothing was changed",
             errors=clashes,
             hint=f"see who: lmaps blame {unit.name}",
         )

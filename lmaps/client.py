@@ -214,7 +214,7 @@ def _pause(reply: Reply) -> float | None:
 def _unknown(key: str | None) -> OutcomeUnknown:
     """Return the error for a request that was sent and not answered."""
     return OutcomeUnknown(
-        "cannot tell whether it was done: sent, and no answer came",
-        hint=f"ask: lmaps request {key}" if key else "look before you send it again",
+        "the outcome is unknown: the request was sent, but no answer came",
+        hint=f"to see the outcome: lmaps request {key}" if key else "check the state before you send it again",
         extra={"key": key},
     )

@@ -55,8 +55,8 @@ def keys(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
         default = f"`{below['default']}`" if "default" in below and below["default"] != {} else ""
         kind = below.get("type") or "one of " + ", ".join(below["enum"])
         kind = "duration" if below.items() >= DURATION.items() else kind
-        told = " or ".join(kind) if isinstance(kind, list) else kind
-        yield f"| `{prefix}{name}` | {told} | {default} | {below.get('description', '')} |"
+        types = " or ".join(kind) if isinstance(kind, list) else kind
+        yield f"| `{prefix}{name}` | {types} | {default} | {below.get('description', '')} |"
         yield from keys(below, f"{prefix}{name}.")
 
 
@@ -120,11 +120,11 @@ def argument_rows(title: str, rows: Sequence[Argument]) -> Iterator[str]:
 
 def handlers() -> Iterator[str]:
     yield "# Handlers\n"
-    for name, told in find_handlers().describe().items():
-        yield f"## {name}\n\n{told['doc']} Preview: {told['preview']}.\n"
-        if told["args_schema"].get("properties"):
+    for name, handler in find_handlers().describe().items():
+        yield f"## {name}\n\n{handler['doc']} Preview: {handler['preview']}.\n"
+        if handler["args_schema"].get("properties"):
             yield "| argument | type | default | meaning |\n|---|---|---|---|"
-            yield from keys(told["args_schema"])
+            yield from keys(handler["args_schema"])
             yield ""
 
 

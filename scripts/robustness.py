@@ -139,8 +139,8 @@ def measure(tests: Sequence[str], kept: dict[str, Any]) -> tuple[int, dict[str, 
         lines = figures.read_text().splitlines() if figures.exists() else []
     run = {"commit": commit(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "seed": seed}
     failed = {name_of(case) for case in cases if case.find("failure") is not None or case.find("error") is not None}
-    told = [json.loads(line) for line in lines]
-    fresh = [each | run for each in told if each["full"] and each["test"] not in failed]
+    figures_of_run = [json.loads(line) for line in lines]
+    fresh = [each | run for each in figures_of_run if each["full"] and each["test"] not in failed]
     skipped = [
         {"test": name_of(case), "reason": reason.get("message", "")}
         for case in cases
@@ -156,14 +156,14 @@ def measure(tests: Sequence[str], kept: dict[str, Any]) -> tuple[int, dict[str, 
 
 
 def name_of(case: ElementTree.Element) -> str:
-    """The name of a test as pytest is told it."""
+    """Return the name of a test as an argument for pytest."""
     return f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
 
 
 def commit() -> str:
-    """What was tested."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)  # noqa: S607
-    return told.stdout.strip()
+    """Return the commit that was tested."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)  # noqa: S607
+    return described.stdout.strip()
 
 
 def machine() -> str:

@@ -79,7 +79,7 @@ def units_of_key(ctx: Invocation, key: str, rights: Sequence[Right]) -> list[str
     if not all(ctx.may(unit, *rights) for unit in units):
         raise NotAllowed(
             f"{ctx.subject.name} has no right {rights[0]} on what the request {key} changed",
-            hint="its own subject is told by sending it again with this key",
+            hint="the subject that sent it gets the answer by sending it again with this key",
         )
     return units
 

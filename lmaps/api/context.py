@@ -28,7 +28,7 @@ from lmaps.util.timelimit import TimeLimit
 class Slot:
     """One worker as the manager knows it: where to reach it and what it runs.
 
-    ``due`` (monotonic) is when it is to have told of the end. One that is ``gone`` has died, and is not replaced yet.
+    ``due`` (monotonic) is when it has to have reported the end. A ``gone`` one has died, and is not replaced yet.
     """
 
     number: int

@@ -32,7 +32,7 @@ def resolve(ctx: Invocation, unit: str, text: str) -> int:
         revision = _at(ctx, unit, text)
     horizon = ctx.tx.history.horizon(unit)
     if revision < horizon:
-        raise NotFound(f"the history of {unit} is kept from r{horizon} on, r{revision} is older")
+        raise NotFound(f"r{revision} of {unit} is no longer stored: its history begins at r{horizon}")
     return revision
 
 

@@ -217,7 +217,7 @@ class ClientRequest:
         most = self._requests.manager.config.limits.reply
         if len(body) > most:
             reason = f"the answer has {len(body):,} bytes, {most:,} is the most (limits.reply)"
-            raise TooLarge(f"cannot answer: {reason}; nothing was changed", hint="ask for less at once")
+            raise TooLarge(f"cannot answer: {reason}; nothing was changed", hint="request a smaller part at once")
         return body
 
     def settle(self) -> None:

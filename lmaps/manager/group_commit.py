@@ -75,7 +75,7 @@ def _repeat(store: Store, work: Work) -> None:
     try:
         _run(store, [work])
     except (StoreError, Degraded) as error:
-        work.fail(OutcomeUnknown(f"cannot tell whether it was done: {error.message}", hint=error.hint))
+        work.fail(OutcomeUnknown(f"the outcome is unknown: {error.message}", hint=error.hint))
     except LmapsError as error:
         work.fail(error)
     else:

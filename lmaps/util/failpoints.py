@@ -102,7 +102,7 @@ def parse(text: str) -> dict[str, Action]:
         match = _ENTRY.match(entry)
         if match is None or match[1] not in POINTS:
             raise UsageError(
-                f"cannot understand the failpoint {entry.strip()!r}", hint=f"there are {', '.join(POINTS)}"
+                f"cannot understand the failpoint {entry.strip()!r}", hint=f"the failpoints are {', '.join(POINTS)}"
             )
         at = 0 if match[2] == "each" else int(match[2] or 1)
         actions[match[1]] = Action(at, match[3] or match[4], int(match[5] or 0))

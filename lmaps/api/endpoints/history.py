@@ -188,7 +188,7 @@ def _on_line(ctx: Invocation, unit: Unit, revision: int) -> Changeset:
     if not old.on_line:
         raise Conflict(
             f"cannot revert r{revision} of {unit.name}: it is a {old.kind}",
-            hint=f"take it back by lmaps {'rollback' if old.kind == ChangesetKind.REDO else 'redo'} {unit.name}",
+            hint=f"undo it instead: lmaps {'rollback' if old.kind == ChangesetKind.REDO else 'redo'} {unit.name}",
         )
     if not ctx.tx.history.on_line(unit.name, [revision]):
         raise Conflict(f"cannot revert r{revision} of {unit.name}: it is not in effect, it was rolled back")

@@ -20,12 +20,12 @@ class RequestOfKey:
 
 @endpoint("request", right="show", action="show the request")
 def request(ctx: Invocation, request: RequestOfKey) -> Reply:
-    """Show what was answered under a key; `NotFound` if nothing was done under it: it never came, or was refused."""
+    """Show the answer to the request with a key; `NotFound` if that request never arrived, or was refused."""
     answered = ctx.tx.requests.find(request.key)
     if answered is None:
         raise NotFound(
-            f"nothing was done under the key {request.key}: it never arrived, or was refused",
-            hint="to do it, send it again with this key",
+            f"nothing was done under the key {request.key}: the request never arrived, or was refused",
+            hint="to make the change, send the request again with this key",
         )
     answer: JsonObject = json.loads(answered.answer)
     job = ctx.tx.jobs.find(answer["job"]) if answer.get("job") else None

@@ -202,7 +202,7 @@ def _check_deletions(unit_changes: Sequence[UnitChange], limit: int) -> None:
         )
         raise TooManyDeletions(
             f"cannot import: it would delete {plural(len(deleted), 'instance')} ({names}), nothing was changed",
-            hint=f"if that is meant: --max-deletes {len(deleted)}",
+            hint=f"to allow that: --max-deletes {len(deleted)}",
             extra={"deletions": [{"unit": unit, "id": key} for unit, key in deleted]},
         )
 

@@ -26,7 +26,7 @@ COUNTER_LINES = {
     "requests": {
         "requests": "{:,} answered",
         "refused": "{:,} refused",
-        "busy": "{:,} told to come back",
+        "busy": "{:,} asked to try again later",
         "dropped": "{:,} dropped",
     },
     "denied": {

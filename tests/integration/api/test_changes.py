@@ -152,7 +152,7 @@ def test_old_changesets_are_dropped_by_count(lmaps: InProcess) -> None:
     create(lmaps, {"k": "g"})
     assert revisions(lmaps) == [5, 6, 7]
     assert keys(lmaps) == "abcdefg"
-    for at, words in (("r3", "the history of t is kept from r4 on, r3 is older"), ("@~4", "t has no @~4")):
+    for at, words in (("r3", "r3 of t is no longer stored: its history begins at r4"), ("@~4", "t has no @~4")):
         with pytest.raises(NotFound, match=words):
             lmaps.call("show", unit="t", at=at)
     assert len(lmaps.call("show", unit="t", at="r4").extra["state"]["root"]) == 4

@@ -71,7 +71,7 @@ def test_replace_deletes_only_as_many_as_were_allowed(lmaps: InProcess) -> None:
     with pytest.raises(TooManyDeletions) as refused:
         lmaps.call("import", units=[web("b")], mode="replace", max_deletes=1)
     assert refused.value.message == ("cannot import: it would delete 2 instances (web a, web c), nothing was changed")
-    assert refused.value.hint == "if that is meant: --max-deletes 2"
+    assert refused.value.hint == "to allow that: --max-deletes 2"
     reply = lmaps.call("import", units=[web("d", "b")], mode="replace", max_deletes=2)
     assert {row["id"]: row["result"] for row in reply.extra["instances"]} == {
         "d": "created", "b": "updated", "a": "deleted", "c": "deleted",

@@ -25,10 +25,10 @@ def record(ctx: Invocation, arguments: object, answer: Answer) -> None:
 def record_denial(visit: RequestContext, request: Request, refused: NotAllowed) -> None:
     """Record that the request was denied, unless its subject was denied too often lately."""
     manager, args = visit.manager, request.args
-    manager.counters["denied"] += 1
+    manager.counters.denied += 1
     suppressed = manager.denials.setdefault(visit.subject.id, TokenBucket()).take()
     if suppressed is None:
-        manager.counters["audit_suppressed"] += 1
+        manager.counters.audit_suppressed += 1
         return
     entry = AuditEntry(
         subject=visit.subject.name,

@@ -3,7 +3,6 @@
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, NamedTuple
@@ -48,6 +47,22 @@ class Slot:
 
 
 @dataclass(slots=True)
+class ManagerCounters:
+    """What `status` counts since the manager's start; ``restarts`` of workers and managers since the daemon's."""
+
+    requests: int = 0
+    refused: int = 0
+    busy: int = 0
+    dropped: int = 0
+    groups: int = 0
+    group_largest: int = 0
+    denied: int = 0
+    audit_suppressed: int = 0
+    connections_refused: int = 0
+    restarts: int = 0
+
+
+@dataclass(slots=True)
 class JobSignals:
     """What transactions report about jobs; the manager's loop acts on it after their commit.
 
@@ -68,7 +83,7 @@ class ManagerState:
     """What the manager holds in memory. Endpoints read it; only a reload replaces the units and the policy.
 
     ``reload`` loads units, policy and keys again, ``beat`` tells the supervisor that the manager is not stuck.
-    ``counters`` count since the manager's start (restarts: since the daemon's), ``denials`` are those of each subject,
+    ``denials`` are those of each subject,
     ``conformance`` knows what no longer fits its unit.
     """
 
@@ -85,7 +100,7 @@ class ManagerState:
     started: float = field(default_factory=time.monotonic)
     signals: JobSignals = field(default_factory=JobSignals)
     copies: dict[str, BinaryIO] = field(default_factory=dict)
-    counters: Counter[str] = field(default_factory=Counter)
+    counters: ManagerCounters = field(default_factory=ManagerCounters)
     denials: dict[str, TokenBucket] = field(default_factory=dict)
     conformance: Conformance = field(default_factory=Conformance)
 

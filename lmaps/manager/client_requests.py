@@ -98,17 +98,17 @@ class ClientRequests:
             else:
                 group.append(request)
         if group:
-            counters["groups"] += 1
-            counters["group_largest"] = max(counters["group_largest"], len(group))
-        counters["dropped"], counters["connections_refused"] = self._clients.dropped, self.authenticator.refused
+            counters.groups += 1
+            counters.group_largest = max(counters.group_largest, len(group))
+        counters.dropped, counters.connections_refused = self._clients.dropped, self.authenticator.refused
         return group
 
     def send(self, incoming: Incoming, body: bytes, code: str | None) -> None:
         """Send the answer to the request that came as ``incoming``; ``code`` is that of a refusal."""
         counters = self.manager.counters
-        counters["requests"] += 1
-        counters["refused"] += code is not None
-        counters["busy"] += code == Busy.code
+        counters.requests += 1
+        counters.refused += code is not None
+        counters.busy += code == Busy.code
         self._clients.send(incoming.identity, body)
 
     def park(self, deferred: Deferred, request: "ClientRequest") -> None:

@@ -199,7 +199,7 @@ class Manager:
         if "lost" in order:
             self._dispatcher.on_worker_death(order["lost"])
         if "restarts" in order:
-            self.state.counters["restarts"] = order["restarts"]
+            self.state.counters.restarts = order["restarts"]
         if order.get("drain"):
             self._dispatcher.draining = True
         if order.get("reload"):

@@ -4,11 +4,12 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from lmaps.api import legacy
 from lmaps.api.arguments import NoArguments, argument, arguments
-from lmaps.api.context import Invocation
+from lmaps.api.context import Invocation, ManagerCounters
 from lmaps.api.endpoint import ENDPOINTS, Endpoint, endpoint
 from lmaps.api.endpoints.units import refused_files
 from lmaps.api.unit_status import condition
@@ -26,18 +27,7 @@ from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import nearest, plural
 from lmaps.version import __version__
 
-COUNTERS = (
-    "requests",
-    "refused",
-    "busy",
-    "dropped",
-    "groups",
-    "group_largest",
-    "denied",
-    "audit_suppressed",
-    "connections_refused",
-    "restarts",
-)
+COUNTERS = tuple(field.name for field in fields(ManagerCounters))
 """The counters that `status` shows."""
 
 
@@ -67,7 +57,7 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
         "settings": settings(manager.config),
         "workers": workers,
         "queue": queue,
-        "counters": {name: manager.counters[name] for name in COUNTERS},
+        "counters": {name: getattr(manager.counters, name) for name in COUNTERS},
         "units": [
             _unit_status(ctx, unit).to_json() for name, unit in manager.units.units.items() if ctx.may(name, "list")
         ],

@@ -89,7 +89,7 @@ def test_a_denial_has_a_row_and_too_many_of_a_subject_are_counted(lmaps, monkeyp
     kept = rows(lmaps, limit=100)
     assert len(kept) == BURST
     assert told(kept[0]) == {"verb": "show", "unit": "web", "revision": None, "outcome": "not-allowed"}
-    assert (lmaps.service.counters["denied"], lmaps.service.counters["audit_suppressed"]) == (BURST + 3, 3)
+    assert (lmaps.service.counters.denied, lmaps.service.counters.audit_suppressed) == (BURST + 3, 3)
     me = lmaps.subject
     lmaps.subject = me._replace(id="uid:7", name="bob")
     denied(lmaps)

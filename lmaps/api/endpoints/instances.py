@@ -94,7 +94,7 @@ def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) ->
     """Return the assignments with their texts read. Raises `TooLarge` for values beyond the limits of a request."""
     limits = ctx.manager.config.limits
     section = limits.section(ctx.manager.section(ctx.subject))
-    types = {row["path"]: row["type"] for row in property_rows(unit)}
+    types = {row.path: row.type for row in property_rows(unit)}
     pairs = [(parse_pointer(part.path), part.text) for part in texts]
     properties = ctx.limit.run(f"read the texts for {unit.name}", read_properties, pairs, types)
     # The limits were checked on the JSON of the request: YAML in its strings may nest deeper and contain more values.

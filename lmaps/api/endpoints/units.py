@@ -65,7 +65,7 @@ def explain(ctx: Invocation, request: Explain) -> Reply:
             "description": unit.params.get("description"),
             "type": unit.data_type,
             "handler": unit.handler,
-            "properties": rows,
+            "properties": [row.to_json() for row in rows],
             "schema": unit.params,
         },
     )

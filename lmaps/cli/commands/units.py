@@ -12,6 +12,7 @@ from lmaps.cli.render import Table, revision
 from lmaps.cli.session import Session, read_row
 from lmaps.errors import Finding, UsageError
 from lmaps.model.diff import MISSING
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.lazy import LazyModule
 from lmaps.util.text import plural
 
@@ -25,27 +26,44 @@ else:
     views = LazyModule("lmaps.protocol.views")  # 15 ms that --help does without
 
 
+class _Units(NamedTuple):
+    """The answer about the units, and the findings in unit files that were refused."""
+
+    units: Sequence[JsonObject]
+    errors: Sequence[JsonObject]
+
+
 @command("units", examples="lmaps units\nlmaps units --errors\nlmaps units -o json")
 @click.option("--errors", is_flag=True, help="List what is wrong with unit files that were refused.")
 def units(session: Session, errors: bool) -> None:
     """List units: type, handler, instances, revisions, condition."""
-    extra = session.call("units").extra
-    refused = [Finding.from_json(row) for row in extra["errors"]]
+    reply = read_row(_Units, session.call("units").extra)
+    refused = [Finding.from_json(row) for row in reply.errors]
     if errors:
         rows = [(finding.place, finding.path, finding.message) for finding in refused]
         session.print_data(
-            extra["errors"], Table(("PLACE", "PATH", "ERROR"), rows), [finding.place for finding in refused]
+            reply.errors, Table(("PLACE", "PATH", "ERROR"), rows), [finding.place for finding in refused]
         )
         return
     headers = ("UNIT", "TYPE", "HANDLER", "INSTANCES", "REVISION", "APPLIED", "CONDITION")
-    rows_of_units = [views.UnitView.from_json(row) for row in extra["units"]]
+    rows_of_units = [views.UnitView.from_json(row) for row in reply.units]
     cells = [
         (row.unit, row.type, row.handler, row.instances, revision(row.revision), revision(row.applied), row.condition)
         for row in rows_of_units
     ]
-    session.print_data(extra["units"], Table(headers, cells), [row.unit for row in rows_of_units])
+    session.print_data(reply.units, Table(headers, cells), [row.unit for row in rows_of_units])
     if refused:
         session.print_message(f"{plural(len(refused), 'error')} in unit files: lmaps units --errors")
+
+
+class _Explanation(NamedTuple):
+    """The answer about a unit's properties; ``schema`` is that of an instance."""
+
+    description: str | None
+    type: str
+    handler: str
+    properties: Sequence[JsonObject]
+    schema: object
 
 
 class _Property(NamedTuple):
@@ -66,17 +84,16 @@ class _Property(NamedTuple):
 def explain(session: Session, path: str | None, unit_option: str | None, schema: bool) -> None:
     """Show a unit's properties: type, default, limits, text."""
     name, wanted = _unit_and_property(session, required_unit(path, unit_option))
-    extra = session.call("explain", unit=name, property=wanted).extra
+    explanation = read_row(_Explanation, session.call("explain", unit=name, property=wanted).extra)
     if schema:
-        session.print_data(extra["schema"])
+        session.print_data(explanation.schema)
         return
-    data = extra["properties"]
-    rows = [read_row(_Property, row) for row in data]
+    rows = [read_row(_Property, row) for row in explanation.properties]
     cells = [(row.path, row.type, _default(row), row.limits or None, row.description) for row in rows]
     if session.output_format == "table":
-        session.print_message(f"{name}: {extra['description'] or extra['type']}, handler {extra['handler']}")
+        session.print_message(f"{name}: {explanation.description or explanation.type}, handler {explanation.handler}")
     table = Table(("PROPERTY", "TYPE", "DEFAULT", "LIMITS", "DESCRIPTION"), cells)
-    session.print_data(data, table, [row.path for row in rows])
+    session.print_data(explanation.properties, table, [row.path for row in rows])
 
 
 def _unit_and_property(session: Session, path: str) -> tuple[str, str | None]:

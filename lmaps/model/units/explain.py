@@ -1,9 +1,10 @@
 """A unit's properties as rows for people: path, type, default, limits, text."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmaps.errors import NotFound
+from lmaps.model.diff import MISSING
 from lmaps.model.schema.messages import is_secret, quote
 from lmaps.model.schema.references import resolver
 from lmaps.model.units.unit import Unit
@@ -29,26 +30,46 @@ MAX_DEPTH = 8
 """Levels of nested properties in the rows; a schema may contain itself."""
 
 
-def property_rows(unit: Unit, wanted: str | None = None) -> list[JsonObject]:
+class PropertyRow(NamedTuple):
+    """A property of an instance; ``limits`` are its other keywords in words, ``default`` is `MISSING` without one."""
+
+    path: str
+    type: str
+    required: bool
+    limits: str
+    description: str | None
+    default: object
+    secret: bool
+
+    def to_json(self) -> JsonObject:
+        """Return the row as it goes over the wire: without what does not apply."""
+        row = self._asdict()
+        if self.default is MISSING:
+            del row["default"]
+        if not self.secret:
+            del row["secret"]
+        return row
+
+
+def property_rows(unit: Unit, wanted: str | None = None) -> list[PropertyRow]:
     """Return a row for each property of an instance, or for ``wanted`` and the properties below it.
 
-    Nested ones have paths such as ``a.b`` and ``a[].b``. Each row has ``path``, ``type``, ``required``, ``limits``,
-    ``description``, and ``default`` and ``secret`` where they apply. Raises `NotFound` with the nearest name if there
-    is no such property.
+    Nested ones have paths such as ``a.b`` and ``a[].b``. Raises `NotFound` with the nearest name if there is no such
+    property.
     """
     rows = list(_rows(unit.params, resolver(unit.params), "", MAX_DEPTH))
     if not wanted:
         return rows
-    below = [row for row in rows if row["path"] == wanted or row["path"].startswith((f"{wanted}.", f"{wanted}[]"))]
+    below = [row for row in rows if row.path == wanted or row.path.startswith((f"{wanted}.", f"{wanted}[]"))]
     if not below:
-        near = nearest(wanted, [row["path"] for row in rows])
+        near = nearest(wanted, [row.path for row in rows])
         raise NotFound(
             f"cannot explain {unit.name}.{wanted}: no such property" + (f"; did you mean {near}?" if near else "")
         )
     return below
 
 
-def _rows(schema: object, scope: object, prefix: str, depth: int) -> Iterator[JsonObject]:
+def _rows(schema: object, scope: object, prefix: str, depth: int) -> Iterator[PropertyRow]:
     schema, scope = _target(schema, scope)
     if not isinstance(schema, dict) or depth == 0:
         return
@@ -73,19 +94,18 @@ def _target(schema: object, scope: Any) -> tuple[Any, Any]:
     return schema, scope
 
 
-def _row(path: str, schema: object, inner: object, *, required: bool) -> JsonObject:
+def _row(path: str, schema: object, inner: object, *, required: bool) -> PropertyRow:
     keywords = {**(inner if isinstance(inner, dict) else {}), **(schema if isinstance(schema, dict) else {})}
-    row = {
-        "path": path,
-        "type": _type(keywords),
-        "required": required,
-        "limits": ", ".join(
-            text.format(_listed(keywords[keyword])) for keyword, text in _LIMITS.items() if keyword in keywords
-        ),
-        "description": keywords.get("description") or keywords.get("title"),
-    }
-    default = {"default": keywords["default"]} if "default" in keywords else {}
-    return row | default | ({"secret": True} if is_secret(keywords) else {})
+    limits = [text.format(_listed(keywords[keyword])) for keyword, text in _LIMITS.items() if keyword in keywords]
+    return PropertyRow(
+        path=path,
+        type=_type(keywords),
+        required=required,
+        limits=", ".join(limits),
+        description=keywords.get("description") or keywords.get("title"),
+        default=keywords.get("default", MISSING),
+        secret=is_secret(keywords),
+    )
 
 
 def _type(keywords: JsonObject) -> str:

@@ -114,7 +114,7 @@ def _rules(unit: Unit, stored: Sequence[StoredInstance]) -> Iterator[Impact]:
 
 
 def _secrets(unit: Unit) -> set[str]:
-    return {row["path"] for row in property_rows(unit) if row.get("secret")}
+    return {row.path for row in property_rows(unit) if row.secret}
 
 
 def _exposed(paths: Iterable[str]) -> Iterator[Impact]:

@@ -150,7 +150,7 @@ def test_unknown_keywords_are_warnings():
 
 
 def test_rows_of_properties():
-    rows = {row["path"]: row for row in property_rows(unit(WEB))}
+    rows = {row.path: row.to_json() for row in property_rows(unit(WEB))}
     assert list(rows) == ["host", "port", "limits", "limits.rate", "aliases", "aliases[].name"]
     assert rows["host"] == {
         "path": "host",
@@ -160,7 +160,7 @@ def test_rows_of_properties():
         "description": "The name.",
     }
     assert rows["limits.rate"]["default"] == 1.5
-    assert [row["path"] for row in property_rows(unit(WEB), "limits")] == ["limits", "limits.rate"]
+    assert [row.path for row in property_rows(unit(WEB), "limits")] == ["limits", "limits.rate"]
     with pytest.raises(NotFound, match="did you mean port?"):
         property_rows(unit(WEB), "prot")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmaps.errors import ConfigError, DocumentRefused, Finding
 from lmaps.model.policy import RIGHTS, Line, Policy, built_in_lines, resolve_subject
@@ -43,6 +43,14 @@ FORM = Schema(
 """The schema of a policy file after `_with_lists`."""
 
 
+class _Row(NamedTuple):
+    """A line as it stands in the file, of the form `FORM`."""
+
+    subjects: list[str]
+    rights: list[str]
+    units: list[str]
+
+
 def load_policy(file: str | None, owner: int) -> Policy:
     """Return the policy in ``file``, or the built-in lines alone; ``owner`` is the uid that started the daemon.
 
@@ -69,8 +77,10 @@ def parse_policy(text: str | bytes, file: str) -> list[Line]:
     if not documents:
         return []
     document = documents[0]
-    rows = _with_lists(document.value)
-    faults = FORM.findings(rows) or list(_faults(rows))
+    lines = _with_lists(document.value)
+    faults = FORM.findings(lines)
+    rows = [] if faults else [_Row(**line) for line in lines]
+    faults = faults or list(_faults(rows))
     if faults:
         raise ConfigError(f"cannot use the policy {file}", errors=document.locate_all(faults))
     # located in one pass: each line alone would parse the whole text again
@@ -92,24 +102,22 @@ def _with_lists(document: object) -> Any:
     ]
 
 
-def _faults(rows: Sequence[JsonObject]) -> Iterator[Finding]:
+def _faults(rows: Sequence[_Row]) -> Iterator[Finding]:
     """Yield the errors that `FORM` cannot express: unknown users and groups, `all` or `none` beside other rights."""
     for number, row in enumerate(rows):
-        for place, subject in enumerate(row["subjects"]):
+        for place, subject in enumerate(row.subjects):
             try:
                 resolve_subject(subject)
             except KeyError:
                 kind = "user" if subject.startswith("uid:") else "group"
                 message = f"this host has no {kind} {subject[4:]!r}"
                 yield Finding(message, (number, "subjects", place), got=subject)
-        exclusive = {"all", "none"}.intersection(row["rights"])
-        if exclusive and len(row["rights"]) > 1:
-            yield Finding(
-                f"{min(exclusive)} cannot be combined with other rights", (number, "rights"), got=row["rights"]
-            )
+        exclusive = {"all", "none"}.intersection(row.rights)
+        if exclusive and len(row.rights) > 1:
+            yield Finding(f"{min(exclusive)} cannot be combined with other rights", (number, "rights"), got=row.rights)
 
 
-def _line(row: JsonObject, number: int, place: str) -> Line:
-    rights = frozenset(RIGHTS if "all" in row["rights"] else (right for right in RIGHTS if right in row["rights"]))
-    subjects = frozenset(map(resolve_subject, row["subjects"]))
-    return Line(subjects, rights, tuple(row["units"]), number, place, tuple(row["subjects"]))
+def _line(row: _Row, number: int, place: str) -> Line:
+    rights = frozenset(RIGHTS if "all" in row.rights else (right for right in RIGHTS if right in row.rights))
+    subjects = frozenset(map(resolve_subject, row.subjects))
+    return Line(subjects, rights, tuple(row.units), number, place, tuple(row.subjects))

@@ -1,8 +1,8 @@
 """The form of a unit file, and the `Unit` that it describes."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lmaps.errors import Finding, UnitRefused, ValidationFailed
@@ -119,6 +119,45 @@ FORM = Schema(
 """The form of a unit file."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Keep:
+    """The section ``meta.keep`` of a definition."""
+
+    count: int | None = None
+    age: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Meta:
+    """The section ``meta`` of a definition, complete."""
+
+    name: str
+    data_type: str
+    store_key: str
+    strict: bool
+    require: list[str]
+    unique: list[str]
+    keep: JsonObject
+    store_root: str | None = None
+    primary_key: str | None = None
+    max_instances: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    """The section ``handler`` of a definition, complete; ``params`` stands here in files for the original."""
+
+    type: str
+    args: JsonObject
+    lock: list[str]
+    name: str | None = None
+    params: JsonObject | bool = field(default_factory=dict)
+    timeout: str | None = None
+    idle_timeout: str | None = None
+    probe: Sequence[str] = ()
+    on_interrupt: str | None = None
+
+
 def parse_unit(document: yamlio.Document, at: tuple[str | int, ...] = ()) -> Unit:
     """Return the unit at the path ``at`` in ``document``; raise `UnitRefused` with every finding and its place."""
     definition = document.value
@@ -142,31 +181,36 @@ def unit_from_definition(definition: JsonObject, directory: Path | None = None) 
 
 def _to_unit(completed: JsonObject, definition: JsonObject, file: str | None) -> Unit:
     """Return the unit of ``definition``, which is ``completed`` with the defaults of `FORM`."""
-    meta, handler = completed["meta"], completed["handler"]
+    meta, handler = _Meta(**completed["meta"]), _Handler(**completed["handler"])
+    keep = _Keep(**meta.keep)
     return Unit(
-        name=meta["name"],
-        data_type=meta["data_type"],
-        store_key=meta["store_key"],
-        primary_key=meta.get("primary_key"),
-        strict=meta["strict"],
-        handler=handler["type"],
-        args=handler["args"],
-        label=handler.get("name"),
-        params=completed.get("params", handler.get("params", {})),
-        require=tuple(meta["require"]),
-        unique=tuple(map(parse_pointer, meta["unique"])),
-        max_instances=meta.get("max_instances"),
-        keep_count=meta["keep"].get("count"),
-        keep_age=parse_duration(meta["keep"]["age"]) if "age" in meta["keep"] else None,
-        locks=tuple(handler["lock"]),
-        timeout=parse_duration(handler["timeout"]) if "timeout" in handler else None,
-        idle_timeout=parse_duration(handler["idle_timeout"]) if "idle_timeout" in handler else None,
-        probe=tuple(handler.get("probe", ())),
-        reruns=handler.get("on_interrupt") == "rerun",
+        name=meta.name,
+        data_type=meta.data_type,
+        store_key=meta.store_key,
+        primary_key=meta.primary_key,
+        strict=meta.strict,
+        handler=handler.type,
+        args=handler.args,
+        label=handler.name,
+        params=completed.get("params", handler.params),
+        require=tuple(meta.require),
+        unique=tuple(map(parse_pointer, meta.unique)),
+        max_instances=meta.max_instances,
+        keep_count=keep.count,
+        keep_age=_seconds(keep.age),
+        locks=tuple(handler.lock),
+        timeout=_seconds(handler.timeout),
+        idle_timeout=_seconds(handler.idle_timeout),
+        probe=tuple(handler.probe),
+        reruns=handler.on_interrupt == "rerun",
         definition=definition,
         directory=Path(file).absolute().parent if file else Path.cwd(),
         file=file,
     )
+
+
+def _seconds(duration: str | None) -> float | None:
+    return None if duration is None else parse_duration(duration)
 
 
 def _refusal(

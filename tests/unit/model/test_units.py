@@ -12,6 +12,7 @@ from lmaps.model.units import (
     short_id,
     unit_from_definition,
 )
+from lmaps.model.units.parse import FORM
 from lmaps.util import yamlio
 
 WEB = """\
@@ -147,6 +148,26 @@ def test_unknown_keywords_are_warnings():
     [warning] = found.warnings
     assert warning.place == "a.yaml:2:10"
     assert "did you mean properties?" in warning.message
+
+
+def test_every_key_of_the_form_can_be_read():
+    keep = {"count": 3, "age": "7d"}
+    meta = {
+        "name": "web", "data_type": "YamlList", "store_key": "root", "store_root": "/srv", "primary_key": "host",
+        "strict": True, "require": ["ticket"], "unique": ["/host"], "max_instances": 5, "keep": keep,
+    }  # fmt: skip
+    handler = {
+        "type": "command", "args": {}, "name": "write", "params": {}, "lock": ["dns"], "timeout": "5m",
+        "idle_timeout": "1m", "probe": ["true"], "on_interrupt": "rerun",
+    }  # fmt: skip
+    sections = FORM.definition["properties"]
+    assert sections["meta"]["properties"].keys() == meta.keys()
+    assert sections["meta"]["properties"]["keep"]["properties"].keys() == keep.keys()
+    assert sections["handler"]["properties"].keys() == handler.keys()
+    complete = unit_from_definition({"meta": meta, "handler": handler})
+    assert (complete.keep_count, complete.keep_age, complete.max_instances) == (3, 7 * 86400.0, 5)
+    assert (complete.label, complete.timeout, complete.idle_timeout) == ("write", 300.0, 60.0)
+    assert (complete.probe, complete.reruns, complete.locks) == (("true",), True, ("dns",))
 
 
 def test_rows_of_properties():

@@ -68,6 +68,9 @@ class UnitHandler:
     """JSON Schema of ``handler.args`` in a unit file, checked when the unit is loaded."""
     preview: ClassVar[str] = "none"
     """How much a plan on the host shows: ``none``, ``partial`` (some changes are unknown) or ``full``."""
+    event_words: ClassVar[frozenset[str]] = frozenset({"event"})
+    """The names of fields and the kinds (values of ``event``) of the program's events. They are shown although an
+    instance may have a secret that is one of these words: a mask in its place would tell so."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.context = kwargs.get("context")

@@ -5,12 +5,12 @@ that counts what lies between. A line longer than 64 Ki characters is cut into s
 replaced.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from lmaps.util import times
+from lmaps.errors import MessageRefused
+from lmaps.util import jsonio, times
 
 HEAD_BYTES = TAIL_BYTES = 1024 * 1024
 """How much is kept of the beginning and of the end of the output."""
@@ -157,8 +157,8 @@ class Events:
 
     def _hand_on(self, line: bytes) -> None:
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = jsonio.decode(line)
+        except MessageRefused:
             event = None
         if isinstance(event, dict):
             self._sink(Line("event", str(event.pop("text", "")), times.now(), event))

@@ -1,7 +1,6 @@
 """A running job: the order, the program that carries it out, its limits and its folder."""
 
 import contextlib
-import json
 import logging
 import shutil
 import time
@@ -14,14 +13,17 @@ from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, ValidationFailed
 from lmaps.handlers import HandlerRegistry
 from lmaps.handlers.base import State, UnitHandler
-from lmaps.model.schema import scrubber
+from lmaps.model.schema import Scrubber
 from lmaps.model.units import Unit, load_units
 from lmaps.process import STOP_GRACE_S, ForkServers, Line, Outcome, Process, Program
 from lmaps.protocol.work import Result
+from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
 from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class TaskContext(Protocol):
 
 
 class Execution:
-    """A running job: its program, its limits, and its events so far, with ``secrets`` masked.
+    """A running job: its program, its limits, and its events so far. Its output is handed on with ``secrets`` masked.
 
     Its owner waits for `fds` and `deadline`, and calls `run_once`.
     """
@@ -95,19 +97,21 @@ class Execution:
         self._sink = sink
         self._limits = limits
         self._events: list[JsonObject] = []
-        self._scrub = scrubber(secrets)
+        self._scrubber = Scrubber(secrets, handler.event_words)
         self._stop_reason = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")
-        self._process = Process(program, folder, self._on_line, fork_servers, self._scrub)
+        self._process = Process(program, folder, self._on_line, fork_servers, self._scrubber.text)
         failpoint("worker.after_spawn")
 
     def _on_line(self, line: Line) -> None:
-        # Events are scrubbed as text: a secret may be part of any string in them, and of a key.
-        event = None if line.event is None else json.loads(self._scrub(json.dumps(line.event)))
-        if event is not None:
-            self._events.append(event)
-        text = line.text if line.stream == "output" else self._scrub(line.text)  # output was scrubbed as it was read
-        self._sink(line._replace(text=text, event=event))
+        if line.stream == "output":  # it was scrubbed as it was read
+            self._sink(line)
+            return
+        event = None
+        if line.event is not None:
+            self._events.append(line.event)
+            event = self._scrubber.event(line.event)
+        self._sink(line._replace(text=self._scrubber.text(line.text), event=event))
 
     @property
     def outcome(self) -> Outcome | None:
@@ -164,8 +168,17 @@ class Execution:
             error = f"{reason}, {plural(len(outcome.left_running), 'process', 'processes')} left"
         elif outcome.rc not in self._program.success:
             state, error = "failed", f"the handler ended with {outcome.message}"
-        summary = self._handler.summary(outcome, self._events, self._program)
-        return Result(token, state, rc=outcome.rc, summary=summary, error=error)
+        return Result(token, state, rc=outcome.rc, summary=self._summary(outcome), error=error)
+
+    def _summary(self, outcome: Outcome) -> dict[str, int] | None:
+        """Return the handler's counts; None if it cannot count: a tool or a plugin may have written anything."""
+        try:
+            counts = self._handler.summary(outcome, self._events, self._program)
+            jsonio.decode(jsonio.encode(counts))  # the manager would refuse the whole result for a count that is none
+            return {name: int(count) for name, count in counts.items()}
+        except Exception as error:  # noqa: BLE001 (a plugin may raise anything; its text could quote a secret)
+            log.error("the steps of the job could not be counted: %s", type(error).__name__)
+            return None
 
 
 def start(

@@ -19,13 +19,13 @@ defaults     applies defaults in any schema
 
 from lmaps.model.schema.lint import lint, slow_patterns, unknown_keywords
 from lmaps.model.schema.schema import Schema
-from lmaps.model.schema.secrets import Secrets, scrubber
+from lmaps.model.schema.secrets import Scrubber, Secrets
 
 __all__ = [
     "Schema",
+    "Scrubber",
     "Secrets",
     "lint",
-    "scrubber",
     "slow_patterns",
     "unknown_keywords",
 ]

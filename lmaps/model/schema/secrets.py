@@ -5,7 +5,7 @@ A value that any branch of ``oneOf`` and its like marks is masked: a mask too ma
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -144,32 +144,57 @@ def _replaced(value: object, at: Path, paths: Iterable[Path]) -> object:
     return value
 
 
-def scrubber(values: Iterable[object]) -> Callable[[str], str]:
-    """Return a function that masks ``values`` in a text: as they are, as JSON has them, and each of their lines.
+class Scrubber:
+    """Masks ``values`` in a text or in an event: as they are, as JSON has them, and each of their lines.
 
-    Its time does not depend on the number of values.
+    ``vocabulary`` are the names of fields and the kinds of events, which stay. The time does not depend on the number
+    of values.
     """
-    words: set[str] = set()
+
+    def __init__(self, values: Iterable[object] = (), vocabulary: Collection[str] = ()) -> None:
+        self._words = set(_words(values))
+        self._vocabulary = vocabulary
+        self._lengths: dict[str, set[int]] = {}
+        for word in self._words:
+            self._lengths.setdefault(word[:MIN_SCRUBBED], set()).add(len(word))
+
+    def text(self, text: str) -> str:
+        """Return ``text`` with the values masked in it, the longest first."""
+        parts, done = [], 0
+        for at in range(len(text) - MIN_SCRUBBED + 1 if self._words else 0):
+            if text[at : at + MIN_SCRUBBED] in self._lengths and at >= done:
+                possible = sorted(self._lengths[text[at : at + MIN_SCRUBBED]], reverse=True)
+                long = next((length for length in possible if text[at : at + length] in self._words), 0)
+                if long:
+                    parts += [text[done:at], HIDDEN]
+                    done = at + long
+        return "".join([*parts, text[done:]])
+
+    def event(self, event: JsonObject) -> JsonObject:
+        """Return an event with the values masked in its texts and names, and each number that is one of them.
+
+        Its structure stays: scrubbing the text of the JSON could leave something that is no JSON any more.
+        """
+        masked: JsonObject = self._masked(event)
+        kind = event.get("event")
+        return masked | {"event": kind} if isinstance(kind, str) and kind in self._vocabulary else masked
+
+    def _masked(self, value: object) -> Any:
+        if isinstance(value, dict):
+            names = {name: name if name in self._vocabulary else self.text(name) for name in value}
+            return {names[name]: self._masked(below) for name, below in value.items()}
+        if isinstance(value, list):
+            return [self._masked(below) for below in value]
+        if isinstance(value, str):
+            return self.text(value)
+        return HIDDEN if type(value) in (int, float) and json.dumps(value) in self._words else value
+
+
+def _words(values: Iterable[object]) -> Iterator[str]:
+    """Yield the texts by which ``values`` are recognised, without those that are too short."""
     for value in (scalar for document in values for _, scalar in leaves(document)):
         # Output is scrubbed line by line: a secret of several lines never occurs as a whole.
         texts = [value, *value.splitlines()] if isinstance(value, str) else [json.dumps(value)]
         for text in texts:
-            words |= {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    lengths: dict[str, set[int]] = {}
-    for word in words:
-        if len(word) >= MIN_SCRUBBED:
-            lengths.setdefault(word[:MIN_SCRUBBED], set()).add(len(word))
-    return (lambda text: _hide(text, words, lengths)) if lengths else lambda text: text
-
-
-def _hide(text: str, words: set[str], lengths: Mapping[str, Iterable[int]]) -> str:
-    """Return ``text`` with ``words`` masked, the longest first; ``lengths`` has their lengths by their beginnings."""
-    parts, done = [], 0
-    for at in range(len(text) - MIN_SCRUBBED + 1):
-        if text[at : at + MIN_SCRUBBED] in lengths and at >= done:
-            possible = sorted(lengths[text[at : at + MIN_SCRUBBED]], reverse=True)
-            long = next((length for length in possible if text[at : at + length] in words), 0)
-            if long:
-                parts += [text[done:at], HIDDEN]
-                done = at + long
-    return "".join([*parts, text[done:]])
+            forms = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+            yield from (form for form in forms if len(form) >= MIN_SCRUBBED)

@@ -108,7 +108,8 @@ def test_whoever_asks_to_reveal_gets_them_back(daemon: RunningDaemon, tmp_path: 
     assert (same.returncode, same.stdout) == (0, "unchanged  a  r1\n"), same.stderr
     daemon.lmaps("delete", "db", "a")
     gone = daemon.lmaps("import", "-", stdin=masked)
-    assert (gone.returncode, "$.password" in gone.stderr, "it is masked" in gone.stderr) == (3, True, True), gone.stderr
+    assert gone.returncode == 3
+    assert "$.password     this is the mask of a secret" in gone.stderr
     assert daemon.lmaps("import", "-", stdin=whole).returncode == 0
     assert daemon.data("show", "db", "--reveal")[0]["password"] == SECOND
     edited = json.dumps({"id": "a", "password": {"$secret": "set"}, "keys": []})

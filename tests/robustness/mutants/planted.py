@@ -249,5 +249,26 @@ MUTANTS = [
             ),
         ),
     ),
+    Mutant(
+        "events are handed on with their numbers as they are",
+        "tests/integration/handlers/test_events.py::test_a_job_survives_its_events[an integer]",
+        "1234567",
+        (
+            Patch(
+                "lmaps/model/schema/secrets.py",
+                "HIDDEN if type(value) in (int, float) and json.dumps(value) in self._words else value",
+                "value",
+            ),
+        ),
+    ),
+    Mutant(
+        "counts that the manager refuses are sent",
+        "tests/integration/handlers/test_events.py::test_a_job_survives_its_events[counts that are none]",
+        "canary",
+        (
+            Patch("lmaps/worker/execution.py", "{name: int(count) for name, count in counts.items()}", "counts"),
+            Patch("lmaps/handlers/ansible/handler.py", 'counts["ok"] += host["ok"]', 'counts["ok"] = host["ok"]'),
+        ),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

@@ -75,7 +75,7 @@ def test_kills_while_a_confirmation_is_pending(
 
 
 def test_an_undo_that_fails(tree: Tree, rounds: Callable[[int, int], int], figure: Callable[[str, str], None]) -> None:
-    """It is never told as done, also not after a kill, until a person acts."""
+    """It is never reported as done, also not after a kill, until a person acts."""
     count = rounds(2, 20)
     for number in range(count):
         job = arm(tree, f"b{number}", "0.5s")
@@ -89,4 +89,4 @@ def test_an_undo_that_fails(tree: Tree, rounds: Callable[[int, int], int], figur
         (tree.directory / "fail").unlink()
         assert tree.lmaps("apply", "web").returncode == 0
         assert tree.data("units")[0]["condition"] == "in sync"
-    figure("62 the undo of what was not confirmed fails", f"{count} times: exit code 12, dirty, never told as done")
+    figure("62 the undo of what was not confirmed fails", f"{count} times: exit code 12, dirty, never reported as done")

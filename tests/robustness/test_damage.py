@@ -121,7 +121,7 @@ def told(path: Path) -> dict[str, Any] | None:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_is_told_or_changes_nothing(
+def test_damage_is_reported_or_changes_nothing(
     tmp_path: Path, rounds: Callable[[int, int], int], seed: int, figure: Callable[[str, str], None], kind: str
 ) -> None:
     path = tmp_path / "lmaps.db"
@@ -141,7 +141,7 @@ def test_damage_is_told_or_changes_nothing(
             continue
         assert seen is None or seen == expected, "silent"
     assert unseen <= 1 + len(refused) // 100
-    words = f"{len(refused)}: {sum(refused)} told, the others harmless, {unseen} silent"
+    words = f"{len(refused)}: {sum(refused)} reported, the others harmless, {unseen} silent"
     figure(f"19 damaged database: {kind}", words + (" (all answers of requests forgotten)" if unseen else ""))
 
 

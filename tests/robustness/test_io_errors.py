@@ -91,7 +91,9 @@ def test_a_database_that_cannot_be_opened_again_for_a_while(
         assert daemon.pid_of("manager") == pid
 
 
-def test_a_slow_disk_is_told_of(start_daemon: Callable[..., RunningDaemon], figure: Callable[[str, str], None]) -> None:
+def test_a_slow_disk_is_reported(
+    start_daemon: Callable[..., RunningDaemon], figure: Callable[[str, str], None]
+) -> None:
     require_strace()
     daemon = start_daemon(WEB, workers=1)
     seconds = []

@@ -85,7 +85,7 @@ def test_an_import_that_is_killed_is_done_whole_or_not_at_all(
     figure("25 import killed", f"{len(points)} times: all or nothing")
 
 
-def test_all_bad_documents_of_an_import_are_told(
+def test_all_bad_documents_of_an_import_are_reported(
     start_daemon: Callable[..., RunningDaemon], figure: Callable[[str, str], None]
 ) -> None:
     daemon = start_daemon(PORTS)
@@ -100,4 +100,4 @@ def test_all_bad_documents_of_an_import_are_told(
     assert [int(each.split(":")[1]) for each in places] == [6 + number for number in range(50, 1000, 100)]
     with daemon.client() as client:
         assert hosts(client) == set()
-    figure("25 bad documents in an import", "10 of 1,000, all told, nothing imported")
+    figure("25 bad documents in an import", "10 of 1,000, all reported, nothing imported")

@@ -99,7 +99,7 @@ def files(start_daemon: Start) -> Iterator[Files]:
         yield made
 
 
-def test_each_broken_file_is_told_and_keeps_the_old_set(files: Files, figure: Figure) -> None:
+def test_each_broken_file_is_reported_and_keeps_the_old_set(files: Files, figure: Figure) -> None:
     told = 0
     for generation, (what, content) in enumerate(BROKEN.items(), 1):
         files.write(generation)
@@ -203,7 +203,7 @@ def strict_text(keyword: dict[str, Any], place: str) -> str:
     return f"meta: {{name: c, data_type: YamlList, primary_key: id}}\nhandler: {{type: noop}}\nparams: {schema}\n"
 
 
-def test_instances_that_a_stricter_schema_refuses_are_told(files: Files, figure: Figure) -> None:
+def test_instances_that_a_stricter_schema_refuses_are_reported(files: Files, figure: Figure) -> None:
     ask = files.client.call
     files.spoil(strict_text({}, "a"))
     assert files.reload() is None
@@ -225,7 +225,7 @@ def test_instances_that_a_stricter_schema_refuses_are_told(files: Files, figure:
     files.spoil(strict_text({}, "a"))
     assert files.reload() is None
     assert ask("apply", unit="c").code is None
-    figure("45 a schema gets stricter", f"{len(STRICTER)} keywords: invalid, the place is told, apply refused")
+    figure("45 a schema gets stricter", f"{len(STRICTER)} keywords: invalid, the place is named, apply refused")
 
 
 PLUGINS = {

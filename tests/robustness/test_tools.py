@@ -48,7 +48,7 @@ def output(daemon: RunningDaemon, job: int) -> list[str]:
     return daemon.lmaps("logs", str(job)).stdout.splitlines()
 
 
-def test_every_signal_that_a_tool_can_die_of_is_told_by_its_name(start_daemon: Start, figure: Figure) -> None:
+def test_every_signal_that_a_tool_can_die_of_is_reported_by_its_name(start_daemon: Start, figure: Figure) -> None:
     script = "ulimit -c; cd $HOME; kill -$(cat $HOME/signal) $$; echo alive"
     daemon = start_daemon(unit("dying", script))
     with daemon.client() as client:
@@ -60,7 +60,7 @@ def test_every_signal_that_a_tool_can_die_of_is_told_by_its_name(start_daemon: S
             assert output(daemon, told["job"]) == ["0"], "it has no core files, and is not alive"
         assert client.call("status").extra["counters"]["restarts"] == 0
     assert not list(daemon.directory.rglob("core*"))
-    figure("10 a tool that is killed", f"{len(DEADLY)} signals, each told by its name; no core files")
+    figure("10 a tool that is killed", f"{len(DEADLY)} signals, each reported by its name; no core files")
 
 
 def test_a_tool_sees_the_descriptors_that_it_is_given_and_no_other(start_daemon: Start, figure: Figure) -> None:
@@ -197,4 +197,4 @@ def test_memory_that_runs_out_costs_the_tool_alone(start_daemon: Start, rounds: 
             assert daemon.pid_of("worker 1") == worker
             assert client.call("status").extra["counters"]["restarts"] == 0
         daemon.end()
-    figure("14 a tool that floods memory", f"{count} of {count}: only the tool dies, told as signal SIGKILL")
+    figure("14 a tool that floods memory", f"{count} of {count}: only the tool dies, reported as signal SIGKILL")

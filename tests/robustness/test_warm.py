@@ -243,7 +243,7 @@ def test_without_its_fork_server_a_run_is_plain(site: Site, rounds: Rounds, figu
                 assert site.end(job) == "succeeded"
             assert not site.say()
             assert site.loaded_anew() == told + 1
-    figure("4 fork server of warm runs killed -9", f"{2 * count} kills: every run succeeded, each told of once")
+    figure("4 fork server of warm runs killed -9", f"{2 * count} kills: every run succeeded, each reported once")
 
 
 @pytest.mark.alone

@@ -9,7 +9,7 @@ with Client() as lmaps:
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,6 +49,7 @@ class Client:
         on_wait: Callable[[str], None] | None = None,
         client_key: str = CLIENT_KEY,
         server_public_key: str = SERVER_PUBLIC_KEY,
+        trusted_uids: Collection[int] | None = None,
     ) -> None:
         """Store the settings; nothing is opened yet.
 
@@ -57,6 +58,8 @@ class Client:
         on_wait            called with one sentence when the client has to wait for the daemon
         client_key         file with the client's secret key, read for tcp endpoints only
         server_public_key  file with the public key that the daemon must prove to have, likewise
+        trusted_uids       users who may serve a unix socket; default: anybody if the endpoint is given, else this user
+                           and root. To anybody else nothing is sent
 
         The attribute ``reach_within`` says how many of these seconds a daemon that does not listen is waited for.
         """
@@ -65,6 +68,7 @@ class Client:
         self.reach_within = REACH_TIMEOUT_S
         self._on_wait = on_wait
         self._key_files = (expanded(client_key), expanded(server_public_key))
+        self._trusted_uids = (os.getuid(), 0) if trusted_uids is None and not endpoint else trusted_uids
         self._connection: LocalClientSocket | RemoteClientSocket | None = None
 
     def call(self, verb: str, **args: object) -> Reply:
@@ -165,8 +169,11 @@ class Client:
 
     def _open_connection(self) -> "LocalClientSocket | RemoteClientSocket":
         if self._connection is None:
-            self._connection = self._remote() if is_tcp(self.endpoint) else LocalClientSocket(self.endpoint)
+            self._connection = self._remote() if is_tcp(self.endpoint) else self._local()
         return self._connection
+
+    def _local(self) -> LocalClientSocket:
+        return LocalClientSocket(self.endpoint, self._trusted_uids)
 
     def _remote(self) -> "RemoteClientSocket":
         return zmq_client.RemoteClientSocket(self.endpoint, curve.read_client_keys(*self._key_files))

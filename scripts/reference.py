@@ -65,6 +65,7 @@ def configuration() -> Iterator[str]:
     names = ", ".join(f"`{name}`" for name in config.NAMES)
     places = ", ".join(f"`{place}`" for place in config.DIRECTORIES)
     yield f"The first of {names} in the first of {places}; or the file that `--config` or `LMAPS_CONFIG` names."
+    yield "A client passes over a file that it finds if others than root and its user may write it, and says so."
     yield "Every key is optional. Relative paths count from the file. Where there is no default it depends on the user:"
     yield "root's state and sockets lie in `/var/lib/lmaps` and `/run/lmaps`, others' in the XDG directories.\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"

@@ -177,14 +177,17 @@ def _discard_buffer(stream: TextIO) -> None:
 
 def _make_client(session: Session) -> "client.Client":
     """Return a client; an option overrides its environment variable, which overrides the configuration."""
-    file = session.config or os.environ.get("LMAPS_CONFIG") or config.find_config_file()
+    file = session.config or os.environ.get("LMAPS_CONFIG") or config.find_trusted_file(session.print_message)
     settings = config.client_settings(file)
+    named = session.endpoint or os.environ.get("LMAPS_ENDPOINT")
     client_key = session.client_key or os.environ.get("LMAPS_CLIENT_KEY") or settings.client_key
     server_key = session.server_public_key or os.environ.get("LMAPS_SERVER_PUBLIC_KEY") or settings.server_public_key
     return client.Client(
-        session.endpoint or os.environ.get("LMAPS_ENDPOINT") or settings.endpoint,
+        named or settings.endpoint,
         times.parse_duration(session.timeout) if session.timeout else settings.timeout or DEFAULT_TIMEOUT_S,
         session.print_message,
         client_key or config.CLIENT_KEY,
         server_key or config.SERVER_PUBLIC_KEY,
+        # Who names a socket knows whose it is. One that was found must not get documents for somebody else.
+        None if named else settings.trusted_uids,
     )

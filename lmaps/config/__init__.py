@@ -11,7 +11,7 @@ policy     `load_policy`: the policy file
 The command line imports only `paths` and `client`: the other modules would double its start time.
 """
 
-from lmaps.config.client import ClientSettings, client_settings
+from lmaps.config.client import ClientSettings, client_settings, find_trusted_file
 from lmaps.config.paths import (
     CLIENT_KEY,
     DIRECTORIES,
@@ -36,4 +36,5 @@ __all__ = [
     "default_paths",
     "default_policy",
     "find_config_file",
+    "find_trusted_file",
 ]

@@ -1,7 +1,7 @@
 """Paths: the places of the configuration, and the default places of sockets and files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from lmaps.errors import ConfigError
@@ -21,14 +21,18 @@ class Paths(NamedTuple):
     worker_socket: str
 
 
-def find_config_file() -> str | None:
-    """Return the first of `NAMES` in the first of `DIRECTORIES` that has one, or None."""
+def config_files() -> Iterator[str]:
+    """Yield each of `NAMES` that is there in each of `DIRECTORIES`."""
     for directory in DIRECTORIES:
         for name in NAMES:
             path = normal(os.path.join(os.getcwd(), expanded(directory), name))
             if os.access(path, os.F_OK) and os.path.isfile(path):
-                return path
-    return None
+                yield path
+
+
+def find_config_file() -> str | None:
+    """Return the first of `config_files`, or None. The daemon checks then who may write it."""
+    return next(config_files(), None)
 
 
 def read(file: str) -> bytes:

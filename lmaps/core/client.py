@@ -1,9 +1,12 @@
 """``lmaps.core.client``: `Client`, which lives in `lmaps.client`."""
 
+import logging
 from typing import Any
 
 from lmaps import client
-from lmaps.config import client_settings, find_config_file
+from lmaps.config import client_settings, find_trusted_file
+
+log = logging.getLogger(__name__)
 
 
 class Client(client.Client):
@@ -17,5 +20,5 @@ class Client(client.Client):
     """DEALER, as ZeroMQ numbers it; the original's was REQ (3), which a lost answer leaves unusable."""
 
     def __init__(self, *args: Any) -> None:
-        settings = {} if args else client_settings(find_config_file())._asdict()
+        settings = {} if args else client_settings(find_trusted_file(log.warning))._asdict()
         super().__init__(*args, **{name: value for name, value in settings.items() if value is not None})

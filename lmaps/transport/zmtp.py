@@ -6,10 +6,13 @@ greeting, one command each way, then frames.
 
 import select
 import socket
+import struct
 import time
+from collections.abc import Collection
 
 from lmaps.errors import Busy, LmapsError, NotAllowed
 from lmaps.transport.addresses import ipc_file, is_tcp
+from lmaps.util.ownership import login_name
 
 MORE, LONG, COMMAND = 1, 2, 4
 """Flags in the first byte of a frame."""
@@ -25,23 +28,28 @@ READ_BYTES = 65536
 
 
 class LocalClientSocket:
-    """A client's connection, made again after it was lost. Nothing is queued for a manager that is not there."""
+    """A client's connection, made again after it was lost. Nothing is queued for a manager that is not there.
 
-    def __init__(self, uri: str) -> None:
+    ``trusted_uids`` are the users whose process may listen at ``uri``; None stands for anybody.
+    """
+
+    def __init__(self, uri: str, trusted_uids: Collection[int] | None = None) -> None:
         self.uri = uri
+        self._trusted_uids = trusted_uids
         self._path = ipc_file(uri)
         self._connection: _Connection | None = None
 
     def send(self, body: bytes, deadline: float) -> bool:
         """Send ``body`` as soon as the manager is connected; return False if it is not by ``deadline`` (monotonic).
 
-        Raises `NotAllowed` or `Busy` if the manager refuses the connection.
+        Raises `NotAllowed` or `Busy` if the manager refuses the connection, `NotAllowed` if its user is not trusted.
         """
         message = _frame(b"", MORE) + _frame(body)
         while True:
             try:
                 if self._connection is None:
                     self._connection = _Connection(self._path)
+                    self._check_trusted(self._connection.peer_uid())
                 if self._connection.is_accepted(self.uri):
                     self._connection.send(message)
                     return True
@@ -51,6 +59,17 @@ class LocalClientSocket:
                 self.close()
                 if not _pause(deadline):
                     return False
+
+    def _check_trusted(self, uid: int) -> None:
+        """Raise `NotAllowed` if the user who listens is not trusted: the request may hold secrets."""
+        if self._trusted_uids is None or uid in self._trusted_uids:
+            return
+        self.close()
+        names = " or ".join(login_name(trusted) for trusted in sorted(self._trusted_uids))
+        raise NotAllowed(
+            f"cannot trust the daemon at {self.uri}: it is run by {login_name(uid)}, not by {names}; nothing was sent",
+            hint=f"if that is right, name it: lmaps -e {self.uri}",
+        )
 
     def receive(self, deadline: float) -> bytes | None:
         """Return the next message, None at ``deadline`` (monotonic); raise `ConnectionError` if the connection is lost.
@@ -86,6 +105,12 @@ class _Connection:
         except OSError:
             self._socket.close()
             raise
+
+    def peer_uid(self) -> int:
+        """Return the user who listens at the socket, as the kernel knows it."""
+        peer = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        uid: int = struct.unpack("3i", peer)[1]
+        return uid
 
     def send(self, data: bytes) -> None:
         """Send ``data``; `run_once` sends later what does not fit into the socket now."""

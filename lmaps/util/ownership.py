@@ -6,7 +6,6 @@ import pwd
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from lmaps.errors import ConfigError
 
@@ -14,29 +13,29 @@ MAX_LINKS = 40
 """Symbolic links on the way to a file; a path with more is taken for a loop, as the kernel does."""
 
 
-def check_owned(path: str | Path, owner: int, what: str) -> None:
+def check_owned(path: str | os.PathLike[str], owner: int, what: str) -> None:
     """Raise `ConfigError` if anybody besides root and ``owner`` may write ``path``; ``what`` says what it is."""
     fault = ownership_fault(path, owner)
     if fault is not None:
         raise ConfigError(f"cannot use {what} {path}: {fault}")
 
 
-def ownership_fault(path: str | Path, owner: int) -> str | None:
+def ownership_fault(path: str | os.PathLike[str], owner: int) -> str | None:
     """Return a message about who besides root and ``owner`` may write ``path`` or replace it; None if nobody may.
 
     Every directory and link on the way to it is checked. A file that does not exist has no fault.
     """
     try:
-        return next(filter(None, (_fault(*step, owner) for step in _steps(Path(path)))), None)
+        return next(filter(None, (_fault(*step, owner) for step in _steps(os.fspath(path)))), None)
     except FileNotFoundError:
         return None
     except OSError as error:
         return f"it cannot be looked at: {error.strerror}"
 
 
-def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every directory and link on the way to ``path``, and the file itself."""
-    here, ahead, links = "", list(reversed(path.absolute().parts[1:])), 0
+    here, ahead, links = "", _parts(os.path.join(os.getcwd(), path)), 0
     yield "/", os.lstat("/")
     while ahead:
         name = ahead.pop()
@@ -52,9 +51,14 @@ def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         links += 1
         if links > MAX_LINKS:
             raise FileNotFoundError(path)
-        target = Path(step).readlink()
-        here = "" if target.is_absolute() else here
-        ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        target = os.readlink(step)
+        here = "" if target.startswith("/") else here
+        ahead += _parts(target)
+
+
+def _parts(path: str) -> list[str]:
+    """Return the names in a path, the last one first."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
 def _fault(step: str, status: os.stat_result, owner: int) -> str | None:

@@ -270,5 +270,23 @@ MUTANTS = [
             Patch("lmaps/handlers/ansible/handler.py", 'counts["ok"] += host["ok"]', 'counts["ok"] = host["ok"]'),
         ),
     ),
+    Mutant(
+        "a configuration that anybody may write is used when it is found",
+        "tests/unit/config/test_config.py::test_a_client_passes_over_a_file_that_others_may_write",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/config/client.py",
+                "        if fault is None:\n            return file\n",
+                "        if fault != '':\n            return file\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a found socket is trusted whoever listens",
+        "tests/integration/client/test_trust.py::test_a_found_socket_of_somebody_else_gets_nothing",
+        "AssertionError",
+        (Patch("lmaps/cli/session.py", "None if named else settings.trusted_uids", "None"),),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

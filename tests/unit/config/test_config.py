@@ -1,4 +1,5 @@
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lmaps.config.settings import Config
 from lmaps.errors import ConfigError
 from lmaps.model.schema.full import extend_with_default
 
+TRUSTED = frozenset({os.getuid(), 0})
 ORIGINAL = """\
 rpc:
   manager_bind: ipc:///tmp/lmaps-manager
@@ -63,6 +65,58 @@ def test_the_working_directory_comes_first(own_home, tmp_path, monkeypatch):
     assert config.find_config_file() == named
     here = write(tmp_path / ".lmaps.yaml", "")
     assert config.find_config_file() == here
+
+
+def everybody_may_write(file):
+    file.chmod(0o666)
+
+
+def everybody_may_replace(file):
+    file.parent.chmod(0o777)
+
+
+def a_link_to_a_file_that_everybody_may_write(file):
+    target = file.parent / "elsewhere"
+    file.rename(target)
+    target.chmod(0o666)
+    file.symlink_to(target)
+
+
+def another_user_owns_it(file):
+    os.chown(file, 65534, -1)
+
+
+def another_user_owns_the_directory(file):
+    os.chown(file.parent, 65534, -1)
+
+
+FAULTS = [everybody_may_write, everybody_may_replace, a_link_to_a_file_that_everybody_may_write]
+OF_OTHERS = [another_user_owns_it, another_user_owns_the_directory] if os.getuid() == 0 else []
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *OF_OTHERS], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("name", paths.NAMES)
+def test_a_client_passes_over_a_file_that_others_may_write(own_home, tmp_path, monkeypatch, fault, name):
+    said: list[str] = []
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    file = Path(write(here / name, ""))
+    home = write(own_home / "lmaps.yaml", "")
+    assert (config.find_trusted_file(said.append), said) == (str(file), [])
+    fault(file)
+    assert config.find_trusted_file(said.append) == home
+    [message] = said
+    assert message.startswith(f"{file} is not used: ") and message.endswith(f"--config {file}"), message
+    Path(home).chmod(0o666)
+    assert config.find_trusted_file(said.append) is None
+
+
+def test_the_user_of_the_daemon_is_trusted(tmp_path):
+    file = write(tmp_path / "lmaps.yaml", "user: nobody\n")
+    assert config.client_settings(file).trusted_uids == TRUSTED | {pwd.getpwnam("nobody").pw_uid}
+    file = write(tmp_path / "lmaps.yaml", "user: there-is-no-such-user\n")
+    assert config.client_settings(file).trusted_uids == TRUSTED
 
 
 def test_without_configuration_every_key_has_its_default():
@@ -145,10 +199,12 @@ def test_the_originals_timeout_gets_its_cure(tmp_path):
 def test_a_client_takes_the_unix_socket_and_the_keys(tmp_path):
     text = "rpc: {manager_bind: ['tcp://10.0.0.1:7733', 'ipc://m.sock'], client_key: c.key, server_public_key: s.pub}\n"
     settings = config.client_settings(write(tmp_path / "lmaps.yaml", text))
-    assert settings == config.ClientSettings(f"ipc://{tmp_path}/m.sock", None, f"{tmp_path}/c.key", f"{tmp_path}/s.pub")
+    assert settings == config.ClientSettings(
+        f"ipc://{tmp_path}/m.sock", None, f"{tmp_path}/c.key", f"{tmp_path}/s.pub", TRUSTED
+    )
     text = "rpc: {manager_bind: 'tcp://10.0.0.1:7733'}\n"
     settings = config.client_settings(write(tmp_path / "lmaps.yaml", text))
-    assert settings == config.ClientSettings("tcp://10.0.0.1:7733")
+    assert settings == config.ClientSettings("tcp://10.0.0.1:7733", trusted_uids=TRUSTED)
 
 
 def test_relative_paths_count_from_the_file(tmp_path):
@@ -211,8 +267,8 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_a_client_reads_its_own_keys_alone(tmp_path):
     text = "rpc: {manager_bind: ipc://m.sock, timeout: 5s}\nworkers: not looked at\n"
     settings = config.client_settings(write(tmp_path / "lmaps.yaml", text))
-    assert settings == config.ClientSettings(f"ipc://{tmp_path}/m.sock", 5.0)
-    assert config.client_settings(None) == config.ClientSettings()
+    assert settings == config.ClientSettings(f"ipc://{tmp_path}/m.sock", 5.0, trusted_uids=TRUSTED)
+    assert config.client_settings(None) == config.ClientSettings(trusted_uids=TRUSTED)
     with pytest.raises(ConfigError):
         config.client_settings(write(tmp_path / "bad.yaml", "rpc: {timeout: soon}\n"))
 

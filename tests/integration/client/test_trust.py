@@ -1,0 +1,125 @@
+"""Whom the client sends its documents to: the daemon of its own user, of root, or the one that the caller names."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from lmaps import Client
+from lmaps.errors import NotAllowed, OutcomeUnknown
+from tests.daemons import BIN
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+NOBODY = 65534
+CANARY = "canary-of-the-caller"
+CREATE = ("create", "web", "--set", f"password={CANARY}", "--timeout", "1s")
+
+
+@contextlib.contextmanager
+def stranger(path: Path) -> Iterator[int]:
+    """Another user's server at ``path``; what it receives comes out of the descriptor."""
+    received, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            server = zmq.Context().socket(zmq.ROUTER)
+            server.bind(f"ipc://{path}")
+            os.write(writing, b"ready\n")
+            while True:
+                os.write(writing, b"".join(server.recv_multipart()[1:]))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    try:
+        assert os.read(received, 100) == b"ready\n"
+        os.set_blocking(received, False)
+        yield received
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(received)
+
+
+@pytest.fixture
+def shared(short_path: Path) -> Path:
+    """A directory such as /tmp, where every user may make files."""
+    short_path.parent.chmod(0o711)
+    short_path.chmod(0o1777)
+    return short_path
+
+
+def read(received: int) -> str:
+    try:
+        return os.read(received, 100_000).decode()
+    except BlockingIOError:
+        return ""
+
+
+def lmaps(*args: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environ}
+    return subprocess.run(
+        [BIN / "lmaps", *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_a_found_configuration_of_somebody_else_is_not_used(shared: Path) -> None:
+    file, socket = shared / "lmaps.yaml", shared / "s.sock"
+    file.write_text(f"rpc: {{manager_bind: ipc://{socket}}}\n")
+    os.chown(file, NOBODY, NOBODY)
+    with stranger(socket) as received:
+        done = lmaps(*CREATE, cwd=shared)
+        assert done.returncode == 9
+        assert f"{file} is not used: {file} belongs to nobody" in done.stderr
+        assert "Traceback" not in done.stderr and read(received) == ""
+        named = lmaps("--config", str(file), *CREATE, cwd=shared)
+        assert (named.returncode, read(received)) == (8, "")
+
+
+def test_a_found_socket_of_somebody_else_gets_nothing(shared: Path) -> None:
+    socket = shared / "s.sock"
+    own = shared / "own"
+    own.mkdir(mode=0o755)
+    (own / "lmaps.yaml").write_text(f"rpc: {{manager_bind: ipc://{socket}}}\n")
+    with stranger(socket) as received:
+        done = lmaps(*CREATE, cwd=own)
+        assert done.returncode == 8
+        assert done.stderr == (
+            f"cannot trust the daemon at ipc://{socket}: it is run by nobody, not by root; nothing was sent\n"
+            f"  if that is right, name it: lmaps -e ipc://{socket}\n"
+        )
+        assert read(received) == ""
+        (own / "lmaps.yaml").write_text(f"rpc: {{manager_bind: ipc://{socket}}}\nuser: nobody\n")
+        assert lmaps(*CREATE, cwd=own).returncode != 8
+        assert CANARY in read(received)
+
+
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_whoever_names_the_socket_knows_whose_it_is(shared: Path, way: str) -> None:
+    uri = f"ipc://{shared}/s.sock"
+    with stranger(shared / "s.sock") as received:
+        if way == "option":
+            lmaps("-e", uri, *CREATE, cwd=shared)
+        else:
+            lmaps(*CREATE, cwd=shared, LMAPS_ENDPOINT=uri)
+        assert CANARY in read(received)
+
+
+def test_the_python_client(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = shared / "s.sock"
+    monkeypatch.setattr("lmaps.client.default_endpoint", lambda uid, environ: f"ipc://{socket}")
+    with stranger(socket) as received:
+        with Client(timeout=1) as found, pytest.raises(NotAllowed, match="it is run by nobody, not by root"):
+            found.call("create", unit="web", instances=[{"password": CANARY}])
+        assert read(received) == ""
+        with Client(f"ipc://{socket}", timeout=1) as named, pytest.raises(OutcomeUnknown):
+            named.call("create", unit="web", instances=[{"password": CANARY}])
+        assert CANARY in read(received)

@@ -65,7 +65,7 @@ def read(received: int) -> str:
 
 
 def lmaps(*args: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environ}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LMAPS_")} | environ
     return subprocess.run(
         [BIN / "lmaps", *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=30, check=False
     )

@@ -82,10 +82,10 @@ def resolver(definition: Any) -> Any:
     return REGISTRY.resolver_with_root(resource)
 
 
-def can_resolve(resolver: Any, reference: str) -> bool:
-    """Return whether a reference leads to something."""
+def find(resolver: Any, reference: str) -> tuple[object, object] | None:
+    """Return what a reference leads to, with the resolver for its scope; None if there is nothing."""
     try:
-        resolver.lookup(reference)
+        target = resolver.lookup(reference)
     except Unresolvable:
-        return False
-    return True
+        return None
+    return target.contents, target.resolver

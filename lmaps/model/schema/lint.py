@@ -11,6 +11,7 @@ from lmaps.model.schema.formats import UNCOMPILABLE
 from lmaps.model.schema.messages import default_findings, to_findings
 from lmaps.model.schema.patterns import is_slow
 from lmaps.model.schema.schema import Schema
+from lmaps.model.schema.secrets import Secrets, mark_faults
 from lmaps.util.lazy import LazyModule
 from lmaps.util.text import nearest
 
@@ -38,7 +39,14 @@ def lint(definition: object) -> list[Finding]:
     if isinstance(definition, dict) and drafts.name(definition) not in drafts.NAMES:
         message = f"unknown $schema; known are {', '.join(drafts.NAMES)}"
         return [Finding(message, ("$schema",), got=definition["$schema"])]
-    return lint_plain(definition) if compile_check(definition) is not None else lint_fully(definition)
+    faults = lint_plain(definition) if compile_check(definition) is not None else lint_fully(definition)
+    return faults or list(_bad_marks(definition))
+
+
+def _bad_marks(definition: object) -> Iterator[Finding]:
+    if Secrets(definition).marks_all():
+        yield Finding("a whole instance cannot be a secret: mark its properties")
+    yield from mark_faults(definition)
 
 
 def lint_plain(definition: object) -> list[Finding]:
@@ -119,11 +127,12 @@ def _bad_patterns(definition: object) -> Iterator[Finding]:
 
 def _bad_references(definition: object) -> Iterator[Finding]:
     for at, schema, resolver in references.walk(definition):
-        target = schema.get("$ref")
-        if isinstance(target, str) and not backend.can_resolve(resolver, target):
-            is_remote = ":" in target.partition("#")[0]
-            reason = "nothing is ever fetched, put it under $defs" if is_remote else "there is nothing there"
-            yield Finding(f"cannot resolve $ref {target}: {reason}", (*at, "$ref"), got=target)
+        for keyword in references.KEYWORDS:
+            target = schema.get(keyword)
+            if isinstance(target, str) and backend.find(resolver, target) is None:
+                is_remote = ":" in target.partition("#")[0]
+                reason = "nothing is ever fetched, put it under $defs" if is_remote else "there is nothing there"
+                yield Finding(f"cannot resolve {keyword} {target}: {reason}", (*at, keyword), got=target)
 
 
 def _bad_defaults(definition: object) -> Iterator[Finding]:

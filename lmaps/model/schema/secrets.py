@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
+from lmaps.errors import Finding
 from lmaps.model.diff import MISSING, Difference, Path, changed, leaves, look_up
 from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
@@ -23,8 +24,13 @@ HIDDEN = "(secret)"
 MIN_SCRUBBED = 6
 """Characters of the shortest secret that is masked in text: a shorter one could be part of half the words."""
 
+MARKS = ("writeOnly", "x-lmaps-secret")
+"""The keywords that mark a secret where they are true."""
+
 _SAME_VALUE = ("allOf", "anyOf", "oneOf")
-_BRANCHES = ("if", "then", "else")
+_BRANCHES = ("if", "then", "else", "not")
+_OUTSIDE = ("propertyNames", "contentSchema")
+"""Keywords whose schemas describe no value of the document: a name, or what a text encodes."""
 
 
 class Secrets:
@@ -37,7 +43,20 @@ class Secrets:
     @cached_property
     def any(self) -> bool:
         """Whether the schema marks any value."""
-        return any(is_secret(schema) for _, schema in drafts.walk(self._definition))
+        # Any object counts: a reference may lead to a mark in a place that no keyword of a draft names.
+        return any(map(is_secret, references.objects(self._definition)))
+
+    @cached_property
+    def _anchors(self) -> references.Anchors:
+        return references.dynamic_anchors(self._definition)
+
+    def marks_all(self) -> bool:
+        """Return whether the schema may mark a whole document, which has no place for a mask."""
+        return self.any and () in self._find(self._definition, self._resolver, {}, (), frozenset())
+
+    def may_mark(self, name: str) -> bool:
+        """Return whether the schema may mark the value of a property of the document."""
+        return self.any and (name,) in self._find(self._definition, self._resolver, {name: ""}, (), frozenset())
 
     def paths(self, document: object) -> frozenset[Path]:
         """Return the paths of the secret values of ``document``."""
@@ -92,14 +111,13 @@ class Secrets:
         # A pair of schema and value met before was reached by a reference to itself.
         if not isinstance(schema, dict) or (id(schema), id(value)) in inside:
             return
-        if is_secret(schema) and at:
+        if is_secret(schema):
             yield at
             return
         inside = inside | {(id(schema), id(value))}
         resolver = references.enter(resolver, schema, self._definition) if at else resolver
-        if isinstance(schema.get("$ref"), str):
-            target = resolver.lookup(schema["$ref"])
-            yield from self._find(target.contents, target.resolver, value, at, inside)
+        for target, scope in references.targets(schema, resolver, self._anchors):
+            yield from self._find(target, scope, value, at, inside)
         parts = [part for keyword in _SAME_VALUE for part in schema.get(keyword, ())]
         parts += [schema.get(keyword) for keyword in _BRANCHES]
         parts += [*schema.get("dependentSchemas", {}).values(), *schema.get("dependencies", {}).values()]
@@ -107,6 +125,26 @@ class Secrets:
             yield from self._find(part, resolver, value, at, inside)
         for key, below in _below(schema, value):
             yield from self._find(below, resolver, value[key], (*at, key), inside)
+
+
+def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> Iterator[Finding]:
+    """Yield a finding for each mark that is misspelt, or that marks no value: it would leave a secret public.
+
+    ``outside`` is the keyword above that describes no value.
+    """
+    if not isinstance(definition, dict):
+        return
+    for keyword in definition:
+        if keyword.startswith("x-lmaps-") and keyword != "x-lmaps-secret":
+            message = f"unknown keyword {keyword}; the one keyword of lMaPS is x-lmaps-secret"
+            yield Finding(message, (*at, keyword), on_key=True, property=keyword)
+        elif keyword == "x-lmaps-secret" and not isinstance(definition[keyword], bool):
+            yield Finding("x-lmaps-secret is true or false", (*at, keyword), got=definition[keyword])
+        elif keyword in MARKS and outside and is_secret(definition):
+            message = f"nothing can be a secret under {outside}: mark the value itself"
+            yield Finding(message, (*at, keyword), on_key=True, property=keyword)
+    for step, below in drafts.subschemas(definition):
+        yield from mark_faults(below, at + step, outside or (step[0] if step[0] in _OUTSIDE else ""))
 
 
 def _below(schema: JsonObject, value: object) -> Iterator[tuple[Any, Any]]:
@@ -124,6 +162,8 @@ def _below(schema: JsonObject, value: object) -> Iterator[tuple[Any, Any]]:
         for index in range(len(value)):
             yield index, first[index] if index < len(first) else None
             yield index, items if isinstance(items, dict) else schema.get("additionalItems")
+            yield index, schema.get("contains")
+            yield index, schema.get("unevaluatedItems")
 
 
 def _hidden(path: Path, change: Difference) -> Difference:

@@ -288,5 +288,11 @@ MUTANTS = [
         "AssertionError",
         (Patch("lmaps/cli/session.py", "None if named else settings.trusted_uids", "None"),),
     ),
+    Mutant(
+        "a mark below contains is not followed",
+        "tests/unit/model/test_schema_marks.py::test_a_mark_below_every_keyword",
+        "contains",
+        (Patch("lmaps/model/schema/secrets.py", '            yield index, schema.get("contains")\n', ""),),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

@@ -193,3 +193,20 @@ def test_a_unit_by_its_name(tmp_path):
     assert own.complete({}) == unit_from_definition(own.definition).complete({}) == {"x": 1}
     with pytest.raises(NotFound, match="did you mean own?"):
         get_unit_by_name("owm", loaded)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "{properties: {id: {type: string, writeOnly: true}}, required: [id]}",
+        "{properties: {id: {type: string}}, required: [id], patternProperties: {i: {x-lmaps-secret: true}}}",
+        "{properties: {id: {type: string}}, required: [id], allOf: [{properties: {id: {writeOnly: true}}}]}",
+        "{properties: {id: {type: string}}, required: [id], if: {}, else: {properties: {id: {writeOnly: true}}}}",
+    ],
+)
+def test_a_primary_key_is_no_secret(params):
+    with pytest.raises(UnitRefused) as refused:
+        parse_unit(yamlio.load(f"meta: {{name: a, primary_key: id}}\nparams: {params}\n")[0])
+    [finding] = refused.value.errors
+    assert finding.message == "the primary key id cannot be a secret: it names the instance"
+    assert finding.line == 1

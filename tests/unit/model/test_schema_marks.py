@@ -1,0 +1,175 @@
+"""Every keyword of every draft that holds schemas: a mark below it is followed to the value, or refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_specifications  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from lmaps.model.schema import Secrets, drafts, lint
+
+SECRET = {"x-lmaps-secret": True}
+CANARY = "canary"
+
+
+def metaschemas(draft: str) -> Iterator[Any]:
+    """The metaschema of a draft, with those of its vocabularies."""
+    contents = jsonschema_specifications.REGISTRY[draft].contents
+    yield contents
+    for part in contents.get("allOf", []):
+        yield jsonschema_specifications.REGISTRY.resolver(draft).lookup(part["$ref"]).contents
+
+
+def is_schema(definition: Any) -> bool:
+    """Whether a metaschema says that a value is a schema: by a reference to itself, alone or beside a boolean."""
+    if not isinstance(definition, dict):
+        return False
+    own = definition.get("$ref") == "#" or "$dynamicRef" in definition or "$recursiveRef" in definition
+    return own or any(map(is_schema, definition.get("anyOf", [])))
+
+
+def holders(draft: str) -> Iterator[tuple[str, str]]:
+    """The keywords that hold schemas, each with how: ``one``, ``list`` or ``names``."""
+    for metaschema in metaschemas(draft):
+        for keyword, definition in metaschema.get("properties", {}).items():
+            forms = [definition, *(definition.get("anyOf", []) if isinstance(definition, dict) else [])]
+            for form in forms:
+                if is_schema(form):
+                    yield keyword, "one"
+                elif isinstance(form, dict) and form.get("$ref") in (
+                    "#/definitions/schemaArray",
+                    "#/$defs/schemaArray",
+                ):
+                    yield keyword, "list"
+                elif isinstance(form, dict) and is_schema(form.get("additionalProperties")):
+                    yield keyword, "names"
+
+
+HOLDERS = sorted({(draft, keyword, form) for draft in drafts.NAMES for keyword, form in holders(draft)})
+
+OF_ITEMS = ("items", "additionalItems", "prefixItems", "contains", "unevaluatedItems")
+OF_PROPERTIES = ("properties", "patternProperties", "additionalProperties", "unevaluatedProperties")
+OF_THE_VALUE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas")
+NO_VALUE = ("propertyNames", "contentSchema")
+BY_REFERENCE = ("definitions", "$defs")
+
+
+def test_all_that_hold_schemas_are_here():
+    keywords = {keyword for _, keyword, _ in HOLDERS}
+    assert keywords == {*OF_ITEMS, *OF_PROPERTIES, *OF_THE_VALUE, *NO_VALUE, *BY_REFERENCE}
+    assert len(HOLDERS) > 60
+
+
+def holding(keyword: str, form: str, below: Any) -> dict[str, Any]:
+    """A schema of one keyword with ``below`` in it; names match the property ``a``."""
+    return {keyword: below if form == "one" else [below] if form == "list" else {"a": below}}
+
+
+@pytest.mark.parametrize(("draft", "keyword", "form"), HOLDERS)
+@pytest.mark.parametrize("deep", [False, True], ids=["", "deep"])
+def test_a_mark_below_every_keyword(draft: str, keyword: str, form: str, deep: bool) -> None:
+    mark = {"properties": {"b": {"items": SECRET}}} if deep else SECRET
+    value: Any = {"b": [CANARY]} if deep else CANARY
+    rest = ("b", 0) if deep else ()
+    part = holding(keyword, form, mark)
+    document: dict[str, Any] = {"v": value}
+    path: tuple[Any, ...] = ("v",)
+    if keyword in OF_ITEMS:
+        document, path = {"v": [value]}, ("v", 0)
+        if keyword == "additionalItems":
+            part["items"], document, path = [{}], {"v": [1, value]}, ("v", 1)
+    elif keyword in OF_PROPERTIES:
+        document, path = {"v": {"a": value}}, ("v", "a")
+    elif keyword in BY_REFERENCE:
+        part["$ref"] = f"#/properties/v/{keyword}/a"
+    schema = {"$schema": draft, "properties": {"v": part}}
+    if keyword in NO_VALUE:
+        [finding] = lint(schema) if not deep else lint(schema)[:1]
+        assert finding.message == f"nothing can be a secret under {keyword}: mark the value itself"
+        return
+    secrets = Secrets(schema)
+    assert secrets.any
+    assert (*path, *rest) in secrets.paths(document)
+    assert CANARY not in str(secrets.masked(document))
+    assert lint(schema) == []
+
+
+REFERENCES = {
+    "$ref into a place without a keyword": {"place": SECRET, "properties": {"v": {"$ref": "#/place"}}},
+    "$ref and on from there": {
+        "place": {"$ref": "#/other"},
+        "other": SECRET,
+        "properties": {"v": {"$ref": "#/place"}},
+    },
+    "$anchor": {"properties": {"v": {"$ref": "#s"}}, "$defs": {"s": {"$anchor": "s", **SECRET}}},
+    "$id": {
+        "$id": "https://example.org/root",
+        "properties": {"v": {"$ref": "part"}},
+        "$defs": {"p": {"$id": "part", **SECRET}},
+    },
+    "$dynamicRef": {"properties": {"v": {"$dynamicRef": "#s"}}, "$defs": {"s": {"$dynamicAnchor": "s", **SECRET}}},
+    "$dynamicRef to the outermost": {
+        "$id": "https://example.org/root",
+        "properties": {"v": {"$ref": "inner#/$defs/use"}},
+        "$defs": {
+            "outer": {"$dynamicAnchor": "s", **SECRET},
+            "inner": {
+                "$id": "inner",
+                "$defs": {"use": {"$dynamicRef": "#s"}, "own": {"$dynamicAnchor": "s", "type": "string"}},
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("schema", REFERENCES.values(), ids=list(REFERENCES))
+def test_a_mark_at_the_end_of_a_reference(schema: dict[str, Any]) -> None:
+    assert lint(schema) == []
+    secrets = Secrets(schema)
+    assert secrets.any
+    assert secrets.paths({"v": CANARY}) == {("v",)}
+
+
+def test_a_mark_at_the_end_of_a_recursive_reference() -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2019-09/schema",
+        "$recursiveAnchor": True,
+        "properties": {"pin": SECRET, "below": {"$recursiveRef": "#"}},
+    }
+    assert lint(schema) == []
+    assert Secrets(schema).paths({"below": {"below": {"pin": CANARY}}}) == {("below", "below", "pin")}
+
+
+@pytest.mark.parametrize("draft", drafts.NAMES)
+@pytest.mark.parametrize("keyword", ["x-lmaps-secrets", "x-lmaps-Secret", "x-lmaps-", "x-lmaps-hidden"])
+@pytest.mark.parametrize("place", ["plain", "full"])
+def test_a_misspelt_mark_is_refused(draft: str, keyword: str, place: str) -> None:
+    part = {"type": "string", keyword: True}
+    schema = {"properties": {"a": part}} if place == "plain" else {"allOf": [{"properties": {"a": part}}]}
+    [finding] = lint({"$schema": draft, **schema})
+    assert finding.message == f"unknown keyword {keyword}; the one keyword of lMaPS is x-lmaps-secret"
+    assert finding.at[-1] == keyword
+
+
+@pytest.mark.parametrize("value", ["true", 1, None, {}])
+def test_a_mark_is_true_or_false(value: Any) -> None:
+    [finding] = lint({"properties": {"a": {"x-lmaps-secret": value}}})
+    assert (finding.message, finding.at) == ("x-lmaps-secret is true or false", ("properties", "a", "x-lmaps-secret"))
+
+
+def test_a_property_may_be_called_like_a_keyword() -> None:
+    named = {"x-lmaps-hidden": {}, "x-lmaps-secret": {}, "propertyNames": SECRET, "writeOnly": SECRET}
+    schema = {"properties": {"a": {"properties": named}, **named}}
+    assert lint(schema) == []
+    assert Secrets(schema).paths({"writeOnly": 1, "a": {"propertyNames": 2}}) == {
+        ("writeOnly",),
+        ("a", "propertyNames"),
+    }
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [SECRET, {"writeOnly": True}, {"allOf": [SECRET]}, {"$ref": "#/$defs/s", "$defs": {"s": SECRET}}, {"not": SECRET}],
+)
+def test_a_whole_instance_is_no_secret(schema: dict[str, Any]) -> None:
+    assert [finding.message for finding in lint(schema)] == ["a whole instance cannot be a secret: mark its properties"]

@@ -252,8 +252,11 @@ def _between(ctx: Invocation, unit: str, older: int, newer: int) -> Iterable[Cha
 
 
 def diff_rows(ctx: Invocation, unit: str, changes: Iterable[Change]) -> list[InstanceDiff]:
-    """Return how the instances of ``changes`` differ, with every path that does; secrets are masked."""
-    shown_unit = ctx.recorded_unit(unit)
+    """Return how the instances of ``changes`` differ, with every path that does; secrets are masked.
+
+    A subject without the right ``show`` on the unit learns which instances differ, not how.
+    """
+    shown_unit, may_show = ctx.recorded_unit(unit), ctx.may(unit, "show")
     rows = []
     for change in changes:
         ctx.manager.beat()
@@ -262,7 +265,8 @@ def diff_rows(ctx: Invocation, unit: str, changes: Iterable[Change]) -> list[Ins
         masked = list(shown_unit.secrets.differences(differences(before, after), before, after))
         if masked or (change.before is None) != (change.after is None):
             changed = signed(change)
-            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, shown_unit.primary_key, masked))
+            differing = masked if may_show else []
+            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, shown_unit.primary_key, differing))
     return rows
 
 

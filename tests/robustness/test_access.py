@@ -100,12 +100,12 @@ NAMED: list[tuple[str, dict[str, Any], str]] = [
     ("validate", {"instances": [{}]}, "show"),
     ("rollback", {}, "rollback"),
     ("rollback", {"to": "r1", "dry_run": True}, "rollback"),
-    ("rollback", {"states": True}, "rollback show"),
+    ("rollback", {"states": True}, "rollback"),
     ("rollback", {"apply": {}}, "rollback apply"),
     ("redo", {}, "rollback"),
     ("redo", {"apply": {}}, "rollback apply"),
     ("revert", {"revision": "r1"}, "rollback"),
-    ("revert", {"revision": "r1", "apply": {}, "states": True}, "rollback apply show"),
+    ("revert", {"revision": "r1", "apply": {}, "states": True}, "rollback apply"),
     ("history", {}, "show"),
     ("diff", {}, "show"),
     ("blame", {}, "show"),
@@ -161,7 +161,7 @@ LEGACY: list[tuple[dict[str, Any], str]] = [
     ({"create": True, "instance": {"host": "new"}}, "create"),
     ({"apply": True}, "apply"),
     ({"apply": True, "instance": {"host": "new"}, "create": False}, "apply create"),
-    ({"rollback": True}, "rollback show"),
+    ({"rollback": True}, "rollback"),
     ({"show_summary": True}, "show"),
 ]
 

@@ -40,12 +40,15 @@ MAX_CHANGES_SHOWN = 8
 _SHOWN_COLUMNS = [name for name in ChangesetView.__match_args__ if name in Changeset._fields]
 """The columns of a changeset that its view has under the same name."""
 _MAX_STEPS = 1_000_000
-_STATES = "With the whole state before and after."
+_STATES = "With the whole state before and after, for a subject with the right show."
 
 
 @dataclass(frozen=True, slots=True)
 class UndoProposal(Proposal):
-    """A change that takes others back; ``before`` is the whole state before it, if the answer has to show it."""
+    """A change that takes others back; ``before`` is the whole state before it, if the answer has to show it.
+
+    Only a subject with the right ``show`` gets documents in the answer.
+    """
 
     nothing: str = ""
     before: object = None
@@ -61,11 +64,13 @@ class UndoProposal(Proposal):
         extra: JsonObject = {
             "undone": changeset.target,
             "target": changeset.target,
-            "removing": [show.shown(ctx, unit, change.before.given) for change in recorded if change.before],
             "changes": [changes.signed(change).to_json() for change in recorded],
             "applied": ctx.tx.jobs.applied_revision(unit.name),
             "pending": ctx.tx.jobs.is_pending(unit.name),
         }
+        if ctx.may(unit.name, "show"):
+            removing = [show.shown(ctx, unit, change.before.given) for change in recorded if change.before]
+            extra = {"undone": changeset.target, "target": changeset.target, "removing": removing} | extra
         if self.shows_states:
             extra |= {"before": self.before, "after": _whole_state(ctx, unit)}
         message = f"{self.message} r{changeset.target} of {unit.name}"
@@ -79,6 +84,7 @@ def _whole_state(ctx: Invocation, unit: Unit) -> object:
 def _propose_undo(
     ctx: Invocation, change: UnitChange, message: str, nothing: str, *, shows_states: bool
 ) -> UndoProposal:
+    shows_states = shows_states and ctx.may(change.unit.name, "show")
     before = _whole_state(ctx, change.unit) if shows_states else None
     return UndoProposal(message, [change], nothing=nothing, before=before, shows_states=shows_states)
 
@@ -102,7 +108,7 @@ class Rollback(WriteAndApply):
     states: bool = argument(default=False, doc=_STATES)
 
 
-@endpoint("rollback", right="rollback", also={"states": "show"}, action="roll back")
+@endpoint("rollback", right="rollback", action="roll back")
 def rollback(ctx: Invocation, request: Rollback) -> Proposal:
     """Undo the newest changes that are in effect, or bring the state of an older revision back. No handler runs."""
     failpoint("rollback.before")
@@ -130,7 +136,7 @@ class Redo(WriteAndApply):
     states: bool = argument(default=False, doc=_STATES)
 
 
-@endpoint("redo", right="rollback", also={"states": "show"})
+@endpoint("redo", right="rollback")
 def redo(ctx: Invocation, request: Redo) -> Proposal:
     """Bring back what was rolled back last; once more goes further forward, until a new change is made."""
     failpoint("rollback.before")
@@ -158,7 +164,7 @@ class Revert(WriteAndApply):
     states: bool = argument(default=False, doc=_STATES)
 
 
-@endpoint("revert", right="rollback", also={"states": "show"})
+@endpoint("revert", right="rollback")
 def revert(ctx: Invocation, request: Revert) -> Proposal:
     """Undo one older change and keep later ones; `RevertConflict` if a later one has changed the same values."""
     failpoint("rollback.before")
@@ -205,13 +211,13 @@ def _reverted(ctx: Invocation, unit: Unit, old: Change, clashes: list[Finding]) 
         return Edit(now, old.before, old.instance_id, old.first_revision)
     if instance is None:
         if old.before is not None and old.after is not None:
-            clashes.append(_clash(old.after.key, (), old.after.key, MISSING))
+            clashes.append(_clash(ctx, unit, old.after.key, (), old.after.key, MISSING))
         return None
     completed = json.loads(instance.completed)
     if old.after is None or old.before is None:
         was = json.loads(old.after.completed) if old.after else MISSING
         clashes.extend(
-            _clash(instance.key, part.path, part.before, part.after)
+            _clash(ctx, unit, instance.key, part.path, part.before, part.after)
             for part in unit.secrets.differences(differences(was, completed), was, completed)
         )
         return None
@@ -220,7 +226,7 @@ def _reverted(ctx: Invocation, unit: Unit, old: Change, clashes: list[Finding]) 
     except Clash as clash:
         is_hidden = clash.path in unit.secrets.paths(completed)
         values = (MASK, MASK) if is_hidden else (clash.expected, clash.got)
-        clashes.append(_clash(instance.key, clash.path, *values))
+        clashes.append(_clash(ctx, unit, instance.key, clash.path, *values))
         return None
 
 
@@ -240,7 +246,10 @@ def _taken_back(ctx: Invocation, unit: Unit, instance: Instance, before: Documen
     return Edit.of(instance, instances.new_document(ctx, unit, accepted))
 
 
-def _clash(key: str, path: Sequence[str | int], expected: object, got: object) -> Finding:
+def _clash(ctx: Invocation, unit: Unit, key: str, path: Sequence[str | int], expected: object, got: object) -> Finding:
+    """Return what keeps a change from being taken back; a subject without the right ``show`` learns no value."""
+    if not ctx.may(unit.name, "show"):
+        return Finding(f"{short_id(key)} was changed later", at=tuple(path))
     was, now = ("nothing" if value is MISSING else jsonio.encode(value) for value in (expected, got))
     return Finding(
         f"{short_id(key)}: {pointer(path) or 'it'} was made {was}, and is {now} now",

@@ -294,5 +294,17 @@ MUTANTS = [
         "contains",
         (Patch("lmaps/model/schema/secrets.py", '            yield index, schema.get("contains")\n', ""),),
     ),
+    Mutant(
+        "an undo answers with the documents it removed whoever asks",
+        "tests/integration/api/test_answer_rights.py::test_without_the_right_show_no_answer_has_a_document",
+        "canary-newest",
+        (
+            Patch(
+                "lmaps/api/endpoints/history.py",
+                '        if ctx.may(unit.name, "show"):\n            removing',
+                "        if True:\n            removing",
+            ),
+        ),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

@@ -297,7 +297,7 @@ MUTANTS = [
     Mutant(
         "an undo answers with the documents it removed whoever asks",
         "tests/integration/api/test_answer_rights.py::test_without_the_right_show_no_answer_has_a_document",
-        "canary-newest",
+        "AssertionError",
         (
             Patch(
                 "lmaps/api/endpoints/history.py",

@@ -169,11 +169,11 @@ class Client:
 
     def _open_connection(self) -> "LocalClientSocket | RemoteClientSocket":
         if self._connection is None:
-            self._connection = self._remote() if is_tcp(self.endpoint) else self._local()
+            if is_tcp(self.endpoint):
+                self._connection = self._remote()
+            else:
+                self._connection = LocalClientSocket(self.endpoint, self._trusted_uids)
         return self._connection
-
-    def _local(self) -> LocalClientSocket:
-        return LocalClientSocket(self.endpoint, self._trusted_uids)
 
     def _remote(self) -> "RemoteClientSocket":
         return zmq_client.RemoteClientSocket(self.endpoint, curve.read_client_keys(*self._key_files))

@@ -17,7 +17,7 @@ _values = attrgetter(*_COLUMNS)
 class Audit:
     """Requests that changed or revealed something, or were denied."""
 
-    __slots__ = "_session"
+    __slots__ = ("_session",)
 
     def __init__(self, session: Session) -> None:
         self._session = session

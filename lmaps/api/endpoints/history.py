@@ -61,16 +61,17 @@ class UndoProposal(Proposal):
             return Reply(self.nothing, extra={"nothing": True}, revision=ctx.tx.history.newest_revision(unit.name))
         failpoint("rollback.after")
         recorded = ctx.tx.history.changes(changeset.revision)
+        removing: JsonObject = {}
+        if ctx.may(unit.name, "show"):
+            removing["removing"] = [show.shown(ctx, unit, change.before.given) for change in recorded if change.before]
         extra: JsonObject = {
             "undone": changeset.target,
             "target": changeset.target,
+            **removing,
             "changes": [changes.signed(change).to_json() for change in recorded],
             "applied": ctx.tx.jobs.applied_revision(unit.name),
             "pending": ctx.tx.jobs.is_pending(unit.name),
         }
-        if ctx.may(unit.name, "show"):
-            removing = [show.shown(ctx, unit, change.before.given) for change in recorded if change.before]
-            extra = {"undone": changeset.target, "target": changeset.target, "removing": removing} | extra
         if self.shows_states:
             extra |= {"before": self.before, "after": _whole_state(ctx, unit)}
         message = f"{self.message} r{changeset.target} of {unit.name}"

@@ -41,7 +41,7 @@ class AnsiblePlaybook(UnitHandler):
     event_words = frozenset(
         (
             "event play tasks task handler host hosts item message changed ignored unknown "
-            "ok failures unreachable skipped rescued dark processed "
+            "ok failures unreachable skipped rescued "
             "playbook_on_play_start playbook_on_task_start playbook_on_stats on_file_diff "
             "runner_on_ok runner_on_failed runner_on_unreachable runner_on_skipped "
             "runner_item_on_ok runner_item_on_failed runner_item_on_skipped"

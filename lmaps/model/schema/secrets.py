@@ -52,19 +52,16 @@ class Secrets:
 
     def marks_all(self) -> bool:
         """Return whether the schema may mark a whole document, which has no place for a mask."""
-        return self.any and () in self._find(self._definition, self._resolver, {}, (), frozenset())
+        return () in self._find_all({})
 
     def may_mark(self, name: str) -> bool:
         """Return whether the schema may mark the value of a property of the document."""
-        return self.any and (name,) in self._find(self._definition, self._resolver, {name: ""}, (), frozenset())
+        return (name,) in self._find_all({name: ""})
 
     def paths(self, document: object) -> frozenset[Path]:
         """Return the paths of the secret values of ``document``."""
-        if not self.any:
-            return frozenset()
-        return frozenset(
-            path for path in self._find(self._definition, self._resolver, document, (), frozenset()) if path
-        )
+        # A whole document is none: units that mark it are refused now, and the history of older ones stays readable.
+        return frozenset(filter(None, self._find_all(document)))
 
     def masked(self, document: object) -> Any:
         """Return ``document`` with its secret values masked."""
@@ -105,26 +102,30 @@ class Secrets:
                 yielded.add(secret)
                 yield _hidden(secret, change)
 
+    def _find_all(self, document: object) -> Iterator[Path]:
+        return self._find(self._definition, self._resolver, document, (), set()) if self.any else iter(())
+
     def _find(
-        self, schema: object, resolver: Any, value: Any, at: Path, inside: frozenset[tuple[int, int]]
+        self, schema: object, resolver: Any, value: Any, at: Path, visited: set[tuple[int, Path]]
     ) -> Iterator[Path]:
-        # A pair of schema and value met before was reached by a reference to itself.
-        if not isinstance(schema, dict) or (id(schema), id(value)) in inside:
+        # A schema is looked at once for each value, by however many ways of references and branches it is reached.
+        if not isinstance(schema, dict) or (id(schema), at) in visited:
             return
+        visited.add((id(schema), at))
         if is_secret(schema):
             yield at
-            return
-        inside = inside | {(id(schema), id(value))}
+            if at:
+                return
         resolver = references.enter(resolver, schema, self._definition) if at else resolver
         for target, scope in references.targets(schema, resolver, self._anchors):
-            yield from self._find(target, scope, value, at, inside)
+            yield from self._find(target, scope, value, at, visited)
         parts = [part for keyword in _SAME_VALUE for part in schema.get(keyword, ())]
         parts += [schema.get(keyword) for keyword in _BRANCHES]
         parts += [*schema.get("dependentSchemas", {}).values(), *schema.get("dependencies", {}).values()]
         for part in parts:
-            yield from self._find(part, resolver, value, at, inside)
+            yield from self._find(part, resolver, value, at, visited)
         for key, below in _below(schema, value):
-            yield from self._find(below, resolver, value[key], (*at, key), inside)
+            yield from self._find(below, resolver, value[key], (*at, key), visited)
 
 
 def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> Iterator[Finding]:

@@ -301,8 +301,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/api/endpoints/history.py",
-                '        if ctx.may(unit.name, "show"):\n            removing',
-                "        if True:\n            removing",
+                '        if ctx.may(unit.name, "show"):\n            removing[',
+                "        if True:\n            removing[",
             ),
         ),
     ),

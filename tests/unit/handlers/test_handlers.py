@@ -1,5 +1,6 @@
 """Every handler that is shipped keeps the contract; each says the right thing to run."""
 
+import ast
 import importlib.metadata
 import json
 import subprocess
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaps.errors import UnitUnusable
-from lmaps.handlers import find_handlers, registry
+from lmaps.handlers import ansible, find_handlers, registry
+from lmaps.handlers.ansible.handler import AnsiblePlaybook
 from lmaps.handlers.ansible.variables import RESERVED, ClientText, _block, is_usable, mark, variables_file
 from lmaps.handlers.base import State
 from lmaps.handlers.registry import _entry_points
@@ -301,3 +303,19 @@ def _events(text):
         (type(event), [getattr(event, name) for name in names if isinstance(event, yaml.ScalarEvent)])
         for event in events
     ]
+
+
+def test_the_words_of_ansibles_events_are_those_that_the_callback_writes() -> None:
+    """Each kind of event, each field beside ``text``, and the counts of Ansible's statistics."""
+    callback = Path(ansible.__file__).parent / "callback" / "lmaps_events.py"
+    written = set(AnsiblePlaybook.event_words & set("ok changed failures unreachable skipped rescued ignored".split()))
+    for node in ast.walk(ast.parse(callback.read_text())):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="_write" | "_write_result" | "_write_skipped"), args=args, keywords=named
+            ):
+                written |= {word.value for word in args[:1] if isinstance(word, ast.Constant)}
+                written |= {keyword.arg for keyword in named if keyword.arg}
+            case ast.Dict(keys=[ast.Constant(value="event"), *_]):
+                written.add("event")
+    assert AnsiblePlaybook.event_words == written

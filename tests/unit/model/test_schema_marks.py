@@ -173,3 +173,30 @@ def test_a_property_may_be_called_like_a_keyword() -> None:
 )
 def test_a_whole_instance_is_no_secret(schema: dict[str, Any]) -> None:
     assert [finding.message for finding in lint(schema)] == ["a whole instance cannot be a secret: mark its properties"]
+
+
+def test_below_a_whole_that_is_marked_marks_are_followed_too() -> None:
+    """Such a unit is refused today; one that was kept earlier still shows no secret."""
+    schema = {
+        "writeOnly": True,
+        "allOf": [{"writeOnly": True, "properties": {"a": SECRET}}],
+        "properties": {"b": SECRET},
+    }
+    assert Secrets(schema).paths({"a": 1, "b": 2, "c": 3}) == {("a",), ("b",)}
+
+
+def test_schemas_that_refer_to_each_other_are_walked_once() -> None:
+    """Twenty that all lead to all of them have more ways between them than anybody could walk."""
+    count = 20
+    parts: dict[str, Any] = {
+        f"p{n}": {"anyOf": [{"$ref": f"#/$defs/p{other}"} for other in range(count)]} for n in range(count)
+    }
+    schema: dict[str, Any] = {"properties": {"v": {"$ref": "#/$defs/p0"}}, "$defs": parts | {"secret": SECRET}}
+    parts["p19"]["properties"] = {"pin": {"$ref": "#/$defs/secret"}}
+    assert Secrets(schema).paths({"v": {"pin": 1, "open": 2}}) == {("v", "pin")}
+    dynamic = {
+        f"d{n}": {"$dynamicAnchor": "d", "anyOf": [{"$dynamicRef": "#d"}, {"$ref": "#/$defs/p0"}]} for n in range(count)
+    }
+    schema["$defs"] |= dynamic
+    schema["properties"] = {"v": {"$dynamicRef": "#d"}}
+    assert Secrets(schema).paths({"v": {"pin": 1, "open": 2}}) == {("v", "pin")}

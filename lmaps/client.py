@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lmaps.config import CLIENT_KEY, SERVER_PUBLIC_KEY, default_endpoint
+from lmaps.config import CLIENT_KEY, SERVER_PUBLIC_KEY, SYSTEM_ENDPOINT, default_endpoint
 from lmaps.config.paths import expanded
 from lmaps.errors import Busy, LmapsError, NotReached, OutcomeUnknown, TooLarge
 from lmaps.protocol import MAX_BYTES, VERSION, Reply, Request, read_answer
@@ -58,8 +58,8 @@ class Client:
         on_wait            called with one sentence when the client has to wait for the daemon
         client_key         file with the client's secret key, read for tcp endpoints only
         server_public_key  file with the public key that the daemon must prove to have, likewise
-        trusted_uids       users who may serve a unix socket; default: anybody if the endpoint is given, else this user
-                           and root. To anybody else nothing is sent
+        trusted_uids       users who may serve a unix socket that is given; default: anybody. To anybody else nothing is
+                           sent. This user's own daemon is served by this user or root
 
         The attribute ``reach_within`` says how many of these seconds a daemon that does not listen is waited for.
         """
@@ -68,7 +68,9 @@ class Client:
         self.reach_within = REACH_TIMEOUT_S
         self._on_wait = on_wait
         self._key_files = (expanded(client_key), expanded(server_public_key))
-        self._trusted_uids = (os.getuid(), 0) if trusted_uids is None and not endpoint else trusted_uids
+        # In the place of the system's socket only root can make one: whoever serves there does so for root.
+        is_own = not endpoint and self.endpoint != SYSTEM_ENDPOINT
+        self._trusted_uids = {os.getuid(), 0} if is_own else trusted_uids if endpoint else None
         self._connection: LocalClientSocket | RemoteClientSocket | None = None
 
     def call(self, verb: str, **args: object) -> Reply:

@@ -6,7 +6,7 @@ import pwd
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmaps.config.paths import absolute, absolute_uri, config_files, directory, read
+from lmaps.config.paths import DEFAULT_USER, absolute, absolute_uri, config_files, directory, read
 from lmaps.errors import UsageError
 from lmaps.util import fast_yaml
 from lmaps.util.lazy import LazyModule
@@ -40,7 +40,8 @@ def find_trusted_file(on_refused: Callable[[str], None]) -> str | None:
     each file that is passed over.
     """
     for file in config_files():
-        fault = ownership_fault(file, os.getuid())
+        # A file that is gone is refused: its writer may have it back when it is read.
+        fault = ownership_fault(file, os.getuid(), missing_ok=False)
         if fault is None:
             return file
         on_refused(f"{file} is not used: {fault}; to use it all the same: --config {file}")
@@ -75,11 +76,13 @@ def client_settings(config_file: str | None) -> ClientSettings:
 
 
 def _trusted_uids(daemon_user: object = None) -> frozenset[int]:
-    """Return the caller, root, and ``daemon_user`` if that is the name of a user of this host."""
+    """Return the caller, root, and ``daemon_user`` (lmaps if it is None) if the host has that user.
+
+    The kernel reports the user who listens, which is the one that root's manager has become.
+    """
     uids = {os.getuid(), 0}
-    if isinstance(daemon_user, str):
-        with contextlib.suppress(KeyError):
-            uids.add(pwd.getpwnam(daemon_user).pw_uid)
+    with contextlib.suppress(KeyError):
+        uids.add(pwd.getpwnam(str(daemon_user or DEFAULT_USER)).pw_uid)
     return frozenset(uids)
 
 

@@ -8,6 +8,8 @@ from lmaps.errors import ConfigError
 
 DIRECTORIES = (".", "~", "~/.config", "/etc", "/etc/lmaps")
 NAMES = ("lmaps.yaml", ".lmaps", ".lmaps.yaml")
+DEFAULT_USER = "lmaps"
+"""Whom root's manager becomes, and its sockets' group, where the configuration says nothing and the host has them."""
 SYSTEM_POLICY = "/etc/lmaps/policy.yaml"
 SYSTEM_ENDPOINT = "ipc:///run/lmaps/manager.sock"
 CLIENT_KEY, SERVER_PUBLIC_KEY = "~/.config/lmaps/client.key", "~/.config/lmaps/server.pub"

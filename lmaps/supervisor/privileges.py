@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from lmaps.config.paths import DEFAULT_USER
 from lmaps.config.settings import Config
 from lmaps.errors import ConfigError
 from lmaps.store import load_migrations
@@ -24,8 +25,6 @@ from lmaps.transport.addresses import ipc_path, is_tcp
 
 log = logging.getLogger(__name__)
 
-ACCOUNT = "lmaps"
-"""The default user and group, used if the host has them."""
 PR_SET_NO_NEW_PRIVS = 38  # of linux/prctl.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -47,7 +46,7 @@ def manager_account(config: Config) -> Account | None:
     if config.uid != 0:
         return None
     try:
-        login = pwd.getpwnam(config.user or ACCOUNT)
+        login = pwd.getpwnam(config.user or DEFAULT_USER)
     except KeyError:
         if config.user is None:
             return None
@@ -63,7 +62,7 @@ def socket_group(config: Config) -> int | None:
     if config.uid != 0 or (config.group is None and manager_account(config) is None):
         return None
     try:
-        return grp.getgrnam(config.group or ACCOUNT).gr_gid
+        return grp.getgrnam(config.group or DEFAULT_USER).gr_gid
     except KeyError:
         if config.group is None:
             return None
@@ -86,7 +85,7 @@ def chown_state(config: Config) -> None:
     if account is not None:
         _chown_database(Path(config.db), account)
     elif config.uid == 0 and config.user is None:
-        log.warning("the manager stays root: this host has no user %s", ACCOUNT)
+        log.warning("the manager stays root: this host has no user %s", DEFAULT_USER)
     if group is not None:
         _share_sockets(config, group)
 

@@ -127,7 +127,7 @@ def _bad_patterns(definition: object) -> Iterator[Finding]:
 
 def _bad_references(definition: object) -> Iterator[Finding]:
     for at, schema, resolver in references.walk(definition):
-        for keyword in references.KEYWORDS:
+        for keyword in references.keywords(definition):
             target = schema.get(keyword)
             if isinstance(target, str) and backend.find(resolver, target) is None:
                 is_remote = ":" in target.partition("#")[0]

@@ -1,6 +1,6 @@
 """References within a schema. A schema without references does without jsonschema."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmaps.model.schema import drafts
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 else:
     backend = LazyModule("lmaps.model.schema.backend")  # jsonschema: 30 ms and 4 MB
 
-KEYWORDS = ("$ref", "$dynamicRef", "$recursiveRef")
+_DYNAMIC = {drafts.DEFAULT: "$dynamicRef", drafts.NAMES[3]: "$recursiveRef"}
+"""The second keyword of references in the drafts that have one."""
 Anchors = dict[str, list[tuple[object, object]]]
 _IDS = frozenset(("$id", "id"))
 
@@ -20,7 +21,7 @@ _IDS = frozenset(("$id", "id"))
 def resolver(definition: object) -> object:
     """Return a resolver of references at the schema's root; None for a schema without references."""
     # Any object counts: a reference may lead to a place that no keyword of a draft names, and on from there.
-    if any(keyword in part for part in objects(definition) for keyword in KEYWORDS):
+    if any(keyword in part for part in objects(definition) for keyword in keywords(definition)):
         return backend.resolver(definition)
     return None
 
@@ -33,16 +34,24 @@ def objects(value: object) -> Iterator[JsonObject]:
         yield from objects(below)
 
 
-def targets(schema: JsonObject, resolver: Any, anchors: Anchors) -> Iterator[tuple[object, object]]:
+def keywords(definition: object) -> tuple[str, ...]:
+    """Return the keywords of references in the schema's draft; the others have no meaning in it."""
+    dynamic = _DYNAMIC.get(drafts.name(definition))
+    return ("$ref", dynamic) if dynamic else ("$ref",)
+
+
+def targets(
+    schema: JsonObject, resolver: Any, names: Sequence[str], anchors: Anchors
+) -> Iterator[tuple[object, object] | None]:
     """Yield every schema that the references in ``schema`` may lead to, with the resolver for its scope.
 
-    Which of the ``anchors`` a dynamic reference means depends on the way to it: every one is yielded.
+    ``names`` are the `keywords` of the draft. Which of the ``anchors`` a dynamic reference means depends on the way to
+    it: every one is yielded. None stands for a reference that leads to nothing.
     """
-    for keyword in KEYWORDS:
+    for keyword in names:
         reference = schema.get(keyword)
         if isinstance(reference, str):
-            target = backend.find(resolver, reference)
-            yield from [target] if target is not None else []
+            yield backend.find(resolver, reference)
             if keyword != "$ref":
                 yield from anchors.get(reference.rpartition("#")[2], ())
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lmaps.errors import Finding
-from lmaps.model.diff import MISSING, Difference, Path, changed, leaves, look_up
+from lmaps.model.diff import MISSING, Difference, Path, changed, look_up
 from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
 from lmaps.util.jsonio import JsonObject
@@ -29,6 +29,7 @@ MARKS = ("writeOnly", "x-lmaps-secret")
 
 _SAME_VALUE = ("allOf", "anyOf", "oneOf")
 _BRANCHES = ("if", "then", "else", "not")
+_DEPENDENT = ("dependentSchemas", "dependencies")
 _OUTSIDE = ("propertyNames", "contentSchema")
 """Keywords whose schemas describe no value of the document: a name, or what a text encodes."""
 
@@ -45,6 +46,10 @@ class Secrets:
         """Whether the schema marks any value."""
         # Any object counts: a reference may lead to a mark in a place that no keyword of a draft names.
         return any(map(is_secret, references.objects(self._definition)))
+
+    @cached_property
+    def _reference_keywords(self) -> tuple[str, ...]:
+        return references.keywords(self._definition) if self._resolver is not None else ()
 
     @cached_property
     def _anchors(self) -> references.Anchors:
@@ -116,16 +121,32 @@ class Secrets:
             yield at
             if at:
                 return
-        resolver = references.enter(resolver, schema, self._definition) if at else resolver
-        for target, scope in references.targets(schema, resolver, self._anchors):
-            yield from self._find(target, scope, value, at, visited)
-        parts = [part for keyword in _SAME_VALUE for part in schema.get(keyword, ())]
+        for target in references.targets(schema, resolver, self._reference_keywords, self._anchors):
+            if target is not None:
+                yield from self._find(*target, value, at, visited)
+            elif at:  # nobody knows what it would mark
+                yield at
+        parts = [part for keyword in _SAME_VALUE for part in _listed(schema, keyword)]
         parts += [schema.get(keyword) for keyword in _BRANCHES]
-        parts += [*schema.get("dependentSchemas", {}).values(), *schema.get("dependencies", {}).values()]
+        parts += [part for keyword in _DEPENDENT for part in _named(schema, keyword).values()]
         for part in parts:
-            yield from self._find(part, resolver, value, at, visited)
+            yield from self._find(part, self._enter(resolver, part), value, at, visited)
         for key, below in _below(schema, value):
-            yield from self._find(below, resolver, value[key], (*at, key), visited)
+            yield from self._find(below, self._enter(resolver, below), value[key], (*at, key), visited)
+
+    def _enter(self, resolver: object, part: object) -> object:
+        return references.enter(resolver, part, self._definition) if isinstance(part, dict) else resolver
+
+
+def _named(schema: JsonObject, keyword: str) -> JsonObject:
+    """Return the schemas of a keyword by name; none where a draft that does not know it let something else through."""
+    value = schema.get(keyword)
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(schema: JsonObject, keyword: str) -> list[Any]:
+    value = schema.get(keyword)
+    return value if isinstance(value, list) else []
 
 
 def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> Iterator[Finding]:
@@ -151,15 +172,15 @@ def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> It
 def _below(schema: JsonObject, value: object) -> Iterator[tuple[Any, Any]]:
     """Yield the keys of ``value``, each with every subschema that may apply to the value there."""
     if isinstance(value, dict):
-        patterns = schema.get("patternProperties", {})
+        properties, patterns = _named(schema, "properties"), _named(schema, "patternProperties")
         for name in value:
-            yield name, schema.get("properties", {}).get(name)
+            yield name, properties.get(name)
             yield from ((name, below) for pattern, below in patterns.items() if re.search(pattern, name))
             yield name, schema.get("additionalProperties")
             yield name, schema.get("unevaluatedProperties")
     elif isinstance(value, list):
         items = schema.get("items")
-        first = schema.get("prefixItems", items if isinstance(items, list) else [])
+        first = _listed(schema, "prefixItems") or (items if isinstance(items, list) else [])
         for index in range(len(value)):
             yield index, first[index] if index < len(first) else None
             yield index, items if isinstance(items, dict) else schema.get("additionalItems")
@@ -186,7 +207,7 @@ def _replaced(value: object, at: Path, paths: Iterable[Path]) -> object:
 
 
 class Scrubber:
-    """Masks ``values`` in a text or in an event: as they are, as JSON has them, and each of their lines.
+    """Masks ``values`` in a text or in an event: as they are, as JSON and Python print them, and each of their lines.
 
     ``vocabulary`` are the names of fields and the kinds of events, which stay. The time does not depend on the number
     of values.
@@ -228,14 +249,32 @@ class Scrubber:
             return [self._masked(below) for below in value]
         if isinstance(value, str):
             return self.text(value)
-        return HIDDEN if type(value) in (int, float) and json.dumps(value) in self._words else value
+        if type(value) in (int, float):
+            shown = json.dumps(value)
+            return value if self.text(shown) == shown else HIDDEN
+        return value
 
 
 def _words(values: Iterable[object]) -> Iterator[str]:
     """Yield the texts by which ``values`` are recognised, without those that are too short."""
-    for value in (scalar for document in values for _, scalar in leaves(document)):
+    for value in (scalar for document in values for scalar in _scalars(document)):
         # Output is scrubbed line by line: a secret of several lines never occurs as a whole.
         texts = [value, *value.splitlines()] if isinstance(value, str) else [json.dumps(value)]
         for text in texts:
-            forms = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-            yield from (form for form in forms if len(form) >= MIN_SCRUBBED)
+            yield from (form for form in _forms(text) if len(form) >= MIN_SCRUBBED)
+
+
+def _scalars(value: object) -> Iterator[object]:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if parts is None:
+        yield value
+    for part in parts or ():
+        yield from _scalars(part)
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    """Return how tools print a text: as it is, as JSON, and as Python does within lists and dicts (Ansible's items)."""
+    # Python escapes an apostrophe only beside a quotation mark, which may be elsewhere in the printed value.
+    escaped = repr(f"{text}'\"")[1:-4]
+    as_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    return (text, *as_json, escaped, escaped.replace("\\'", "'"), ascii(f"{text}'\"")[1:-4])

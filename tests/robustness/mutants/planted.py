@@ -256,8 +256,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/model/schema/secrets.py",
-                "HIDDEN if type(value) in (int, float) and json.dumps(value) in self._words else value",
-                "value",
+                "return value if self.text(shown) == shown else HIDDEN",
+                "return value",
             ),
         ),
     ),

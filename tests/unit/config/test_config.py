@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
 from lmaps import config
-from lmaps.config import paths
+from lmaps.config import client, paths
 from lmaps.config.load import load_config
 from lmaps.config.settings import Config
 from lmaps.errors import ConfigError
@@ -110,6 +110,22 @@ def test_a_client_passes_over_a_file_that_others_may_write(own_home, tmp_path, m
     assert message.startswith(f"{file} is not used: ") and message.endswith(f"--config {file}"), message
     Path(home).chmod(0o666)
     assert config.find_trusted_file(said.append) is None
+
+
+def test_a_file_that_comes_and_goes_is_not_used(own_home, monkeypatch):
+    said: list[str] = []
+    file = str(own_home / "lmaps.yaml")
+    monkeypatch.setattr(client, "config_files", lambda: iter([file]))  # it was there a moment ago
+    assert config.find_trusted_file(said.append) is None
+    assert said == [f"{file} is not used: it is gone; to use it all the same: --config {file}"]
+
+
+def test_whom_the_daemon_becomes_is_trusted_without_a_word_in_the_file(tmp_path, monkeypatch):
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setattr(pwd, "getpwnam", {"lmaps": nobody}.__getitem__)
+    assert config.client_settings(None).trusted_uids == TRUSTED | {nobody.pw_uid}
+    file = write(tmp_path / "lmaps.yaml", "rpc: {manager_bind: ipc:///run/lmaps/manager.sock}\n")
+    assert config.client_settings(file).trusted_uids == TRUSTED | {nobody.pw_uid}
 
 
 def test_the_user_of_the_daemon_is_trusted(tmp_path):

@@ -107,6 +107,29 @@ REFERENCES = {
         "properties": {"v": {"$ref": "part"}},
         "$defs": {"p": {"$id": "part", **SECRET}},
     },
+    "a relative $id, and a reference in its scope": {
+        "properties": {"v": {"$ref": "#/$defs/b"}},
+        "$defs": {"b": {"$id": "dir/b.json", "$ref": "#/$defs/x", "$defs": {"x": SECRET}}},
+    },
+    "a relative $id below an absolute one": {
+        "$id": "https://example.org/root",
+        "properties": {"v": {"$ref": "dir/b.json"}},
+        "$defs": {"b": {"$id": "dir/b.json", "$ref": "c.json"}, "c": {"$id": "dir/c.json", **SECRET}},
+    },
+    "$id beside the root": {
+        "allOf": [{"$id": "sub", "$ref": "#/$defs/x", "$defs": {"x": {"properties": {"v": SECRET}}}}]
+    },
+    "id of draft 4": {
+        "$schema": drafts.DRAFT4,
+        "properties": {"v": {"$ref": "#/definitions/b"}},
+        "definitions": {
+            "b": {
+                "id": "dir/b.json",
+                "allOf": [{"$ref": "#/definitions/c"}],
+                "definitions": {"c": SECRET},
+            }
+        },
+    },
     "$dynamicRef": {"properties": {"v": {"$dynamicRef": "#s"}}, "$defs": {"s": {"$dynamicAnchor": "s", **SECRET}}},
     "$dynamicRef to the outermost": {
         "$id": "https://example.org/root",
@@ -200,3 +223,24 @@ def test_schemas_that_refer_to_each_other_are_walked_once() -> None:
     schema["$defs"] |= dynamic
     schema["properties"] = {"v": {"$dynamicRef": "#d"}}
     assert Secrets(schema).paths({"v": {"pin": 1, "open": 2}}) == {("v", "pin")}
+
+
+JUNK = ("dependentSchemas", "prefixItems", "dependencies", "allOf", "properties", "patternProperties", "items")
+
+
+@pytest.mark.parametrize("keyword", JUNK)
+@pytest.mark.parametrize("value", [5, [1], {"a": 5}, "text", None])
+def test_what_no_metaschema_has_looked_at_ends_nothing(keyword: str, value: Any) -> None:
+    """A place without a keyword may hold anything, and so may a keyword that is none in the draft."""
+    schema = {"place": {keyword: value}, "properties": {"v": {"$ref": "#/place"}, "pin": SECRET}}
+    assert Secrets(schema).paths({"v": {"a": [1]}, "pin": 2}) == {("pin",)}
+    assert Secrets(schema).paths({"v": [{"a": 1}], "pin": 2}) == {("pin",)}
+
+
+@pytest.mark.parametrize("draft", drafts.NAMES)
+def test_a_reference_that_is_none_in_the_draft_has_no_meaning(draft: str) -> None:
+    for keyword, knows in (("$dynamicRef", drafts.NAMES[4]), ("$recursiveRef", drafts.NAMES[3])):
+        schema = {"$schema": draft, "properties": {"v": {keyword: "#nowhere"}, "pin": SECRET}}
+        messages = [finding.message for finding in lint(schema) if "cannot resolve" in finding.message]
+        assert bool(messages) == (draft == knows), (keyword, messages)
+        assert Secrets(schema).paths({"v": 1, "pin": 2}) == ({("v",), ("pin",)} if draft == knows else {("pin",)})

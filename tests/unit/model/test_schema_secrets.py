@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -133,3 +134,28 @@ def test_the_words_of_a_tool_stay_where_it_uses_them():
     event = {"event": "runner_on_ok", "changed": True, "hosts": {"a": {"failures": 1}}, "runner_on_": 1}
     assert scrubber.event(event) == event
     assert scrubber.event({"event": "x failures", "item": "changed"}) == {"event": "x (secret)", "item": "(secret)"}
+
+
+@given(st.text(min_size=6), st.text(max_size=6))
+def test_a_text_is_hidden_in_every_form_in_which_tools_print_it(secret, beside):
+    scrub = Scrubber([secret]).text
+    shows: list[Callable[[object], str]] = [
+        json.dumps,
+        lambda value: json.dumps(value, ensure_ascii=False),
+        repr,
+        ascii,
+    ]
+    for show in shows:
+        inner = show(secret)[1:-1]
+        assert inner not in scrub(show({"key": [secret], "beside": beside}).replace(show(beside), ""))
+        assert inner not in scrub(show({"key": f"'{secret}\""}))
+
+
+def test_each_part_of_a_secret_list_or_object_is_hidden():
+    scrubber = Scrubber([["hunter2hunter2", {"in": ["otherother"]}], 123456])
+    assert scrubber.text("with hunter2hunter2 and otherother") == "with (secret) and (secret)"
+    assert scrubber.event({"v": ["hunter2hunter2"], "n": -123456, "m": 1.5}) == {
+        "v": ["(secret)"],
+        "n": "(secret)",
+        "m": 1.5,
+    }

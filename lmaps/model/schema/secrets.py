@@ -275,6 +275,6 @@ def _scalars(value: object) -> Iterator[object]:
 def _forms(text: str) -> tuple[str, ...]:
     """Return how tools print a text: as it is, as JSON, and as Python does within lists and dicts (Ansible's items)."""
     # Python escapes an apostrophe only beside a quotation mark, which may be elsewhere in the printed value.
-    escaped = repr(f"{text}'\"")[1:-4]
+    as_python = [show(f"{text}'\"")[1:-4] for show in (repr, ascii)]
     as_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    return (text, *as_json, escaped, escaped.replace("\\'", "'"), ascii(f"{text}'\"")[1:-4])
+    return (text, *as_json, *as_python, *(form.replace("\\'", "'") for form in as_python))

@@ -6,6 +6,7 @@ compiled     plain schemas as functions: the fast path, without jsonschema
 formats      the formats that are checked
 messages     validation errors in plain words
 secrets      values that a schema marks as secret, and their masks
+scrubber     masks secrets in the output of jobs
 references   references within a schema
 lint         faults of a schema itself
 patterns     regular expressions that can take exponential time
@@ -19,7 +20,8 @@ defaults     applies defaults in any schema
 
 from lmaps.model.schema.lint import lint, slow_patterns, unknown_keywords
 from lmaps.model.schema.schema import Schema
-from lmaps.model.schema.secrets import Scrubber, Secrets
+from lmaps.model.schema.scrubber import Scrubber
+from lmaps.model.schema.secrets import Secrets
 
 __all__ = [
     "Schema",

@@ -255,7 +255,7 @@ MUTANTS = [
         "1234567",
         (
             Patch(
-                "lmaps/model/schema/secrets.py",
+                "lmaps/model/schema/scrubber.py",
                 "return value if self.text(shown) == shown else HIDDEN",
                 "return value",
             ),

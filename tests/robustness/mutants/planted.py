@@ -262,6 +262,24 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "of overlapping secrets only the first is masked",
+        "tests/unit/model/test_scrubber.py::test_nothing_of_overlapping_secrets_stays",
+        "AssertionError",
+        (Patch("lmaps/model/schema/scrubber.py", "if at + length <= end:", "if at < end:"),),
+    ),
+    Mutant(
+        "a long secret is looked up as a whole only",
+        "tests/unit/model/test_scrubber.py::test_a_long_secret_is_hidden_as_a_whole_and_in_pieces[65]",
+        "AssertionError",
+        (Patch("lmaps/model/schema/scrubber.py", "MAX_WORD = 32", "MAX_WORD = 10**6"),),
+    ),
+    Mutant(
+        "of names that are masked alike only the last keeps its value",
+        "tests/unit/model/test_scrubber.py::test_names_that_are_masked_alike_keep_their_values",
+        "AssertionError",
+        (Patch("lmaps/model/schema/scrubber.py", "while masked[name] in taken:", "while False:"),),
+    ),
+    Mutant(
         "counts that the manager refuses are sent",
         "tests/integration/handlers/test_events.py::test_a_job_survives_its_events[counts that are none]",
         "canary",

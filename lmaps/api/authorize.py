@@ -4,15 +4,13 @@ Names are judged before anything is looked up: the refusal is the same whether a
 job of a unit that the subject may not even list is answered as a job that is not there.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from lmaps.api import job_queue
+from lmaps.api import job_queue, kept_answers
 from lmaps.api.context import Invocation
 from lmaps.errors import NotAllowed, NotFound
 from lmaps.model.policy import EVERY_UNIT, Right
-from lmaps.store import StoredRequest
 
 Scope = Literal["named", "some", "every"]
 """The units on which the rights of an endpoint have to be held.
@@ -71,25 +69,17 @@ def unit_of_job(ctx: Invocation, number: int, rights: Sequence[Right]) -> str:
 
 
 def units_of_key(ctx: Invocation, key: str, rights: Sequence[Right]) -> list[str]:
-    """Return the units of the change that was made under a request key; a refusal names none of them."""
+    """Return the units of the change that the subject made under a request key; a refusal names none of them."""
     if not ctx.subject.proofs:
         raise _unproven(ctx)
-    answered = ctx.tx.requests.find(key)
-    units = _changed_units(answered) if answered else []
+    kept = kept_answers.find(ctx, key)
+    units = kept.units if kept else []
     if not all(ctx.may(unit, *rights) for unit in units):
         raise NotAllowed(
             f"{ctx.subject.name} has no right {rights[0]} on what the request {key} changed",
-            hint="the subject that sent it gets the answer by sending it again with this key",
+            hint="you get the answer by sending the request again with this key",
         )
     return units
-
-
-def _changed_units(answered: StoredRequest) -> list[str]:
-    """Return the one unit of a change; an import's answer names all of its units."""
-    if answered.unit is not None:
-        return [answered.unit]
-    extra = json.loads(answered.answer)["extra"]
-    return [*extra.get("units", ()), *(row["unit"] for row in extra.get("instances", ()))]
 
 
 def _refusal(ctx: Invocation, right: Right, unit: str | None) -> NotAllowed:

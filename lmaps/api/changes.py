@@ -88,7 +88,7 @@ def run(ctx: Invocation, propose: Callable[[Invocation, Any], object], request: 
     for unit in ctx.units:
         unconfirmed = ctx.tx.jobs.unconfirmed(unit)
         if unconfirmed and not write.is_allowed_unconfirmed:
-            raise _pending_confirm(unit, unconfirmed[0])
+            raise _pending_confirm(ctx, unit, unconfirmed[0])
     reply = carry_out(ctx, propose(ctx, request))
     if isinstance(write, WriteAndApply) and write.apply is not None:
         job = job_queue.queue(ctx, ctx.usable_unit(ctx.units[0]), run=write.apply)
@@ -126,13 +126,18 @@ def _dry_run(ctx: Invocation, propose: Callable[[Invocation, Any], object], requ
     )
 
 
-def _pending_confirm(unit: str, job: Job) -> PendingConfirm:
-    author = ", ".join(filter(None, [job.author, job.message]))
+def _pending_confirm(ctx: Invocation, unit: str, job: Job) -> PendingConfirm:
+    author = _author(ctx, unit, job.author, job.message)
     doing = f"until {job.confirm_deadline}" if job.confirmation == ConfirmationState.WAITING else "it is being undone"
     return PendingConfirm(
-        f"{unit} takes no changes: job {job.id} ({author}) waits for confirmation, {doing}",
+        f"{unit} takes no changes: job {job.id}{author} waits for confirmation, {doing}",
         hint=f"lmaps confirm {unit}, or lmaps confirm {unit} --rollback",
     )
+
+
+def _author(ctx: Invocation, unit: str, author: str, message: str | None) -> str:
+    """Return who made a change of the unit or asked for a job, and why; a subject without ``show`` is not told."""
+    return f" ({', '.join(filter(None, [author, message]))})" if ctx.may(unit, "show") else ""
 
 
 def _expect_revision(ctx: Invocation, expected: int) -> None:
@@ -144,13 +149,13 @@ def _expect_revision(ctx: Invocation, expected: int) -> None:
     if newest is None:
         raise Outdated(f"{ctx.units[0]} is not at r{expected}: it has no changes yet")
     whose = (ctx.tx.history.changeset(newest.target or 0) if newest.kind == ChangesetKind.REDO else None) or newest
-    author = ", ".join(filter(None, [whose.author, newest.message or whose.message]))
+    author = _author(ctx, newest.unit, whose.author, newest.message or whose.message)
     is_kept = ctx.tx.history.horizon(newest.unit) <= expected < newest.revision
     diff = None
     if is_kept and ctx.may(newest.unit, "show"):
         diff = [row.to_json() for row in diff_of(ctx, newest.unit, expected, newest.revision)]
     raise Outdated(
-        f"{newest.unit} is not at r{expected}: it is at r{newest.revision} ({author}); "
+        f"{newest.unit} is not at r{expected}: it is at r{newest.revision}{author}; "
         f"see: lmaps diff {newest.unit} r{expected} r{newest.revision}",
         extra={"diff": diff},
     )

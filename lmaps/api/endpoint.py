@@ -1,20 +1,17 @@
 """`Endpoint`: one thing that clients may ask for, and the way of every request through it."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
 from typing import Any, TypeVar
 
-from lmaps.api import audit, authorize, changes
+from lmaps.api import audit, authorize, changes, kept_answers
 from lmaps.api.arguments import NO_WRITE, Reader, Write, WriteAndApply
 from lmaps.api.context import Answer, Invocation, RequestContext
 from lmaps.config.settings import SectionName
-from lmaps.errors import Conflict, MessageRefused, NotAllowed, TooLarge
+from lmaps.errors import MessageRefused, NotAllowed, TooLarge
 from lmaps.model.policy import EVERY_UNIT, RIGHTS, Right
 from lmaps.protocol import Reply, Request
-from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
 from lmaps.util.jsonio import JsonObject
 from lmaps.util.timelimit import TimeLimit
@@ -23,6 +20,8 @@ _DOCUMENTS = ("instances", "current", "undone")
 """The arguments that carry documents."""
 _Function = Callable[[Invocation, Any], Any]
 """It returns an `Answer`; of a write, a `changes.Proposal` or a `Reply`."""
+_Show = Callable[[Invocation, Any, Reply], object]
+"""It returns the value of a field of an answer, from the arguments and the answer without it; None if it has none."""
 _Endpoint = TypeVar("_Endpoint", bound=_Function)
 
 
@@ -35,6 +34,10 @@ class Endpoint:
     `WriteAndApply` can queue a job after its change. A request ``about_oneself``, whose argument of this name is the
     subject, takes no right. The audit has a row for each request that changed something, each that ``reveal``s, and
     each of an endpoint that is ``audited``. ``action`` says in messages what the endpoint does.
+
+    ``shows`` has the fields of a write's answer that have documents, each with the function that makes it. They are
+    added last, for subjects with the right ``show`` alone, and no answer is kept with them: so they are the same
+    whether the answer is new or a kept one, and follow the rights and the marks of secrets of now.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Endpoint:
     audited: bool = False
     about_oneself: str | None = None
     action: str = ""
+    shows: Mapping[str, _Show] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not {self.right, *self.also.values()} <= set(RIGHTS):
@@ -120,7 +124,7 @@ class Endpoint:
             )
             if ctx.tx.session.wrote or self.audited or getattr(arguments, "reveal", False):
                 audit.record(ctx, arguments, answer)
-            return answer
+            return self._with_documents(ctx, arguments, answer) if isinstance(answer, Reply) else answer
         except NotAllowed as refused:
             audit.record_denial(visit, request, refused)
             raise
@@ -151,18 +155,21 @@ class Endpoint:
 
     def _answer_once(self, ctx: Invocation, key: str, request: Request, arguments: object) -> Reply:
         """Answer a write under its key, or as it was answered under this key before."""
-        digest = sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
-        answered = ctx.tx.requests.find(key)
-        if answered is not None:
-            if answered.digest != digest:
-                raise Conflict(f"the key {key} was used for another request")
-            return Reply.from_json(json.loads(answered.answer))
+        kept = kept_answers.find(ctx, key, request)
+        if kept is not None:
+            return self._with_documents(ctx, arguments, kept.reply(ctx))
         reply = changes.run(ctx, self.function, arguments)
         if ctx.tx.session.wrote:
             audit.record(ctx, arguments, reply)
-        unit = getattr(arguments, "unit", None)
-        ctx.tx.requests.add(key, digest, request.verb, unit, reply.text, reply.revision)
-        return reply
+        kept_answers.keep(ctx, key, request, getattr(arguments, "unit", None), reply)
+        return self._with_documents(ctx, arguments, reply)
+
+    def _with_documents(self, ctx: Invocation, arguments: object, reply: Reply) -> Reply:
+        """Return the answer with the fields that `shows` declares, if the subject may see documents of its units."""
+        if not self.shows or ctx.write.dry_run or not all(ctx.may(unit, "show") for unit in ctx.units):
+            return reply
+        values = {name: make(ctx, arguments, reply) for name, make in self.shows.items()}
+        return replace(reply, extra=reply.extra | {name: value for name, value in values.items() if value is not None})
 
 
 def _count_documents(ctx: Invocation, arguments: object) -> None:
@@ -195,6 +202,7 @@ def endpoint(
     audited: bool = False,
     about_oneself: str | None = None,
     action: str | None = None,
+    shows: Mapping[str, _Show] | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Enter a function into the table. Its parameter ``request`` is annotated with the class of its arguments.
 
@@ -204,7 +212,9 @@ def endpoint(
     def register(function: _Endpoint) -> _Endpoint:
         kind = function.__annotations__["request"]
         words = action or name.replace("_", " ")
-        ENDPOINTS[name] = Endpoint(name, function, kind, right, scope, also or {}, audited, about_oneself, words)
+        ENDPOINTS[name] = Endpoint(
+            name, function, kind, right, scope, also or {}, audited, about_oneself, words, shows or {}
+        )
         return function
 
     return register

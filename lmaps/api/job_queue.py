@@ -10,6 +10,7 @@ from lmaps.protocol.views import JobView, RunningJob, UndoView
 from lmaps.store import Job
 from lmaps.util import times
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 
 _TAKEN_BACK = frozenset({ConfirmationState.UNDOING, ConfirmationState.UNDONE, ConfirmationState.UNDO_FAILED})
@@ -20,6 +21,8 @@ _COLUMNS = (
     "queued_at started_at ended_at covered_by timeout repeats undoes confirmation confirm_deadline previous_revision"
 ).split()
 """The columns of a job that its readers see."""
+_TAKE_SHOW = ("summary", "error", "author", "on_behalf_of", "door", "message", "ticket", "after")
+"""What of a job only subjects with the right ``show`` on its unit see: who asked for it, why, and what it said."""
 
 
 def queue(ctx: Invocation, unit: Unit, kind: JobKind = JobKind.APPLY, run: Run | None = None) -> Job:
@@ -100,8 +103,13 @@ def is_over(job: Job) -> bool:
     return job.state in ENDED and job.confirmation not in UNCONFIRMED
 
 
+def shown(ctx: Invocation, row: JsonObject) -> JsonObject:
+    """Return the view of a job, as data, with what the subject may see of it."""
+    return row if ctx.may(row["unit"], "show") else row | dict.fromkeys(_TAKE_SHOW)
+
+
 def view(ctx: Invocation, job: Job) -> JobView:
-    """Return a job as its readers see it."""
+    """Return a job with what the subject may see of it."""
     covering = ctx.tx.jobs.find(job.covered_by) if job.covered_by is not None else None
     run = covering or job
     place, after, undone_by = None, None, None
@@ -109,17 +117,15 @@ def view(ctx: Invocation, job: Job) -> JobView:
         undo = ctx.tx.jobs.undoing(job.unit, job.id)[0]
         undone_by = UndoView(undo.id, undo.revision, undo.state)
     if job.state == JobState.QUEUED:
-        place = sum(waiting.id <= run.id for waiting in ctx.tx.jobs.queued())
+        # Of other units only those count that the subject may know of.
+        place = sum(
+            other.id <= run.id for other in ctx.tx.jobs.queued() if other.id == run.id or ctx.may(other.unit, "list")
+        )
         after = _running_before(ctx, run)
-    return JobView(
-        job=job.id,
-        **{name: getattr(job, name) for name in _COLUMNS},
-        outcome=run.state,
-        over=is_over(job),
-        place=place,
-        after=after,
-        undone_by=undone_by,
-    )
+    fields = {name: getattr(job, name) for name in _COLUMNS} | {"after": after}
+    if not ctx.may(job.unit, "show"):
+        fields |= dict.fromkeys(_TAKE_SHOW)
+    return JobView(job=job.id, **fields, outcome=run.state, over=is_over(job), place=place, undone_by=undone_by)
 
 
 def _running_before(ctx: Invocation, job: Job) -> RunningJob | None:

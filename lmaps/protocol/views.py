@@ -87,9 +87,9 @@ class JobView(View):
     rc: int | None
     summary: dict[str, int] | None
     error: str | None
-    author: str
+    author: str | None
     on_behalf_of: str | None
-    door: str
+    door: str | None
     message: str | None
     ticket: str | None
     queued_at: str

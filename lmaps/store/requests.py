@@ -8,7 +8,7 @@ from lmaps.store.rows import StoredRequest
 from lmaps.store.session import Session
 from lmaps.store.statements import Insertion, Prepared
 
-_REQUEST = Prepared(select(request).where(request.c.key == bindparam("key")))
+_REQUEST = Prepared(select(request).where((request.c.key == bindparam("key")) | (request.c.key == bindparam("older"))))
 _INSERT = Insertion(request, StoredRequest)
 
 
@@ -20,10 +20,11 @@ class Requests:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def find(self, key: str) -> StoredRequest | None:
-        """Return the request that was answered under this key, None if there was none."""
-        rows = self._session.rows(_REQUEST, key=key)
-        return StoredRequest(**checked(request, rows[0])) if rows else None
+    def find(self, key: str, older: str | None = None) -> StoredRequest | None:
+        """Return the request that was answered under ``key``, else the one under the ``older`` key, else None."""
+        rows = self._session.rows(_REQUEST, key=key, older=older)
+        found = sorted((StoredRequest(**checked(request, row)) for row in rows), key=lambda row: row.key != key)
+        return found[0] if found else None
 
     def add(self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None) -> None:
         """Record the answer to the request with this key."""

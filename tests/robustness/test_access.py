@@ -16,8 +16,9 @@ import pytest
 import lmaps.api.context
 import lmaps.api.endpoint
 from lmaps import Client, protocol
+from lmaps.api import kept_answers
 from lmaps.api.arguments import NoArguments
-from lmaps.api.context import AfterCommit
+from lmaps.api.context import AfterCommit, Invocation
 from lmaps.api.endpoints.show import Show
 from lmaps.api.registry import ENDPOINTS, Deferred, Endpoint, RequestContext
 from lmaps.config.policy import load_policy, parse_policy
@@ -248,6 +249,15 @@ class World:
         self.jobs = {unit: self.lmaps.call("apply", unit=unit).job or 0 for unit in THERE} | {"ghost": 999}
         several = [{"unit": unit, "instances": [{"host": "b"}]} for unit in ("web", "secret")]
         self.lmaps.call("import", units=several, key="of several")
+        with self.lmaps.store.transaction() as tx:
+            subjects = {Policy().subject(peer.uid, peer.gid, peer.key).id: peer for peer in PEERS.values()}
+            for peer in subjects.values():
+                subject = Policy().subject(peer.uid, peer.gid, peer.key)
+                ctx = Invocation(self.lmaps.service, tx, subject)
+                for unit in THERE:
+                    kept_answers.keep(ctx, f"own of {unit}", Request("create"), unit, Reply(""))
+                extra = {"instances": [{"unit": unit} for unit in ("web", "secret")]}
+                kept_answers.keep(ctx, "own of several", Request("import"), None, Reply("", extra=extra))
 
     @contextlib.contextmanager
     def open(self) -> Iterator["World"]:
@@ -322,14 +332,24 @@ class Matrix:
             hidden = bool(proofs) and (unit == "ghost" or not holds("list", unit))
             granted = holds(right, unit) and unit != "ghost"
             self.compare(granted=granted, answer=answer, cell=cell, hidden=hidden and not granted)
-        known = holds("show", unit) if unit != "ghost" else has_on_some(self.lines, proofs, "show")
         answer = self.world.verb(peer, "request", {"key": f"of {unit}"})
-        self.compare(granted=known, answer=answer, cell=f"{name} request of {unit}")
+        self.request_of_another(answer, proofs, f"{name} request of {unit}")
+        if unit != "ghost":
+            answer = self.world.verb(peer, "request", {"key": f"own of {unit}"})
+            self.compare(granted=holds("show", unit), answer=answer, cell=f"{name} own request of {unit}")
+
+    def request_of_another(self, answer: Reply | LmapsError, proofs: set[str], cell: str) -> None:
+        """Nothing is known of it: what is answered is what is answered for a key that nobody has used."""
+        self.compare(granted=has_on_some(self.lines, proofs, "show"), answer=answer, cell=cell)
+        if not isinstance(answer, NotAllowed | NotFound):
+            self.wrong.append(f"{cell}: got {answer!r}")
 
     def on_all(self, name: str, peer: Peer, proofs: set[str]) -> None:
         answer = self.world.verb(peer, "request", {"key": "of several"})
+        self.request_of_another(answer, proofs, f"{name} request of several")
+        answer = self.world.verb(peer, "request", {"key": "own of several"})
         granted = all(has(self.lines, proofs, "show", unit) for unit in ("web", "secret"))
-        self.compare(granted=granted, answer=answer, cell=f"{name} request of several")
+        self.compare(granted=granted, answer=answer, cell=f"{name} own request of several")
         for verb, args, right in EVERYWHERE:
             granted = has_on_every(self.lines, proofs, right)
             self.compare(granted=granted, answer=self.world.verb(peer, verb, args), cell=f"{name} {verb}")
@@ -444,14 +464,23 @@ def test_a_request_key_is_its_subjects_alone(world: World) -> None:
         uid: RequestContext(world.lmaps.service, world.tx, world.lmaps.service.policy.subject(uid, 62999))
         for uid in (61001, 61002)
     }
+    asked = {"v": VERSION, "verb": "request", "args": {"key": "k"}}
     first = respond(visits[61001], request)
     assert isinstance(first, Reply) and first.revision is not None
     assert respond(visits[61001], request) == first
-    with pytest.raises(LmapsError, match="was used for another request"):
-        respond(visits[61002], request)
     for verb in ("delete", "create"):
         with pytest.raises(LmapsError, match="was used for another request"):
-            respond(visits[61002], request | {"verb": verb, "args": {"unit": "web", **OTHERS[verb]}})
+            respond(visits[61001], request | {"verb": verb, "args": {"unit": "web", **OTHERS[verb]}})
+    with pytest.raises(NotFound, match="nothing was done under the key k"):
+        respond(visits[61002], asked)
+    other = respond(visits[61002], request)
+    assert isinstance(other, Reply) and "nothing to create" in other.message
+    assert respond(visits[61002], request) == other
+    answers = [respond(visit, asked) for visit in visits.values()]
+    assert [answer.extra["answer"]["message"] for answer in answers if isinstance(answer, Reply)] == [
+        first.message,
+        other.message,
+    ]
     policy_of(world, (["gid:62999"], ["show"], ["web"]))
     with pytest.raises(NotAllowed):
         respond(visits[61001], request)

@@ -45,14 +45,9 @@ _STATES = "With the whole state before and after, for a subject with the right s
 
 @dataclass(frozen=True, slots=True)
 class UndoProposal(Proposal):
-    """A change that takes others back; ``before`` is the whole state before it, if the answer has to show it.
-
-    Only a subject with the right ``show`` gets documents in the answer.
-    """
+    """A change that takes others back; ``nothing`` says that there are none."""
 
     nothing: str = ""
-    before: object = None
-    shows_states: bool = False
 
     def reply(self, ctx: Invocation, changesets: Sequence[Changeset | None], job: Job | None) -> Reply:
         """Return the answer: which changes were taken back, and what became of the instances."""
@@ -60,34 +55,49 @@ class UndoProposal(Proposal):
         if changeset is None:
             return Reply(self.nothing, extra={"nothing": True}, revision=ctx.tx.history.newest_revision(unit.name))
         failpoint("rollback.after")
-        recorded = ctx.tx.history.changes(changeset.revision)
-        removing: JsonObject = {}
-        if ctx.may(unit.name, "show"):
-            removing["removing"] = [show.shown(ctx, unit, change.before.given) for change in recorded if change.before]
         extra: JsonObject = {
             "undone": changeset.target,
             "target": changeset.target,
-            **removing,
-            "changes": [changes.signed(change).to_json() for change in recorded],
+            "changes": [changes.signed(change).to_json() for change in ctx.tx.history.changes(changeset.revision)],
             "applied": ctx.tx.jobs.applied_revision(unit.name),
             "pending": ctx.tx.jobs.is_pending(unit.name),
         }
-        if self.shows_states:
-            extra |= {"before": self.before, "after": _whole_state(ctx, unit)}
         message = f"{self.message} r{changeset.target} of {unit.name}"
         return Reply(message, extra=extra, revision=changeset.revision)
 
 
-def _whole_state(ctx: Invocation, unit: Unit) -> object:
-    return show.state_of(ctx, unit, ctx.tx.instances.all(unit.name))
+def _removing(ctx: Invocation, request: "Rollback | Redo | Revert", reply: Reply) -> list[object] | None:
+    """Return the given documents that an undo took away or replaced."""
+    revision = _revision_of(ctx, reply)
+    if revision is None:
+        return None
+    unit = ctx.recorded_unit(request.unit)
+    return [show.shown(ctx, unit, change.before.given) for change in ctx.tx.history.changes(revision) if change.before]
 
 
-def _propose_undo(
-    ctx: Invocation, change: UnitChange, message: str, nothing: str, *, shows_states: bool
-) -> UndoProposal:
-    shows_states = shows_states and ctx.may(change.unit.name, "show")
-    before = _whole_state(ctx, change.unit) if shows_states else None
-    return UndoProposal(message, [change], nothing=nothing, before=before, shows_states=shows_states)
+def _before(ctx: Invocation, request: "Rollback | Redo | Revert", reply: Reply) -> object:
+    """Return the whole state before an undo, if the request asked for it."""
+    revision = _revision_of(ctx, reply) if request.states else None
+    return None if revision is None else _whole_state(ctx, request.unit, revision - 1)
+
+
+def _after(ctx: Invocation, request: "Rollback | Redo | Revert", reply: Reply) -> object:
+    """Return the whole state after an undo, if the request asked for it."""
+    revision = _revision_of(ctx, reply) if request.states else None
+    return None if revision is None else _whole_state(ctx, request.unit, revision)
+
+
+_DOCUMENTS = {"removing": _removing, "before": _before, "after": _after}
+
+
+def _revision_of(ctx: Invocation, reply: Reply) -> int | None:
+    """Return the revision that an undo made; None if there was nothing to undo, or it is no longer kept."""
+    is_kept = "undone" in reply.extra and ctx.tx.history.changeset(reply.revision or 0) is not None
+    return reply.revision if is_kept else None
+
+
+def _whole_state(ctx: Invocation, name: str, revision: int) -> object:
+    return show.state_of(ctx, ctx.recorded_unit(name), ctx.tx.history.state_at(name, revision))
 
 
 @arguments
@@ -109,7 +119,7 @@ class Rollback(WriteAndApply):
     states: bool = argument(default=False, doc=_STATES)
 
 
-@endpoint("rollback", right="rollback", action="roll back")
+@endpoint("rollback", right="rollback", action="roll back", shows=_DOCUMENTS)
 def rollback(ctx: Invocation, request: Rollback) -> Proposal:
     """Undo the newest changes that are in effect, or bring the state of an older revision back. No handler runs."""
     failpoint("rollback.before")
@@ -125,7 +135,7 @@ def rollback(ctx: Invocation, request: Rollback) -> Proposal:
     else:
         undo = ctx.tx.history.rollback_of(unit.name, request.steps or 1)
         change = UnitChange(unit, ChangesetKind.ROLLBACK, [], is_ruled=False, undo=undo)
-    return _propose_undo(ctx, change, "rolled back", nothing, shows_states=request.states)
+    return UndoProposal("rolled back", [change], nothing=nothing)
 
 
 @arguments
@@ -137,14 +147,14 @@ class Redo(WriteAndApply):
     states: bool = argument(default=False, doc=_STATES)
 
 
-@endpoint("redo", right="rollback")
+@endpoint("redo", right="rollback", shows=_DOCUMENTS)
 def redo(ctx: Invocation, request: Redo) -> Proposal:
     """Bring back what was rolled back last; once more goes further forward, until a new change is made."""
     failpoint("rollback.before")
     unit = ctx.recorded_unit(request.unit)
     undo = ctx.tx.history.redo_of(unit.name, request.steps)
     change = UnitChange(unit, ChangesetKind.REDO, [], is_ruled=False, undo=undo)
-    return _propose_undo(ctx, change, "redone", f"nothing to redo in {unit.name}", shows_states=request.states)
+    return UndoProposal("redone", [change], nothing=f"nothing to redo in {unit.name}")
 
 
 def back_to(tx: Transaction, unit: str, revision: int) -> list[Edit]:
@@ -165,7 +175,7 @@ class Revert(WriteAndApply):
     states: bool = argument(default=False, doc=_STATES)
 
 
-@endpoint("revert", right="rollback")
+@endpoint("revert", right="rollback", shows=_DOCUMENTS)
 def revert(ctx: Invocation, request: Revert) -> Proposal:
     """Undo one older change and keep later ones; `RevertConflict` if a later one has changed the same values."""
     failpoint("rollback.before")
@@ -183,7 +193,7 @@ def revert(ctx: Invocation, request: Revert) -> Proposal:
     _check_keys(ctx, unit, edits)
     change = UnitChange(unit, ChangesetKind.REVERT, edits, old.revision)
     nothing = f"nothing to revert: nothing of r{old.revision} is left"
-    return _propose_undo(ctx, change, "reverted", nothing, shows_states=request.states)
+    return UndoProposal("reverted", [change], nothing=nothing)
 
 
 def _on_line(ctx: Invocation, unit: Unit, revision: int) -> Changeset:

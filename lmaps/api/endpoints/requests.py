@@ -1,8 +1,6 @@
 """The endpoint request: what became of a changing request whose answer was lost."""
 
-import json
-
-from lmaps.api import job_queue
+from lmaps.api import job_queue, kept_answers
 from lmaps.api.arguments import Text, argument, arguments
 from lmaps.api.context import Invocation
 from lmaps.api.endpoint import endpoint
@@ -21,18 +19,18 @@ class RequestOfKey:
 @endpoint("request", right="show", action="show the request")
 def request(ctx: Invocation, request: RequestOfKey) -> Reply:
     """Show the answer to the request with a key; `NotFound` if that request never arrived, or was refused."""
-    answered = ctx.tx.requests.find(request.key)
-    if answered is None:
+    kept = kept_answers.find(ctx, request.key)
+    if kept is None:
         raise NotFound(
             f"nothing was done under the key {request.key}: the request never arrived, or was refused",
             hint="to make the change, send the request again with this key",
         )
-    answer: JsonObject = json.loads(answered.answer)
+    answered, answer = kept.row, kept.payload(ctx)
     job = ctx.tx.jobs.find(answer["job"]) if answer.get("job") else None
     state = "done" if job is None or job_queue.is_over(job) else "running"
     extra: JsonObject = {
         "state": state,
-        "key": answered.key,
+        "key": request.key,
         "verb": answered.verb,
         "unit": answered.unit,
         "at": answered.at,

@@ -126,8 +126,9 @@ MUTANTS = [
             Patch("lmaps/store/requests.py", "_REQUEST = ", "_KEPT: dict = {}\n_REQUEST = "),
             Patch(
                 "lmaps/store/requests.py",
-                "        rows = self._session.rows(_REQUEST, key=key)\n"
-                "        return StoredRequest(**checked(request, rows[0])) if rows else None\n",
+                "        rows = self._session.rows(_REQUEST, key=key, older=older)\n"
+                "        found = sorted((StoredRequest(**checked(request, row)) for row in rows), key=lambda row: row.key != key)\n"
+                "        return found[0] if found else None\n",
                 "        return _KEPT.get(key)\n",
             ),
             Patch(
@@ -318,11 +319,17 @@ MUTANTS = [
         "AssertionError",
         (
             Patch(
-                "lmaps/api/endpoints/history.py",
-                '        if ctx.may(unit.name, "show"):\n            removing[',
-                "        if True:\n            removing[",
+                "lmaps/api/endpoint.py",
+                ' or not all(ctx.may(unit, "show") for unit in ctx.units)',
+                "",
             ),
         ),
+    ),
+    Mutant(
+        "a request key belongs to whoever used it first",
+        "tests/robustness/test_access.py::test_a_request_key_is_its_subjects_alone",
+        "was used for another request",
+        (Patch("lmaps/api/kept_answers.py", "[ctx.subject.id, key]", "[key]"),),
     ),
 ]
 """In the order of the list that the reliability plan has of them."""

@@ -1,0 +1,89 @@
+"""Answers to writes that are kept under the keys of their requests, so that a repeated request happens once.
+
+A key belongs to the subject that used it: for every other subject nothing is kept under it, whoever used it before. No
+answer is kept with documents (`Endpoint.shows`).
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+from lmaps.api import job_queue
+from lmaps.api.context import Invocation
+from lmaps.errors import Conflict
+from lmaps.protocol import Reply, Request
+from lmaps.store import StoredRequest
+from lmaps.util import jsonio
+from lmaps.util.jsonio import JsonObject
+
+_DOCUMENTS = ("removing", "before", "after")
+"""Fields with documents in the answers that an older lMaPS has kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer that is kept, as the store has it."""
+
+    row: StoredRequest
+
+    @property
+    def units(self) -> list[str]:
+        """The units that the request changed; an import's answer names all of its units."""
+        if self.row.unit is not None:
+            return [self.row.unit]
+        extra = json.loads(self.row.answer)["extra"]
+        return [*extra.get("units", ()), *(row["unit"] for row in extra.get("instances", ()))]
+
+    def payload(self, ctx: Invocation) -> JsonObject:
+        """Return the answer as data, with what the subject may see of it now."""
+        payload: JsonObject = json.loads(self.row.answer)
+        extra = {name: value for name, value in payload["extra"].items() if name not in _DOCUMENTS}
+        if extra.get("job") is not None:
+            extra["job"] = job_queue.shown(ctx, extra["job"])
+        return payload | {"extra": extra}
+
+    def reply(self, ctx: Invocation) -> Reply:
+        """Return the answer, with what the subject may see of it now."""
+        return Reply.from_json(self.payload(ctx))
+
+
+def find(ctx: Invocation, key: str, request: Request | None = None) -> KeptAnswer | None:
+    """Return what was answered to this subject under ``key``; None if nothing was.
+
+    Raises `Conflict` if that was another request than ``request``.
+    """
+    own = _own_key(ctx, key)
+    row = ctx.tx.requests.find(own, key)
+    digest = None if request is None else _digest(ctx, request)
+    if row is None or (row.key != own and row.digest != digest and not _is_own(ctx, row)):
+        return None
+    if digest is not None and row.digest != digest:
+        raise Conflict(f"the key {key} was used for another request")
+    return KeptAnswer(row)
+
+
+def keep(ctx: Invocation, key: str, request: Request, unit: str | None, reply: Reply) -> None:
+    """Keep the answer to a request of this subject."""
+    ctx.tx.requests.add(_own_key(ctx, key), _digest(ctx, request), request.verb, unit, reply.text, reply.revision)
+
+
+def _own_key(ctx: Invocation, key: str) -> str:
+    """Return the key under which the store has what this subject did under ``key``."""
+    return sha256(jsonio.canonical([ctx.subject.id, key]).encode()).hexdigest()
+
+
+def _digest(ctx: Invocation, request: Request) -> str:
+    return sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
+
+
+def _is_own(ctx: Invocation, row: StoredRequest) -> bool:
+    """Return whether this subject sent a request whose answer an older lMaPS has kept, under the key as it came.
+
+    The changeset or the job that the request made names its author.
+    """
+    number = json.loads(row.answer).get("job")
+    changeset = ctx.tx.history.changeset(row.revision) if row.revision is not None else None
+    job = ctx.tx.jobs.find(number) if number is not None else None
+    return any(
+        origin.request_key == row.key and origin.author == ctx.subject.name for origin in (changeset, job) if origin
+    )

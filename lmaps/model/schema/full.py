@@ -1,15 +1,18 @@
 """Any schema at all, by jsonschema, with every explanation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any, cast
 
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from lmaps.errors import Finding
+from lmaps.model.diff import Path
 from lmaps.model.schema import backend
 from lmaps.model.schema.defaults import Defaults
 from lmaps.model.schema.messages import to_findings
+from lmaps.model.schema.secrets import Secrets
 from lmaps.util.jsonio import JsonObject
 
 
@@ -19,19 +22,30 @@ class FullSchema:
     def __init__(self, definition: object) -> None:
         self._validator = backend.validator(definition)
         self._defaults = Defaults(definition, self._validator)
+        self._definition = definition
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        return Secrets(self._definition)
 
     def apply_defaults(self, document: object) -> object:
         """Return a copy of ``document`` with the defaults."""
         return self._defaults.apply(document)
 
-    def findings(self, document: Any) -> list[Finding]:
-        """Return everything in ``document`` that does not fit."""
-        return to_findings(self._validator.iter_errors(document))
+    def findings(self, document: Any, secrets: Iterable[Path] = (), *, quoting: bool = True) -> list[Finding]:
+        """Return everything in ``document`` that does not fit; see `Schema.findings`."""
+        errors = list(self._validator.iter_errors(document))
+        # Only a document with errors pays for the search of its secrets.
+        return to_findings(errors, [*secrets, *self._secret_paths(document)], quoting=quoting) if errors else []
 
-    def default_findings(self, schema: JsonObject, resolver: object) -> list[Finding]:
+    def _secret_paths(self, document: object) -> Iterable[Path]:
+        return [()] if self._secrets.marks_all() else self._secrets.paths(document)
+
+    def default_findings(self, schema: JsonObject, resolver: object, *, quoting: bool) -> list[Finding]:
         """Return everything in the default of a subschema that does not fit; ``resolver`` is the one in its scope."""
         filled = self._defaults.apply_part(schema, resolver, schema["default"])
-        return to_findings(self._validator.evolve(schema=schema, _resolver=resolver).iter_errors(filled))
+        errors = self._validator.evolve(schema=schema, _resolver=resolver).iter_errors(filled)
+        return to_findings(errors, quoting=quoting)
 
 
 def extend_with_default(validator_class: type[Validator]) -> type[Validator]:

@@ -52,11 +52,13 @@ def _bad_marks(definition: object) -> Iterator[Finding]:
 def lint_plain(definition: object) -> list[Finding]:
     """Return the faults of a plain schema: only its defaults can be wrong, and each part of it can stand alone."""
     findings: list[Finding] = []
+    quoting = not Secrets(definition).any  # which defaults are those of secrets depends on more than their places
     for at, part in drafts.walk(definition):
         if "default" in part:
             # A default that does not fit would make every document without the property invalid.
             schema = Schema(part)
-            findings += default_findings(schema.findings(schema.apply_defaults(part["default"])), at, part)
+            wrong = schema.findings(schema.apply_defaults(part["default"]), quoting=quoting)
+            findings += default_findings(wrong, at, part, quoting=quoting)
     return findings
 
 
@@ -136,12 +138,12 @@ def _bad_references(definition: object) -> Iterator[Finding]:
 
 
 def _bad_defaults(definition: object) -> Iterator[Finding]:
-    schema = full.FullSchema(definition)
+    schema, quoting = full.FullSchema(definition), not Secrets(definition).any
     for at, part, resolver in references.walk(definition):
         if "default" not in part:
             continue
         try:
-            findings = schema.default_findings(part, resolver)
+            findings = schema.default_findings(part, resolver, quoting=quoting)
         except ValidationFailed as endless:
             findings = [Finding(endless.message)]
-        yield from default_findings(findings, at, part)
+        yield from default_findings(findings, at, part, quoting=quoting)

@@ -1,14 +1,16 @@
 """Validation errors in plain words: the value, the values allowed, and the place.
 
-The value of a secret property (``writeOnly`` or ``x-lmaps-secret``) is never quoted, nor is an object or array.
+Whether a value is secret is decided by its place in the document, whichever part of the schema it does not fit: at or
+below a secret nothing is quoted, no value, no length and no key. An object or array is never quoted.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmaps.errors import Finding
+from lmaps.model.diff import MISSING, Path
 from lmaps.util.jsonio import JsonObject, type_name
 from lmaps.util.text import nearest
 
@@ -23,18 +25,26 @@ MAX_LISTED = 12
 """Allowed values in a message."""
 
 
-def to_findings(errors: Iterable[Error]) -> list[Finding]:
-    """Return ``errors`` as findings in the order of their places, each once."""
-    findings = [finding for error in errors for finding in _explain(error)]
+def to_findings(errors: Iterable[Error], secrets: Iterable[Path] = (), *, quoting: bool = True) -> list[Finding]:
+    """Return ``errors`` as findings in the order of their places, each once.
+
+    ``secrets`` are the paths of the secret values of the document. What is wrong at or below one of them is reported at
+    that path, by the rule alone. Without ``quoting`` no value at all is quoted.
+    """
+    places = _Places(secrets, quoting)
+    findings = [finding for error in errors for finding in _explain(error, places)]
     # Two branches of a schema may report the same error.
     unique = {(finding.at, finding.message): finding for finding in findings}.values()
     return sorted(unique, key=lambda finding: [(isinstance(key, str), key) for key in finding.at])
 
 
-def default_findings(findings: Iterable[Finding], at: tuple[str | int, ...], part: JsonObject) -> Iterator[Finding]:
+def default_findings(
+    findings: Iterable[Finding], at: Path, part: JsonObject, *, quoting: bool = True
+) -> Iterator[Finding]:
     """Yield the findings about the default of the subschema ``part``, which is at ``at``, as findings of the schema."""
     for finding in findings:
-        yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=part["default"])
+        got = part["default"] if quoting else None
+        yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=got)
 
 
 def is_secret(schema: object) -> bool:
@@ -42,23 +52,62 @@ def is_secret(schema: object) -> bool:
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("x-lmaps-secret") is True)
 
 
-def _explain(error: Error) -> Iterator[Finding]:
+class _Places:
+    """Which places of a document may be quoted."""
+
+    def __init__(self, secrets: Iterable[Path], quoting: bool) -> None:
+        self._secrets = frozenset(secrets)
+        self._holders = frozenset(path[:length] for path in self._secrets for length in range(len(path)))
+        self._quoting = quoting
+
+    def secret(self, at: Path) -> Path | None:
+        """Return the path of the secret at or around ``at``; None where there is none."""
+        return next((at[:length] for length in range(len(at) + 1) if at[:length] in self._secrets), None)
+
+    def may_quote(self, at: Path) -> bool:
+        """Return whether the value at ``at``, which is in no secret, may be quoted: it holds no secret either."""
+        return self._quoting and at not in self._holders
+
+
+class _Rule(NamedTuple):
+    """A keyword that a value breaks: its ``limit`` in the schema, and ``got``, the value as messages show it.
+
+    ``instance`` is the value and ``text`` the message of jsonschema. Where the value must not be quoted there is
+    neither, so no message can.
+    """
+
+    keyword: str
+    limit: Any
+    got: str
+    instance: Any = MISSING
+    text: str | None = None
+
+
+def _explain(error: Error, places: _Places) -> Iterator[Finding]:
     if error.validator in ("oneOf", "anyOf") and error.context:
         for inner in _closest_branch(error.context):
-            yield from _explain(inner)
+            yield from _explain(inner, places)
         return
     at = tuple(error.absolute_path)
-    if error.validator in ("additionalProperties", "unevaluatedProperties"):
+    secret = places.secret(at)
+    if secret is not None:
+        yield _to_finding(_Rule(str(error.validator), error.validator_value, "the value"), secret)
+    elif error.validator in ("additionalProperties", "unevaluatedProperties"):
         yield from _unknown_properties(error, at)
-        return
-    if error.validator == "required":
+    elif error.validator == "required":
         name = _missing(error)
         yield Finding(f"{name} is missing", at, allowed=error.validator_value, property=name)
-        return
-    to_message = _MESSAGES.get(str(error.validator), _jsonschema_message)
-    message, allowed, hint = to_message(error, _quote_instance(error))
-    got = error.instance if _may_quote(error) else None
-    yield Finding(message, at, got=got, allowed=allowed, hint=hint)
+    else:
+        rule = _Rule(str(error.validator), error.validator_value, in_words(error.instance))
+        if places.may_quote(at) and not _has_wrong_shape(error):
+            rule = rule._replace(got=quote(error.instance), instance=error.instance, text=error.message)
+        yield _to_finding(rule, at)
+
+
+def _to_finding(rule: _Rule, at: Path) -> Finding:
+    message, allowed, hint = _MESSAGES.get(rule.keyword, _other)(rule)
+    is_scalar = rule.instance is not MISSING and not isinstance(rule.instance, dict | list)
+    return Finding(message, at, got=rule.instance if is_scalar else None, allowed=allowed, hint=hint)
 
 
 def _closest_branch(errors: list[Error]) -> list[Error]:
@@ -80,7 +129,7 @@ def _branch(error: Error) -> int:
     return int(error.relative_schema_path[0]) if error.relative_schema_path else -1
 
 
-def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Finding]:
+def _unknown_properties(error: Error, at: Path) -> Iterator[Finding]:
     schema = error.schema if isinstance(error.schema, dict) else {}
     properties = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
@@ -97,16 +146,16 @@ def _unknown_properties(error: Error, at: tuple[str | int, ...]) -> Iterator[Fin
         yield Finding(message, (*at, name), on_key=True, allowed=list(properties) or None, hint=near, property=name)
 
 
-def _may_quote(error: Error) -> bool:
-    return not is_secret(error.schema) and not isinstance(error.instance, dict | list)
+def in_words(value: object) -> str:
+    """Return what messages call a value that they do not quote."""
+    return f"the {type_name(value)}" if isinstance(value, dict | list) else "the value"
 
 
-def _quote_instance(error: Error) -> str:
-    if is_secret(error.schema):
-        return "the value"
-    if isinstance(error.instance, dict | list):
-        return f"the {type_name(error.instance)}"
-    return quote(error.instance)
+def _has_wrong_shape(error: Error) -> bool:
+    """Return whether an object or an array is expected, but not this value."""
+    # A text in the place of an object that holds a password may be the password.
+    expected = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    return error.validator == "type" and not {*expected} - {"object", "array"}
 
 
 def quote(value: Any) -> str:
@@ -127,23 +176,21 @@ Explanation = tuple[str, Any, str | None]
 """A message, the values allowed, and a hint."""
 
 
-def _of_type(error: Error, got: str) -> Explanation:
-    allowed = error.validator_value
+def _of_type(rule: _Rule) -> Explanation:
+    allowed = rule.limit
     if isinstance(allowed, list):
-        return f"{got} is none of {', '.join(allowed)}", allowed, None
+        return f"{rule.got} is none of {', '.join(allowed)}", allowed, None
     article = "an" if allowed[0] in "aeiou" else "a"
-    return (f"{got} is not null" if allowed == "null" else f"{got} is not {article} {allowed}"), allowed, None
+    message = f"{rule.got} is not null" if allowed == "null" else f"{rule.got} is not {article} {allowed}"
+    return message, allowed, None
 
 
-def _one_of(error: Error, got: str) -> Explanation:
-    allowed = error.validator_value
-    near = nearest(error.instance, [value for value in allowed if isinstance(value, str)]) if _is_text(error) else None
+def _one_of(rule: _Rule) -> Explanation:
+    allowed = rule.limit
+    words = [value for value in allowed if isinstance(value, str)]
+    near = nearest(rule.instance, words) if isinstance(rule.instance, str) else None
     listed = ", ".join(map(quote, allowed[:MAX_LISTED])) + (", ..." if len(allowed) > MAX_LISTED else "")
-    return f"{got} is not one of {listed}" + (f"; did you mean {near}?" if near else ""), allowed, near
-
-
-def _is_text(error: Error) -> bool:
-    return isinstance(error.instance, str) and not is_secret(error.schema)
+    return f"{rule.got} is not one of {listed}" + (f"; did you mean {near}?" if near else ""), allowed, near
 
 
 def _missing(error: Error) -> str:
@@ -152,64 +199,64 @@ def _missing(error: Error) -> str:
     return next((name for name in names if error.message.startswith(repr(name))), names[0] if names else "?")
 
 
-def _limit(text: str) -> Callable[[Error, str], Explanation]:
-    def to_message(error: Error, got: str) -> Explanation:
-        return f"{got} {text} {quote(error.validator_value)}", error.validator_value, None
-
-    return to_message
+def _limit(text: str) -> Callable[[_Rule], Explanation]:
+    return lambda rule: (f"{rule.got} {text} {quote(rule.limit)}", rule.limit, None)
 
 
-def _length(text: str, noun: str) -> Callable[[Error, str], Explanation]:
-    def to_message(error: Error, got: str) -> Explanation:
-        count = error.validator_value
+def _length(text: str, noun: str, wrong: str) -> Callable[[_Rule], Explanation]:
+    """Return the explanation of a limit of the length; ``wrong`` is what stands for a length that is not told."""
+
+    def to_message(rule: _Rule) -> Explanation:
+        count = rule.limit
         nouns = noun if count == 1 else ("properties" if noun == "property" else noun + "s")
-        return f"{got} has {len(error.instance)}, {text} {count} {nouns} allowed", count, None
+        has = wrong if rule.instance is MISSING else f"has {len(rule.instance)}"
+        return f"{rule.got} {has}, {text} {count} {nouns} allowed", count, None
 
     return to_message
 
 
-def _format(error: Error, got: str) -> Explanation:
-    article = "an" if error.validator_value[0] in "aeio" else "a"
-    return f"{got} is not {article} valid {error.validator_value}", error.validator_value, None
+def _format(rule: _Rule) -> Explanation:
+    article = "an" if rule.limit[0] in "aeio" else "a"
+    return f"{rule.got} is not {article} valid {rule.limit}", rule.limit, None
 
 
-def _unique(error: Error, got: str) -> Explanation:
-    return f"{got} holds an item twice", None, None
+def _plain(text: str) -> Callable[[_Rule], Explanation]:
+    return lambda rule: (f"{rule.got} {text}", None, None)
 
 
-def _not_allowed(error: Error, got: str) -> Explanation:
-    return f"{got} is not allowed here", None, None
+def _listing(text: str) -> Callable[[_Rule], Explanation]:
+    """Return the explanation of a keyword whose limit is a list of names."""
+    return lambda rule: (f"{rule.got} {text} {', '.join(map(str, rule.limit))}", rule.limit, None)
 
 
-def _more_than_one(error: Error, got: str) -> Explanation:
-    return f"{got} fits more than one of the forms that are allowed", None, None
+def _other(rule: _Rule) -> Explanation:
+    if rule.text is None or isinstance(rule.instance, dict | list):
+        return f"{rule.got} does not fit {rule.keyword}", None, None
+    return rule.text, rule.limit, None
 
 
-def _jsonschema_message(error: Error, got: str) -> Explanation:
-    if not _may_quote(error):
-        return f"{got} does not fit {error.validator}", None, None
-    return error.message, error.validator_value, None
-
-
-_MESSAGES: dict[str, Callable[[Error, str], Explanation]] = {
+_MESSAGES: dict[str, Callable[[_Rule], Explanation]] = {
     "type": _of_type,
     "enum": _one_of,
     "const": _limit("is not"),
-    "pattern": lambda error, got: (f"{got} does not match {error.validator_value}", error.validator_value, None),
+    "pattern": lambda rule: (f"{rule.got} does not match {rule.limit}", rule.limit, None),
     "format": _format,
     "minimum": _limit("is less than"),
     "maximum": _limit("is more than"),
     "exclusiveMinimum": _limit("is not more than"),
     "exclusiveMaximum": _limit("is not less than"),
     "multipleOf": _limit("is no multiple of"),
-    "minLength": _length("at least", "character"),
-    "maxLength": _length("at most", "character"),
-    "minItems": _length("at least", "item"),
-    "maxItems": _length("at most", "item"),
-    "minProperties": _length("at least", "property"),
-    "maxProperties": _length("at most", "property"),
-    "uniqueItems": _unique,
-    "oneOf": _more_than_one,
-    "not": _not_allowed,
-    "None": _not_allowed,
+    "minLength": _length("at least", "character", "is too short"),
+    "maxLength": _length("at most", "character", "is too long"),
+    "minItems": _length("at least", "item", "has too few"),
+    "maxItems": _length("at most", "item", "has too many"),
+    "minProperties": _length("at least", "property", "has too few"),
+    "maxProperties": _length("at most", "property", "has too many"),
+    "uniqueItems": _plain("holds an item twice"),
+    "oneOf": _plain("fits more than one of the forms that are allowed"),
+    "not": _plain("is not allowed here"),
+    "None": _plain("is not allowed here"),
+    "required": _listing("lacks one of"),
+    "additionalProperties": _plain("has an unknown property"),
+    "unevaluatedProperties": _plain("has an unknown property"),
 }

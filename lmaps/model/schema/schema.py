@@ -1,9 +1,11 @@
 """`Schema`: a JSON Schema, compiled once."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmaps.errors import Finding, ValidationFailed
+from lmaps.model.diff import Path
 from lmaps.model.schema import drafts
 from lmaps.model.schema.compiled import compile_check, compile_defaults
 from lmaps.util.lazy import LazyModule
@@ -44,16 +46,20 @@ class Schema:
         """Return whether the compiled check accepts ``document``; if not, only `findings` decides."""
         return self._check is not None and self._check(document)
 
-    def findings(self, document: object) -> list[Finding]:
-        """Return everything in ``document`` that does not fit. Defaults are not applied."""
-        return [] if self.fits(document) else self._full.findings(document)
+    def findings(self, document: object, secrets: Iterable[Path] = (), *, quoting: bool = True) -> list[Finding]:
+        """Return everything in ``document`` that does not fit. Defaults are not applied.
 
-    def complete(self, document: Any) -> Any:
-        """Return ``document`` with the defaults, valid; raise `ValidationFailed` with all findings."""
+        No secret is quoted: none of those that the schema marks, and none at ``secrets``. Without ``quoting`` no value
+        is quoted.
+        """
+        return [] if self.fits(document) else self._full.findings(document, secrets, quoting=quoting)
+
+    def complete(self, document: Any, secrets: Iterable[Path] = (), *, quoting: bool = True) -> Any:
+        """Return ``document`` with the defaults, valid; raise `ValidationFailed` with all `findings`."""
         completed = self._apply_defaults(document)
         if self._check is not None and self._check(completed):
             return completed
-        findings = self._full.findings(completed)
+        findings = self._full.findings(completed, secrets, quoting=quoting)
         if findings:
             raise ValidationFailed(f"cannot accept the document: {plural(len(findings), 'error')}", errors=findings)
         return completed

@@ -9,7 +9,7 @@ from typing import Any
 
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.schema import Schema, Secrets
-from lmaps.model.schema.messages import quote
+from lmaps.model.schema.messages import in_words
 from lmaps.util import jsonio, yamlio
 from lmaps.util.jsonio import JsonObject
 
@@ -90,12 +90,15 @@ class Unit:
         """The secrets of an instance."""
         return Secrets(self.schema.definition)
 
-    def complete(self, document: Any) -> JsonObject:
-        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings."""
+    def complete(self, document: Any, *, quoting: bool = True) -> JsonObject:
+        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings.
+
+        They quote no secret, and without ``quoting`` no value.
+        """
         if not isinstance(document, dict):
-            finding = Finding(f"{quote(document)} is not an object")
+            finding = Finding(f"{in_words(document)} is not an object")  # not quoted: it may be a secret
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
-        completed: JsonObject = self.schema.complete(document)
+        completed: JsonObject = self.schema.complete(document, quoting=quoting)
         return completed
 
     def identify(self, completed: JsonObject) -> str:

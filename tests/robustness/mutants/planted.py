@@ -314,6 +314,18 @@ MUTANTS = [
         (Patch("lmaps/model/schema/secrets.py", '            yield index, schema.get("contains")\n', ""),),
     ),
     Mutant(
+        "a secret is quoted where the rule that it breaks is not the marked one",
+        "tests/unit/model/test_schema_messages.py::test_no_finding_quotes_a_secret",
+        "kanari-",
+        (
+            Patch(
+                "lmaps/model/schema/messages.py",
+                "    secret = places.secret(at)\n",
+                "    secret = at if is_secret(error.schema) else None\n",
+            ),
+        ),
+    ),
+    Mutant(
         "an undo answers with the documents it removed whoever asks",
         "tests/integration/api/test_answer_rights.py::test_without_the_right_show_no_answer_has_a_document",
         "AssertionError",

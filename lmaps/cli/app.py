@@ -14,6 +14,7 @@ from lmaps.cli.options import global_options
 from lmaps.cli.session import Session
 from lmaps.errors import Finding, LmapsError
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import aligned
 
 if TYPE_CHECKING:
     import pathlib
@@ -126,7 +127,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        click.echo(f"lmaps {version.__version__}")
+        ctx.ensure_object(Session).write(f"lmaps {version.__version__}\n")
         ctx.exit()
 
 
@@ -175,12 +176,12 @@ def _root(ctx: click.Context, /, daemon: bool, **flags: Any) -> None:
         if original.any():
             legacy.run(session, original)
         else:
-            click.echo(ctx.get_help())
+            session.write(f"{ctx.get_help()}\n")
 
 
 def print_response(msg: object, format: str = "dict") -> None:  # noqa: A002 (the documented name)
     """Print data on stdout: as ``dict`` (Python's repr), ``json``, ``pretty`` or ``yaml``."""
-    click.echo(render.render(msg, format), nl=False)
+    Session().write(render.render(msg, format))
 
 
 def start(args: list[str] | None = None, session: Session | None = None) -> None:
@@ -214,7 +215,7 @@ def _print_refusal(session: Session, error: LmapsError) -> int:
     """Print an error with its findings and hint, also as data if a program reads it; return its exit code."""
     session.print_error(error.message)
     findings = [] if _repeats_message(error) else error.errors[:MAX_FINDINGS]
-    for line in render.aligned(_finding_rows(findings)):
+    for line in aligned(_finding_rows(findings)):
         session.print_error(line)
     if len(error.errors) > MAX_FINDINGS:
         session.print_error(f"  and {len(error.errors) - MAX_FINDINGS} more; -o json lists all")

@@ -9,6 +9,8 @@ from lmaps.cli.render import short
 from lmaps.cli.session import Session
 from lmaps.model.diff import MISSING, Difference
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import padded, visible
+from lmaps.util.terminal import width as columns
 
 if TYPE_CHECKING:
     from lmaps.protocol import Reply, views
@@ -17,7 +19,7 @@ else:
     views = LazyModule("lmaps.protocol.views")  # 15 ms, needed only where there is a difference to print
 
 MAX_ALIGNED_ID = 40
-"""Characters of IDs up to which the column after them is aligned."""
+"""Columns of IDs up to which the column after them is aligned."""
 MAX_SIGNS = 5
 """Instances that `signs` names."""
 
@@ -42,7 +44,7 @@ def print_diff(session: Session, rows: Sequence["InstanceDiff"]) -> None:
 
 def all_lines(rows: Sequence["InstanceDiff"]) -> list[str]:
     """Return the lines of several rows, the differences aligned in one column."""
-    width = max((len(row.short) for row in rows), default=0)
+    width = max((columns(visible(row.short)) for row in rows), default=0)
     return [line for row in rows for line in diff_lines(row, min(width, MAX_ALIGNED_ID))]
 
 
@@ -51,7 +53,7 @@ def diff_lines(row: "InstanceDiff", width: int = 0) -> Iterator[str]:
 
     ``+ www.example.org  port=8080 tls=false``; for a change a line per path: ``~ www.example.org  tls: true -> false``
     """
-    lead = f"{row.sign} {row.short:<{width}}  "
+    lead = f"{row.sign} {padded(visible(row.short), width)}  "
     if row.sign != "~":
         others = [difference for difference in row.differences if difference.path != (row.named_by,)]
         values = [(_name(difference), _value(row.sign, difference)) for difference in others]
@@ -61,7 +63,7 @@ def diff_lines(row: "InstanceDiff", width: int = 0) -> Iterator[str]:
         before, after = (
             "(nothing)" if value is MISSING else short(value) for value in (difference.before, difference.after)
         )
-        yield f"{lead if number == 0 else ' ' * len(lead)}{_name(difference)}: {before} -> {after}"
+        yield f"{lead if number == 0 else ' ' * columns(lead)}{_name(difference)}: {before} -> {after}"
 
 
 def signs(rows: Sequence["ChangedInstance"], total: int | None = None) -> str:

@@ -9,6 +9,7 @@ import click
 
 from lmaps.cli.session import STRUCTURED_FORMATS, Session
 from lmaps.errors import LmapsError, UsageError
+from lmaps.util.terminal import visible
 
 if TYPE_CHECKING:
     from lmaps.protocol import Reply
@@ -83,7 +84,8 @@ def complete_units(ctx: click.Context, _param: click.Parameter, incomplete: str)
         names = [row["unit"] for row in session.call("units").extra["units"]]
     except LmapsError:
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    # The shell puts a proposal into the line as it is.
+    return [name for name in names if name.startswith(incomplete) and name == visible(name)]
 
 
 def chosen_unit(unit: str | None, unit_option: str | None) -> str | None:

@@ -1,10 +1,10 @@
 """Text forms of data: YAML, JSON, Python's repr, and tables of plain aligned columns."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import aligned, shortened, visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     import json
@@ -15,10 +15,8 @@ else:
     fast_yaml = LazyModule("lmaps.util.fast_yaml")
     yamlio = LazyModule("lmaps.util.yamlio")  # 17 ms, needed only for a document that is a bare value
 
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-"""Characters that command a terminal or reorder the text on it."""
 MAX_CELL = 60
-"""Characters of a cell that are shown."""
+"""Columns of a terminal that a cell takes."""
 
 
 class Table(NamedTuple):
@@ -28,19 +26,17 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[object]]
 
 
-def safe(text: str) -> str:
-    """Return ``text`` with control characters escaped, so that stored text cannot command a terminal."""
-    return re.sub(_CONTROL, lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
 def render(value: object, form: str) -> str:
-    """Return ``value`` as ``yaml``, ``json`` (one line), ``pretty`` (indented JSON) or ``dict`` (Python's repr)."""
+    """Return ``value`` as ``yaml``, ``json`` (one line), ``pretty`` (indented JSON) or ``dict`` (Python's repr).
+
+    Characters that command a terminal or are not seen are escaped as the format does it, so the value is the same.
+    """
     if form == "json":
-        return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text(value) + "\n"
     if form == "pretty":
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+        return visible_json(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)) + "\n"
     if form == "dict":
-        return f"{value!r}\n"
+        return visible_lines(f"{value!r}\n")
     # Empty ones are "{}" and "[]" in YAML, which the fast writer does not write.
     if value and isinstance(value, dict):
         return fast_yaml.dump(value)
@@ -49,29 +45,18 @@ def render(value: object, form: str) -> str:
     return yamlio.dump(value)
 
 
-def table_text(table: Table, *, terminal: bool, color: bool = False) -> str:
-    """Return the table as text, a line per row. For a terminal cells are made `safe`; in colour headers are dim."""
-    rows = [[_cell(cell, terminal) for cell in row] for row in table.rows]
+def json_text(value: object) -> str:
+    """Return ``value`` as JSON in one line."""
+    return visible_json(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def table_lines(table: Table) -> list[str]:
+    """Return the lines of a table, first that of the headers if it has any."""
+    # A line break inside a cell would look like another row: `visible` escapes it.
+    rows = [[_plain(cell) for cell in row] for row in table.rows]
     if not table.headers:
-        return "".join("  ".join(row).rstrip() + "\n" for row in rows)
-    header, *lines = aligned([list(table.headers), *rows], indent="")
-    if color:
-        header = f"\x1b[2m{header}\x1b[0m"
-    return "\n".join([header, *lines]) + "\n"
-
-
-def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
-    """Return rows of equal length as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-
-
-def _cell(value: object, terminal: bool) -> str:
-    # A line break inside a cell would look like another row.
-    text = _plain(value).replace("\n", "\\n")
-    return safe(text) if terminal else text
+        return ["  ".join(map(visible, row)).rstrip() for row in rows]
+    return aligned([list(table.headers), *rows], indent="")
 
 
 def _plain(value: object) -> str:
@@ -87,9 +72,8 @@ def _plain(value: object) -> str:
 
 
 def short(value: object) -> str:
-    """Return ``value`` as text of at most `MAX_CELL` characters."""
-    text = _plain(value)
-    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
+    """Return ``value`` as text that takes at most `MAX_CELL` columns."""
+    return shortened(_plain(value), MAX_CELL)
 
 
 def without_short(row: dict[str, Any]) -> dict[str, Any]:

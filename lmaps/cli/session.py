@@ -1,6 +1,7 @@
 """One call of ``lmaps``: its global options, the daemon's client, and the two streams it prints to.
 
-stdout gets data and nothing else, in the format asked for; stderr gets messages, progress and hints.
+stdout gets data and nothing else, in the format asked for; stderr gets messages, progress and hints. All output passes
+`Session`, which escapes what commands a terminal or is not seen; a test refuses any other way out.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import click
 from lmaps.cli import render
 from lmaps.errors import LmapsError, UsageError
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import visible, visible_lines
 
 if TYPE_CHECKING:
     import pathlib
@@ -29,6 +31,9 @@ else:
 
 DEFAULT_TIMEOUT_S = 30.0
 STRUCTURED_FORMATS = ("yaml", "json", "pretty", "dict")
+
+DIM, PLAIN, CLEAR_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[2K"
+"""What lMaPS itself sends to terminals."""
 
 
 Row = TypeVar("Row", bound=NamedTuple)
@@ -116,13 +121,24 @@ class Session:
 
     def print_error(self, text: str) -> None:
         """Print a line on stderr even under --quiet. A stderr that cannot be written to is no error."""
+        self._write_error(visible(text) + "\n")
+
+    def draw_progress(self, text: str) -> None:
+        """Replace what stands in the terminal's line by ``text``; the next text takes its place."""
+        self._write_error(CLEAR_LINE + visible(text))
+
+    def _write_error(self, text: str) -> None:
         try:
-            print(render.safe(text) if self.stderr.isatty() else text, file=self.stderr, flush=True)
+            self.stderr.write(text)
+            self.stderr.flush()
         except OSError:
             _discard_buffer(self.stderr)
 
     def write(self, text: str) -> None:
-        """Write ``text`` to stdout. A reader that has gone away ends the command with exit code 0."""
+        """Write lines to stdout. A reader that has gone away ends the command with exit code 0."""
+        self._write(visible_lines(text))
+
+    def _write(self, text: str) -> None:
         try:
             self.stdout.write(text)
             self.stdout.flush()
@@ -141,12 +157,17 @@ class Session:
         """
         form = self.output_format
         if form == "name":
-            text = "".join(f"{name}\n" for name in names or ())
+            self.write("".join(f"{visible(name)}\n" for name in names or ()))
         elif form == "table" and table is not None:
-            text = render.table_text(table, terminal=self.stdout.isatty(), color=self.in_color)
+            self._write_table(table)
         else:
-            text = render.render(value, "yaml" if form == "table" else form)
-        self.write(text)
+            self.write(render.render(value, "yaml" if form == "table" else form))
+
+    def _write_table(self, table: "render.Table") -> None:
+        lines = render.table_lines(table)
+        if table.headers and self.in_color:
+            lines[0] = f"{DIM}{lines[0]}{PLAIN}"  # the lines are visible already: `write` would escape the colour
+        self._write("".join(f"{line}\n" for line in lines))
 
     def print_lines(self, value: object, lines: Sequence[str], names: Sequence[str] | None = None) -> None:
         """Print ``value`` in the output format; where that is a table, print ``lines`` instead."""

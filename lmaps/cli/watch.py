@@ -12,6 +12,7 @@ from lmaps.cli.session import Session
 from lmaps.errors import HandlerFailed, JobStopped
 from lmaps.model.states import ENDED, ConfirmationState, JobKind, JobState
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import visible_output
 from lmaps.util.text import plural
 from lmaps.util.times import age, format_duration, in_seconds, seconds_between
 
@@ -36,8 +37,6 @@ INTERRUPTED_LEVEL = 130
 """Exit code after Ctrl-C, as shells report it: 128 plus the number of SIGINT."""
 WORST_FIRST = (12, 6, 11, 10, 7, 5, 3, 8, 4, 9, 1, 0)
 """Exit codes from the most to the least serious."""
-
-CLEAR_LINE = "\r\x1b[2K"
 
 
 class JobLine(NamedTuple):
@@ -118,7 +117,7 @@ def watch(session: Session, number: int) -> "JobView":
             for line in lines:
                 progress.update(line)
                 if line.text:
-                    session.print_message(f"{line.number:>4}  {line.text}")
+                    session.print_message(f"{line.number:>4}  {visible_output(line.text)}")
             if job.state in ENDED and not job.over and (latest is None or latest.state != job.state):
                 session.print_message(_provisional_outcome(job))
             progress.draw(job)
@@ -146,7 +145,8 @@ def _detach(session: Session, number: int) -> NoReturn:
     # A blocked SIGINT stays pending: a Ctrl-C while the line is printed is not lost, sigtimedwait returns it.
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        session.print_error(f"\ndetached, the job goes on: lmaps attach {number}{hint}")
+        session.print_error("")  # ends the line in which the terminal shows ^C
+        session.print_error(f"detached, the job goes on: lmaps attach {number}{hint}")
         cancel = can_cancel and signal.sigtimedwait({signal.SIGINT}, CANCEL_WINDOW_S) is not None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
@@ -253,12 +253,11 @@ class Progress:
             parts.append(f"task {self._tasks}{total}")
         if self._hosts:
             parts.append(plural(len(self._hosts), "host"))
-        self._session.stderr.write(f"{CLEAR_LINE}      {', '.join([*parts, _since(job.started_at)])}")
-        self._session.stderr.flush()
+        self._session.draw_progress(f"      {', '.join([*parts, _since(job.started_at)])}")
         self._drawn = True
 
     def clear(self) -> None:
         """Remove the line, so that output can be printed in its place."""
         if self._drawn:
-            self._session.stderr.write(CLEAR_LINE)
+            self._session.draw_progress("")
             self._drawn = False

@@ -8,7 +8,7 @@ from lmaps.config.settings import Config
 from lmaps.diagnostics import files, programs, state
 from lmaps.diagnostics.context import CheckContext, CheckResult
 from lmaps.errors import ConfigError, LmapsError, UnitRefused
-from lmaps.supervisor.report import describe, print_error, print_lines
+from lmaps.supervisor.report import describe, print_error, print_lines, print_state
 from lmaps.util.text import plural
 
 
@@ -82,7 +82,7 @@ def check_start(config: Config) -> int:
     context = CheckContext.from_files(config, config.rpc.manager_bind[0])
     code = max(_report(check.run(context)) for check in CHECKS if check.start)
     if not code:
-        print("lmapsd: nothing is wrong")
+        print_state("nothing is wrong")
     return code
 
 

@@ -1,6 +1,5 @@
 """`Daemon`: one loop that keeps the wanted children running, and ends them step by step."""
 
-import contextlib
 import enum
 import logging
 import math
@@ -22,7 +21,7 @@ from lmaps.process import Outcome, reap_orphans, set_subreaper
 from lmaps.supervisor.children import Child
 from lmaps.supervisor.locks import exclusive_paths, locked
 from lmaps.supervisor.privileges import chown_state, private_files
-from lmaps.supervisor.report import print_lines
+from lmaps.supervisor.report import print_lines, print_state
 from lmaps.supervisor.roles import Boot, Roles
 from lmaps.supervisor.slots import EARLY_S, Slot, sweep_slot, sweep_slots
 from lmaps.supervisor.systemd import Watchdog, notify, notify_reloading
@@ -204,8 +203,7 @@ class Daemon:
             log.info(message)
             return
         self._ready = True
-        with contextlib.suppress(OSError):
-            print(f"lmapsd: {message}", flush=True)
+        print_state(message)
 
     def _kill_worker(self, number: int) -> None:
         """Kill the worker in slot ``number``, which does not end its job; its tools are swept and it is replaced."""

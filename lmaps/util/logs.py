@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from lmaps.util import times
+from lmaps.util.terminal import visible, visible_lines
 from lmaps.util.text import plural
 
-_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
 _PLAIN = re.compile(r'[^ "\[\]=\\]+')
 _CHUNK = select.PIPE_BUF
 MAX_FIELD = 128
@@ -119,8 +119,8 @@ class TextLines(_Lines):
         """Return the line; control characters are escaped, so that no value can forge a line of its own."""
         fields = " ".join([f"{name}={_word(value)}" for name, value in _current_fields()])
         message = f"{record.getMessage()} [{fields}]" if fields else record.getMessage()
-        line = f"{_time(record)} {record.levelname.lower()} {self._process}: {_escaped(message)}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{_time(record)} {record.levelname.lower()} {self._process}: {visible(message)}"
+        return f"{line}\n{visible_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class JsonLines(_Lines):
@@ -140,10 +140,6 @@ class JsonLines(_Lines):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
-
-
-def _escaped(text: str) -> str:
-    return text if text.isprintable() else text.translate(_ESCAPES)
 
 
 def _current_fields() -> Iterator[tuple[str, object]]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lmaps.errors import DocumentRefused, Finding
+from lmaps.util.terminal import visible_lines
 from lmaps.util.text import scalar
 
 UNIT_EVENTS, INSTANCE_EVENTS = 50_000, 1_000_000
@@ -226,7 +227,8 @@ class _StrictDumper(_Dumper):  # type: ignore[misc]  # the base is chosen at run
 
 
 def _represent_text(dumper: Any, text: str) -> Any:
-    style = '"' if _AMBIGUOUS.match(text) or not (text.isprintable() or text.isascii()) else None
+    hidden = not text.isascii() and visible_lines(text) != text
+    style = '"' if hidden or _AMBIGUOUS.match(text) or not (text.isprintable() or text.isascii()) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -243,4 +245,5 @@ def dump_all(values: Iterable[object], *, explicit_start: bool = True) -> str:
     text: str = yaml.dump_all(
         values, Dumper=_StrictDumper, explicit_start=explicit_start, sort_keys=False, allow_unicode=True, width=120
     )
-    return text.removesuffix("...\n")  # PyYAML ends a document that is one scalar so
+    # Such characters stand in double quotes only, where YAML has the same escapes.
+    return visible_lines(text).removesuffix("...\n")  # PyYAML ends a document that is one scalar so

@@ -237,8 +237,8 @@ def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[li
         if masks:
             continue
         try:
-            completed = unit.complete(given)
-            accepted.append(Accepted(unit.identify(completed), given, completed))
+            key, completed = unit.admit(given)
+            accepted.append(Accepted(key, given, completed))
         except ValidationFailed as refused:
             findings += [finding._replace(document=number) for finding in refused.errors]
     return accepted, findings

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lmaps.cli.options import command
-from lmaps.cli.render import aligned
 from lmaps.cli.session import Session
 from lmaps.errors import NotReached
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import aligned, padded, width
 
 if TYPE_CHECKING:
     from lmaps.config import load, settings
@@ -73,11 +73,11 @@ def _check_context(session: Session) -> "context.CheckContext":
 def _lines(results: Mapping[str, "context.CheckResult"]) -> list[str]:
     """Return a line for each check, and one below it where there is something to do."""
     heads = aligned([(name, result.verdict) for name, result in results.items()], indent="")
-    width = max(map(len, heads))
+    columns = max(map(width, heads))
     lines = []
     for head, result in zip(heads, results.values(), strict=True):
-        lines.append(f"{head.ljust(width)}  {result.message}")
-        lines += [f"{'':{width}}  -> {result.advice}"] if result.advice else []
+        lines.append(f"{padded(head, columns)}  {result.message}")
+        lines += [f"{'':{columns}}  -> {result.advice}"] if result.advice else []
     return lines
 
 

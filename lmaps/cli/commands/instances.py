@@ -226,7 +226,7 @@ def _validate_offline(file: str, name: str | None, documents: Sequence[object]) 
     completed, findings = [], []
     for number, document in enumerate(documents):
         try:
-            completed.append(unit.complete(document))
+            completed.append(unit.admit(document)[1])
         except ValidationFailed as refused:
             findings += [finding._replace(document=number) for finding in refused.errors]
     if findings:

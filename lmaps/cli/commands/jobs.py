@@ -20,7 +20,7 @@ from lmaps.cli.options import (
     unit_argument,
     write_options,
 )
-from lmaps.cli.render import Table, render, revision, safe
+from lmaps.cli.render import Table, render, revision
 from lmaps.cli.session import Session
 from lmaps.cli.watch import (
     INTERRUPTED_LEVEL,
@@ -39,6 +39,7 @@ from lmaps.cli.watch import (
 from lmaps.errors import UsageError
 from lmaps.model.states import JobState
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import visible_output
 from lmaps.util.times import age, format_duration, in_seconds, parse_duration, seconds_between
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def job(session: Session, number: int) -> None:
     """Show everything about a job."""
     data = session.call("job", job=number).extra["job"]
     fields = {f"{name.replace('_', ' ')}:": value for name, value in data.items() if value is not None}
-    width = max(map(len, fields))
+    width = max(map(len, fields))  # names of fields are ASCII
     rows = [
         (name.ljust(width), summary_text(value) if isinstance(value, dict) else value) for name, value in fields.items()
     ]
@@ -132,7 +133,8 @@ def _output_command(name: str, text: str, *, follows: bool) -> click.Command:
                     session.write(text_of(line))
                 latest = state
         except KeyboardInterrupt:
-            session.print_error(f"\ndetached: lmaps attach {number}")
+            session.print_error("")
+            session.print_error(f"detached: lmaps attach {number}")
             raise click.exceptions.Exit(INTERRUPTED_LEVEL) from None
         if following:
             session.print_message(outcome(latest))
@@ -164,7 +166,8 @@ def _line_format(session: Session, *, events: bool) -> Callable[[JobLine], str]:
             return render(line.row, "json")
         if not line.text and line.stream == "event":
             return ""
-        return f"{line.number:>4}  {safe(line.text)}\n" if terminal else line.text + "\n"
+        text = visible_output(line.text)
+        return f"{line.number:>4}  {text}\n" if terminal else f"{text}\n"
 
     return text_of
 

@@ -7,9 +7,10 @@ import click
 from click.shell_completion import get_completion_class
 
 from lmaps.cli.options import command, limit_option, optional_unit_argument
-from lmaps.cli.render import Table, aligned, revision
+from lmaps.cli.render import Table, revision
 from lmaps.cli.session import Session, read_row
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import aligned
 from lmaps.util.text import plural
 from lmaps.util.times import format_duration, in_seconds
 

@@ -1,6 +1,5 @@
 """``import``, ``migrate``, ``export``."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from lmaps.cli.commands.instances import finish_write, send_documents
 from lmaps.cli.diffs import print_dry_run
 from lmaps.cli.documents import InputDocument, read_documents, write_whole
 from lmaps.cli.options import Write, command, complete_units, write_options
+from lmaps.cli.render import json_text
 from lmaps.cli.session import Session
 from lmaps.errors import DocumentRefused, Finding, UsageError
 from lmaps.util import fast_yaml
@@ -309,18 +309,17 @@ def _yaml_texts(pieces: Iterator[_Piece]) -> Iterator[str]:
 
 def _json_texts(pieces: Iterator[_Piece]) -> Iterator[str]:
     """Yield the text of one JSON object."""
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     # Objects are left open, by cutting off their last brace, to be written page by page.
-    yield f'{encode(HEAD)[:-1]}, "units": ['
+    yield f'{json_text(HEAD)[:-1]}, "units": ['
     end, separator = "", ""
     for head, instances, tail in pieces:
         if head is not None:
-            yield f'{end}{encode(head)[:-1]}, "instances": ['
+            yield f'{end}{json_text(head)[:-1]}, "instances": ['
             separator = ""
         if instances:
-            yield separator + encode(instances)[1:-1]
+            yield separator + json_text(instances)[1:-1]
             separator = ", "
-        end = f"]{', ' + encode(tail)[1:-1] if tail else ''}}}, "
+        end = f"]{', ' + json_text(tail)[1:-1] if tail else ''}}}, "
     yield f"{end.removesuffix(', ')}]}}\n"
 
 

@@ -12,6 +12,7 @@ from lmaps.model.schema import Schema, Secrets
 from lmaps.model.schema.messages import in_words
 from lmaps.util import jsonio, yamlio
 from lmaps.util.jsonio import JsonObject
+from lmaps.util.terminal import forbidden_in_names
 
 _CONTENT_ID = re.compile(r"[0-9a-f]{64}\Z")
 SHORT_ID_LENGTH = 8
@@ -100,6 +101,22 @@ class Unit:
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
         completed: JsonObject = self.schema.complete(document, quoting=quoting)
         return completed
+
+    def admit(self, document: Any) -> tuple[str, JsonObject]:
+        """Return the ID of a document that is new here, and the document completed.
+
+        Raises `ValidationFailed` as `complete` does, and for an ID with control characters: SQLite's functions stop at
+        NUL, and such an ID cannot be typed. Stored documents, which an older lMaPS may have accepted with such an ID,
+        are completed without this check.
+        """
+        completed = self.complete(document)
+        key = self.identify(completed)
+        character = forbidden_in_names(key)
+        if character is not None and self.primary_key is not None:
+            reason = f"an ID takes no control characters: this one has U+{ord(character):04X}"
+            finding = Finding(reason, at=(self.primary_key,))
+            raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
+        return key, completed
 
     def identify(self, completed: JsonObject) -> str:
         """Return the ID of a completed document: the value of the primary key, else the SHA-256 of the content."""

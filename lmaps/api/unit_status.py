@@ -7,7 +7,7 @@ from lmaps.api.context import Invocation, ManagerState
 from lmaps.errors import Finding
 from lmaps.model.schema import Schema
 from lmaps.model.states import UNSETTLED, JobState, UnitCondition
-from lmaps.model.units import Impact, StoredInstance, Unit, impact, unit_from_definition
+from lmaps.model.units import StoredInstance, Unit, impact, unit_from_definition
 from lmaps.store import Instance
 from lmaps.util import jsonio
 
@@ -32,12 +32,22 @@ def condition(ctx: Invocation, name: str) -> str:
     return f"{UnitCondition.PENDING} {waiting}" if waiting else UnitCondition.IN_SYNC
 
 
-def impact_on_stored(ctx: Invocation, unit: Unit, instances: Iterable[Instance]) -> list[Impact]:
-    """Return what the text of ``unit`` would do to these stored ``instances``."""
-    before = ctx.tx.instances.newest_definition(unit.name)
-    stored = [StoredInstance(row.key, json.loads(row.given), json.loads(row.completed)) for row in instances]
-    older = unit_from_definition(jsonio.decode(before)) if before else None
-    return ctx.limit.run(f"check {unit.name}", impact, unit, older, stored)
+def stored_instances(ctx: Invocation, name: str, instances: Iterable[Instance]) -> list[StoredInstance]:
+    """Return ``instances`` of a unit, each with the paths of its secrets.
+
+    What either the text marks that it was kept under, or the one in use, is secret.
+    """
+    texts = ctx.tx.instances.definitions(name)
+    kept = {number: unit_from_definition(jsonio.decode(text)).secrets for number, text in texts.items()}
+    today = ctx.manager.units.units.get(name)
+    stored = []
+    for row in instances:
+        completed = json.loads(row.completed)
+        secrets = kept[row.document.definition].paths(completed)
+        if today is not None:
+            secrets |= today.secrets.paths(completed)
+        stored.append(StoredInstance(row.key, json.loads(row.given), completed, secrets))
+    return stored
 
 
 def misfits(ctx: Invocation, unit: Unit) -> list[Finding]:
@@ -45,7 +55,8 @@ def misfits(ctx: Invocation, unit: Unit) -> list[Finding]:
     if not ctx.may(unit.name, "show"):
         return []
     wrong = sorted(ctx.manager.conformance.wrong(ctx.tx, unit, ctx.limit))
-    impacts = impact_on_stored(ctx, unit, ctx.tx.instances.by_number(unit.name, wrong).values())
+    stored = stored_instances(ctx, unit.name, ctx.tx.instances.by_number(unit.name, wrong).values())
+    impacts = ctx.limit.run(f"check {unit.name}", impact, unit, stored)
     return [Finding(change.to_json()["message"], change.finding.at) for change in impacts if change.kind == "breaks"]
 
 

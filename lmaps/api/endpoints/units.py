@@ -5,11 +5,11 @@ from typing import Annotated
 from lmaps.api.arguments import NoArguments, Text, UnitName, argument, arguments
 from lmaps.api.context import Invocation
 from lmaps.api.endpoint import endpoint
-from lmaps.api.unit_status import condition, handler_faults, impact_on_stored
+from lmaps.api.unit_status import condition, handler_faults, stored_instances
 from lmaps.errors import Finding
 from lmaps.model.policy import EVERY_UNIT
 from lmaps.model.schema.dataclasses import Keywords
-from lmaps.model.units import Unit, load_units_from, property_rows
+from lmaps.model.units import StoredInstance, Unit, impact, load_units_from, property_rows
 from lmaps.protocol import Reply
 from lmaps.protocol.views import UnitView
 from lmaps.util.jsonio import JsonObject
@@ -106,14 +106,29 @@ def unit_check(ctx: Invocation, request: UnitCheck) -> Reply:
             warnings.append(unit.locate(Finding(text, ("meta", "name"))))
             continue
         if ctx.tx.instances.is_outdated(unit.name, unit.digest):
-            touched = impact_on_stored(ctx, unit, ctx.tx.instances.all(unit.name))
-            impacts += [{"unit": unit.name, "file": unit.file} | impact.to_json() for impact in touched]
+            stored, unseen = _seen_and_unseen(ctx, unit)
+            if unseen:
+                count = plural(len(unseen), "instance")
+                text = f"{count} with secrets not looked at: {ctx.subject.name} has no right reveal there"
+                warnings.append(unit.locate(Finding(text, ("meta", "name"))))
+            touched = ctx.limit.run(f"check {unit.name}", impact, unit, stored, unseen)
+            impacts += [{"unit": unit.name, "file": unit.file} | effect.to_json() for effect in touched]
     return Reply(
         f"{plural(len(errors), 'error')}, {plural(len(warnings), 'warning')}, {plural(len(impacts), 'impact')}",
         level=1 if errors or impacts else 0,
         extra={"units": rows, "warnings": [finding.to_json() for finding in warnings], "impacts": impacts},
         errors=tuple(errors),
     )
+
+
+def _seen_and_unseen(ctx: Invocation, unit: Unit) -> tuple[list[StoredInstance], list[StoredInstance]]:
+    """Return the stored instances that a text of the subject's may be tried on, and the others."""
+    stored = stored_instances(ctx, unit.name, ctx.tx.instances.all(unit.name))
+    if ctx.may(unit.name, "reveal"):
+        return stored, []
+    # Whether a secret fits a pattern, equals another one or steers an if is a question about it; so is every other
+    # effect on a document that has one.
+    return [row for row in stored if not row.secrets], [row for row in stored if row.secrets]
 
 
 @endpoint("reload", right="admin", scope="every", audited=True)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.diff import MISSING, Difference, Path, differences, look_up
 from lmaps.model.schema.messages import quote
-from lmaps.model.units.explain import property_rows
 from lmaps.model.units.unit import Unit, short_id
 from lmaps.util.jsonio import JsonObject, canonical
 from lmaps.util.text import plural
@@ -17,11 +16,15 @@ MAX_NAMED = 3
 
 
 class StoredInstance(NamedTuple):
-    """An instance as it is stored: its ID, the document that was sent, and the one with defaults."""
+    """An instance as it is stored: its ID, the document that was sent, and the one with defaults.
+
+    ``secrets`` are the paths of what is secret in it, by the texts of the unit up to now.
+    """
 
     key: str
     given: JsonObject
     completed: JsonObject
+    secrets: frozenset[Path] = frozenset()
 
 
 class Impact(NamedTuple):
@@ -44,52 +47,59 @@ class Impact(NamedTuple):
         }
 
 
-def impact(unit: Unit, before: Unit | None, stored: Sequence[StoredInstance]) -> list[Impact]:
-    """Return the effects of ``unit`` on ``stored``, which were written under ``before`` or older texts."""
-    secrets = _secrets(unit) | (_secrets(before) if before else set())
-    single = [*_validity(unit, stored, secrets), *_defaults(unit, stored, secrets), *_identities(unit, stored)]
+def impact(unit: Unit, stored: Sequence[StoredInstance], unseen: Sequence[StoredInstance] = ()) -> list[Impact]:
+    """Return the effects of ``unit`` on stored instances; no secret is quoted.
+
+    No value of the ``unseen`` ones matters: a text could be written to ask for it.
+    """
+    single = [*_validity(unit, stored), *_defaults(unit, stored), *_identities(unit, stored)]
     keys_by_effect: dict[tuple[str, Path, str], list[str]] = {}
     for kind, finding, [key] in single:
         keys_by_effect.setdefault((kind, finding.at, finding.message), []).append(key)
-    effects = [Impact(kind, Finding(text, at), tuple(keys)) for (kind, at, text), keys in keys_by_effect.items()]
-    exposed = _exposed(_secrets(before) - _secrets(unit)) if before and stored else ()
-    return [*effects, *_rules(unit, stored), *exposed]
+    effects = [
+        Impact(kind, Finding(text, at), tuple(dict.fromkeys(keys))) for (kind, at, text), keys in keys_by_effect.items()
+    ]
+    return [*effects, *_rules(unit, stored, len(stored) + len(unseen)), *_exposed(unit, [*stored, *unseen])]
 
 
-def _validity(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
+def _validity(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
     for instance in stored:
-        for finding in unit.schema.findings(instance.completed)[:1]:  # the first finding shows that the instance breaks
-            yield Impact("breaks", _discreet(finding, secrets), (instance.key,))
+        findings = unit.schema.findings(instance.completed, instance.secrets)
+        for finding in findings[:1]:  # the first finding shows that the instance breaks
+            yield Impact("breaks", finding, (instance.key,))
 
 
-def _discreet(finding: Finding, secrets: set[str]) -> Finding:
-    """Return ``finding`` without the value of a secret, which the new text may no longer mark as one."""
-    return Finding("the secret does not fit", finding.at) if _dotted(finding.at) in secrets else finding
-
-
-def _defaults(unit: Unit, stored: Iterable[StoredInstance], secrets: set[str]) -> Iterator[Impact]:
+def _defaults(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
     """Yield the defaults that would differ. Stored documents stay as they are until they are set again."""
     for instance in stored:
         try:
-            changes = list(differences(instance.completed, unit.complete(instance.given)))
+            after = unit.schema.complete(instance.given, instance.secrets)
         except ValidationFailed as refused:
             if not unit.schema.findings(instance.completed):
-                yield Impact("breaks when set", _discreet(refused.errors[0], secrets), (instance.key,))
+                yield Impact("breaks when set", refused.errors[0], (instance.key,))
             continue
-        yield from (Impact(*_default_effect(change, secrets), (instance.key,)) for change in changes)
+        secrets = instance.secrets | unit.secrets.paths(after)
+        for change in differences(instance.completed, after):
+            yield Impact(*_default_effect(change, _around(secrets, change.path)), (instance.key,))
 
 
-def _default_effect(change: Difference, secrets: set[str]) -> tuple[str, Finding]:
-    is_hidden = _dotted(change.path) in secrets
+def _around(secrets: frozenset[Path], path: Path) -> Path | None:
+    """Return the path of the secret at or around ``path``; None where there is none."""
+    return next((path[:length] for length in range(1, len(path) + 1) if path[:length] in secrets), None)
+
+
+def _default_effect(change: Difference, secret: Path | None) -> tuple[str, Finding]:
+    """Return the kind of a default that differs, and what differs; of a ``secret`` only that it does."""
     before, after = (
-        None if value is MISSING else "(secret)" if is_hidden else quote(value)
+        None if value is MISSING else quote(value) if secret is None else "(secret)"
         for value in (change.before, change.after)
     )
-    if before is None:
-        return "default gained", Finding(f"{after} from the next set on", change.path)
-    if after is None:
-        return "default lost", Finding(f"{before} is removed by the next set", change.path)
-    return "default changed", Finding(f"{before} becomes {after} at the next set", change.path)
+    at = change.path if secret is None else secret
+    if at == change.path and before is None:
+        return "default gained", Finding(f"{after} from the next set on", at)
+    if at == change.path and after is None:
+        return "default lost", Finding(f"{before} is removed by the next set", at)
+    return "default changed", Finding(f"{before or after} becomes {after or before} at the next set", at)
 
 
 def _identities(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
@@ -100,9 +110,9 @@ def _identities(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact
             yield Impact("ID changes", Finding("the new ID differs from the stored one", at), (instance.key,))
 
 
-def _rules(unit: Unit, stored: Sequence[StoredInstance]) -> Iterator[Impact]:
-    if unit.max_instances is not None and len(stored) > unit.max_instances:
-        text = f"there are {plural(len(stored), 'instance')}, the limit is {unit.max_instances}"
+def _rules(unit: Unit, stored: Sequence[StoredInstance], count: int) -> Iterator[Impact]:
+    if unit.max_instances is not None and count > unit.max_instances:
+        text = f"there are {plural(count, 'instance')}, the limit is {unit.max_instances}"
         yield Impact("over the limit", Finding(text, ("meta", "max_instances")))
     for path in unit.unique:
         values = {instance.key: look_up(instance.completed, path) for instance in stored}
@@ -113,16 +123,17 @@ def _rules(unit: Unit, stored: Sequence[StoredInstance]) -> Iterator[Impact]:
             yield Impact("not unique", Finding("the same value more than once", path), duplicates)
 
 
-def _secrets(unit: Unit) -> set[str]:
-    return {row.path for row in property_rows(unit) if row.secret}
-
-
-def _exposed(paths: Iterable[str]) -> Iterator[Impact]:
-    """Yield the properties that were secret and would be shown."""
-    for path in sorted(paths):
-        yield Impact("secret shown", Finding("it was secret, and would be visible", tuple(path.split("."))))
-
-
-def _dotted(path: Path) -> str:
-    """Return a path as in `property_rows`: ``a[].b``."""
-    return "".join("[]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+def _exposed(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
+    """Yield the places of secrets that would be shown. They depend on the shape of a document alone."""
+    keys_by_place: dict[str, list[str]] = {}
+    first: dict[str, Path] = {}
+    for instance in stored:
+        still = unit.secrets.paths(instance.completed) if instance.secrets else frozenset()
+        for path in sorted(instance.secrets, key=lambda path: [(isinstance(key, str), key) for key in path]):
+            if _around(still, path) is None:
+                place = "".join("[]" if isinstance(key, int) else f".{key}" for key in path)
+                first.setdefault(place, path)
+                keys_by_place.setdefault(place, []).append(instance.key)
+    for place, keys in sorted(keys_by_place.items()):
+        finding = Finding("it is secret now, and would be visible from the next set on", first[place])
+        yield Impact("secret shown", finding, tuple(dict.fromkeys(keys)))

@@ -326,6 +326,24 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "unit check tries anybody's text on documents with secrets",
+        "tests/integration/api/test_refusals.py::test_unit_check_answers_no_question_about_a_secret",
+        "AssertionError",
+        (Patch("lmaps/api/endpoints/units.py", 'if ctx.may(unit.name, "reveal"):', 'if ctx.may(unit.name, "show"):'),),
+    ),
+    Mutant(
+        "a document that no longer fits is quoted by what today's text marks alone",
+        "tests/integration/api/test_refusals.py::test_what_an_older_text_marked_is_not_quoted",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/api/unit_status.py",
+                "secrets = kept[row.document.definition].paths(completed)",
+                "secrets = frozenset()",
+            ),
+        ),
+    ),
+    Mutant(
         "an undo answers with the documents it removed whoever asks",
         "tests/integration/api/test_answer_rights.py::test_without_the_right_show_no_answer_has_a_document",
         "AssertionError",

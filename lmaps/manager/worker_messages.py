@@ -40,7 +40,8 @@ class WorkerInbox:
             return
         while (incoming := self._workers.receive()) is not None:
             try:
-                message = decode(incoming.body)
+                # A worker limits its messages by their size: one has at most one value per byte.
+                message = decode(incoming.body, nodes=len(incoming.body))
             except MessageRefused as refused:
                 log.warning("a worker's message was dropped: %s", refused)
                 continue

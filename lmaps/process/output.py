@@ -18,6 +18,9 @@ MAX_LINE_CHARS = 64 * 1024
 MAX_SECRET_BYTES = 256 * 1024
 """The longest text that an instance may hold, and so the longest secret."""
 
+MAX_EVENT_DEPTH = jsonio.MAX_DEPTH - 3
+"""The deepest nesting of an event: the message to the manager has it in a line, in a list."""
+
 T = TypeVar("T", str, bytes)
 
 
@@ -139,7 +142,10 @@ class Output:
 
 
 class Events:
-    """Hands events on: JSON objects, one a line, whose ``text`` is shown to people; any other line becomes a note."""
+    """Hands events on: JSON objects, one a line, whose ``text`` is shown to people; any other line becomes a note.
+
+    A ``text`` of another type is shown as JSON.
+    """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -157,10 +163,11 @@ class Events:
 
     def _hand_on(self, line: bytes) -> None:
         try:
-            event = jsonio.decode(line)
+            event = jsonio.decode(line, depth=MAX_EVENT_DEPTH)
         except MessageRefused:
             event = None
         if isinstance(event, dict):
-            self._sink(Line("event", str(event.pop("text", "")), times.now(), event))
+            text = event.pop("text", "")
+            self._sink(Line("event", text if isinstance(text, str) else jsonio.encode(text), times.now(), event))
         else:
             self._sink(note("an event could not be read"))

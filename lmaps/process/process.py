@@ -196,5 +196,5 @@ def _environment(program: Program, folder: Path) -> dict[str, str]:
 
 def _name(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_bytes().decode(errors="replace").strip()
     return "?"

@@ -35,8 +35,9 @@ def _processes() -> Iterator[tuple[int, int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it may end while it is read
-                # A program can give itself a name with ") R 1" in it: count from the last bracket.
-                after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+                # A program can give itself a name with ") R 1" in it, or of bytes that are no text: count from the
+                # last bracket.
+                after_name = (entry / "stat").read_bytes().rpartition(b")")[2].decode().split()
                 yield int(entry.name), int(after_name[1]), after_name[0]
 
 
@@ -112,6 +113,6 @@ def reap_orphans(own: Collection[int]) -> None:
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    """Send a signal to a process that may be gone."""
-    with contextlib.suppress(ProcessLookupError):
+    """Send a signal to a process that may be gone, or have become another user's (by sudo)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)

@@ -3,14 +3,16 @@
 import contextlib
 import logging
 import shutil
+import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lmaps.config.settings import Config
-from lmaps.errors import HandlerFailed, ValidationFailed
+from lmaps.errors import HandlerFailed, LmapsError, ValidationFailed
 from lmaps.handlers import HandlerRegistry
 from lmaps.handlers.base import State, UnitHandler
 from lmaps.model.schema import Scrubber
@@ -24,6 +26,9 @@ from lmaps.util.text import plural
 from lmaps.util.times import format_duration
 
 log = logging.getLogger(__name__)
+
+_COUNTS = ("ok", "changed", "failed", "unknown")
+"""The names of the counts that every handler has: like the words of its events they stay, whatever the secrets are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class TaskContext(Protocol):
 
 
 class Execution:
-    """A running job: its program, its limits, and its events so far. Its output is handed on with ``secrets`` masked.
+    """A running job: its program, its limits, and its events so far. Its output goes through ``scrubber``.
 
     Its owner waits for `fds` and `deadline`, and calls `run_once`.
     """
@@ -88,7 +93,7 @@ class Execution:
         folder: Path,
         sink: Callable[[Line], None],
         limits: Limits,
-        secrets: Iterable[object] = (),
+        scrubber: Scrubber | None = None,
         fork_servers: ForkServers | None = None,
     ) -> None:
         self._handler = handler
@@ -97,7 +102,7 @@ class Execution:
         self._sink = sink
         self._limits = limits
         self._events: list[JsonObject] = []
-        self._scrubber = Scrubber(secrets, handler.event_words)
+        self._scrubber = scrubber or Scrubber()
         self._stop_reason = ("interrupted", "the daemon was stopped: it may have run in part")
         failpoint("worker.before_spawn")
         self._process = Process(program, folder, self._on_line, fork_servers, self._scrubber.text)
@@ -161,7 +166,7 @@ class Execution:
 
     def result(self, token: str, outcome: Outcome) -> Result:
         """Return the result of the job that ended with ``outcome``, and remove its folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove(self._folder)
         state, error = "succeeded", None
         if outcome.stopped:
             state, reason = self._stop_reason
@@ -175,7 +180,8 @@ class Execution:
         try:
             counts = self._handler.summary(outcome, self._events, self._program)
             jsonio.decode(jsonio.encode(counts))  # the manager would refuse the whole result for a count that is none
-            return {name: int(count) for name, count in counts.items()}
+            names = {name: name if name in _COUNTS else self._scrubber.text(name) for name in counts}
+            return {names[name]: int(count) for name, count in counts.items()}
         except Exception as error:  # noqa: BLE001 (a plugin may raise anything; its text could quote a secret)
             log.error("the steps of the job could not be counted: %s", type(error).__name__)
             return None
@@ -191,14 +197,47 @@ def start(
     """
     unit = unit_as_queued(context.config, order.unit, order.digest)
     state = State(unit, order.revision, order.given, order.completed, context.beat)
-    _validate(state)
-    handler = context.handlers.get(unit.handler)(context=unit)
+    handler_class = context.handlers.get(unit.handler)
+    scrubber = Scrubber(_secrets(state), handler_class.event_words)
     folder = context.jobs_folder / str(order.job)
-    with job_folder(folder):
-        limits = Limits(unit.timeout if order.timeout is None else order.timeout, unit.idle_timeout)
-        secrets = (value for _, document in state.pairs() for value in unit.secrets.values(document))
-        program = make_program(context, handler, state, folder)
-        return Execution(handler, program, folder, context.emit, limits, secrets, context.fork_servers)
+    with scrubbed_errors(scrubber):
+        _validate(state)
+        handler = handler_class(context=unit)
+        with job_folder(folder):
+            limits = Limits(unit.timeout if order.timeout is None else order.timeout, unit.idle_timeout)
+            program = make_program(context, handler, state, folder)
+            return Execution(handler, program, folder, context.emit, limits, scrubber, context.fork_servers)
+
+
+def _secrets(state: State) -> Iterator[object]:
+    """Yield the secret values of a state, and call its ``beat`` for each: a scrubber looks at every form of each."""
+    for _, document in state.pairs():
+        for value in state.unit.secrets.values(document):
+            state.beat()
+            yield value
+
+
+@contextlib.contextmanager
+def scrubbed_errors(scrubber: Scrubber) -> Iterator[None]:
+    """Mask secrets in what the block raises: a handler may quote values, and errors are stored, logged and answered.
+
+    An error that is not one of lMaPS is logged with its traceback, and raised as `HandlerFailed`.
+    """
+    try:
+        yield
+    except LmapsError as error:
+        error.args = (scrubber.text(error.message),)
+        # Neither what it was raised from nor its findings are for anybody: they are not scrubbed.
+        error.errors, error.__cause__, error.__context__ = (), None, None
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (a plugin may raise anything)
+        log.error("the handler failed:\n%s", scrubber.text(traceback.format_exc()))
+        raise HandlerFailed(scrubber.text(describe(error))) from None
+
+
+def describe(error: BaseException) -> str:
+    """Return type and text of an exception, also of one whose text cannot be made."""
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def unit_as_queued(config: Config, name: str, digest: str) -> Unit:
@@ -232,11 +271,19 @@ def job_folder(folder: Path) -> Iterator[None]:
     if the files of the job cannot be written.
     """
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         folder.mkdir(mode=0o700, parents=True)
         yield
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         if isinstance(error, OSError):
             raise HandlerFailed(f"cannot write the files of the job to {folder}: {error.strerror}") from error
         raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that a tool has put there."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:  # folders in folders, a thousand deep
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False, capture_output=True)  # noqa: S603, S607 (a list)

@@ -10,21 +10,39 @@ from dataclasses import replace
 from itertools import islice
 
 from lmaps.config.settings import Config
-from lmaps.errors import LmapsError
+from lmaps.errors import LmapsError, MessageRefused
 from lmaps.handlers import find_handlers
 from lmaps.process import ForkServers, Line, set_subreaper
-from lmaps.protocol.work import Ack, Done, Hello, Lines, ManagerMessage, More, Part, Result, Run, Stop
+from lmaps.protocol.work import (
+    Ack,
+    Done,
+    Hello,
+    Lines,
+    ManagerMessage,
+    More,
+    Part,
+    Result,
+    Run,
+    Stop,
+    decode,
+    encode,
+)
 from lmaps.transport.addresses import ipc_path
 from lmaps.transport.zmq_client import NO_SECRET, WorkerSocket
+from lmaps.util import jsonio
 from lmaps.util.failpoints import failpoint
 from lmaps.util.heartbeat import SupervisorChannel
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.signals import queued_signals
-from lmaps.worker.execution import Execution
+from lmaps.worker.execution import Execution, describe
 from lmaps.worker.tasks import TASKS
 
 RESULT_TIMEOUT_S = 2.0
 """The time that a stopping worker waits for the manager to store its last result."""
-LINES_PER_MESSAGE = 500
+LINES_PER_MESSAGE, CHARS_PER_MESSAGE = 500, 1024 * 1024
+"""The most lines in one message, and about the most characters: the manager records a message at a time."""
+MAX_ERROR_CHARS = 16 * 1024
+"""The longest error that is sent: a plugin may raise with any text."""
 MAX_PENDING_LINES = 20_000
 """Lines that may wait for the manager; the tool's output is read on only while there are fewer."""
 
@@ -197,7 +215,7 @@ class Worker:
             self._end(Result(run.token, "failed", error=error.message, code=error.code))
         except Exception as error:  # a plugin may raise anything, and the worker has to serve other units
             self.log.exception("the task %s failed", run.task)
-            self._end(Result(run.token, "failed", error=f"{type(error).__name__}: {error}"))
+            self._end(Result(run.token, "failed", error=describe(error)))
         else:
             if isinstance(value, Execution):
                 self._execution = value
@@ -230,20 +248,46 @@ class Worker:
             os.sched_yield()
 
     def _end(self, result: Result) -> None:
-        self._result = result
+        self._result = _readable(result)
         self._send_lines()
         self._send_result()
 
     def _send_lines(self) -> None:
         """Send the queued lines that were not sent yet, until the socket is full."""
         while self._token is not None and self._sent < len(self._pending):
-            batch = [line.to_json() for line in islice(self._pending, self._sent, self._sent + LINES_PER_MESSAGE)]
+            batch = self._next_batch()
             if not self._socket.send(Lines(self._token, self._first_pending + self._sent, batch)):
                 return
             self._sent += len(batch)
+
+    def _next_batch(self) -> list[JsonObject]:
+        """Return the next lines to send: at least one, and of the others as many as one message may have."""
+        batch: list[JsonObject] = []
+        chars = 0
+        for line in islice(self._pending, self._sent, self._sent + LINES_PER_MESSAGE):
+            chars += len(line.text) + (0 if line.event is None else len(jsonio.encode(line.event)))
+            if batch and chars > CHARS_PER_MESSAGE:
+                break
+            batch.append(line.to_json())
+        return batch
 
     def _send_result(self) -> None:
         if self._result is not None:
             failpoint("worker.before_send")
             self._socket.send(self._result)
             failpoint("worker.after_send")
+
+
+def _readable(result: Result) -> Result:
+    """Return a result that the manager can read: it drops any other, and the job would never end.
+
+    A plugin may return anything, and raise with any text.
+    """
+    if result.error is not None:
+        result = replace(result, error=result.error[:MAX_ERROR_CHARS].encode(errors="replace").decode())
+    try:
+        decode(encode(result))
+    except (MessageRefused, ValueError, TypeError, RecursionError) as error:
+        # Only the type: the text could quote what was returned.
+        return Result(result.token, "failed", error=f"its result cannot be sent ({type(error).__name__})")
+    return result

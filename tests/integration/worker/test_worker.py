@@ -68,6 +68,62 @@ class Slow(UnitHandler):
         return Program(("true",))
 """
 
+RAISE = """\
+meta: {name: raise, primary_key: id}
+handler: {type: raise}
+params: {type: object, required: [id], properties: {id: {type: string}, secret: {writeOnly: true}}}
+"""
+
+RAISING = """\
+import sys
+from lmaps.errors import HandlerFailed
+from lmaps.handlers.base import UnitHandler
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("mute")
+
+
+class Raise(UnitHandler):
+    \"\"\"Fails as its instance says.\"\"\"
+
+    type = "raise"
+
+    def program(self, state, folder):
+        how, secret = state.completed[0]["id"], state.completed[0]["secret"]
+        if how == "an error of lMaPS":
+            raise HandlerFailed(f"cannot use {secret}") from ValueError(secret)
+        if how == "an error of Python":
+            raise ValueError(secret)
+        if how == "an exit":
+            sys.exit(f"because of {secret}")
+        if how == "no text":
+            raise Mute
+        if how == "no UTF-8":
+            raise ValueError("\\udcff")
+        if how == "much text":
+            raise ValueError("x" * 10**6)
+        return secret
+"""
+RAISED = {
+    "an error of lMaPS": "cannot use (secret)",
+    "an error of Python": "ValueError: (secret)",
+    "an exit": "SystemExit: because of (secret)",
+    "no text": "lmaps_plugins.raising.Mute: <exception str() failed>",
+    "no UTF-8": "ValueError: ?",
+    "much text": "ValueError: x",
+    "no program": "AttributeError",
+}
+
+DEEP = """\
+meta: {name: deep, primary_key: id}
+handler:
+  type: command
+  args: {argv: [python3, -c, "import os\\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')"]}
+params: {type: object, required: [id], properties: {id: {type: string}}}
+"""
+
 WORKER = """
 import socket, sys
 from lmaps.config.load import load_config
@@ -87,10 +143,12 @@ class AsManager:
 
     def __init__(self, directory: Path) -> None:
         (directory / "units.d").mkdir()
-        for name, text in {"talk": UNIT, "tell": TELL, "slow": TELL_SLOWLY}.items():
+        units = {"talk": UNIT, "tell": TELL, "slow": TELL_SLOWLY, "raise": RAISE, "deep": DEEP}
+        for name, text in units.items():
             (directory / "units.d" / f"{name}.yaml").write_text(text)
         (directory / "plugins").mkdir()
         (directory / "plugins" / "slow.py").write_text(SLOW)
+        (directory / "plugins" / "raising.py").write_text(RAISING)
         (directory / "lmaps.yaml").write_text(
             "rpc: {worker_bind: ipc://w.sock}\ndb: lmaps.db\nplugin_dirs: [plugins]\n"
         )
@@ -103,11 +161,13 @@ class AsManager:
         self.identity = b""
         self.line, theirs = channel_pair()
         self.line.settimeout(10)
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")],
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-        )
+        with (directory / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", WORKER, str(directory / "lmaps.yaml")],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         theirs.close()
 
     def hear(self, kind: type) -> Any:
@@ -131,10 +191,10 @@ class AsManager:
         self.listener = ServerSocket(self.gate, WORKER_DOMAIN, bind_sockets([self.uri]))
         self.listener.listen()
 
-    def apply(self, name: str = "talk", last: int | None = None) -> None:
+    def apply(self, name: str = "talk", last: int | None = None, **state: Any) -> None:
         unit = load_units(self.config).units[name]
         self.say(Run("t1", "apply", last=last, kwargs={
-            "unit": name, "digest": unit.digest, "revision": 1, "job": 5, **rows("a"),
+            "unit": name, "digest": unit.digest, "revision": 1, "job": 5, **rows("a"), **state,
         }))  # fmt: skip
 
     @property
@@ -252,3 +312,26 @@ def test_a_worker_ends_its_tool_before_it_leaves(manager: AsManager, end: str) -
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_whatever_a_handler_raises_is_a_result_without_a_secret(manager: AsManager) -> None:
+    manager.hear(Hello)
+    for how, error in RAISED.items():
+        state = [{"id": how, "secret": "hunter2hunter2"}]
+        manager.apply("raise", given=state, completed=state)
+        result = manager.hear(Result)
+        assert (result.state, result.error[: len(error)], len(result.error) < 20_000) == ("failed", error, True), how
+        assert "hunter2" not in result.error
+        manager.say(Done("t1"))
+    log = (manager.directory / "log").read_text()
+    assert "the handler failed:" in log
+    assert "hunter2" not in log
+    assert manager.process.poll() is None
+
+
+def test_folders_in_folders_end_no_worker(manager: AsManager) -> None:
+    manager.hear(Hello)
+    manager.apply("deep")
+    assert manager.hear(Result).state == "succeeded"
+    assert not manager.folder.exists()
+    assert manager.process.poll() is None

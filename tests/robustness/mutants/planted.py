@@ -270,7 +270,7 @@ MUTANTS = [
     ),
     Mutant(
         "a long secret is looked up as a whole only",
-        "tests/unit/model/test_scrubber.py::test_a_long_secret_is_hidden_as_a_whole_and_in_pieces[65]",
+        "tests/unit/model/test_scrubber.py::test_a_long_secret_is_hidden_as_a_whole_and_in_pieces[1000]",
         "AssertionError",
         (Patch("lmaps/model/schema/scrubber.py", "MAX_WORD = 32", "MAX_WORD = 10**6"),),
     ),
@@ -281,11 +281,29 @@ MUTANTS = [
         (Patch("lmaps/model/schema/scrubber.py", "while masked[name] in taken:", "while False:"),),
     ),
     Mutant(
+        "the error of a handler is sent as it is",
+        "tests/integration/worker/test_worker.py::test_whatever_a_handler_raises_is_a_result_without_a_secret",
+        "hunter2",
+        (Patch("lmaps/worker/execution.py", "error.args = (scrubber.text(error.message),)", "pass"),),
+    ),
+    Mutant(
+        "the name of a process is read as text",
+        "tests/unit/process/test_process.py::test_a_process_whose_name_is_no_text_is_named_too",
+        "UnicodeDecodeError",
+        (Patch("lmaps/process/sweep.py", '.rpartition(b")")[2].decode()', '.decode().rpartition(")")[2]'),),
+    ),
+    Mutant(
+        "an event is as deep as any message",
+        "tests/unit/process/test_process.py::test_the_text_of_an_event",
+        "an event could not be read",
+        (Patch("lmaps/process/output.py", "jsonio.MAX_DEPTH - 3", "jsonio.MAX_DEPTH"),),
+    ),
+    Mutant(
         "counts that the manager refuses are sent",
         "tests/integration/handlers/test_events.py::test_a_job_survives_its_events[counts that are none]",
         "canary",
         (
-            Patch("lmaps/worker/execution.py", "{name: int(count) for name, count in counts.items()}", "counts"),
+            Patch("lmaps/worker/execution.py", "{names[name]: int(count) for name, count in counts.items()}", "counts"),
             Patch("lmaps/handlers/ansible/handler.py", 'counts["ok"] += host["ok"]', 'counts["ok"] = host["ok"]'),
         ),
     ),

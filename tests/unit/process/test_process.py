@@ -1,4 +1,5 @@
 import os
+import re
 import select
 import signal
 import sys
@@ -10,7 +11,9 @@ import pytest
 
 from lmaps.errors import HandlerFailed
 from lmaps.process import Line, Outcome, Process, Program, descendants, set_subreaper, sweep_tag
-from lmaps.process.output import HEAD_BYTES, MAX_LINE_CHARS, TAIL_BYTES, LineReader, Output
+from lmaps.process.output import HEAD_BYTES, MAX_LINE_CHARS, TAIL_BYTES, Events, LineReader, Output
+from lmaps.protocol.work import Lines, encode
+from lmaps.util import jsonio
 from tests.daemons import is_alive, until
 
 
@@ -91,6 +94,24 @@ def test_a_program_sees_no_other_descriptor(runner):
     assert len(shown) == 5  # the event pipe, and the directory that is listed
 
 
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ('{"text": {"a": [1, true]}}', '{"a":[1,true]}'),
+        ('{"text": null}', "null"),
+        ('{"text": "a"}', "a"),
+        ('{"a": ' + "[" * 28 + "]" * 28 + "}", ""),
+        ('{"a": ' + "[" * 29 + "]" * 29 + "}", "an event could not be read"),
+    ],
+)
+def test_the_text_of_an_event(event, text):
+    lines: list[Line] = []
+    events = Events(lines.append)
+    events.feed(event.encode() + b"\n")
+    assert [line.text for line in lines] == [text]
+    jsonio.decode(encode(Lines("token", 1, [line.to_json() for line in lines])))  # as the manager does
+
+
 def test_events(runner):
     code = 'import os; os.write(int(os.environ["LMAPS_EVENT_FD"]), b\'{"event":"x","text":"hi","n":1}\\nnonsense\\n[1]\\n\')'
     runner.run(sys.executable, "-c", code, events=True)
@@ -139,6 +160,18 @@ def test_what_a_success_leaves_running_is_named_and_spared(runner):
         assert is_alive(left)
     finally:
         os.kill(left, signal.SIGKILL)
+
+
+def test_a_process_whose_name_is_no_text_is_named_too(runner):
+    name = "open('/proc/self/comm', 'wb').write(b'a\\xff) R 1')"
+    outcome = runner.run(sys.executable, "-c", f"import os, time; os.fork() or ({name}, os.setsid(), time.sleep(600))")
+    [pid] = outcome.left_running
+    try:
+        until(lambda: Path(f"/proc/{pid}/comm").read_bytes() == b"a\xff) R 1\n")
+        assert pid in descendants(os.getpid())
+        assert re.fullmatch(rf"left running: (a\ufffd\) R 1|python.*) \({pid}\)", runner.text[-1])
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_a_pipe_that_is_held_open_does_not_hold_the_outcome(runner):

@@ -270,7 +270,7 @@ def diff_rows(ctx: Invocation, unit: str, changes: Iterable[Change]) -> list[Ins
         masked = list(shown_unit.secrets.differences(differences(before, after), before, after))
         if masked or (change.before is None) != (change.after is None):
             changed = signed(change)
-            differing = masked if may_show else []
+            differing = masked if may_show else None
             rows.append(InstanceDiff(changed.sign, changed.id, changed.short, shown_unit.primary_key, differing))
     return rows
 

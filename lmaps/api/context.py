@@ -189,7 +189,8 @@ class Invocation(RequestContext):
             raise self._no_unit(name)
         faults = self.manager.faults.get(name)
         if faults:
-            raise UnitUnusable(f"{name} takes no changes: its handler is broken", errors=faults)
+            errors = faults if self.may(name, "list") else ()
+            raise UnitUnusable(f"{name} takes no changes: its handler is broken", errors=errors)
         return unit
 
     def units_with(self, right: Right) -> list[str] | None:
@@ -201,7 +202,8 @@ class Invocation(RequestContext):
     def _no_unit(self, name: str) -> NotFound:
         refused = [error for error in self.manager.units.errors if error.extra.get("unit") == name]
         if refused:
-            return NotFound(f"the file of unit {name} was refused", errors=refused[0].errors)
+            errors = refused[0].errors if self.may(name, "list") else ()
+            return NotFound(f"the file of unit {name} was refused", errors=errors)
         near = nearest(name, [unit for unit in self.manager.units.units if self.may(unit, "list")])
         text = f"there is no unit {name!r}" + (f"; did you mean {near}?" if near else "")
         return NotFound(text, hint="lmaps units lists them")

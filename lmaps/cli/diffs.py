@@ -7,7 +7,7 @@ import click
 
 from lmaps.cli.render import short
 from lmaps.cli.session import Session
-from lmaps.model.diff import MISSING, Difference
+from lmaps.model.diff import MISSING, Difference, pointer
 from lmaps.util.lazy import LazyModule
 from lmaps.util.terminal import padded, visible
 from lmaps.util.terminal import width as columns
@@ -55,11 +55,13 @@ def diff_lines(row: "InstanceDiff", width: int = 0) -> Iterator[str]:
     """
     lead = f"{row.sign} {padded(visible(row.short), width)}  "
     if row.sign != "~":
-        others = [difference for difference in row.differences if difference.path != (row.named_by,)]
+        others = [difference for difference in row.differences or () if difference.path != (row.named_by,)]
         values = [(_name(difference), _value(row.sign, difference)) for difference in others]
         yield (lead + " ".join(f"{name}={short(value)}" for name, value in values)).rstrip()
         return
-    for number, difference in enumerate(row.differences):
+    if row.differences is None:
+        yield lead.rstrip()
+    for number, difference in enumerate(row.differences or ()):
         before, after = (
             "(nothing)" if value is MISSING else short(value) for value in (difference.before, difference.after)
         )
@@ -83,8 +85,11 @@ def _value(sign: str, difference: Difference) -> object:
 
 
 def _operations(row: "InstanceDiff") -> Iterator[dict[str, Any]]:
-    """Yield the operations of a JSON patch on an object of the instances by ID."""
+    """Yield the operations of a JSON patch on an object of the instances by ID; without values that were withheld."""
     above = [*([] if row.unit is None else [row.unit]), row.id]
+    if row.differences is None:
+        yield {"op": {"+": "add", "-": "remove", "~": "replace"}[row.sign], "path": pointer(above)}
+        return
     if row.sign == "~":
         # From the end: removing an item of an array moves those behind it.
         yield from (difference.to_patch(*above) for difference in reversed(row.differences))

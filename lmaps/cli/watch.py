@@ -9,7 +9,7 @@ import click
 from lmaps.cli.options import Run, Write
 from lmaps.cli.render import revision
 from lmaps.cli.session import Session
-from lmaps.errors import HandlerFailed, JobStopped
+from lmaps.errors import HandlerFailed, JobStopped, NotAllowed, NotFound
 from lmaps.model.states import ENDED, ConfirmationState, JobKind, JobState
 from lmaps.util.lazy import LazyModule
 from lmaps.util.terminal import visible_output
@@ -107,7 +107,8 @@ def _ordinal(number: int) -> str:
 def watch(session: Session, number: int) -> "JobView":
     """Print a job's output until it has ended; return the job as it ended.
 
-    Ctrl-C detaches and ends the command with exit code 130; a second one soon after it cancels the job.
+    Ctrl-C detaches and ends the command with exit code 130; a second one soon after it cancels the job. Raises
+    `NotAllowed` for a user who may queue the job, but not see it.
     """
     latest: JobView | None = None
     progress = Progress(session)
@@ -124,6 +125,13 @@ def watch(session: Session, number: int) -> "JobView":
             latest = job
     except KeyboardInterrupt:
         _detach(session, number)
+    except (NotAllowed, NotFound) as refused:
+        # Not found: of a unit that the user may not even list the daemon tells no jobs.
+        raise NotAllowed(
+            f"job {number} goes on, but you may not watch it: that takes the right show on its unit",
+            hint=f"somebody who has it: lmaps attach {number}",
+            extra={"job": number},
+        ) from refused
     assert latest is not None  # noqa: S101 (follow yields the job at least once)
     return latest
 

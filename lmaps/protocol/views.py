@@ -126,8 +126,8 @@ def _read_differences(rows: list[JsonObject]) -> list[Difference]:
 class InstanceDiff(View):
     """How one instance differs between two states.
 
-    ``named_by`` is the property that has the ID, None where the content is the ID. In the diff of several units
-    ``unit`` names each row's.
+    ``named_by`` is the property that has the ID, None where the content is the ID. ``differences`` are None for a
+    subject that may not see them. In the diff of several units ``unit`` names each row's.
     """
 
     _optional: ClassVar[frozenset[str]] = frozenset({"unit"})
@@ -137,7 +137,7 @@ class InstanceDiff(View):
     id: str
     short: str
     named_by: str | None
-    differences: list[Difference]
+    differences: list[Difference] | None
     unit: str | None = None
 
 

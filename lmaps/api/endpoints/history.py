@@ -251,16 +251,16 @@ def _alike(document: Document | None, other: Document | None) -> bool:
 def _taken_back(ctx: Invocation, unit: Unit, instance: Instance, before: Document, after: Document) -> Edit | None:
     """Return ``instance`` without what lies between ``before`` and ``after``: given documents are merged."""
     back = list(differences(json.loads(after.given), json.loads(before.given)))
-    [accepted] = instances.accept(ctx, unit, [merged(json.loads(instance.given), back)])
+    accepted = instances.accept_changed(ctx, unit, merged(json.loads(instance.given), back))
     if jsonio.canonical(accepted.completed) == jsonio.canonical(json.loads(instance.completed)):
         return None
     return Edit.of(instance, instances.new_document(ctx, unit, accepted))
 
 
 def _clash(ctx: Invocation, unit: Unit, key: str, path: Sequence[str | int], expected: object, got: object) -> Finding:
-    """Return what keeps a change from being taken back; a subject without the right ``show`` learns no value."""
+    """Return what keeps a change from being taken back; a subject without the right ``show`` learns which alone."""
     if not ctx.may(unit.name, "show"):
-        return Finding(f"{short_id(key)} was changed later", at=tuple(path))
+        return Finding(f"{short_id(key)} was changed later")
     was, now = ("nothing" if value is MISSING else jsonio.encode(value) for value in (expected, got))
     return Finding(
         f"{short_id(key)}: {pointer(path) or 'it'} was made {was}, and is {now} now",

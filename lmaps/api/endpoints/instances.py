@@ -1,7 +1,7 @@
 """Endpoints on a unit's instances: create, set, delete, validate."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from lmaps.api.arguments import (
@@ -17,7 +17,7 @@ from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
 from lmaps.api.endpoint import endpoint
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
-from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
+from lmaps.model.diff import MISSING, Clash, Difference, Path, changed, parse_pointer, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.states import ChangesetKind
 from lmaps.model.texts import read_properties
@@ -32,6 +32,7 @@ from lmaps.util.timelimit import TimeLimit, slow_part
 
 MIN_PREFIX = 4
 """The fewest hex digits that are accepted as the beginning of a content ID."""
+_HIDDEN = "where, and what was expected, takes the right show"
 
 
 class Accepted(NamedTuple):
@@ -137,7 +138,12 @@ def set_(ctx: Invocation, request: Set) -> Proposal:
     """Update or insert an instance: a document replaces it, ``set`` and ``unset`` change its properties."""
     unit = ctx.usable_unit(request.unit)
     instance = find(ctx, unit, request.id, missing_ok=unit.primary_key is not None)
-    [accepted] = accept(ctx, unit, [_document_to_set(ctx, unit, instance, request)])
+    document = _document_to_set(ctx, unit, instance, request)
+    if request.instance is not None or instance is None:
+        [accepted] = accept(ctx, unit, [document])
+    else:
+        pointers = [part.path for part in request.set] + [part.path for part in request.texts] + request.unset
+        accepted = accept_changed(ctx, unit, document, pointers)
     _check_key(ctx, unit, instance, accepted, request.id)
     if instance and same(json.loads(instance.completed), accepted.completed):
         row = InstanceRow(instance.key, short_id(instance.key), "unchanged", instance.revision)
@@ -222,6 +228,32 @@ def accept(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> list[Acc
         message = f"cannot {ctx.action} in {unit.name}: {plural(len(findings), 'error')}{outcome}"
         raise ValidationFailed(message, errors=findings)
     return accepted
+
+
+def accept_changed(ctx: Invocation, unit: Unit, document: object, pointers: Collection[str] = ()) -> Accepted:
+    """Return a stored document that was changed at ``pointers``, with defaults filled in.
+
+    Raises what `accept` does. A subject without the right ``show`` learns only of values that it has given.
+    """
+    try:
+        [accepted] = accept(ctx, unit, [document])
+    except (ValidationFailed, TookTooLong) as refused:
+        if ctx.may(unit.name, "show"):
+            raise
+        given = [parse_pointer(text) for text in pointers]
+        findings = [finding for finding in refused.errors if _is_about(finding, given)]
+        rest = Finding("with this change the instance does not fit the unit", document=0, hint=_HIDDEN)
+        errors = findings if len(findings) == len(refused.errors) else [*findings, rest]
+        text = f"cannot {ctx.action} in {unit.name}: the changed instance does not fit, nothing was changed"
+        raise type(refused)(text, errors=errors) from None
+    return accepted
+
+
+def _is_about(finding: Finding, given: Collection[Path]) -> bool:
+    """Return whether a finding is about one of the values at the paths ``given``, or below it."""
+    missing = () if finding.property is None or finding.on_key else (finding.property,)
+    place = [str(part) for part in (*finding.at, *missing)]
+    return any(place[: len(path)] == [str(part) for part in path] for path in given)
 
 
 def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[list[Accepted], list[Finding]]:

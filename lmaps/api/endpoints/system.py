@@ -3,13 +3,13 @@
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Literal
 
 from lmaps.api import legacy
 from lmaps.api.arguments import NoArguments, argument, arguments
-from lmaps.api.context import Invocation, ManagerCounters
+from lmaps.api.context import Invocation, ManagerCounters, Slot
 from lmaps.api.endpoint import ENDPOINTS, Endpoint, endpoint
 from lmaps.api.endpoints.units import refused_files
 from lmaps.api.unit_status import condition
@@ -33,14 +33,24 @@ COUNTERS = tuple(field.name for field in fields(ManagerCounters))
 
 @endpoint("status", right="list", scope="some", action="show the status")
 def status(ctx: Invocation, request: NoArguments) -> Reply:
-    """Show how the daemon stands: its processes, queue, state and counters, and each unit's condition."""
+    """Show how the daemon stands: its processes, queue, state and counters, and each unit's condition.
+
+    Of units that the subject may not list nothing is told: jobs and changes of theirs are left out. The counters, which
+    are of all units together, are for subjects that may list every unit.
+    """
     manager, disk = ctx.manager, ctx.tx.disk
-    newest = ctx.tx.history.newest()
+    units = ctx.units_with("list")
+    newest = ctx.tx.history.newest() if units is None else next(iter(ctx.tx.history.changesets(units, limit=1)), None)
     workers = [
-        {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": slot.job}
+        {
+            "slot": slot.number,
+            "pid": slot.pid,
+            "state": slot.state,
+            "job": slot.job if _is_listed(ctx, slot, units) else None,
+        }
         for _, slot in sorted(manager.slots.items())
     ]
-    queue = len(ctx.tx.jobs.queued())
+    queue = sum(units is None or job.unit in units for job in ctx.tx.jobs.queued())
     # The fields of views.DaemonStatus. It is not made here: monitoring asks often, and its objects cost a tenth more.
     extra: JsonObject = {
         "version": __version__,
@@ -57,13 +67,21 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
         "settings": settings(manager.config),
         "workers": workers,
         "queue": queue,
-        "counters": {name: getattr(manager.counters, name) for name in COUNTERS},
+        "counters": {name: getattr(manager.counters, name) for name in COUNTERS} if units is None else {},
         "units": [
             _unit_status(ctx, unit).to_json() for name, unit in manager.units.units.items() if ctx.may(name, "list")
         ],
         "errors": refused_files(ctx),
     }
     return Reply(f"{plural(len(workers), 'worker')}, {queue} queued", extra=extra)
+
+
+def _is_listed(ctx: Invocation, slot: Slot, units: Sequence[str] | None) -> bool:
+    """Return whether the job that a worker runs, if it runs one, is of one of these ``units``; None are all."""
+    if units is None or slot.job is None:
+        return True
+    job = ctx.tx.jobs.find(slot.job)
+    return job is not None and job.unit in units
 
 
 def _unit_status(ctx: Invocation, unit: Unit) -> UnitStatus:

@@ -40,8 +40,7 @@ def find_trusted_file(on_refused: Callable[[str], None]) -> str | None:
     each file that is passed over.
     """
     for file in config_files():
-        # A file that is gone is refused: its writer may have it back when it is read.
-        fault = ownership_fault(file, os.getuid(), missing_ok=False)
+        fault = ownership_fault(file, os.getuid())
         if fault is None:
             return file
         on_refused(f"{file} is not used: {fault}; to use it all the same: --config {file}")

@@ -15,10 +15,16 @@ from lmaps.util.jsonio import JsonObject
 def load_config(config_file: str | None = None) -> Config:
     """Return the configuration in ``config_file``, checked, with every setting filled in.
 
-    Without a file `find_config_file` looks for one; if there is none every setting has its default. Raises
-    `ConfigError` with every finding and its place.
+    Without a file `find_config_file` looks for one. Raises what `load_config_file` does.
     """
-    file = config_file or find_config_file()
+    return load_config_file(config_file or find_config_file())
+
+
+def load_config_file(file: str | None) -> Config:
+    """Return the configuration in ``file``; without one every setting has its default.
+
+    Raises `ConfigError` with every finding and its place.
+    """
     document = parse(read(file), file) if file else None
     try:
         values = Schema(SCHEMA).complete(document.value if document else {})

@@ -58,11 +58,11 @@ def load_policy(file: str | None, owner: int) -> Policy:
     """
     if file is None:
         return Policy(built_in_lines(owner))
-    check_owned(file, owner, "the policy")
     try:
         text = Path(file).read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the policy {file}: {error.strerror}") from error
+    check_owned(file, owner, "the policy")
     return Policy([*parse_policy(text, file), *built_in_lines(owner)])
 
 

@@ -123,8 +123,8 @@ def read_server_keys(server_key: str, directory: str, owner: int | None = None) 
     Only root and ``owner`` (default: this user) may be able to write the files.
     """
     try:
-        check_owned(server_key, os.getuid() if owner is None else owner, "the secret key")
         own = read_key_pair(server_key)
+        check_owned(server_key, os.getuid() if owner is None else owner, "the secret key")
     except ConfigError as error:
         hint = error.hint and f"make it: lmaps keygen --server {server_key}"
         raise ConfigError(f"cannot serve at tcp: {error.message}", hint=hint) from error

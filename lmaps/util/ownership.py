@@ -20,15 +20,16 @@ def check_owned(path: str | os.PathLike[str], owner: int, what: str) -> None:
         raise ConfigError(f"cannot use {what} {path}: {fault}")
 
 
-def ownership_fault(path: str | os.PathLike[str], owner: int, *, missing_ok: bool = True) -> str | None:
+def ownership_fault(path: str | os.PathLike[str], owner: int) -> str | None:
     """Return a message about who besides root and ``owner`` may write ``path`` or replace it; None if nobody may.
 
-    Every directory and link on the way to it is checked. With ``missing_ok`` a file that does not exist has no fault.
+    Every directory and link on the way to it is checked. A file that is gone is a fault: its writer may take it away
+    for the moment of the check. So callers that have a better message for a missing file read it first.
     """
     try:
         return next(filter(None, (_fault(*step, owner) for step in _steps(os.fspath(path)))), None)
     except FileNotFoundError:
-        return None if missing_ok else "it is gone"
+        return "it is gone"
     except OSError as error:
         return f"it cannot be looked at: {error.strerror}"
 

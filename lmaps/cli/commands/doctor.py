@@ -1,6 +1,5 @@
 """``doctor``."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -82,7 +81,7 @@ def _lines(results: Mapping[str, "context.CheckResult"]) -> list[str]:
 
 
 def _load_config(session: Session) -> "settings.Config":
-    return load.load_config(session.config or os.environ.get("LMAPS_CONFIG"))
+    return load.load_config_file(session.config_file())
 
 
 def _ask_policy(session: Session, who: str, verb: str, unit: str) -> "Reply":

@@ -69,16 +69,18 @@ def _parsed(settings: UnitSettings) -> Iterator[Unit | UnitRefused]:
         if isinstance(path, UnitRefused):
             yield path
             continue
-        # Whoever writes a unit file chooses the program that its jobs run as root.
-        fault = ownership_fault(path, settings.uid)
-        if fault is not None:
-            yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
-            continue
         try:
-            yield from _parse_text(str(path), path.read_bytes())
+            text = path.read_bytes()
         except OSError as error:
             finding = Finding(f"cannot be read: {error.strerror}", file=str(path))
             yield UnitRefused(f"cannot use {path}", errors=[finding])
+            continue
+        # Whoever writes a unit file chooses the program that its jobs run as root.
+        fault = ownership_fault(path, settings.uid)
+        if fault is None:
+            yield from _parse_text(str(path), text)
+        else:
+            yield UnitRefused(f"cannot use {path}", errors=[Finding(fault, file=str(path))])
 
 
 def _parse_text(file: str, text: str | bytes) -> Iterator[Unit | UnitRefused]:

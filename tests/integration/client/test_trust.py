@@ -114,6 +114,66 @@ def test_a_found_socket_of_somebody_else_gets_nothing(shared: Path) -> None:
         expect(received, CANARY)
 
 
+MODULES = ("click", "json", "lmaps", "os", "sitecustomize", "yaml", "zmq", "units.d")
+PUT_THERE = "import pathlib; (pathlib.Path(__file__).parent / 'executed').touch()\n"
+LOOKING = {
+    "status": ("status",),
+    "quiet": ("-q", "status"),
+    "doctor": ("doctor",),
+    "policy question": ("doctor", "--may", "uid:5", "show", "*"),
+    "offline": ("validate", "web", "--offline", "--set", "a=1"),
+}
+NOT_LOOKING = {"help": ("--help",), "script": ("completion", "bash")}
+TYPED = ("lmaps ", "lmaps show ", "lmaps --config ./l", "lmaps handl")
+
+
+@pytest.fixture
+def hostile(shared: Path) -> Path:
+    """A directory with a configuration, a policy, a unit and modules that another user has put there."""
+    (shared / "lmaps.yaml").write_text(f"policy: policy.yaml\nrpc: {{manager_bind: ipc://{shared}/s.sock}}\n")
+    (shared / "policy.yaml").write_text("- {subjects: 'uid:5', rights: all, units: '*'}\n")
+    for name in MODULES:
+        (shared / f"{name}.py").write_text(PUT_THERE)
+    for path in shared.iterdir():
+        os.chown(path, NOBODY, NOBODY)
+    return shared
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_no_command_uses_what_others_have_put_where_it_is_called(hostile: Path, command: str) -> None:
+    done = lmaps(*LOOKING[command], cwd=hostile)
+    assert done.stderr.count("lmaps.yaml is not used: ") == (command != "offline"), done.stderr
+    assert "policy.yaml" not in done.stdout + done.stderr
+    assert "yes" not in done.stdout or command != "policy question"
+    assert not (hostile / "executed").exists()
+
+
+@pytest.mark.parametrize("command", NOT_LOOKING)
+def test_what_needs_no_configuration_looks_for_none(hostile: Path, command: str) -> None:
+    done = lmaps(*NOT_LOOKING[command], cwd=hostile)
+    assert (done.returncode, done.stderr, (hostile / "executed").exists()) == (0, "", False)
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_the_tab_key_executes_nothing_and_asks_no_stranger(hostile: Path, typed: str) -> None:
+    with stranger(hostile / "s.sock") as received:
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
+        done = lmaps(cwd=hostile, _LMAPS_COMPLETE="bash_complete", **words)
+        assert "Traceback" not in done.stderr
+        assert (read(received), (hostile / "executed").exists()) == ("", False)
+
+
+@pytest.mark.parametrize("option", [(), ("--check",)])
+def test_the_daemon_does_not_start_with_what_others_have_put_there(hostile: Path, option: tuple[str, ...]) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LMAPS_")}
+    done = subprocess.run(
+        [BIN / "lmapsd", *option], cwd=hostile, env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 78
+    assert f"cannot use the configuration {hostile}/lmaps.yaml: " in done.stderr
+    assert not (hostile / "executed").exists()
+
+
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_whoever_names_the_socket_knows_whose_it_is(shared: Path, way: str) -> None:
     uri = f"ipc://{shared}/s.sock"

@@ -320,6 +320,24 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "a file that is gone for the moment of the check is trusted",
+        "tests/unit/util/test_ownership.py::test_a_file_that_is_gone_may_come_back",
+        "AssertionError",
+        (Patch("lmaps/util/ownership.py", 'return "it is gone"', "return None"),),
+    ),
+    Mutant(
+        "doctor reads a found configuration whoever wrote it",
+        "tests/integration/client/test_trust.py::test_no_command_uses_what_others_have_put_where_it_is_called[policy question]",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/cli/commands/doctor.py",
+                "load.load_config_file(session.config_file())",
+                "load.load_config(session.config)",
+            ),
+        ),
+    ),
+    Mutant(
         "a found socket is trusted whoever listens",
         "tests/integration/client/test_trust.py::test_a_found_socket_of_somebody_else_gets_nothing",
         "AssertionError",

@@ -29,7 +29,13 @@ def file(tmp_path):
 def test_what_nobody_else_may_write_is_fine(file):
     assert ownership_fault(file, ME) is None
     check_owned(str(file), ME, "the file")
-    assert ownership_fault(file.with_name("nothing"), ME) is None
+
+
+def test_a_file_that_is_gone_may_come_back(file):
+    gone = file.with_name("nothing")
+    assert ownership_fault(gone, ME) == "it is gone"
+    with pytest.raises(ConfigError, match=f"cannot use the policy {gone}: it is gone"):
+        check_owned(gone, ME, "the policy")
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
@@ -83,10 +89,10 @@ def test_the_owner_of_a_link_counts(file, tmp_path):
     assert ownership_fault(tmp_path / "link", ME) == f"{tmp_path}/link belongs to nobody; chown root {tmp_path}/link"
 
 
-def test_links_that_lead_nowhere_are_nobodys(tmp_path):
+def test_links_that_lead_nowhere_are_gone(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    assert ownership_fault(tmp_path / "a", ME) is None
+    assert ownership_fault(tmp_path / "a", ME) == "it is gone"
     assert ownership.MAX_LINKS == 40
 
 
@@ -114,5 +120,9 @@ def test_policy_keys_units_and_plugins_are_looked_at(tmp_path):
     found = find_handlers([str(tmp_path)]).entries["plugin"]
     assert "everybody may write" in (found.error or "")
     (tmp_path / "server.key").chmod(0o602)
-    with pytest.raises(ConfigError, match="server.key: everybody may write"):
+    with pytest.raises(ConfigError, match="server.key: others can read it"):
+        read_server_keys(str(remote.rpc["server_key"]), str(remote.authorized))
+    (tmp_path / "server.key").chmod(0o600)
+    tmp_path.chmod(0o777)
+    with pytest.raises(ConfigError, match=f"server.key: everybody may write {tmp_path}"):
         read_server_keys(str(remote.rpc["server_key"]), str(remote.authorized))

@@ -13,11 +13,16 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{20,}")
 _HEX = re.compile(rb"[0-9a-fA-F]{30,}")
 
 
+PRINTING = "cat > all; cat all; tr ',' '\\n' < all; cat all | tr -d '\\n' >&2; env; cat /proc/$$/cmdline; rm all; [ ! -e $HOME/fail ]"
+"""What a careless handler prints: the state in all forms, its environment, its arguments."""
+
+
 class Canaries:
     """Makes secrets of every JSON type, and finds them."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, *, has_secret_keys: bool = True) -> None:
         self._chance = chance
+        self._has_secret_keys = has_secret_keys
         self._tokens: set[str] = set()
 
     def word(self) -> str:
@@ -46,7 +51,10 @@ class Canaries:
             case "list":
                 return [self.word(), self.number(), [self.word()]]
             case "object":
-                return {self.word(): self.word(), "plain": {"nested": [self.word()]}}
+                return {
+                    self.word() if self._has_secret_keys else "key": self.word(),
+                    "plain": {"nested": [self.word()]},
+                }
             case "content":
                 return json.dumps({"inner": self.word()})
         raise ValueError(kind)

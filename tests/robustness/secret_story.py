@@ -90,12 +90,12 @@ def rules(draft: str) -> dict[str, Object]:
     return RULES | {name: rule for name, (drafts, rule) in NEWER_RULES.items() if draft in drafts}
 
 
-def unit_text(params: Object, **meta: Any) -> str:
-    """Return the text of the unit ``vault``."""
+def unit_text(params: Object, handler: Object | None = None, **meta: Any) -> str:
+    """Return the text of a unit, which is called ``vault`` unless ``meta`` says otherwise."""
     return json.dumps(
         {
             "meta": {"name": "vault", "primary_key": "id", "data_type": "YamlKeyList", **meta},
-            "handler": {"type": "noop"},
+            "handler": handler or {"type": "noop"},
             "params": params,
         }
     )
@@ -209,6 +209,8 @@ class Story:
         self.sent: set[str] = set()
         self.stored: set[str] = set()
         """The canaries in all documents that are kept, of now and of before."""
+        self.audited = 0
+        """Rows of the audit about answers that read: only those that reveal have one."""
         self.unsealed: set[str] = set()
         self.shapes = itertools.cycle(chance.sample(KINDS, len(KINDS)))
         self.counts = itertools.cycle((1, 2, 3, 1))
@@ -264,8 +266,9 @@ class Story:
         self._unit_checks()
         self._jobs()
         self._reveal()
-        ask("audit", limit=10_000, unit="vault", since="-1h", author="me")
-        ask("audit")
+        audit = ask("audit", limit=10_000, since="-1h", author="me").extra["audit"]
+        self.audited = sum(row["verb"] in ("show", "export") for row in audit)
+        ask("audit", unit="vault")
         self.state.search(self.log.getvalue().encode(), "the log")
         self._at_rest()
 

@@ -16,11 +16,10 @@ import pytest
 
 from lmaps.errors import LmapsError
 from tests.daemons import BIN, RunningDaemon
+from tests.robustness.canaries import PRINTING
 from tests.robustness.disks import require_strace
 
 Start = Callable[..., RunningDaemon]
-PRINTING = "cat > all; cat all; tr ',' '\\n' < all; cat all | tr -d '\\n' >&2; env; cat /proc/$$/cmdline; rm all; [ ! -e $HOME/fail ]"
-"""What a careless handler prints: the state in all forms, its environment, its arguments."""
 UNIT = f"""\
 meta: {{name: vault, primary_key: id, strict: true}}
 handler: {{type: command, args: {{argv: [sh, -c, {json.dumps(PRINTING)}]}}}}

@@ -7,6 +7,7 @@ The places come from the metaschemas (`secret_places`), endpoints and arguments 
 import json
 import random
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,21 @@ from typing import Any
 import pytest
 
 from lmaps.api.registry import ENDPOINTS
+from lmaps.cli.options import FORMATS
 from lmaps.model.units import load_units_from
+from tests.daemons import RunningDaemon
 from tests.in_process import InProcess
-from tests.robustness.canaries import KINDS, Canaries
+from tests.robustness.canaries import KINDS, PRINTING, Canaries
+from tests.robustness.secret_commands import BY_ITSELF, Shell, commands, files_of, options_of, run_all
 from tests.robustness.secret_places import APPLICATORS, DEAD, DRAFTS, REFUSED, places, schema_keywords
 from tests.robustness.secret_story import MARKS, Change, Story, arguments, rules, unit_text
 
 KNOWN: tuple[tuple[str, str], ...] = (
     ("blame", "it compares paths by itself: keys of secret objects, items of lists, what was before"),
-    ("revert-conflict", "a clash above the secret quotes the whole list or object"),
-    (": (invalid|unit-unusable)$", "findings about a parent or a branch quote the value"),
-    ("unit_check", "impacts quote the stored value"),
+    ("revert.*(revert-conflict|exit 5)", "a clash above the secret quotes the whole list or object"),
     ("output of a job", "keys of a secret object are not scrubbed"),
+    ("validate --offline", "it prints the documents as they are"),
     (f"^{Change.UNMARKED}:", "documents that were kept under a text that marks are read by today's text alone"),
-    (f"^{Change.MARKED}: (request key|rollback)", "answers that were kept before the marks came stay as they are"),
 )
 """Leaks that are not mended yet: a pattern of the change and the answer, and the reason."""
 
@@ -133,8 +135,78 @@ def test_no_answer_shows_a_secret(
                 leaks.setdefault(where, set()).add(f"{place}, {rule}: {min(excerpts)}")
         assert story.stored <= story.state.revealed, f"{place}: not even revealed"
         assert story.stored
+        assert story.audited == story.state.reveals > 0
         if change is Change.NOTHING:
             assert arguments() <= story.state.asked, "an endpoint or an argument is not in the story"
             assert story.state.answered == ENDPOINTS.keys()
     assert {where: sorted(cells)[:3] for where, cells in leaks.items()} == {}
     figure(f"T9 secrets in answers: {change}", f"{len(sample)} places, {canaries} canaries, {answers} answers: 0 seen")
+
+
+def test_no_command_prints_a_secret(
+    start_daemon: Callable[..., RunningDaemon],
+    seed: int,
+    rounds: Callable[[int, int], int],
+    figure: Callable[[str, str], None],
+) -> None:
+    """Every command in every format, the output of jobs, the log at debug level, and the files of the daemon."""
+    chance = random.Random(seed)
+    canaries = Canaries(chance, has_secret_keys=False)  # jobs print those of objects
+    sample = chance.sample([*places()], rounds(1, 12) * len(FORMATS))
+    handler = {"type": "command", "args": {"argv": ["sh", "-c", PRINTING]}}
+    texts = [
+        unit_text(place.params(dict(chance.choice(MARKS))), handler, name=f"u{at}") for at, place in enumerate(sample)
+    ]
+    cells = [
+        (at, place, FORMATS[at % len(FORMATS)], texts[at])
+        for at, place in enumerate(sample)
+        if not load_units_from([("unit.json", texts[at])]).errors
+    ]
+    units = [part for at, *_, text in cells for part in (text, text.replace(f'"u{at}"', f'"u{at}-new"'))]
+    daemon = start_daemon(
+        "---\n".join(units),
+        wait=False,
+        state_key="state.key",
+        log={"level": "debug", "format": "json"},
+    )
+    daemon.process.wait(20)
+    key = daemon.directory / "state.key"
+    key.write_text("A" * 43 + "=")
+    key.chmod(0o600)
+    daemon.start()
+    daemon.wait_ready()
+    shells = []
+    for at, place, form, text in cells:
+        shell = Shell(daemon, canaries, form)
+        run_all(shell, f"u{at}", place, text)
+        shells.append(shell)
+    hidden = {token: place for shell in shells for token, place in shell.secret.items()}
+    files = files_of(daemon.directory)
+    backup = daemon.lmaps("backup", "copy.db", "--verbose")
+    daemon.end(signal.SIGTERM)
+    files |= files_of(daemon.directory)
+    restored = daemon.lmaps("restore", "copy.db", "--verbose")
+    assert (backup.returncode, restored.returncode) == (0, 0)
+    leaks: dict[str, set[str]] = {}
+    if found := canaries.found_in(f"{backup}{restored}") & hidden.keys():
+        leaks["backup and restore"] = {hidden[token] for token in found}
+    for shell in shells:
+        for where, excerpts in shell.leaks.items():
+            leaks.setdefault(where, set()).update(excerpts)
+    for path, data in files.items():
+        if found := canaries.found_in(data) & hidden.keys():
+            leaks[f"the file {path.name}"] = {hidden[token] for token in found}
+    assert {where: sorted(cells)[:2] for where, cells in leaks.items() if not is_known(where)} == {}
+    tree = commands()
+    wanted = {(words, option) for words, command in tree.items() for _, option in options_of(words, command)}
+    wanted = {(words, option) for words, option in wanted if words not in BY_ITSELF}
+    ran = {pair for shell in shells for pair in shell.ran}
+    assert wanted - ran == set()
+    succeeded = {words for shell in shells for words in shell.succeeded}
+    assert tree.keys() - BY_ITSELF.keys() - succeeded == {("backup",), ("restore",)}
+    assert all(shell.stored and shell.stored == shell.revealed for shell in shells), "not even revealed"
+    outputs = sum(shell.outputs for shell in shells)
+    figure(
+        "T9 secrets in commands",
+        f"{outputs} outputs in {len(FORMATS)} formats, {len(hidden)} canaries, {len(files)} files: 0 seen",
+    )

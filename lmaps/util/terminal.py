@@ -8,6 +8,7 @@ stays as it is, so the text is not for programs.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lmaps.util.lazy import LazyModule
@@ -86,6 +87,7 @@ def width(text: str) -> int:
     return sum(map(_columns, text))
 
 
+@lru_cache(4096)  # a text has few different characters, and asking Unicode's tables takes ten times as long
 def _columns(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me") or "\u1160" <= character <= "\u11ff":
         return 0  # marks, and the vowels and finals of Korean, are drawn on the character before them

@@ -397,5 +397,47 @@ MUTANTS = [
         "was used for another request",
         (Patch("lmaps/api/kept_answers.py", "[ctx.subject.id, key]", "[key]"),),
     ),
+    Mutant(
+        "a message for people is printed as it came",
+        "tests/robustness/test_hostile_output.py::test_no_command_prints_a_hidden_character[table]",
+        "U+001B",
+        (Patch("lmaps/cli/session.py", 'self._write_error(visible(text) + "\\n")', 'self._write_error(text + "\\n")'),),
+    ),
+    Mutant(
+        "a cell of a table is not escaped",
+        "tests/robustness/test_hostile_output.py::test_no_command_prints_a_hidden_character[table]",
+        "U+001B",
+        (
+            Patch(
+                "lmaps/util/terminal.py",
+                "cells = [list(map(visible, row)) for row in rows]",
+                "cells = [*map(list, rows)]",
+            ),
+        ),
+    ),
+    Mutant(
+        "zero-width characters are taken for visible ones",
+        "tests/unit/util/test_terminal.py::test_every_control_format_and_separator_character_is_escaped",
+        "U+200B",
+        (Patch("lmaps/util/terminal.py", r"\u180e\u200b-\u200d", r"\u180e\u200c-\u200d"),),
+    ),
+    Mutant(
+        "YAML is written with bidi controls as they are",
+        "tests/unit/util/test_terminal.py::test_data_is_the_same_and_hides_nothing[yaml]",
+        "AssertionError",
+        (Patch("lmaps/util/yamlio.py", "return visible_lines(text).removesuffix", "return text.removesuffix"),),
+    ),
+    Mutant(
+        "JSON is written with bidi controls as they are",
+        "tests/unit/util/test_terminal.py::test_data_is_the_same_and_hides_nothing[json]",
+        "AssertionError",
+        (Patch("lmaps/util/terminal.py", '[{_HIDDEN}]", _json_escape, text)', '[{_CONTROL}]", _json_escape, text)'),),
+    ),
+    Mutant(
+        "new instances may have any ID",
+        "tests/integration/api/test_instances.py::test_an_id_with_control_characters_is_refused_with_its_place",
+        "DID NOT RAISE",
+        (Patch("lmaps/model/units/unit.py", "character = forbidden_in_names(key)", "character = None"),),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

@@ -24,6 +24,14 @@ def test_nobody_forges_a_line_of_text():
     assert TextLines("manager").format(record("%s", "a\nb\x1b[31m")).endswith(r"manager: a\nb\x1b[31m")
 
 
+@pytest.mark.parametrize("style", [TextLines, JsonLines])
+def test_no_value_commands_the_terminal_of_who_reads_the_log(style):
+    hostile = "".join(map(chr, (*range(32), *range(0x7F, 0xA0), 0xAD, 0x200B, 0x202E, 0x2028, 0x2066, 0xFEFF, 0xE0041)))
+    with log_context(unit=hostile, key="a\u202e"):
+        line = style("manager").format(record("%s", hostile))
+    assert not set(hostile) & set(line)
+
+
 def test_json_is_an_object_a_line():
     line = JsonLines("manager").format(record("two\nlines é"))
     told = json.loads(line)

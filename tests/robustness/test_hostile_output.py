@@ -132,7 +132,7 @@ def run_job(daemon: InProcess, number: int) -> None:
     line = "line" + HOSTILE.replace("\n", "")
     with daemon.store.transaction() as tx:
         if tx.jobs.find(number).state == "queued":
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {"at": "2026-11-23T10:00:00.000000Z", "stream": "output", "text": line},
                 {"at": "2026-11-23T10:00:00.000000Z", "stream": "event", "text": line, "event": event},
             ]

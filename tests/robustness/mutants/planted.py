@@ -400,13 +400,13 @@ MUTANTS = [
     Mutant(
         "a message for people is printed as it came",
         "tests/robustness/test_hostile_output.py::test_no_command_prints_a_hidden_character[table]",
-        "U+001B",
+        "U+0000",
         (Patch("lmaps/cli/session.py", 'self._write_error(visible(text) + "\\n")', 'self._write_error(text + "\\n")'),),
     ),
     Mutant(
         "a cell of a table is not escaped",
         "tests/robustness/test_hostile_output.py::test_no_command_prints_a_hidden_character[table]",
-        "U+001B",
+        "U+0000",
         (
             Patch(
                 "lmaps/util/terminal.py",

@@ -47,8 +47,9 @@ Number = Annotated[int, Keywords(minimum=0, maximum=jsonio.INTEGERS[-1])]
 """What the database can count: JSON Schema calls 1e300 an integer too."""
 Limit = Annotated[int, Keywords(minimum=1, maximum=10_000)]
 Milliseconds = Annotated[int, Keywords(minimum=0, maximum=600_000)]
-Documents = list[Any]
-SomeDocuments = Annotated[list[Any], Keywords(minItems=1)]
+Documents = Annotated[list[Any], Keywords(writeOnly=True)]
+"""Documents, or other values of theirs: they may hold secrets, so no refusal of the arguments quotes them."""
+SomeDocuments = Annotated[list[Any], Keywords(minItems=1, writeOnly=True)]
 
 _Arguments = TypeVar("_Arguments")
 _Convert = Callable[[Any], Any]

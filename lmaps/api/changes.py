@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lmaps.api import job_queue
 from lmaps.api.arguments import Run, WriteAndApply
 from lmaps.api.context import Invocation
-from lmaps.errors import Finding, MessageRefused, Outdated, PendingConfirm, RuleBroken
+from lmaps.errors import Finding, MessageRefused, NotAllowed, Outdated, PendingConfirm, RuleBroken
 from lmaps.model.diff import MISSING, Path, differences, look_up, pointer, same
 from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind
 from lmaps.model.units import Unit, short_id
@@ -213,9 +213,20 @@ def _check_number(ctx: Invocation, unit: Unit, limit: int, edits: Sequence[Edit]
 
 
 def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]) -> None:
-    """Raise `RuleBroken` if two instances had the same value at ``path``; an instance without one does not count."""
-    values = {edit.after.key: look_up(json.loads(edit.after.completed), path) for edit in edits if edit.after}
+    """Raise `RuleBroken` if two instances had the same value at ``path``; an instance without one does not count.
+
+    Raises `NotAllowed` if that would tell a subject without the right ``reveal`` whether a secret is in use.
+    """
+    documents = {edit.after.key: json.loads(edit.after.completed) for edit in edits if edit.after}
+    values = {key: look_up(document, path) for key, document in documents.items()}
     values = {key: value for key, value in values.items() if value is not MISSING and value is not None}
+    is_secret = any(unit.has_secret_at(documents[key], path) for key in values)
+    if is_secret and not ctx.may(unit.name, "reveal"):
+        raise NotAllowed(
+            f"cannot {ctx.action} in {unit.name}: {pointer(path)} has to be unique and is secret, and "
+            f"{ctx.subject.name} has no right reveal on {unit.name}; nothing was changed",
+            hint="the right reveal is needed because the answer tells whether the secret is in use",
+        )
     touched = {edit.before.key for edit in edits if edit.before} | values.keys()
     others = {
         instance.key: look_up(json.loads(instance.completed), path)
@@ -227,18 +238,15 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
     if twice:
         first = twice[0]
         other = next(key for key, value in {**values, **others}.items() if key != first and same(value, values[first]))
+        # A value may be one that is stored, where the request changes another property.
+        is_shown = not is_secret and ctx.may(unit.name, "show")
+        hidden = "the same secret" if is_secret else "the same value"
+        words = {key: jsonio.encode(values[key]) if is_shown else hidden for key in twice}
         raise RuleBroken(
             f"{pointer(path)} of {unit.name} has to be unique, and {short_id(first)} has "
-            f"{_quoted(unit, path, values[first])} as {short_id(other)} has; nothing was changed",
-            errors=[Finding(f"{short_id(key)} has {_quoted(unit, path, values[key])} too", at=path) for key in twice],
+            f"{words[first]} as {short_id(other)} has; nothing was changed",
+            errors=[Finding(f"{short_id(key)} has {words[key]} too", at=path) for key in twice],
         )
-
-
-def _quoted(unit: Unit, path: Path, value: object) -> str:
-    nested = value
-    for key in reversed(path):
-        nested = {key: nested}
-    return "the same secret" if unit.secrets.paths(nested) else jsonio.encode(value)
 
 
 def diff_of(ctx: Invocation, unit: str, older: int, newer: int) -> list[InstanceDiff]:

@@ -25,7 +25,7 @@ SCHEMA: JsonObject = {
         **dict.fromkeys(("list_units", "create", "apply", "rollback", "show_summary"), _FLAG),
         "discover": {"type": ["string", "boolean", "null"]},
         "unit_name": _TEXT,
-        "instance": {"type": ["object", "null"]},
+        "instance": {"type": ["object", "null"], "writeOnly": True},
         **dict.fromkeys(("unit", "file", "config_file", "format", "discover_endpoint"), _TEXT),
         "daemon": _FLAG,
     },

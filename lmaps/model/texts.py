@@ -47,5 +47,7 @@ def _read_yaml(name: str, text: str) -> object:
     try:
         documents = yamlio.load(text)
     except LmapsError as error:
-        raise UsageError(f"cannot read {name}={text}: {error.message}") from error
+        # The text is not quoted: it may be a secret that cannot be read.
+        reason = error.errors[0].message if error.errors else error.message
+        raise UsageError(f"cannot read the text for {name} as YAML: {reason}") from error
     return documents[0].value if documents else None

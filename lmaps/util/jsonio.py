@@ -184,7 +184,7 @@ def _constant(name: str) -> Any:
 def _integer(digits: str) -> int:
     # int() of a long text takes quadratic time
     if len(digits) > 20 or int(digits) not in INTEGERS:
-        raise _refuse(f"the integer {digits[:24]} does not fit into 64 bits")
+        raise _refuse("an integer does not fit into 64 bits")
     return int(digits)
 
 
@@ -233,4 +233,4 @@ def _check_text(text: str, string: int) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise _refuse(f"a string holds a lone surrogate ({text[error.start]!r})") from error
+            raise _refuse("a string holds a lone surrogate") from error

@@ -45,12 +45,12 @@ def scalar(text: str) -> object:
         return text
     if _is_integer(text):
         if len(text) > 20 or int(text) not in INTEGERS:
-            raise ValueError(f"the integer {text[:24]} does not fit into 64 bits: quote it")
+            raise ValueError("the integer does not fit into 64 bits: quote it")
         return int(text)
     if "." in text and re.match(_FLOAT, text):
         number = float(text)
         if number - number != 0:  # infinity: no JSON number
-            raise ValueError(f"the number {text[:24]} is too large: quote it")
+            raise ValueError("the number is too large: quote it")
         return number
     return text
 

@@ -143,7 +143,9 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         if self._is_tagged(event):
-            raise self._refuse(f"the tag {event.tag} is not allowed: write plain values", event.start_mark)
+            raise self._refuse(
+                "a tag is not allowed: write plain values, and in quotes a text that begins with !", event.start_mark
+            )
         if depth > MAX_DEPTH:
             raise self._refuse(f"it is nested deeper than {MAX_DEPTH}", event.start_mark)
         before = self._count
@@ -164,9 +166,14 @@ class _Builder:
 
     def _alias(self, event: Any) -> Any:
         if not self._aliases:
-            raise self._refuse(f"the alias *{event.anchor} is not allowed: write the value out", event.start_mark)
+            raise self._refuse(
+                "an alias is not allowed: write the value out, and in quotes a text that begins with *",
+                event.start_mark,
+            )
         if event.anchor not in self._anchors:
-            raise self._refuse(f"the alias *{event.anchor} names nothing before it", event.start_mark)
+            raise self._refuse(
+                "an alias names nothing before it: write a text that begins with * in quotes", event.start_mark
+            )
         value, size = self._anchors[event.anchor]
         # the copy counts in full: else nine lines of aliases make a billion values
         self._count += size

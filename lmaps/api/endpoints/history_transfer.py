@@ -27,8 +27,8 @@ _DOCUMENT = {
     "type": "object",
     "properties": {
         "key": {"type": "string"},
-        "given": {"type": "object"},
-        "completed": {"type": "object"},
+        "given": {"type": "object", "writeOnly": True},
+        "completed": {"type": "object", "writeOnly": True},
         "definition": _REVISION,
     },
     "required": ["key", "given", "completed", "definition"],

@@ -19,6 +19,7 @@ from lmaps.api.endpoint import endpoint
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.model.diff import MISSING, Clash, Difference, Path, changed, parse_pointer, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
+from lmaps.model.schema.messages import secret_around
 from lmaps.model.states import ChangesetKind
 from lmaps.model.texts import read_properties
 from lmaps.model.units import Unit, property_rows, short_id
@@ -48,7 +49,7 @@ class TextAssignment:
     """A property to set; its value is sent as text."""
 
     path: Pointer
-    text: str
+    text: Annotated[str, Keywords(writeOnly=True)]
 
 
 @arguments
@@ -116,7 +117,7 @@ class Assignment:
     """A property to set."""
 
     path: Pointer
-    value: object
+    value: Annotated[object, Keywords(writeOnly=True)]
 
 
 @arguments
@@ -125,7 +126,7 @@ class Set(WriteAndApply):
 
     unit: UnitName
     id: Annotated[str, Keywords("The instance's ID, or the beginning of a content ID.", minLength=1)]
-    instance: JsonObject | None = argument(default=None, doc="The document that replaces it.")
+    instance: Annotated[JsonObject, Keywords("The document that replaces it.", writeOnly=True)] | None = None
     set: list[Assignment] = argument(default=[], doc="Properties to set.")
     unset: list[Pointer] = argument(default=[], doc="Properties to remove.")
     texts: list[TextAssignment] = argument(
@@ -278,8 +279,10 @@ def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[li
 
 def _slow_place(unit: Unit, documents: Sequence[object], number: int) -> Finding:
     """Return where the check of document ``number`` takes too long."""
-    path = slow_part(unit.complete, documents[number]) if documents else ()
-    return Finding("checking it takes too long", path, document=number)
+    document = documents[number] if documents else None
+    path = slow_part(unit.complete, document)
+    secret = secret_around(unit.secrets.paths(document), path)
+    return Finding("checking it takes too long", path if secret is None else secret, document=number)
 
 
 def _new_and_stored(

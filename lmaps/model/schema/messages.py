@@ -5,7 +5,7 @@ below a secret nothing is quoted, no value, no length and no key. An object or a
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -52,6 +52,11 @@ def is_secret(schema: object) -> bool:
     return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("x-lmaps-secret") is True)
 
 
+def secret_around(secrets: Collection[Path], at: Path) -> Path | None:
+    """Return the path of the secret at or around ``at``; None where there is none."""
+    return next((at[:length] for length in range(len(at) + 1) if at[:length] in secrets), None)
+
+
 class _Places:
     """Which places of a document may be quoted."""
 
@@ -62,7 +67,7 @@ class _Places:
 
     def secret(self, at: Path) -> Path | None:
         """Return the path of the secret at or around ``at``; None where there is none."""
-        return next((at[:length] for length in range(len(at) + 1) if at[:length] in self._secrets), None)
+        return secret_around(self._secrets, at)
 
     def may_quote(self, at: Path) -> bool:
         """Return whether the value at ``at``, which is in no secret, may be quoted: it holds no secret either."""

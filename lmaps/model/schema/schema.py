@@ -54,12 +54,12 @@ class Schema:
         """
         return [] if self.fits(document) else self._full.findings(document, secrets, quoting=quoting)
 
-    def complete(self, document: Any, secrets: Iterable[Path] = (), *, quoting: bool = True) -> Any:
+    def complete(self, document: Any, secrets: Iterable[Path] = ()) -> Any:
         """Return ``document`` with the defaults, valid; raise `ValidationFailed` with all `findings`."""
         completed = self._apply_defaults(document)
         if self._check is not None and self._check(completed):
             return completed
-        findings = self._full.findings(completed, secrets, quoting=quoting)
+        findings = self._full.findings(completed, secrets)
         if findings:
             raise ValidationFailed(f"cannot accept the document: {plural(len(findings), 'error')}", errors=findings)
         return completed

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.diff import MISSING, Difference, Path, differences, look_up
-from lmaps.model.schema.messages import quote
+from lmaps.model.schema.messages import quote, secret_around
 from lmaps.model.units.unit import Unit, short_id
 from lmaps.util.jsonio import JsonObject, canonical
 from lmaps.util.text import plural
@@ -80,12 +80,7 @@ def _defaults(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
             continue
         secrets = instance.secrets | unit.secrets.paths(after)
         for change in differences(instance.completed, after):
-            yield Impact(*_default_effect(change, _around(secrets, change.path)), (instance.key,))
-
-
-def _around(secrets: frozenset[Path], path: Path) -> Path | None:
-    """Return the path of the secret at or around ``path``; None where there is none."""
-    return next((path[:length] for length in range(1, len(path) + 1) if path[:length] in secrets), None)
+            yield Impact(*_default_effect(change, secret_around(secrets, change.path)), (instance.key,))
 
 
 def _default_effect(change: Difference, secret: Path | None) -> tuple[str, Finding]:
@@ -130,7 +125,7 @@ def _exposed(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
     for instance in stored:
         still = unit.secrets.paths(instance.completed) if instance.secrets else frozenset()
         for path in sorted(instance.secrets, key=lambda path: [(isinstance(key, str), key) for key in path]):
-            if _around(still, path) is None:
+            if secret_around(still, path) is None:
                 place = "".join("[]" if isinstance(key, int) else f".{key}" for key in path)
                 first.setdefault(place, path)
                 keys_by_place.setdefault(place, []).append(instance.key)

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
+from lmaps.model.diff import Path as DocumentPath
+from lmaps.model.diff import pointer
 from lmaps.model.schema import slow_patterns, unknown_keywords
+from lmaps.model.units.explain import property_rows
 from lmaps.model.units.parse import parse_unit
 from lmaps.model.units.unit import Unit
 from lmaps.util import yamlio
@@ -135,6 +138,23 @@ def _duplicate(unit: Unit, first: Unit) -> UnitRefused:
 def _warnings(unit: Unit) -> Iterator[Finding]:
     for finding in (*unknown_keywords(unit.params), *slow_patterns(unit.params)):
         yield unit.locate(finding._replace(at=unit.params_at + finding.at))
+    for index, path in enumerate(unit.unique):
+        if _may_compare_secrets(unit, path):
+            text = f"unique compares secrets at {pointer(path)}: it takes the right reveal to create or set an instance"
+            yield unit.locate(Finding(text, ("meta", "unique", index)))
+
+
+def _may_compare_secrets(unit: Unit, path: DocumentPath) -> bool:
+    """Return whether ``unique`` at ``path`` compares secrets, as far as the schema tells without a document."""
+    if not unit.secrets.any:
+        return False
+    skeleton: object = ""
+    for key in reversed(path):
+        skeleton = {str(key): skeleton}
+    below = ".".join(map(str, path)) + "."
+    return unit.has_secret_at(skeleton, path) or any(
+        row.secret and row.path.replace("[]", "").startswith(below) for row in property_rows(unit)
+    )
 
 
 def get_unit_by_name(name: str, settings: UnitSettings) -> Unit:

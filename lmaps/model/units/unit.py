@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.errors import Finding, ValidationFailed
+from lmaps.model.diff import Path as DocumentPath
 from lmaps.model.schema import Schema, Secrets
 from lmaps.model.schema.messages import in_words
 from lmaps.util import jsonio, yamlio
@@ -91,15 +92,12 @@ class Unit:
         """The secrets of an instance."""
         return Secrets(self.schema.definition)
 
-    def complete(self, document: Any, *, quoting: bool = True) -> JsonObject:
-        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings.
-
-        They quote no secret, and without ``quoting`` no value.
-        """
+    def complete(self, document: Any) -> JsonObject:
+        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings."""
         if not isinstance(document, dict):
             finding = Finding(f"{in_words(document)} is not an object")  # not quoted: it may be a secret
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
-        completed: JsonObject = self.schema.complete(document, quoting=quoting)
+        completed: JsonObject = self.schema.complete(document)
         return completed
 
     def admit(self, document: Any) -> tuple[str, JsonObject]:
@@ -124,6 +122,14 @@ class Unit:
             value = completed[self.primary_key]
             return str(int(value) if isinstance(value, float) else value)  # 1.0 is an integer to JSON Schema
         return sha256(jsonio.canonical(completed).encode()).hexdigest()
+
+    def has_secret_at(self, document: object, path: DocumentPath) -> bool:
+        """Return whether the value at ``path`` of a document is a secret, in one, or has one in it."""
+        if not self.secrets.any:
+            return False
+        names = tuple(map(str, path))  # a part of digits may be a key or an index
+        secrets = (tuple(map(str, secret)) for secret in self.secrets.paths(document))
+        return any(names[: len(secret)] == secret[: len(names)] for secret in secrets)
 
     def locate(self, finding: Finding) -> Finding:
         """Return ``finding``, whose path starts at the unit, with its place in the unit's file."""

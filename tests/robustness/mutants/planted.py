@@ -362,6 +362,24 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "unique answers anybody whether a secret is in use",
+        "tests/integration/api/test_refusals.py::test_unique_compares_secrets_only_for_subjects_that_may_reveal_them",
+        "rule-broken",
+        (Patch("lmaps/api/changes.py", 'if is_secret and not ctx.may(unit.name, "reveal"):', "if False:"),),
+    ),
+    Mutant(
+        "refused arguments quote the documents in them",
+        "tests/integration/api/test_refusals.py::test_no_argument_that_carries_documents_is_quoted",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/model/schema/messages.py",
+                "if places.may_quote(at) and not _has_wrong_shape(error):",
+                "if places.may_quote(at):",
+            ),
+        ),
+    ),
+    Mutant(
         "unit check tries anybody's text on documents with secrets",
         "tests/integration/api/test_refusals.py::test_unit_check_answers_no_question_about_a_secret",
         "AssertionError",

@@ -37,7 +37,7 @@ def test_text_is_typed_by_the_schema(types: str, text: str, wanted: Any) -> None
 
 
 def test_text_that_is_no_yaml_is_told_with_its_property() -> None:
-    with pytest.raises(UsageError, match=r"cannot read a=\[oops: "):
+    with pytest.raises(UsageError, match="cannot read the text for a as YAML: did not find expected"):
         read_value("a", "[oops", ["integer"])
 
 

@@ -47,7 +47,7 @@ def test_the_schema_has_types_keywords_and_defaults() -> None:
             "from": {"type": "string", "maxLength": 4096},
             "limit": {"type": "integer", "minimum": 1, "default": 20},
             "mode": {"enum": ["merge", "skip"], "default": "merge"},
-            "documents": {"type": "array", "default": []},
+            "documents": {"type": "array", "writeOnly": True, "default": []},
             "parts": {"type": "array", "minItems": 1, "items": part},
             "part": part,
             "message": {"type": "string", "maxLength": 4096},

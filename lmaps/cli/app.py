@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     import traceback
 
     from lmaps import client, config, protocol, version
-    from lmaps.cli import lmapsd
+    from lmaps.cli import documents, lmapsd
     from lmaps.cli.commands import legacy
     from lmaps.util import failpoints, text
 else:
     # Most calls need none of them; the start of a command is mostly imports.
     pathlib, traceback = LazyModule("pathlib"), LazyModule("traceback")
     config, protocol, version = (LazyModule(f"lmaps.{name}") for name in ("config", "protocol", "version"))
+    documents = LazyModule("lmaps.cli.documents")
     lmapsd, legacy = LazyModule("lmaps.cli.lmapsd"), LazyModule("lmaps.cli.commands.legacy")
     failpoints, text = LazyModule("lmaps.util.failpoints"), LazyModule("lmaps.util.text")
 
@@ -261,11 +262,12 @@ def _print_crash(session: Session, error: Exception) -> int:
     """Print that lMaPS itself has failed and where the traceback is; return the exit code."""
     path = pathlib.Path(config.default_paths(os.getuid(), os.environ).db).with_name("lmaps-crash.log")
     try:
-        # The traceback may show documents with secrets: nobody else may list the directory.
+        # The traceback may show documents with secrets: nobody else may read it. The file is a new one: in the place of
+        # an old one there may be a link, for the directory may be that of the daemon's user.
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)))
+        documents.write_whole(path, ["".join(traceback.format_exception(error)).encode(errors="replace")])
         report = f"; please report it with {path}"
-    except OSError:
+    except (OSError, LmapsError):
         report = ""
     session.print_error(f"cannot go on: an error in lMaPS itself ({type(error).__name__}: {error}){report}")
     return 1

@@ -14,11 +14,11 @@ from lmaps.util.lazy import LazyModule
 if TYPE_CHECKING:
     import pathlib
 
-    from lmaps.util import failpoints, yamlio
+    from lmaps.util import failpoints, ownership, yamlio
 else:
     # 25 ms, needed only where a file is read or written.
     pathlib, yamlio = LazyModule("pathlib"), LazyModule("lmaps.util.yamlio")
-    failpoints = LazyModule("lmaps.util.failpoints")
+    failpoints, ownership = LazyModule("lmaps.util.failpoints"), LazyModule("lmaps.util.ownership")
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -120,6 +120,17 @@ def text_args(pairs: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"cannot read --set {pair}: expected PROPERTY=VALUE")
         texts.append({"path": pointer(name.split(".")), "text": text})
     return {"texts": texts} if texts else {}
+
+
+def output_path(name: str) -> "pathlib.Path":
+    """Return the file that the user has named, links followed, so that a link stays one.
+
+    Raises `UsageError` for a link that somebody else has put into a directory such as /tmp: it may lead to any file.
+    """
+    link = ownership.foreign_link(name, os.getuid())
+    if link is not None:
+        raise UsageError(f"cannot write {name}: {link} is a link of another user; name another file")
+    return pathlib.Path(name).resolve()
 
 
 def write_whole(path: "pathlib.Path", parts: Iterable[bytes]) -> None:

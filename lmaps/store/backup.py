@@ -88,7 +88,8 @@ def restore(backup: str, path: str, author: str) -> Restored:
         old_path = _keep(file) if file.exists() else None
         aside.rename(file)
         _remove(aside)
-        file.with_name(f"{file.name}.lineage").touch(mode=0o600)
+        lineage = file.with_name(f"{file.name}.lineage")
+        os.close(os.open(lineage, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         sync_directory(file.parent)
     return Restored(revision, old_path)
 

@@ -34,6 +34,22 @@ def ownership_fault(path: str | os.PathLike[str], owner: int) -> str | None:
         return f"it cannot be looked at: {error.strerror}"
 
 
+def foreign_link(path: str | os.PathLike[str], user: int) -> str | None:
+    """Return the first link on the way to ``path`` that somebody else has put into a directory such as /tmp, or None.
+
+    The kernel follows none of these (fs.protected_symlinks); those of a path that is resolved first it does not see.
+    """
+    try:
+        for step, status in _steps(os.fspath(path)):
+            if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, user):
+                directory = os.stat(os.path.dirname(step))
+                if directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH:
+                    return step
+    except OSError:
+        pass  # what is not there is no link; whoever opens the path says what is wrong with it
+    return None
+
+
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every directory and link on the way to ``path``, and the file itself."""
     here, ahead, links = "", _parts(os.path.join(os.getcwd(), path)), 0

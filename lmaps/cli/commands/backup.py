@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lmaps.cli.documents import write_whole
+from lmaps.cli.documents import output_path, write_whole
 from lmaps.cli.options import command
 from lmaps.cli.session import Session
 from lmaps.errors import LmapsError, UsageError
@@ -27,7 +27,7 @@ LEVELS = {75: 5}
 @click.argument("file", metavar="FILE")
 def backup(session: Session, file: str) -> None:
     """Copy the whole state to FILE while the daemon runs, verify it, and write its checksum to FILE.sha256."""
-    path = Path(file).resolve()
+    path = output_path(file)
     extra = session.call("backup").extra
     size, checksum = extra["size"], extra["sha256"]
     digest = hashlib.sha256()

@@ -9,7 +9,7 @@ import click
 
 from lmaps.cli.commands.instances import finish_write, send_documents
 from lmaps.cli.diffs import print_dry_run
-from lmaps.cli.documents import InputDocument, read_documents, write_whole
+from lmaps.cli.documents import InputDocument, output_path, read_documents, write_whole
 from lmaps.cli.options import Write, command, complete_units, write_options
 from lmaps.cli.render import json_text
 from lmaps.cli.session import Session
@@ -225,12 +225,13 @@ def export(
         raise UsageError("the name '' is no file: name a directory with --tree or a file with --output")
     exported = Export(session, units, at, history=history, reveal=reveal)
     if tree is not None:
+        output_path(tree)  # raises for the link of somebody else
         _write_tree(Path(tree), exported.whole())
     else:
         as_json = (form or session.format) in ("json", "pretty")
         texts = (_json_texts if as_json else _yaml_texts)(exported.pieces())
         if output is not None:
-            write_whole(Path(output).resolve(), (text.encode() for text in texts))
+            write_whole(output_path(output), (text.encode() for text in texts))
         else:
             for text in texts:
                 session.write(text)

@@ -320,6 +320,18 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "a backup is written through the link of somebody else",
+        "tests/integration/client/test_written_files.py::test_no_command_writes_through_a_link_of_somebody_else[backup]",
+        "AssertionError",
+        (Patch("lmaps/cli/commands/backup.py", "path = output_path(file)", "path = Path(file).resolve()"),),
+    ),
+    Mutant(
+        "a written file gets the mode that the umask leaves",
+        "tests/unit/cli/test_documents_files.py::test_a_file_is_its_owners_alone_from_the_first_byte",
+        "AssertionError",
+        (Patch("lmaps/cli/documents.py", "os.O_CREAT | os.O_EXCL, 0o600)", "os.O_CREAT | os.O_EXCL)"),),
+    ),
+    Mutant(
         "a file that is gone for the moment of the check is trusted",
         "tests/unit/util/test_ownership.py::test_a_file_that_is_gone_may_come_back",
         "AssertionError",

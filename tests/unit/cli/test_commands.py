@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import stat
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -281,7 +283,16 @@ def test_usage_errors_are_one_sentence_and_exit_2(lmaps, line, words):
 def test_an_error_of_our_own_is_told_without_a_traceback(lmaps, daemon, own_home, monkeypatch):
     monkeypatch.setattr("os.getuid", lambda: 7)
     daemon.answers["status"] = None
-    done = lmaps("status")
+    log = own_home / ".local/state/lmaps/lmaps-crash.log"
+    log.parent.mkdir(parents=True)
+    (own_home / "aim").write_text("kept")
+    log.symlink_to(own_home / "aim")
+    mask = os.umask(0)
+    try:
+        done = lmaps("status")
+    finally:
+        os.umask(mask)
+    assert (stat.S_IMODE(log.lstat().st_mode), (own_home / "aim").read_text()) == (0o600, "kept")
     assert done.code == 1
     assert done.err.startswith("cannot go on: an error in lMaPS itself")
     assert "Traceback" in (own_home / ".local/state/lmaps/lmaps-crash.log").read_text()

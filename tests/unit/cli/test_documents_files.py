@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from lmaps.cli.documents import write_whole
+from lmaps.cli.documents import output_path, write_whole
 from lmaps.errors import UsageError
 
 
@@ -38,3 +38,37 @@ def test_a_file_is_replaced_whole_and_is_its_owners_alone(tmp_path):
     assert file.read_text() == "new\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["state.yaml"]
+
+
+def test_a_file_is_its_owners_alone_from_the_first_byte(tmp_path):
+    modes: list[int] = []
+
+    def parts():
+        for _ in range(2):
+            modes.extend(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir())
+            yield b"secret"
+
+    mask = os.umask(0)
+    try:
+        write_whole(tmp_path / "state.yaml", parts())
+    finally:
+        os.umask(mask)
+    assert modes == [0o600, 0o600]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a link that is another user's")
+@pytest.mark.parametrize("place", ["file", "directory/file"])
+def test_no_link_of_somebody_else_is_followed(tmp_path, place):
+    shared, aim = tmp_path / "shared", tmp_path / "aim"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    aim.mkdir()
+    link = shared / place.partition("/")[0]
+    link.symlink_to(aim / "kept" if place == "file" else aim)
+    name = str(shared / place)
+    assert output_path(name) == aim / ("kept" if place == "file" else "file")  # a link of one's own
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(UsageError, match=f"cannot write {name}: {link} is a link of another user"):
+        output_path(name)
+    shared.chmod(0o755)
+    assert output_path(name).parent == aim, "in a directory of one's own it is one's own"

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from lmaps.api import job_queue
 from lmaps.api.arguments import Run, WriteAndApply
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments
 from lmaps.errors import Finding, MessageRefused, NotAllowed, Outdated, PendingConfirm, RuleBroken
-from lmaps.model.diff import MISSING, Path, differences, look_up, pointer, same
+from lmaps.model.diff import MISSING, Path, look_up, pointer, same
 from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
@@ -217,7 +218,7 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
 
     Raises `NotAllowed` if that would tell a subject without the right ``reveal`` whether a secret is in use.
     """
-    documents = {edit.after.key: json.loads(edit.after.completed) for edit in edits if edit.after}
+    documents = {edit.after.key: json.loads(edit.after.clear_completed) for edit in edits if edit.after}
     values = {key: look_up(document, path) for key, document in documents.items()}
     values = {key: value for key, value in values.items() if value is not MISSING and value is not None}
     is_secret = any(unit.has_secret_at(documents[key], path) for key in values)
@@ -229,7 +230,7 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
         )
     touched = {edit.before.key for edit in edits if edit.before} | values.keys()
     others = {
-        instance.key: look_up(json.loads(instance.completed), path)
+        instance.key: look_up(json.loads(instance.clear_completed), path)
         for instance in ctx.tx.unique_index.find(unit.name, path, list(values.values()))
         if instance.key not in touched
     }
@@ -270,16 +271,15 @@ def diff_rows(ctx: Invocation, unit: str, changes: Iterable[Change]) -> list[Ins
     A subject without the right ``show`` on the unit learns which instances differ, not how.
     """
     shown_unit, may_show = ctx.recorded_unit(unit), ctx.may(unit, "show")
+    documents = PublicDocuments(ctx, shown_unit)
     rows = []
     for change in changes:
         ctx.manager.beat()
-        before = json.loads(change.before.completed) if change.before else {}
-        after = json.loads(change.after.completed) if change.after else {}
-        masked = list(shown_unit.secrets.differences(differences(before, after), before, after))
-        if masked or (change.before is None) != (change.after is None):
+        differing = documents.differences(change.before, change.after)
+        if differing or (change.before is None) != (change.after is None):
             changed = signed(change)
-            differing = masked if may_show else None
-            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, shown_unit.primary_key, differing))
+            shown = differing if may_show else None
+            rows.append(InstanceDiff(changed.sign, changed.id, changed.short, shown_unit.primary_key, shown))
     return rows
 
 

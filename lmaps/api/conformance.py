@@ -67,7 +67,7 @@ class Conformance:
 
 def _wrong(unit: Unit, instances: Iterable[Instance], limit: TimeLimit) -> set[int]:
     """Return the numbers of those that do not fit; of all, if it takes too long to find out."""
-    documents = {instance.id: json.loads(instance.completed) for instance in instances}
+    documents = {instance.id: json.loads(instance.clear_completed) for instance in instances}
     try:
         return limit.run(
             "check what is stored",

@@ -144,8 +144,9 @@ class Invocation(RequestContext):
     """A request that its endpoint answers, with what every endpoint needs of its arguments.
 
     ``units`` are the units that the arguments name, ``action`` says in messages what is asked for ("cannot create in
-    web"), ``write`` has the arguments that every write takes. What depends on documents and schemas alone, and may take
-    long, is computed within the ``limit``.
+    web"), ``write`` has the arguments that every write takes. It ``reveals`` secrets if the request has asked for it,
+    and its subject has the right. What depends on documents and schemas alone, and may take long, is computed within
+    the ``limit``.
     """
 
     verb: str = ""
@@ -153,6 +154,7 @@ class Invocation(RequestContext):
     units: Sequence[str] = ()
     write: Write = NO_WRITE
     key: str | None = None
+    reveals: bool = False
     limit: TimeLimit = field(default_factory=TimeLimit)
 
     @property

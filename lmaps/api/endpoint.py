@@ -111,6 +111,7 @@ class Endpoint:
                 units=units,
                 write=arguments if self.writes else NO_WRITE,
                 key=request.key,
+                reveals=getattr(arguments, "reveal", False),
                 limit=limit,
             )
             failpoint("valid")
@@ -122,7 +123,7 @@ class Endpoint:
             answer: Answer = (
                 changes.run(ctx, self.function, arguments) if self.writes else self.function(ctx, arguments)
             )
-            if ctx.tx.session.wrote or self.audited or getattr(arguments, "reveal", False):
+            if ctx.tx.session.wrote or self.audited or ctx.reveals:
                 audit.record(ctx, arguments, answer)
             return self._with_documents(ctx, arguments, answer) if isinstance(answer, Reply) else answer
         except NotAllowed as refused:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable
 
 from lmaps.api.context import Invocation, ManagerState
+from lmaps.api.documents import PublicDocuments
 from lmaps.errors import Finding
 from lmaps.model.schema import Schema
 from lmaps.model.states import UNSETTLED, JobState, UnitCondition
-from lmaps.model.units import StoredInstance, Unit, impact, unit_from_definition
+from lmaps.model.units import StoredInstance, Unit, impact
 from lmaps.store import Instance
-from lmaps.util import jsonio
 
 
 def condition(ctx: Invocation, name: str) -> str:
@@ -33,20 +33,13 @@ def condition(ctx: Invocation, name: str) -> str:
 
 
 def stored_instances(ctx: Invocation, name: str, instances: Iterable[Instance]) -> list[StoredInstance]:
-    """Return ``instances`` of a unit, each with the paths of its secrets.
-
-    What either the text marks that it was kept under, or the one in use, is secret.
-    """
-    texts = ctx.tx.instances.definitions(name)
-    kept = {number: unit_from_definition(jsonio.decode(text)).secrets for number, text in texts.items()}
-    today = ctx.manager.units.units.get(name)
+    """Return ``instances`` of a unit, each with the paths of its secrets."""
+    documents = PublicDocuments(ctx, ctx.recorded_unit(name))
     stored = []
     for row in instances:
-        completed = json.loads(row.completed)
-        secrets = kept[row.document.definition].paths(completed)
-        if today is not None:
-            secrets |= today.secrets.paths(completed)
-        stored.append(StoredInstance(row.key, json.loads(row.given), completed, secrets))
+        completed = json.loads(row.clear_completed)
+        secrets = documents.secrets_under(row.document.definition).paths(completed)
+        stored.append(StoredInstance(row.key, json.loads(row.clear_given), completed, secrets))
     return stored
 
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from lmaps.errors import Finding
 from lmaps.model.data_types import get_data_type_by_name
-from lmaps.model.units import Unit
+from lmaps.model.schema import Secrets
+from lmaps.model.units import Unit, unit_from_definition
 from lmaps.process import Outcome, Program
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.ownership import ownership_fault
 
 
@@ -20,6 +22,9 @@ class State:
     ``given`` are the documents that clients sent, ``completed`` the same with defaults filled in: a value that is only
     in the latter was written by the unit's author. A handler that takes long calls ``beat`` now and then: a worker that
     is silent for 10 s is taken for hung and replaced.
+
+    ``definitions`` has for each instance the number of the unit text that it was completed under, and ``older_texts``
+    the older ones of these texts that mark secrets, by number.
     """
 
     unit: Unit
@@ -27,6 +32,8 @@ class State:
     given: list[dict[str, Any]]
     completed: list[dict[str, Any]]
     beat: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    definitions: list[int] = field(default_factory=list)
+    older_texts: dict[str, JsonObject] = field(default_factory=dict)
 
     def pairs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Yield the given and the completed document of each instance, and call ``beat`` for each."""
@@ -42,7 +49,16 @@ class State:
     @property
     def masked(self) -> Any:
         """The same with its secrets masked."""
-        return self._as_data_type([self.unit.secrets.masked(document) for document in self.completed])
+        pairs = zip(self.completed, self.secrets(), strict=True)
+        return self._as_data_type([secrets.masked(document) for document, secrets in pairs])
+
+    def secrets(self) -> list[Secrets]:
+        """Return for each instance what is secret of it: what the unit marks, or did when it was completed."""
+        today = self.unit.secrets
+        if not self.older_texts:
+            return [today] * len(self.completed)
+        both = {int(number): today | unit_from_definition(text).secrets for number, text in self.older_texts.items()}
+        return [both.get(number, today) for number in self.definitions]
 
     def _as_data_type(self, rows: list[dict[str, Any]]) -> Any:
         data_type = get_data_type_by_name(self.unit.data_type)

@@ -29,6 +29,8 @@ class Order(NamedTuple):
     revision: int
     given: list[JsonObject]
     completed: list[JsonObject]
+    definitions: list[int]
+    older_texts: dict[str, JsonObject]
     folder: str
     plugin_dirs: list[str]
 
@@ -42,6 +44,8 @@ def as_program(unit: Unit, state: State, folder: Path, plugin_dirs: list[str], a
         revision=state.revision,
         given=state.given,
         completed=state.completed,
+        definitions=state.definitions,
+        older_texts=state.older_texts,
         folder=str(folder),
         plugin_dirs=plugin_dirs,
     )
@@ -55,7 +59,14 @@ def main() -> None:
     """Execute the order on standard input; end with exit code 1 and one sentence if that fails."""
     order = Order(**json.load(sys.stdin))
     unit = unit_from_definition(order.definition, Path(order.directory))
-    state = State(unit, order.revision, order.given, order.completed)
+    state = State(
+        unit,
+        order.revision,
+        order.given,
+        order.completed,
+        definitions=order.definitions,
+        older_texts=order.older_texts,
+    )
     try:
         handler = find_handlers(order.plugin_dirs).get(unit.handler)
         action = {"apply": handler.apply, "show": handler.show}[order.action]

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from lmaps.api.documents import older_marks
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ManagerState, Slot
 from lmaps.errors import LmapsError
@@ -191,6 +192,7 @@ class Dispatcher:
             "revision": revision,
             "job": job.id,
             "timeout": job.timeout,
+            "older_texts": older_marks(tx, unit) if unit else {},
             **document_lists(page),
         }
         return Run(token, job.kind, kwargs=kwargs, last=page.last)
@@ -297,8 +299,15 @@ class Dispatcher:
 
 
 def document_lists(page: Page) -> JsonObject:
-    """Return instances as the tasks take them: lists ``given`` and ``completed``, of JSON text as it is stored."""
-    return {"given": Encoded.array(page.given), "completed": Encoded.array(page.completed)}
+    """Return instances as the tasks take them: lists ``given`` and ``completed``, of JSON text as it is stored.
+
+    The third list has the numbers of the unit texts that they were completed under.
+    """
+    return {
+        "given": Encoded.array(page.clear_given),
+        "completed": Encoded.array(page.clear_completed),
+        "definitions": list(page.definitions),
+    }
 
 
 def log_end(ended: EndedJob) -> None:

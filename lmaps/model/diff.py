@@ -75,14 +75,17 @@ def differences(before: object, after: object, at: Path = ()) -> Iterator[Differ
         yield Difference(at, before, after)
 
 
-def leaves(value: object, at: Path = ()) -> Iterator[tuple[Path, object]]:
-    """Yield each innermost value of a document with its path. An array without objects in it is one value."""
-    if isinstance(value, dict) and value:
+def leaves(value: object, at: Path = (), *, whole: object = MISSING) -> Iterator[tuple[Path, object]]:
+    """Yield each innermost value of a document with its path. An array without objects in it is one value.
+
+    The object ``whole`` is one too, wherever it stands.
+    """
+    if isinstance(value, dict) and value and value is not whole:
         for key, below in value.items():
-            yield from leaves(below, (*at, key))
+            yield from leaves(below, (*at, key), whole=whole)
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for index, below in enumerate(value):
-            yield from leaves(below, (*at, index))
+            yield from leaves(below, (*at, index), whole=whole)
     else:
         yield at, value
 

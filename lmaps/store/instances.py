@@ -161,14 +161,18 @@ class Instances:
         number = self._session.value(_DEFINITION, unit=unit, digest=digest)
         if number is None:
             self._session.insert(definition, {"name": unit, "digest": digest, "definition": text})
+            self._session.cache.unit_texts.pop(unit, None)
             number = self._session.value(_DEFINITION, unit=unit, digest=digest)
         numbers[unit, digest] = int(number or 0)
         return numbers[unit, digest]
 
     def definitions(self, unit: str) -> dict[int, str]:
         """Return every text of the unit that changes were made under, by number."""
-        query = select(definition.c.id, definition.c.definition).where(definition.c.name == unit)
-        return {row.id: row.definition for row in self._session.connection.execute(query)}
+        texts = self._session.cache.unit_texts
+        if unit not in texts:
+            query = select(definition.c.id, definition.c.definition).where(definition.c.name == unit)
+            texts[unit] = {row.id: row.definition for row in self._session.connection.execute(query)}
+        return texts[unit]
 
     def other_definitions(self, unit: str, digest: str) -> set[int]:
         """Return the numbers of the unit's texts other than the one with this digest."""
@@ -182,6 +186,7 @@ class Instances:
     def restore_definition(self, unit: str, number: int, digest: str, text: str) -> None:
         """Record a text of a unit under the ``number`` that it had where it was exported."""
         self._session.insert(definition, {"id": number, "name": unit, "digest": digest, "definition": text})
+        self._session.cache.unit_texts.pop(unit, None)
 
     def add(self, rows: Sequence[StoredInstance]) -> None:
         """Add instances, whose documents are stored."""
@@ -251,7 +256,7 @@ class Instances:
 
     def document_row(self, owner: int, number: int, content: Document) -> StoredDocument:
         """Return the row that stores a document of the instance ``owner``."""
-        given, completed = content.given, content.completed
+        given, completed = content.clear_given, content.clear_completed
         if content.secret:
             given = self._session.sealer.seal(given, f"{owner}/{number}/given")
             completed = self._session.sealer.seal(completed, f"{owner}/{number}/completed")

@@ -26,15 +26,15 @@ class Origin(NamedTuple):
 
 
 class Document(NamedTuple):
-    """The content of an instance: its key, the document as given and as completed.
+    """The content of an instance: its key, the document as given and as completed, both in clear: with its secrets.
 
     ``definition`` is the number of the unit text that it was completed under. A document that is stored has an ``id``,
     which does not count when two are compared. A new one that is ``secret`` is sealed when it is stored.
     """
 
     key: str
-    given: str
-    completed: str
+    clear_given: str
+    clear_completed: str
     definition: int
     id: int | None = None
     secret: bool = False
@@ -50,7 +50,7 @@ class Document(NamedTuple):
 
     def numbered(self, number: int) -> "Document":
         """Return the same document with an ``id``."""
-        return Document(self.key, self.given, self.completed, self.definition, number, self.secret)
+        return Document(self.key, self.clear_given, self.clear_completed, self.definition, number, self.secret)
 
 
 class Instance(NamedTuple):
@@ -68,31 +68,39 @@ class Instance(NamedTuple):
         return self.document.key
 
     @property
-    def given(self) -> str:
+    def clear_given(self) -> str:
         """The document as the client gave it."""
-        return self.document.given
+        return self.document.clear_given
 
     @property
-    def completed(self) -> str:
+    def clear_completed(self) -> str:
         """The document with the schema's defaults."""
-        return self.document.completed
+        return self.document.clear_completed
 
 
 class InstanceTexts(NamedTuple):
-    """Instances by column, their documents as JSON text: for answers that pass them on without reading them."""
+    """Instances by column, their documents as JSON text: for answers that pass them on without reading them.
+
+    ``definitions`` are the numbers of the unit texts that the documents were completed under.
+    """
 
     ids: Sequence[int]
     keys: Sequence[str]
     revisions: Sequence[int]
-    given: Sequence[str]
-    completed: Sequence[str]
+    clear_given: Sequence[str]
+    clear_completed: Sequence[str]
+    definitions: Sequence[int]
 
 
 class Page(NamedTuple):
-    """Documents of some instances of a unit, as JSON text. ``last`` is the last number if more follow, else None."""
+    """Documents of some instances of a unit, as JSON text. ``last`` is the last number if more follow, else None.
 
-    given: Sequence[str]
-    completed: Sequence[str]
+    ``definitions`` are the numbers of the unit texts that the documents were completed under.
+    """
+
+    clear_given: Sequence[str]
+    clear_completed: Sequence[str]
+    definitions: Sequence[int]
     last: int | None
 
 

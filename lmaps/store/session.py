@@ -38,6 +38,7 @@ class Cache:
     queued             the jobs that wait to be run, the next one first
     heads              the newest changeset of each unit
     definitions        numbers of unit texts, by unit and digest
+    unit_texts         every text of a unit, by unit and number
     changeset_counts   by unit: a revision, the newest revision counted, and how many changesets lie between them
     instance_counts    how many instances each unit has
     lines              the revisions on each unit's line, oldest first; what is missing is read when it is asked for
@@ -52,6 +53,7 @@ class Cache:
     queued: list[Job] | None = None
     heads: dict[str, Changeset] = field(default_factory=dict)
     definitions: dict[tuple[str, str], int] = field(default_factory=dict)
+    unit_texts: dict[str, dict[int, str]] = field(default_factory=dict)
     changeset_counts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     instance_counts: dict[str, int] = field(default_factory=dict)
     lines: "dict[str, array[int]]" = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Cache:
         by_unit: tuple[dict[Any, Any], ...] = (
             self.heads,
             self.definitions,
+            self.unit_texts,
             self.changeset_counts,
             self.instance_counts,
             *self._by_jobs,

@@ -75,18 +75,20 @@ class Snapshots:
         rows, is_full = self._instances.page(unit, after, limit, MAX_PAGE_CHARS)
         now, until = self._texts(rows), rows[-1].id if is_full else None
         if revision >= (self._history.newest_revision(unit) or 0):
-            return Page(now.given, now.completed, until)
+            return Page(now.clear_given, now.clear_completed, now.definitions, until)
         first_changes = self._first_changes(unit, revision, after, until or MAX_ROWID, limit)
         if len(first_changes) == limit:  # there may be more of them: the page ends where they are known to
             until = max(first_changes)
-        documents = dict(zip(now.ids, zip(now.given, now.completed, strict=True), strict=True))
+        columns = zip(now.clear_given, now.clear_completed, now.definitions, strict=True)
+        documents = dict(zip(now.ids, columns, strict=True))
         for number, first_revision in first_changes.items():
             documents.pop(number, None)
             before = self._history.change_at(first_revision, number).before
             if before is not None:
-                documents[number] = before.given, before.completed
+                documents[number] = before.clear_given, before.clear_completed, before.definition
         page = [documents[number] for number in sorted(documents) if number <= (until or MAX_ROWID)]
-        return Page([given for given, _ in page], [completed for _, completed in page], until)
+        given, completed, definitions = zip(*page, strict=True) if page else ((), (), ())
+        return Page(given, completed, definitions, until)
 
     def _block_ranges(self) -> Iterator[tuple[int, int]]:
         """Yield the number before each block, and its last number: of blocks that have instances of any unit."""
@@ -112,7 +114,7 @@ class Snapshots:
         if not rows:
             return 0, b""
         numbers, keys, stored, firsts, revisions, _, given, completed, made_under, _ = zip(*rows, strict=True)
-        opened = self._texts(rows).completed
+        opened = self._texts(rows).clear_completed
         if opened == completed:  # a sealed block has to be opened row by row each time
             texts = [",".join(column).encode() for column in (completed, given, keys)]
             totals = map(sum, (numbers, stored, firsts, revisions, made_under))
@@ -134,12 +136,12 @@ class Snapshots:
 
     def _texts(self, rows: Sequence[InstanceWithDocument]) -> InstanceTexts:
         if not rows:
-            return InstanceTexts((), (), (), (), ())
-        numbers, keys, stored, _, revisions, _, given, completed, *_ = zip(*rows, strict=True)
+            return InstanceTexts((), (), (), (), (), ())
+        numbers, keys, stored, _, revisions, _, given, completed, made_under, _ = zip(*rows, strict=True)
         if any(text.startswith(PREFIX) for text in completed):
             given = self._opened(numbers, stored, given, "given")
             completed = self._opened(numbers, stored, completed, "completed")
-        return InstanceTexts(numbers, keys, revisions, given, completed)
+        return InstanceTexts(numbers, keys, revisions, given, completed, made_under)
 
     def _opened(self, owners: Sequence[int], stored: Sequence[int], texts: Sequence[str], name: str) -> tuple[str, ...]:
         rows = zip(owners, stored, texts, strict=True)

@@ -146,8 +146,8 @@ class UniqueIndex:
         """Index what was changed after the revision ``indexed``, of instances up to the number ``until``."""
         for (revision,) in self._session.rows(_CHANGESETS_SINCE, unit=unit, indexed=indexed):
             changes = [change for change in self._history.changes(revision) if change.instance_id <= until]
-            before = ((change.instance_id, change.before.completed) for change in changes if change.before)
-            after = ((change.instance_id, change.after.completed) for change in changes if change.after)
+            before = ((change.instance_id, change.before.clear_completed) for change in changes if change.before)
+            after = ((change.instance_id, change.after.clear_completed) for change in changes if change.after)
             removed = (row._asdict() for row in _indexed_values(number, path, before))
             self._session.write_each(_DELETE_VALUE, removed)
             self._session.write_rows(_ADD_VALUE, _indexed_values(number, path, after))

@@ -7,7 +7,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -44,7 +44,8 @@ class Order:
     """The state of a unit at a revision, to be applied or planned by a job.
 
     ``digest`` is that of the unit's definition as the manager has loaded it. ``job`` is the job's number, ``given`` and
-    ``completed`` are the instances. ``timeout`` [s] overrides the unit's own.
+    ``completed`` are the instances, with ``definitions`` and ``older_texts`` as in `State`. ``timeout`` [s] overrides
+    the unit's own.
     """
 
     unit: str
@@ -54,6 +55,8 @@ class Order:
     given: list[JsonObject]
     completed: list[JsonObject]
     timeout: float | None = None
+    definitions: list[int] = field(default_factory=list)
+    older_texts: dict[str, JsonObject] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The number names the job's folder, which is emptied first: a path could name any folder.
@@ -196,7 +199,15 @@ def start(
     such handler, and `ValidationFailed` if an instance no longer fits the unit.
     """
     unit = unit_as_queued(context.config, order.unit, order.digest)
-    state = State(unit, order.revision, order.given, order.completed, context.beat)
+    state = State(
+        unit,
+        order.revision,
+        order.given,
+        order.completed,
+        context.beat,
+        order.definitions,
+        order.older_texts,
+    )
     handler_class = context.handlers.get(unit.handler)
     scrubber = Scrubber(_secrets(state), handler_class.event_words)
     folder = context.jobs_folder / str(order.job)
@@ -211,8 +222,8 @@ def start(
 
 def _secrets(state: State) -> Iterator[object]:
     """Yield the secret values of a state, and call its ``beat`` for each: a scrubber looks at every form of each."""
-    for _, document in state.pairs():
-        for value in state.unit.secrets.values(document):
+    for (_, document), secrets in zip(state.pairs(), state.secrets(), strict=True):
+        for value in secrets.values(document):
             state.beat()
             yield value
 

@@ -161,7 +161,7 @@ class WatchedState:
         """Print the state of the unit as a careless handler does, through the scrubber of the worker."""
         with self.lmaps.store.transaction() as tx:
             unit = self.lmaps.service.units.units["vault"]
-            documents = [json.loads(row.completed) for row in tx.instances.all("vault")]
+            documents = [json.loads(row.clear_completed) for row in tx.instances.all("vault")]
             scrubber = Scrubber([value for document in documents for value in unit.secrets.values(document)])
             texts = [show(document) for document in documents for show in (str, ascii, json.dumps)]
             lines = [(at, "output", scrubber.text(line), None) for at, line in enumerate("\n".join(texts).splitlines())]
@@ -529,7 +529,7 @@ class Story:
             changes = [
                 change for changeset in tx.history.changesets(unit) for change in tx.history.changes(changeset.revision)
             ]
-        documents = [end.given for change in changes for end in (change.before, change.after) if end]
+        documents = [end.clear_given for change in changes for end in (change.before, change.after) if end]
         self.stored = self.canaries.found_in("\n".join(documents))
         for revision in self._revisions():
             ask("show", unit=unit, at=f"r{revision}", instances=True, reveal=True)

@@ -5,13 +5,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 from lmaps.api.arguments import Pointer, UnitName, argument, arguments
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments, Version
 from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints.instances import picked
 from lmaps.model.diff import MISSING, Path, leaves, look_up, pointer, same
 from lmaps.model.schema.secrets import MASK
-from lmaps.model.units import Unit, short_id
+from lmaps.model.units import short_id
 from lmaps.protocol import Reply
-from lmaps.store import Change, Changeset, Document, Instance
+from lmaps.store import Change, Changeset, Instance
 from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 
@@ -39,23 +40,26 @@ def blame(ctx: Invocation, request: Blame) -> Reply:
     below = (request.path or "").rstrip("/")
     instances = picked(ctx, unit, request.ids) if request.ids else ctx.tx.instances.all(unit.name)
     changesets: Changesets = {}
-    rows = [row for instance in instances for row in _rows(ctx, unit, instance, below, changesets)]
+    documents = PublicDocuments(ctx, unit)
+    rows = [row for instance in instances for row in _rows(ctx, documents, instance, below, changesets)]
     return Reply(f"{plural(len(rows), 'value')} in {unit.name}", extra={"unit": unit.name, "values": rows})
 
 
-def _rows(ctx: Invocation, unit: Unit, instance: Instance, below: str, changesets: Changesets) -> Iterator[JsonObject]:
+def _rows(
+    ctx: Invocation, documents: PublicDocuments, instance: Instance, below: str, changesets: Changesets
+) -> Iterator[JsonObject]:
     changes = ctx.tx.history.changes_of(instance.id)
-    line = ctx.tx.history.on_line(unit.name, [change.revision for change in changes])
-    given = json.loads(instance.given)
-    history = [(change, _completed(change.before), _completed(change.after)) for change in changes]
-    completed = json.loads(instance.completed)
-    secret = unit.secrets.paths(completed)
-    for path, value in leaves(completed):
+    line = ctx.tx.history.on_line(instance.unit, [change.revision for change in changes])
+    given = json.loads(instance.clear_given)
+    versions = {end and end.id: documents.version(end) for change in changes for end in (change.before, change.after)}
+    history = [
+        (change, versions[change.before and change.before.id], versions[change.after and change.after.id])
+        for change in changes
+    ]
+    for path, value in leaves(documents.completed(instance.document), whole=MASK):
         if not path or not f"{pointer(path)}/".startswith(f"{below}/"):
             continue
         revision, before, by = _origin(history, path, line)
-        if any(path[: len(hidden)] == hidden for hidden in secret):
-            value, before = MASK, before if before is MISSING else MASK
         row = {
             "id": instance.key,
             "short": short_id(instance.key),
@@ -69,24 +73,29 @@ def _rows(ctx: Invocation, unit: Unit, instance: Instance, below: str, changeset
         yield row | {"by": _named(ctx, by, changesets)}
 
 
-def _completed(document: Document | None) -> object:
-    return MISSING if document is None else json.loads(document.completed)
-
-
 def _origin(
-    history: Sequence[tuple[Change, object, object]], path: Path, line: Collection[int]
+    history: Sequence[tuple[Change, Version, Version]], path: Path, line: Collection[int]
 ) -> tuple[int | None, object, int | None]:
-    """Return which change on the line gave the value at ``path``, what was before, and which undo brought it back."""
+    """Return which change on the line gave the value at ``path``, what was before, and which undo brought it back.
+
+    What was before is in its public form; the values are compared in clear.
+    """
     moved = given_by = None
     before: object = MISSING
     for change, was, became in history:
-        old, new = look_up(was, path), look_up(became, path)
-        if same(old, new):
+        if same(look_up(was.clear, path), look_up(became.clear, path)):
             continue
         moved = change.revision
         if change.revision in line:
-            given_by, before = change.revision, old
+            given_by, before = change.revision, _public(was.public, path)
     return given_by, before, moved if moved != given_by else None
+
+
+def _public(document: object, path: Path) -> object:
+    """Return the value at ``path`` of a public form: the mask, if it is part of a secret."""
+    for key in path:
+        document = document if document is MASK else look_up(document, (key,))
+    return document
 
 
 def _author(ctx: Invocation, revision: int | None, changesets: Changesets) -> JsonObject:

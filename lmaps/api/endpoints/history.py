@@ -18,13 +18,13 @@ from lmaps.api.arguments import (
 )
 from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints import instances, show
 from lmaps.api.revisions import resolve
 from lmaps.errors import AlreadyExists, Conflict, Finding, MessageRefused, NotFound, RevertConflict
-from lmaps.model.diff import MISSING, Clash, differences, merged, pointer, same
+from lmaps.model.diff import MISSING, Clash, Difference, differences, merged, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
-from lmaps.model.schema.secrets import MASK
 from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, short_id
 from lmaps.protocol import Reply
@@ -71,8 +71,8 @@ def _removing(ctx: Invocation, request: "Rollback | Redo | Revert", reply: Reply
     revision = _revision_of(ctx, reply)
     if revision is None:
         return None
-    unit = ctx.recorded_unit(request.unit)
-    return [show.shown(ctx, unit, change.before.given) for change in ctx.tx.history.changes(revision) if change.before]
+    documents = PublicDocuments(ctx, ctx.recorded_unit(request.unit))
+    return [documents.given(change.before) for change in ctx.tx.history.changes(revision) if change.before]
 
 
 def _before(ctx: Invocation, request: "Rollback | Redo | Revert", reply: Reply) -> object:
@@ -222,22 +222,22 @@ def _reverted(ctx: Invocation, unit: Unit, old: Change, clashes: list[Finding]) 
         return Edit(now, old.before, old.instance_id, old.first_revision)
     if instance is None:
         if old.before is not None and old.after is not None:
-            clashes.append(_clash(ctx, unit, old.after.key, (), old.after.key, MISSING))
+            clashes.append(_clash(ctx, unit, Difference((), old.after.key, MISSING), old.after.key))
         return None
-    completed = json.loads(instance.completed)
-    if old.after is None or old.before is None:
-        was = json.loads(old.after.completed) if old.after else MISSING
-        clashes.extend(
-            _clash(ctx, unit, instance.key, part.path, part.before, part.after)
-            for part in unit.secrets.differences(differences(was, completed), was, completed)
-        )
+    documents = PublicDocuments(ctx, unit)
+    if old.after is None:
+        clashes.append(_clash(ctx, unit, Difference((), MISSING, documents.completed(instance.document)), instance.key))
+        return None
+    if old.before is None:
+        differing = documents.differences(old.after, instance.document)
+        clashes.extend(_clash(ctx, unit, difference, instance.key) for difference in differing)
         return None
     try:
         return _taken_back(ctx, unit, instance, old.before, old.after)
     except Clash as clash:
-        is_hidden = clash.path in unit.secrets.paths(completed)
-        values = (MASK, MASK) if is_hidden else (clash.expected, clash.got)
-        clashes.append(_clash(ctx, unit, instance.key, clash.path, *values))
+        difference = Difference(clash.path, clash.expected, clash.got)
+        [hidden] = documents.hide([difference], [old.before, old.after, instance.document])
+        clashes.append(_clash(ctx, unit, hidden, instance.key))
         return None
 
 
@@ -245,26 +245,27 @@ def _alike(document: Document | None, other: Document | None) -> bool:
     """Return whether two documents are the same when completed, or neither is there."""
     if document is None or other is None:
         return document is other
-    return same(json.loads(document.completed), json.loads(other.completed))
+    return same(json.loads(document.clear_completed), json.loads(other.clear_completed))
 
 
 def _taken_back(ctx: Invocation, unit: Unit, instance: Instance, before: Document, after: Document) -> Edit | None:
     """Return ``instance`` without what lies between ``before`` and ``after``: given documents are merged."""
-    back = list(differences(json.loads(after.given), json.loads(before.given)))
-    accepted = instances.accept_changed(ctx, unit, merged(json.loads(instance.given), back))
-    if jsonio.canonical(accepted.completed) == jsonio.canonical(json.loads(instance.completed)):
+    back = list(differences(json.loads(after.clear_given), json.loads(before.clear_given)))
+    accepted = instances.accept_changed(ctx, unit, merged(json.loads(instance.clear_given), back))
+    if jsonio.canonical(accepted.completed) == jsonio.canonical(json.loads(instance.clear_completed)):
         return None
     return Edit.of(instance, instances.new_document(ctx, unit, accepted))
 
 
-def _clash(ctx: Invocation, unit: Unit, key: str, path: Sequence[str | int], expected: object, got: object) -> Finding:
+def _clash(ctx: Invocation, unit: Unit, difference: Difference, key: str) -> Finding:
     """Return what keeps a change from being taken back; a subject without the right ``show`` learns which alone."""
+    path, expected, got = difference
     if not ctx.may(unit.name, "show"):
         return Finding(f"{short_id(key)} was changed later")
     was, now = ("nothing" if value is MISSING else jsonio.encode(value) for value in (expected, got))
     return Finding(
         f"{short_id(key)}: {pointer(path) or 'it'} was made {was}, and is {now} now",
-        at=tuple(path),
+        at=path,
         got=None if got is MISSING else got,
         allowed=None if expected is MISSING else expected,
     )

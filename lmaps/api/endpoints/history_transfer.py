@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_type_hints
 
 from lmaps.api.arguments import Write, arguments
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
 from lmaps.errors import Conflict, Finding, LmapsError, StateUnusable, ValidationFailed
 from lmaps.model.schema.dataclasses import Keywords
@@ -73,13 +74,13 @@ SCHEMA: JsonObject = {
 """A unit with its history, as `export` writes it. Other properties follow from these and are ignored."""
 
 
-def history_of(ctx: Invocation, unit: Unit, *, reveal: bool) -> JsonObject:
+def history_of(ctx: Invocation, unit: Unit) -> JsonObject:
     """Return the definitions that a unit has had, by number, and its changesets, oldest first.
 
     Raises `Conflict` if its secrets may not be revealed, or if its oldest changesets are no longer stored.
     """
     name, history = unit.name, ctx.tx.history
-    if unit.secrets.any and not reveal:
+    if not PublicDocuments(ctx, unit).are_clear:
         raise Conflict(
             f"cannot export the history of {name}: it has secrets", hint="to export the secrets too: --reveal"
         )
@@ -107,8 +108,8 @@ def _change(change: Change) -> JsonObject:
     return {"instance": change.instance_id, "first_revision": change.first_revision} | {
         name: {
             "key": document.key,
-            "given": json.loads(document.given),
-            "completed": json.loads(document.completed),
+            "given": json.loads(document.clear_given),
+            "completed": json.loads(document.clear_completed),
             "definition": document.definition,
         }
         for name, document in documents.items()

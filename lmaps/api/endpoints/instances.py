@@ -146,7 +146,7 @@ def set_(ctx: Invocation, request: Set) -> Proposal:
         pointers = [part.path for part in request.set] + [part.path for part in request.texts] + request.unset
         accepted = accept_changed(ctx, unit, document, pointers)
     _check_key(ctx, unit, instance, accepted, request.id)
-    if instance and same(json.loads(instance.completed), accepted.completed):
+    if instance and same(json.loads(instance.clear_completed), accepted.completed):
         row = InstanceRow(instance.key, short_id(instance.key), "unchanged", instance.revision)
         return Proposal(f"nothing to set in {unit.name}", [UnitChange(unit, ChangesetKind.SET, [])], [row])
     document = new_document(ctx, unit, accepted)
@@ -162,11 +162,11 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
     properties += [Difference(parse_pointer(path), MISSING, MISSING) for path in request.unset]
     if request.instance is None and not properties:
         raise MessageRefused("there is nothing to set: give a document, or properties to set or to unset")
-    stored = json.loads(instance.given) if instance else {}
+    stored = json.loads(instance.clear_given) if instance else {}
     document = stored if request.instance is None else unit.secrets.unmasked(request.instance, stored)
     key = unit.primary_key
     if key is not None and key not in document:
-        value = json.loads(instance.completed)[key] if instance else _key_value(unit, request.id)
+        value = json.loads(instance.clear_completed)[key] if instance else _key_value(unit, request.id)
         document = {key: value} | document
     try:
         return changed(document, properties)
@@ -293,7 +293,7 @@ def _new_and_stored(
     Raises `AlreadyExists` if an instance of the same key has other content.
     """
     stored = ctx.tx.instances.find(unit.name, [instance.key for instance in accepted])
-    completed = {key: json.loads(instance.completed) for key, instance in stored.items()}
+    completed = {key: json.loads(instance.clear_completed) for key, instance in stored.items()}
     fresh: dict[str, Accepted] = {}
     clashes: list[Finding] = []
     for number, instance in enumerate(accepted):

@@ -1,13 +1,13 @@
-"""The endpoint show; and how documents look to their readers.
+"""The endpoint show.
 
 Documents are kept as JSON text. Where nothing of them has to be hidden or merged, the answer is made of their texts.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 
 from lmaps.api.arguments import Text, UnitName, argument, arguments
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints.instances import picked, picked_at
 from lmaps.api.revisions import resolve
@@ -54,20 +54,20 @@ def show(ctx: Invocation, request: Show) -> Reply:
 
 def _state(ctx: Invocation, unit: Unit, revision: int | None, request: Show) -> tuple[int, JsonObject]:
     """Return how many instances are asked for, and what is shown of them."""
-    is_plain = request.at is None and not (request.ids or request.instances or request.reverse or unit.secrets.any)
-    if is_plain and unit.data_type in _LISTS:
+    documents, is_list = PublicDocuments(ctx, unit), unit.data_type in _LISTS
+    picks = request.at is not None or request.ids or request.instances or request.reverse
+    if is_list and not picks and documents.are_clear:
         count, joined = ctx.tx.snapshots.joined(unit.name)
         return count, {"state": _list(unit, Encoded.joined(joined))}
     ids = list(dict.fromkeys(request.ids))
     texts = _now(ctx, unit, ids) if request.at is None else _then(ctx, unit, ids, revision or 0)
     if request.instances:
-        return len(texts.keys), {"instances": _rows(ctx, unit, texts, reveal=request.reveal)}
-    completed = texts.completed
-    if unit.data_type in _LISTS:
-        in_order = completed[::-1] if request.reverse else completed
-        array = Encoded.array(shown_texts(ctx, unit, in_order, reveal=request.reveal))
+        return len(texts.keys), {"instances": _rows(documents, texts)}
+    if is_list:
+        completed = documents.texts(texts.clear_completed, texts.definitions)
+        array = Encoded.array(completed[::-1] if request.reverse else completed)
         return len(texts.keys), {"state": _list(unit, array)}
-    rows = [shown(ctx, unit, text, reveal=request.reveal) for text in completed]
+    rows = documents.values(texts.clear_completed, texts.definitions)
     return len(texts.keys), {"state": _shaped(unit, rows, reverse=request.reverse)}
 
 
@@ -89,8 +89,9 @@ def _texts(instances: Sequence[Instance]) -> InstanceTexts:
         [instance.id for instance in instances],
         [instance.key for instance in instances],
         [instance.revision for instance in instances],
-        [instance.given for instance in instances],
-        [instance.completed for instance in instances],
+        [instance.clear_given for instance in instances],
+        [instance.clear_completed for instance in instances],
+        [instance.document.definition for instance in instances],
     )
 
 
@@ -100,7 +101,8 @@ def _list(unit: Unit, array: Encoded) -> Encoded:
 
 def state_of(ctx: Invocation, unit: Unit, instances: Iterable[Instance]) -> object:
     """Return the completed documents of ``instances`` in the form of the unit's data type, secrets masked."""
-    return _shaped(unit, [shown(ctx, unit, instance.completed) for instance in instances])
+    documents = PublicDocuments(ctx, unit)
+    return _shaped(unit, [documents.completed(instance.document) for instance in instances])
 
 
 def _shaped(unit: Unit, rows: Sequence[object], *, reverse: bool = False) -> object:
@@ -108,23 +110,9 @@ def _shaped(unit: Unit, rows: Sequence[object], *, reverse: bool = False) -> obj
     return data_type(rows=rows, store_key=unit.store_key, primary_key=unit.primary_key).state(reverse)
 
 
-def shown(ctx: Invocation, unit: Unit, document: str, *, reveal: bool = False) -> object:
-    """Return a document as its reader sees it: secrets are masked, unless the request asks to ``reveal`` them."""
-    ctx.manager.beat()
-    value = json.loads(document)
-    return value if reveal else unit.secrets.masked(value)
-
-
-def shown_texts(ctx: Invocation, unit: Unit, documents: Sequence[str], *, reveal: bool) -> Sequence[str]:
-    """Return documents as their reader sees them, as JSON."""
-    if reveal or not unit.secrets.any:
-        return documents
-    return [jsonio.encode(shown(ctx, unit, document)) for document in documents]
-
-
-def _rows(ctx: Invocation, unit: Unit, texts: InstanceTexts, *, reveal: bool) -> Encoded:
+def _rows(documents: PublicDocuments, texts: InstanceTexts) -> Encoded:
     """Return the instances one by one: ID, revision, document given and completed."""
-    given, completed = (shown_texts(ctx, unit, ends, reveal=reveal) for ends in (texts.given, texts.completed))
+    given, completed = (documents.texts(ends, texts.definitions) for ends in (texts.clear_given, texts.clear_completed))
     rows = zip(texts.keys, texts.revisions, given, completed, strict=True)
     return Encoded.array(
         f'{{"id":{jsonio.encode(key)},"short":{jsonio.encode(short_id(key))},"revision":{revision},'

@@ -18,10 +18,10 @@ from lmaps.api.arguments import (
 )
 from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
 from lmaps.api.endpoints import history_transfer, instances
 from lmaps.api.endpoints.instances import Accepted
-from lmaps.api.endpoints.show import shown, shown_texts
 from lmaps.api.revisions import resolve
 from lmaps.errors import Finding, LmapsError, MessageRefused, TookTooLong, TooManyDeletions, ValidationFailed
 from lmaps.model.diff import Path, leaves, same
@@ -133,7 +133,7 @@ def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> Seque
     keys = [str(document.get(unit.primary_key)) if isinstance(document, dict) else "" for document in documents]
     stored = ctx.tx.instances.find(unit.name, keys)
     return [
-        unit.secrets.unmasked(document, json.loads(stored[key].given)) if key in stored else document
+        unit.secrets.unmasked(document, json.loads(stored[key].clear_given)) if key in stored else document
         for document, key in zip(documents, keys, strict=True)
     ]
 
@@ -168,7 +168,7 @@ def _edits(ctx: Invocation, arriving: Arriving, mode: str) -> list[Edit]:
 
 
 def _update(ctx: Invocation, unit: Unit, document: Accepted, instance: Instance) -> list[Edit]:
-    if same(json.loads(instance.completed), document.completed):
+    if same(json.loads(instance.clear_completed), document.completed):
         return []
     return [Edit.of(instance, instances.new_document(ctx, unit, document))]
 
@@ -262,7 +262,7 @@ def _migrated(ctx: Invocation, unit: Unit, document: Accepted) -> InstanceRow:
     """Record one document as a changeset of its own, as it was a file of its own."""
     key = document.key
     stored = ctx.tx.instances.find(unit.name, [key]).get(key)
-    if stored is not None and same(json.loads(stored.completed), document.completed):
+    if stored is not None and same(json.loads(stored.clear_completed), document.completed):
         return InstanceRow(key, short_id(key), "unchanged", stored.revision)
     after = instances.new_document(ctx, unit, document)
     edit = Edit.of(stored, after) if stored else Edit(None, after)
@@ -383,11 +383,12 @@ def _exported(
 ) -> tuple[JsonObject, int, int | None]:
     """Return one unit, its number of documents, and the number of the last one if more follow."""
     unit, is_paged = ctx.recorded_unit(name), request.limit is not None
+    public = PublicDocuments(ctx, unit)
     documents: list[str] = []
     last: int | None = after
     while last is not None and len(documents) < limit:
         page = ctx.tx.snapshots.page(name, revision, last, limit - len(documents))
-        documents += shown_texts(ctx, unit, page.given, reveal=request.reveal)
+        documents += public.texts(page.clear_given, page.definitions)
         last = page.last
         if is_paged:
             break
@@ -397,17 +398,17 @@ def _exported(
         "store_key": unit.store_key,
         "primary_key": unit.primary_key,
         "instances": Encoded.array(documents),
-        **(history_transfer.history_of(ctx, unit, reveal=request.reveal) if request.history else {}),
-        **({} if is_paged else {"undone": _undone(ctx, unit, reveal=request.reveal)}),
+        **(history_transfer.history_of(ctx, unit) if request.history else {}),
+        **({} if is_paged else {"undone": _undone(ctx, public, name)}),
     }
     return row, len(documents), last
 
 
-def _undone(ctx: Invocation, unit: Unit, *, reveal: bool) -> list[Any]:
+def _undone(ctx: Invocation, public: PublicDocuments, unit: str) -> list[Any]:
     """Return the given documents that redo would bring."""
     return [
-        shown(ctx, unit, change.after.given, reveal=reveal)
-        for revision in ctx.tx.history.redoable(unit.name)
+        public.given(change.after)
+        for revision in ctx.tx.history.redoable(unit)
         for change in ctx.tx.history.changes(revision)
         if change.after is not None
     ]

@@ -4,7 +4,7 @@ A value that any branch of ``oneOf`` and its like marks is masked: a mask too ma
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -25,37 +25,36 @@ MARKS = ("writeOnly", "x-lmaps-secret")
 _SAME_VALUE = ("allOf", "anyOf", "oneOf")
 _BRANCHES = ("if", "then", "else", "not")
 _DEPENDENT = ("dependentSchemas", "dependencies")
+_OTHER_PROPERTIES = ("additionalProperties", "unevaluatedProperties")
+_OTHER_ITEMS = ("additionalItems", "unevaluatedItems")
+"""Keywords whose schemas apply to those parts of a value that no keyword beside them applies to."""
 _OUTSIDE = ("propertyNames", "contentSchema")
 """Keywords whose schemas describe no value of the document: a name, or what a text encodes."""
 
 
 class Secrets:
-    """The secrets of one schema."""
+    """The secrets of a schema, or of several: a value is secret that one of them marks."""
 
-    def __init__(self, definition: object) -> None:
-        self._definition = definition
-        self._resolver = references.resolver(definition)
+    def __init__(self, *definitions: object) -> None:
+        self._schemas = [_Marked(definition) for definition in definitions]
 
     @cached_property
     def any(self) -> bool:
-        """Whether the schema marks any value."""
-        # Any object counts: a reference may lead to a mark in a place that no keyword of a draft names.
-        return any(map(is_secret, references.objects(self._definition)))
+        """Whether a schema marks any value."""
+        return any(schema.marks_any for schema in self._schemas)
 
-    @cached_property
-    def _reference_keywords(self) -> tuple[str, ...]:
-        return references.keywords(self._definition) if self._resolver is not None else ()
-
-    @cached_property
-    def _anchors(self) -> references.Anchors:
-        return references.dynamic_anchors(self._definition)
+    def __or__(self, other: "Secrets") -> "Secrets":
+        """Return the secrets of both: all that one of them marks."""
+        both = Secrets()
+        both._schemas = list(dict.fromkeys([*self._schemas, *other._schemas]))
+        return both
 
     def marks_all(self) -> bool:
-        """Return whether the schema may mark a whole document, which has no place for a mask."""
+        """Return whether a schema may mark a whole document, which has no place for a mask."""
         return () in self._find_all({})
 
     def may_mark(self, name: str) -> bool:
-        """Return whether the schema may mark the value of a property of the document."""
+        """Return whether a schema may mark the value of a property of the document."""
         return (name,) in self._find_all({name: ""})
 
     def paths(self, document: object) -> frozenset[Path]:
@@ -66,7 +65,7 @@ class Secrets:
     def masked(self, document: object) -> Any:
         """Return ``document`` with its secret values masked."""
         paths = self.paths(document)
-        return _replaced(document, (), paths) if paths else document
+        return _masked(document, _tree(paths)) if paths else document
 
     def unmasked(self, document: object, stored: object) -> Any:
         """Return ``document`` with each mask replaced by the value in ``stored``; a mask without one stays."""
@@ -88,22 +87,33 @@ class Secrets:
                 value = value[key]
             yield value
 
-    def differences(self, differences: Iterable[Difference], before: object, after: object) -> Iterator[Difference]:
-        """Yield the differences between ``before`` and ``after`` with every secret masked, each secret once."""
-        paths = self.paths(before) | self.paths(after)
-        yielded: set[Path] = set()
-        for change in differences:
-            secret = next((path for path in paths if change.path[: len(path)] == path), None)
-            if secret is None:
-                below = {path[len(change.path) :] for path in paths if path[: len(change.path)] == change.path}
-                old, new = _replaced(change.before, (), below), _replaced(change.after, (), below)
-                yield change._replace(before=old, after=new)
-            elif secret not in yielded:
-                yielded.add(secret)
-                yield _hidden(secret, change)
-
     def _find_all(self, document: object) -> Iterator[Path]:
-        return self._find(self._definition, self._resolver, document, (), set()) if self.any else iter(())
+        return (path for schema in self._schemas for path in schema.find(document))
+
+
+class _Marked:
+    """The places that one schema marks."""
+
+    def __init__(self, definition: object) -> None:
+        self._definition = definition
+        self._resolver = references.resolver(definition)
+
+    @cached_property
+    def marks_any(self) -> bool:
+        # Any object counts: a reference may lead to a mark in a place that no keyword of a draft names.
+        return any(map(is_secret, references.objects(self._definition)))
+
+    @cached_property
+    def _reference_keywords(self) -> tuple[str, ...]:
+        return references.keywords(self._definition) if self._resolver is not None else ()
+
+    @cached_property
+    def _anchors(self) -> references.Anchors:
+        return references.dynamic_anchors(self._definition)
+
+    def find(self, document: object) -> Iterator[Path]:
+        """Yield the paths of ``document`` that the schema marks."""
+        return self._find(self._definition, self._resolver, document, (), set()) if self.marks_any else iter(())
 
     def _find(
         self, schema: object, resolver: Any, value: Any, at: Path, visited: set[tuple[int, Path]]
@@ -168,19 +178,62 @@ def _below(schema: JsonObject, value: object) -> Iterator[tuple[Any, Any]]:
     """Yield the keys of ``value``, each with every subschema that may apply to the value there."""
     if isinstance(value, dict):
         properties, patterns = _named(schema, "properties"), _named(schema, "patternProperties")
+        others = [schema[keyword] for keyword in _OTHER_PROPERTIES if keyword in schema]
         for name in value:
-            yield name, properties.get(name)
-            yield from ((name, below) for pattern, below in patterns.items() if re.search(pattern, name))
-            yield name, schema.get("additionalProperties")
-            yield name, schema.get("unevaluatedProperties")
+            own = [properties[name]] if name in properties else []
+            own += [below for pattern, below in patterns.items() if re.search(pattern, name)]
+            yield from ((name, below) for below in own or others)
     elif isinstance(value, list):
         items = schema.get("items")
         first = _listed(schema, "prefixItems") or (items if isinstance(items, list) else [])
+        others = [items] if isinstance(items, dict) else []
+        others += [schema[keyword] for keyword in _OTHER_ITEMS if keyword in schema]
         for index in range(len(value)):
-            yield index, first[index] if index < len(first) else None
-            yield index, items if isinstance(items, dict) else schema.get("additionalItems")
+            yield from ((index, below) for below in ([first[index]] if index < len(first) else others))
             yield index, schema.get("contains")
-            yield index, schema.get("unevaluatedItems")
+
+
+_Tree = dict[str | int, "_Tree | None"]
+"""Paths as a tree: below each key a tree of what follows it, None where a secret is."""
+_NONE: _Tree = {}
+
+
+def _tree(paths: Iterable[Path]) -> _Tree:
+    """Return ``paths`` as a tree. A path below another one is part of that one's secret."""
+    root: _Tree = {}
+    for path in sorted(paths, key=len):
+        node = root
+        for key in path[:-1]:
+            below = node.setdefault(key, {})
+            if below is None:
+                break
+            node = below
+        else:
+            node[path[-1]] = None
+    return root
+
+
+def masked_differences(differences: Iterable[Difference], paths: Collection[Path]) -> Iterator[Difference]:
+    """Yield ``differences`` with every secret masked, each secret once.
+
+    ``paths`` are those of the secrets of both documents: what is secret in one of them is masked in both.
+    """
+    tree = _tree(paths)
+    yielded: set[Path] = set()
+    for change in differences:
+        node = tree
+        for depth, key in enumerate(change.path, 1):
+            below = node.get(key, _NONE)
+            if below is not None:
+                node = below
+            else:
+                secret = change.path[:depth]
+                if secret not in yielded:
+                    yielded.add(secret)
+                    yield _hidden(secret, change)
+                break
+        else:
+            yield change._replace(before=_masked(change.before, node), after=_masked(change.after, node))
 
 
 def _hidden(path: Path, change: Difference) -> Difference:
@@ -190,12 +243,14 @@ def _hidden(path: Path, change: Difference) -> Difference:
     return Difference(path, MISSING if added else MASK, MISSING if removed else MASK if added else CHANGED)
 
 
-def _replaced(value: object, at: Path, paths: Iterable[Path]) -> object:
-    """Return ``value`` with the values at ``paths`` masked."""
-    if at in paths:
+def _masked(value: object, tree: _Tree | None) -> object:
+    """Return ``value`` with the values at the paths in ``tree`` masked; what has no secret is shared, not copied."""
+    if tree is None:
         return MASK
+    if not tree:
+        return value
     if isinstance(value, dict):
-        return {key: _replaced(below, (*at, key), paths) for key, below in value.items()}
+        return {key: _masked(below, tree.get(key, _NONE)) for key, below in value.items()}
     if isinstance(value, list):
-        return [_replaced(below, (*at, index), paths) for index, below in enumerate(value)]
+        return [_masked(below, tree.get(index, _NONE)) for index, below in enumerate(value)]
     return value

@@ -58,7 +58,7 @@ def look(lmaps: InProcess, name: str) -> set[int]:
 def check(lmaps: InProcess, name: str) -> None:
     wrong, unit = look(lmaps, name), lmaps.service.units.units[name]
     with lmaps.store.transaction() as tx:
-        there = {each.id for each in tx.instances.all(name) if unit.schema.findings(json.loads(each.completed))}
+        there = {each.id for each in tx.instances.all(name) if unit.schema.findings(json.loads(each.clear_completed))}
     assert (wrong <= there, bool(wrong)) == (True, bool(there))
 
 

@@ -404,10 +404,29 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/api/unit_status.py",
-                "secrets = kept[row.document.definition].paths(completed)",
-                "secrets = frozenset()",
+                "documents.secrets_under(row.document.definition).paths(completed)",
+                "frozenset()",
             ),
         ),
+    ),
+    Mutant(
+        "documents are masked by what today's text marks alone",
+        "tests/integration/api/test_public_documents.py::"
+        "test_what_was_marked_when_it_was_set_stays_hidden_until_it_is_set_again",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/api/documents.py",
+                "older = self._unit.secrets if text == self._unit.text else _secrets_of(text)",
+                "older = self._unit.secrets",
+            ),
+        ),
+    ),
+    Mutant(
+        "blame shows what was before a secret",
+        "tests/integration/api/test_public_documents.py::test_blame_has_one_value_for_a_secret_whatever_it_consists_of",
+        "AssertionError",
+        (Patch("lmaps/api/endpoints/blame.py", "_public(was.public, path)", "_public(was.clear, path)"),),
     ),
     Mutant(
         "an undo answers with the documents it removed whoever asks",

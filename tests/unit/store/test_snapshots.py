@@ -35,7 +35,7 @@ def text(tx, unit="web"):
     rows = tx.snapshots.texts(unit)
     for _ in range(2):
         count, blocks = tx.snapshots.joined(unit)
-        assert (count, b",".join(blocks).decode()) == (len(rows.keys), ",".join(rows.completed))
+        assert (count, b",".join(blocks).decode()) == (len(rows.keys), ",".join(rows.clear_completed))
     return b",".join(blocks).decode()
 
 

@@ -42,13 +42,13 @@ def store(tmp_path_factory):
 
 def scanned(tx: Transaction, unit: str, path: Any, value: Any) -> list[str]:
     """The instances of a unit that have a value, found by reading the unit."""
-    return [each.key for each in tx.instances.all(unit) if same(look_up(json.loads(each.completed), path), value)]
+    return [each.key for each in tx.instances.all(unit) if same(look_up(json.loads(each.clear_completed), path), value)]
 
 
 def found(tx: Transaction, unit: str, path: Any, value: Any) -> list[str]:
     """The same, found by what is known; of those that are found few may be others."""
     having = tx.unique_index.find(unit, path, [value])
-    return [each.key for each in having if same(look_up(json.loads(each.completed), path), value)]
+    return [each.key for each in having if same(look_up(json.loads(each.clear_completed), path), value)]
 
 
 def check(tx: Transaction, unit: str) -> None:

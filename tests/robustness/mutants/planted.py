@@ -392,6 +392,18 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "the error of a job quotes a document that does not fit",
+        "tests/unit/worker/test_tasks.py::test_apply_refuses_a_document_that_does_not_fit_whatever_the_manager_says",
+        "99999 is more than",
+        (
+            Patch(
+                "lmaps/worker/execution.py",
+                "unit.schema.findings(document, quoting=False)",
+                "unit.schema.findings(document)",
+            ),
+        ),
+    ),
+    Mutant(
         "unit check tries anybody's text on documents with secrets",
         "tests/integration/api/test_refusals.py::test_unit_check_answers_no_question_about_a_secret",
         "AssertionError",

@@ -500,5 +500,11 @@ MUTANTS = [
         "DID NOT RAISE",
         (Patch("lmaps/model/units/unit.py", "character = forbidden_in_names(key)", "character = None"),),
     ),
+    Mutant(
+        "columns are aligned by counting characters",
+        "tests/unit/util/test_terminal.py::test_columns_stay_in_their_places",
+        "AssertionError",
+        (Patch("lmaps/util/terminal.py", "return sum(map(_columns, text))", "return len(text)"),),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

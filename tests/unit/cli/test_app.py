@@ -163,8 +163,9 @@ def test_of_many_findings_the_first_are_shown(session):
     assert lines[-1] == "  and 10 more; -o json lists all"
 
 
-def test_control_bytes_in_words_are_written_out_on_a_terminal(session):
-    session.stderr.isatty = lambda: True
+@pytest.mark.parametrize("terminal", [True, False])
+def test_control_bytes_in_words_are_written_out_on_a_terminal_and_in_a_pipe(session, terminal):
+    session.stderr.isatty = lambda: terminal
     session.client.answers["reload"] = Reply("done \x1b[2J\u202e", extra={"units": []})
     run(session, "reload")
     assert session.stderr.getvalue() == "done \\x1b[2J\\u202e\n"
@@ -179,6 +180,13 @@ def test_a_group_without_its_command_is_one_sentence(session):
 def test_units_are_completed(session, incomplete):
     with app.get_parser().make_context("lmaps", ["units"], obj=session) as ctx:
         assert complete_units(ctx, None, incomplete) == [name for name in ["web"] if name.startswith(incomplete)]
+
+
+def test_names_that_would_command_the_shell_are_not_proposed(session):
+    names = ["web", "w\nrm", "w\x1b[2J", "w\u202e"]
+    session.client.answers["units"] = Reply("", extra={"units": [{"unit": name} for name in names]})
+    with app.get_parser().make_context("lmaps", ["units"], obj=session) as ctx:
+        assert complete_units(ctx, None, "w") == ["web"]
 
 
 def test_completion_says_nothing_when_the_daemon_does_not(session):

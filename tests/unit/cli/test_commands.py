@@ -11,10 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from lmaps.cli import app, render
+from lmaps.cli.diffs import all_lines
 from lmaps.cli.documents import read_documents
 from lmaps.cli.session import Session
 from lmaps.errors import Finding, UsageError, ValidationFailed
+from lmaps.model.diff import Difference
 from lmaps.protocol import Reply
+from lmaps.protocol.views import InstanceDiff
 from lmaps.util import yamlio
 
 JOB = {
@@ -363,6 +366,25 @@ def test_documents_from_files_directories_and_lists(tmp_path):
 def test_a_terminal_is_not_commanded():
     hostile = "a\x1b[31m\x07\u202e"
     assert render.table_lines(render.Table(("ID",), [(hostile,)])) == ["ID", "a\\x1b[31m\\x07\\u202e"]
+
+
+def test_wide_characters_do_not_shift_the_columns_of_a_diff():
+    rows = [
+        InstanceDiff("~", name, name, "k", [Difference(("port",), 80, 81), Difference(("tls",), False, True)])
+        for name in ("日本", "abc", "e\u0301", "\t")
+    ]
+    assert all_lines(rows)[::2] == [
+        "~ 日本  port: 80 -> 81",
+        "~ abc   port: 80 -> 81",
+        "~ e\u0301     port: 80 -> 81",
+        r"~ \t    port: 80 -> 81",
+    ]
+    assert set(all_lines(rows)[1::2]) == {"        tls: false -> true"}
+
+
+def test_a_long_value_is_cut_by_its_columns():
+    assert render.short("日" * 31) == "日" * 28 + "..."
+    assert render.short("日" * 30) == "日" * 30
 
 
 def test_print_response(capsys):

@@ -30,6 +30,12 @@ TIMEOUT_S = 60.0
 """How long a handler, or a daemon's start, may take."""
 POLL_S = 0.005
 EXIT_TIMEOUT_S = 30.0
+SPECIAL_NAMES = [
+    "items", "keys", "update", "__class__", "__globals__", "format", "self", "loop", "state", "unit", "{state}",
+    "{file}", "argv", "__ansible_type", "__ansible_unsafe", "__ansible_vault", "_raw_params", "ansible_facts", "<<",
+    "!unsafe",
+]  # fmt: skip
+"""Names of properties that tools or templates could take for something of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,31 @@ def run(handler: type[UnitHandler], unit: Unit, instances: Sequence[dict[str, An
         "".join(f"{line.text}\n" for line in lines if line.text),
         events,
     )
+
+
+def hostile_texts(sentinel: Path) -> list[str]:
+    """Return texts that a tool could take for code or markup; those that are programs create ``sentinel`` if run."""
+    templates = [
+        "{{ lookup('pipe', 'TOUCH') }}",
+        "{% set x = lookup('pipe', 'TOUCH') %}{{ x }}",
+        "{{ cycler.__init__.__globals__.os.system('TOUCH') }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ hostvars }}", "{{ sites }}", "{{ undefined_variable }}", "{{", "}}", "{%", "%}", "{# comment #}",
+        "#jinja2: variable_start_string:'[%'", "[[ 1 ]]", "${x}", "$(TOUCH)", "`TOUCH`", "; TOUCH", "| TOUCH",
+    ]  # fmt: skip
+    yaml_like = (
+        "no yes on off true null ~ 0777 0x1f 0b1 1e3 1_000 12:30:45 2026-11-23 .inf .nan "
+        "= << - * & ! % @ ` : ? , [ ] { }"
+    ).split()
+    markers = [
+        "!unsafe x", "!vault |", "!!python/object/apply:os.system [id]", "__ansible_unsafe", "__ansible_vault",
+        "&anchor", "*alias", "- item", "key: value", "# comment", "'", '"', "\\", "\\n", "a\\x41", "---", "...",
+        "--- a",
+    ]  # fmt: skip
+    spaces = ["", " ", "  lead", "trail  ", "a\nb", "a\n", "\n", "\t", "\r\n", "a\r"]
+    characters = ["é", "日本語", "😀", "\u2028", "\x85", "\x01", "\x7f", "\u200b", "\ufeff"]
+    templates = [text.replace("TOUCH", f"touch {sentinel}") for text in templates]
+    return [*templates, *yaml_like, *markers, *spaces, *characters]
 
 
 def check_contract(handler: type[UnitHandler]) -> None:

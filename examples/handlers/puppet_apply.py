@@ -36,7 +36,9 @@ class PuppetApply(UnitHandler):
         return self._apply(state, folder, ["--noop"])
 
     def _apply(self, state: State, folder: Path, options: list[str]) -> Program:
-        data = state.document if isinstance(state.document, dict) else {self.unit.store_key: state.document}
+        # names at the top of Hiera's data are parameters of classes: they must not be a client's
+        key, has_key = self.unit.store_key, self.unit.data_type in ("YamlKeyList", "YamlKeyDict")
+        data = state.document if has_key else {key: state.document}
         hiera = {
             "version": 5,
             "defaults": {"datadir": str(folder), "data_hash": "json_data"},

@@ -43,7 +43,9 @@ class SaltCall(UnitHandler):
             "log_file": "/dev/null",
             "state_output": "terse",
         }
-        pillar = state.document if isinstance(state.document, dict) else {self.unit.store_key: state.document}
+        # names at the top of a pillar are settings of Salt's modules: they must not be a client's
+        key, has_key = self.unit.store_key, self.unit.data_type in ("YamlKeyList", "YamlKeyDict")
+        pillar = state.document if has_key else {key: state.document}
         program = self.unit.args.get("program", "salt-call")
         argv = [str(self.unit.directory / program) if "/" in program else program]
         argv += ["--config-dir", str(folder), "--local", "--retcode-passthrough", "--out=json", "--log-level=warning"]

@@ -11,7 +11,7 @@ from lmaps.api.arguments import NO_WRITE, Write
 from lmaps.api.audit_throttle import TokenBucket
 from lmaps.api.conformance import Conformance
 from lmaps.config.settings import Config, SectionName
-from lmaps.errors import Finding, NotFound, UnitUnusable
+from lmaps.errors import Finding, NotFound, UnitRefused, UnitUnusable
 from lmaps.model.policy import EVERY_UNIT, Policy, Right, Subject
 from lmaps.model.states import Door
 from lmaps.model.units import Unit, UnitSet, unit_from_definition
@@ -186,13 +186,16 @@ class Invocation(RequestContext):
         """Return the unit if it can take changes and applies; raise `UnitUnusable` if not."""
         unit = self.manager.units.units.get(name)
         if unit is None:
-            if self.tx.history.head(name) is not None:
-                raise UnitUnusable(f"{name} takes no changes: its unit file is gone; show, export and rollback work")
-            raise self._no_unit(name)
+            if self.tx.history.head(name) is None:
+                raise self._no_unit(name)
+            refused = self._refused_file(name)
+            reason = "is gone" if refused is None else "was refused"
+            text = f"{name} takes no changes: its unit file {reason}; show, export and rollback work"
+            raise UnitUnusable(text, errors=self._visible(name, refused.errors if refused else ()))
         faults = self.manager.faults.get(name)
         if faults:
-            errors = faults if self.may(name, "list") else ()
-            raise UnitUnusable(f"{name} takes no changes: its handler is broken", errors=errors)
+            text = f"{name} takes no changes: its handler is broken"
+            raise UnitUnusable(text, errors=self._visible(name, faults))
         return unit
 
     def units_with(self, right: Right) -> list[str] | None:
@@ -201,11 +204,18 @@ class Invocation(RequestContext):
             return None
         return [name for name in {*self.manager.units.units, *self.tx.history.units()} if self.may(name, right)]
 
+    def _refused_file(self, name: str) -> UnitRefused | None:
+        """Return the error of the unit's file; None if it was not refused."""
+        return next((error for error in self.manager.units.errors if error.extra.get("unit") == name), None)
+
+    def _visible(self, name: str, errors: Sequence[Finding]) -> Sequence[Finding]:
+        """Return the errors of a unit's file if the subject may list the unit: they quote the file."""
+        return errors if self.may(name, "list") else ()
+
     def _no_unit(self, name: str) -> NotFound:
-        refused = [error for error in self.manager.units.errors if error.extra.get("unit") == name]
-        if refused:
-            errors = refused[0].errors if self.may(name, "list") else ()
-            return NotFound(f"the file of unit {name} was refused", errors=errors)
+        refused = self._refused_file(name)
+        if refused is not None:
+            return NotFound(f"the file of unit {name} was refused", errors=self._visible(name, refused.errors))
         near = nearest(name, [unit for unit in self.manager.units.units if self.may(unit, "list")])
         text = f"there is no unit {name!r}" + (f"; did you mean {near}?" if near else "")
         return NotFound(text, hint="lmaps units lists them")

@@ -72,8 +72,9 @@ class UnitHandler:
     same for all. A handler that is pure Python overrides `apply`, and lMaPS runs it in a process of its own; it prints
     its output and raises to fail.
 
-    ``context`` is the `Unit`, and `setup` prepares the handler. Values in a state come from clients: never use them as
-    code, as a word of a shell command or as a path.
+    ``context`` is the `Unit`, and `setup` prepares the handler. Values in a state, and names that the schema does not
+    give, come from clients: never use them as code, as a word of a shell command, as a path, or as the name of a
+    variable or setting of the tool.
     """
 
     context: Any = None

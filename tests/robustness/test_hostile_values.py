@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lmaps.errors import LmapsError, ValidationFailed
+from lmaps.testing import hostile_texts
 from lmaps.util import yamlio
 from lmaps.util.jsonio import canonical
 from tests.daemons import BIN, RunningDaemon
 from tests.in_process import InProcess
-from tests.integration.handlers.test_ansible import hostile
 
 Start = Callable[..., RunningDaemon]
 Figure = Callable[[str, str], None]
@@ -83,7 +83,7 @@ def attacks(sentinel: Path) -> list[str]:
         "f'{x}'",
         "lambda: x",
     ]
-    found = [*hostile(sentinel), *shell, *jinja, *paths, *sql, *terminal, *python]
+    found = [*hostile_texts(sentinel), *shell, *jinja, *paths, *sql, *terminal, *python]
     found += [
         f"{before}{each}{after}"
         for each in (*shell, *jinja)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.errors import Finding, HandlerFailed
-from lmaps.handlers.ansible.variables import NOT_A_VARIABLE, is_usable, variables_file
+from lmaps.handlers.ansible.variables import variables_file
 from lmaps.handlers.base import State, UnitHandler, file_findings
 from lmaps.model.units import Unit
+from lmaps.model.units.variables import ANSIBLE, variable_findings
 from lmaps.process import JOB_TAG, Outcome, Program, WarmStart
 
 HERE = Path(__file__).parent
@@ -36,7 +37,7 @@ _LIST_OF_STRINGS = {"type": "array", "items": {"type": "string"}, "default": []}
 class AnsiblePlaybook(UnitHandler):
     """Runs an Ansible playbook with the state as variables."""
 
-    type = "ansible_playbook"
+    type = ANSIBLE
     preview = "partial"
     event_words = frozenset(
         (
@@ -152,31 +153,8 @@ class AnsiblePlaybook(UnitHandler):
         """Return findings for a playbook that is missing, and for variables with names that Ansible reserves."""
         playbook = unit.directory / str(unit.args.get("playbook", ""))
         findings = file_findings(playbook, "playbook", ("handler", "args", "playbook"))
-        if unit.data_type != "YamlFile" and not is_usable(unit.store_key):
-            findings.append(
-                Finding(
-                    f"{unit.store_key} {NOT_A_VARIABLE}",
-                    ("meta", "store_key") if "store_key" in unit.definition["meta"] else ("meta",),
-                )
-            )
-        if unit.data_type == "YamlFile":
-            findings += _top_level_findings(unit)
+        findings += variable_findings(unit)  # the units of handlers derived from this one are checked here alone
         return [unit.locate(finding) for finding in findings]
-
-
-def _top_level_findings(unit: Unit) -> list[Finding]:
-    """Return what is wrong with a YamlFile's properties: each is a variable, so the schema has to name all of them."""
-    properties = unit.params.get("properties", {}) if isinstance(unit.params, dict) else {}
-    findings = [
-        Finding(f"{name} {NOT_A_VARIABLE}", (*unit.params_at, "properties", name), on_key=True, property=name)
-        for name in properties
-        if not is_usable(name)
-    ]
-    closed = unit.strict or (isinstance(unit.params, dict) and unit.params.get("additionalProperties") is False)
-    if not closed:
-        text = "a YamlFile for Ansible has to be closed: set meta.strict, or clients could name variables"
-        findings.append(Finding(text, ("meta",)))
-    return findings
 
 
 def _ansible_playbook(unit: Unit) -> str:

@@ -9,7 +9,8 @@ secrets      values that a schema marks as secret, and their masks
 scrubber     masks secrets in the output of jobs
 references   references within a schema
 lint         faults of a schema itself
-patterns     regular expressions that can take exponential time
+names        the names that a document's properties may have
+patterns     regular expressions: how matches begin, and which can take exponential time
 dataclasses  the schema of a dataclass
 
 Imported for the first schema that is not plain, or the first finding:

@@ -1,4 +1,4 @@
-"""Slow regular expressions: a scan of the pattern's text for repeats in repeats.
+"""What the text of a regular expression says of the values that it matches: how they begin, and whether it is slow.
 
 ``(a+)+`` splits a run of n letters in 2^n ways, and a value that does not match makes `re` try them all. ``(a+b)+`` is
 quick: the ``b`` fixes where each part ends. So a repeat is reported if all that it repeats is repeats itself.
@@ -34,6 +34,8 @@ _VERBOSE_GAP = re.compile(r"(?:\s|#[^\n]*)+")
 _TRANSPARENT = re.compile(r"\((?:\?P<|\?:|\?[aiLmsux-]*:|$)")
 """The groups whose content takes part in a repeat around them; lookarounds and atomic groups end where they matched."""
 _ENDLESS = ("*", "+")
+_BEGINNING = re.compile(r"\^(?P<head>\w*)(?:\((?:\?:)?(?P<choices>\w+(?:\|\w+)*)\)(?P<tail>\w*))?", re.ASCII)
+_CAN_BE_NONE = ("*", "?", "{")
 
 
 class _Part(NamedTuple):
@@ -126,3 +128,35 @@ def _repeat(part: _Part, token: re.Match[str]) -> _Part | None:
     if is_endless and part.is_endless:
         return None
     return _Part(is_repeat=True, is_endless=is_endless or part.is_endless)
+
+
+def beginnings(pattern: str) -> frozenset[str]:
+    """Return texts with one of which everything begins that ``pattern``, which `re` compiles, is found in.
+
+    They are the letters, digits and underscores after ``^``, with one group of alternatives: ``^(app|web)_`` begins
+    with ``app_`` or ``web_``. The empty text stands for a pattern that says less.
+    """
+    match = _BEGINNING.match(pattern)
+    if match is None or _has_alternatives(pattern[match.end() :]):
+        return frozenset(("",))
+    head, choices, tail = match["head"], (match["choices"] or "").split("|"), match["tail"] or ""
+    if pattern.startswith(_CAN_BE_NONE, match.end()):  # the last character, or the group, may be missing
+        if tail:
+            tail = tail[:-1]
+        elif match["choices"]:
+            choices = [""]
+        else:
+            head = head[:-1]
+    return frozenset(f"{head}{choice}{tail}" for choice in choices)
+
+
+def _has_alternatives(rest: str) -> bool:
+    """Return whether ``rest``, the end of a pattern outside of groups, has a ``|`` outside of groups."""
+    depth = position = 0
+    while position < len(rest) and depth >= 0:
+        token = _TOKEN.match(rest, position)
+        if token is None or (token.lastgroup == "or" and depth == 0):
+            return True
+        depth += (token.lastgroup == "open") - (token.lastgroup == "close")
+        position = token.end()
+    return depth != 0

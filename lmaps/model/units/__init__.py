@@ -1,10 +1,11 @@
 """Units: the kinds of things a host can be asked for, read from unit files and from the configuration.
 
-unit     Unit: one kind, with its schema compiled
-parse    the form of a unit file, and the Unit that it describes
-load     all units of a configuration; an invalid one is refused without the others, each error with its place
-impact   the effects of a new text of a unit on the stored instances
-explain  a unit's properties as rows for people
+unit       Unit: one kind, with its schema compiled
+parse      the form of a unit file, and the Unit that it describes
+load       all units of a configuration; an invalid one is refused without the others, each error with its place
+impact     the effects of a new text of a unit on the stored instances
+variables  the names of the variables that a unit gives to Ansible
+explain    a unit's properties as rows for people
 """
 
 from lmaps.model.units.explain import property_rows

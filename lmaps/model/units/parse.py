@@ -9,6 +9,7 @@ from lmaps.errors import Finding, UnitRefused, ValidationFailed
 from lmaps.model.diff import parse_pointer
 from lmaps.model.schema import Schema, lint
 from lmaps.model.units.unit import Unit
+from lmaps.model.units.variables import ANSIBLE, variable_findings
 from lmaps.util import yamlio
 from lmaps.util.jsonio import JsonObject
 from lmaps.util.times import parse_duration
@@ -241,6 +242,8 @@ def _faults(unit: Unit, definition: JsonObject) -> Iterator[Finding]:
     yield from (finding._replace(at=unit.params_at + finding.at) for finding in schema_faults)
     if not schema_faults and unit.primary_key is not None:
         yield from _primary_key_faults(unit)
+    if not schema_faults and unit.handler == ANSIBLE:
+        yield from variable_findings(unit)
     properties = unit.params.get("properties") if isinstance(unit.params, dict) else None
     for index, path in enumerate(unit.unique):
         if properties is not None and path[0] not in properties:

@@ -12,6 +12,7 @@ import pytest
 
 from lmaps import Client
 from lmaps.process import descendants
+from lmaps.testing import SPECIAL_NAMES, hostile_texts
 from tests.daemons import RunningDaemon, until
 
 BESIDE = Path(sys.executable).parent / "ansible-playbook"
@@ -54,28 +55,6 @@ FAILING = """\
 """
 
 
-def hostile(sentinel: Path) -> list[str]:
-    templates = [
-        "{{ lookup('pipe', 'TOUCH') }}",
-        "{% set x = lookup('pipe', 'TOUCH') %}{{ x }}",
-        "{{ cycler.__init__.__globals__.os.system('TOUCH') }}",
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ hostvars }}", "{{ sites }}", "{{ undefined_variable }}", "{{", "}}", "{%", "%}", "{# comment #}",
-        "#jinja2: variable_start_string:'[%'", "[[ 1 ]]", "${x}", "$(TOUCH)", "`TOUCH`", "; TOUCH", "| TOUCH",
-    ]  # fmt: skip
-    yaml_like = (
-        "no yes on off true null ~ 0777 0x1f 0b1 1e3 1_000 12:30:45 2026-11-23 .inf .nan = << - * & ! % @ ` : ? , [ ] { }"
-    ).split()
-    markers = [
-        "!unsafe x", "!vault |", "!!python/object/apply:os.system [id]", "__ansible_unsafe", "__ansible_vault",
-        "&anchor", "*alias", "- item", "key: value", "# comment", "'", '"', "\\", "\\n", "a\\x41", "---", "...", "--- a",
-    ]  # fmt: skip
-    spaces = ["", " ", "  lead", "trail  ", "a\nb", "a\n", "\n", "\t", "\r\n", "a\r"]
-    characters = ["é", "日本語", "😀", "\u2028", "\x85", "\x01", "\x7f", "\u200b", "\ufeff"]
-    templates = [text.replace("TOUCH", f"touch {sentinel}") for text in templates]
-    return [*templates, *yaml_like, *markers, *spaces, *characters]
-
-
 def apply(daemon: RunningDaemon, unit: str) -> tuple[dict[str, object], list[str]]:
     with Client(daemon.endpoint) as client:
         job = client.call("apply", unit=unit).job
@@ -93,11 +72,12 @@ def test_hostile_text_arrives_exact_and_inert(start_daemon: Callable[..., Runnin
     (daemon.unit_dir / "site.yml").write_text(DUMP)
     daemon.wait_ready()
     sentinel = tmp_path / "sentinel"
-    corpus = hostile(sentinel)
+    corpus = hostile_texts(sentinel)
     assert len(corpus) >= 80
     given = {
         "deep": {text: text for text in corpus},
         "list": corpus,
+        "special": dict.fromkeys(SPECIAL_NAMES, corpus[0]),
         "__ansible_unsafe": "x",
         "__ansible_type": {"a": "b"},
     }
@@ -130,8 +110,21 @@ def test_a_failing_task_and_a_playbook_that_cannot_be_read(start_daemon: Callabl
 
 OPEN = """\
 meta: {{name: open, data_type: YamlFile}}
-handler: {{type: ansible_playbook, args: {{playbook: open.yml, warm: {warm}}}}}
+handler: {{type: unchecked, args: {{playbook: open.yml, warm: {warm}}}}}
 params: {{type: object, additionalProperties: false, patternProperties: {{"^[a-z_]+$": {{type: string}}}}}}
+"""
+UNCHECKED = """\
+from lmaps.handlers.ansible import AnsiblePlaybook
+
+
+class Unchecked(AnsiblePlaybook):
+    "A plugin that has lost the check of its units: the names are checked once more."
+
+    type = "unchecked"
+
+    @classmethod
+    def check(cls, unit):
+        return []
 """
 ASK = """\
 - hosts: all
@@ -149,7 +142,9 @@ REFUSED = (
 def test_a_client_cannot_name_the_python_that_modules_run_with(
     start_daemon: Callable[..., RunningDaemon], tmp_path: Path, warm: bool
 ) -> None:
-    daemon = start_daemon(OPEN.format(warm=str(warm).lower()), workers=1, wait=False)
+    (tmp_path / "unchecked.py").write_text(UNCHECKED)
+    unit = OPEN.format(warm=str(warm).lower())
+    daemon = start_daemon(unit, workers=1, wait=False, plugin_dirs=[str(tmp_path)])
     (daemon.unit_dir / "open.yml").write_text(ASK)
     daemon.wait_ready()
     sentinel, program = tmp_path / "sentinel", tmp_path / "program"

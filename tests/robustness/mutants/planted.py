@@ -151,6 +151,31 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "a unit for Ansible whose names are open is loaded",
+        "tests/unit/handlers/test_ansible_variables.py::test_a_unit_is_loaded_if_and_only_if_its_names_are_closed",
+        "AssertionError",
+        (Patch("lmaps/model/units/parse.py", "        yield from variable_findings(unit)\n", "        pass\n"),),
+    ),
+    Mutant(
+        "names that a branch of anyOf lets in are not seen when a unit is loaded",
+        "tests/unit/handlers/test_ansible_variables.py::test_a_unit_is_loaded_if_and_only_if_its_names_are_closed",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/model/schema/names.py",
+                '"allOf", "anyOf", "oneOf", "if", "then"',
+                '"allOf", "oneOf", "if", "then"',
+            ),
+        ),
+    ),
+    Mutant(
+        "the names of variables are not checked again where they are written",
+        "tests/unit/handlers/test_ansible_variables.py::"
+        "test_past_the_load_a_name_is_refused_where_variables_are_written",
+        "DID NOT RAISE",
+        (Patch("lmaps/handlers/ansible/variables.py", "    _refuse_unusable(state, variables)\n", ""),),
+    ),
+    Mutant(
         "what a client sent is a template to Ansible",
         "tests/integration/handlers/test_ansible.py::test_hostile_text_arrives_exact_and_inert",
         "AssertionError",

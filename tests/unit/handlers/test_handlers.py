@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from lmaps.errors import UnitUnusable
 from lmaps.handlers import ansible, find_handlers, registry
 from lmaps.handlers.ansible.handler import AnsiblePlaybook
-from lmaps.handlers.ansible.variables import RESERVED, ClientText, _block, is_usable, mark, variables_file
+from lmaps.handlers.ansible.variables import ClientText, _block, mark, variables_file
 from lmaps.handlers.base import State
 from lmaps.handlers.registry import _entry_points
 from lmaps.model.units import parse_unit
+from lmaps.model.units.variables import RESERVED, is_usable
 from lmaps.testing import check_contract
 from lmaps.util import yamlio
 
@@ -141,6 +142,19 @@ def test_command_says_what_to_run(tmp_path):
     assert finding.message == "there is no program /units/./bin/x" or "bin/x" in finding.message
 
 
+@pytest.mark.parametrize(("name", "file"), [("salt_call", "lmaps.sls"), ("puppet_apply", "data.json")])
+@pytest.mark.parametrize("data_type", ["YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict"])
+def test_what_clients_send_to_other_tools_is_one_setting_of_the_author(name, file, data_type, tmp_path):
+    args = {"salt_call": "{states: s}", "puppet_apply": "{manifest: m}"}[name]
+    web = unit(
+        f"meta: {{name: web, data_type: {data_type}, store_key: sites}}\nhandler: {{type: {name}, args: {args}}}\n"
+    )
+    sent = {"postgres.bins_dir": "/tmp/x", "apache::package": "x", "include": ["x"]}
+    program = HANDLERS.get(name)(context=web).program(state(web, [sent]), tmp_path)
+    data = json.loads(program.files[file].removeprefix(b"#!json\n"))
+    assert data == {"sites": [sent] if data_type in ("YamlList", "YamlKeyList") else sent}
+
+
 def test_noop_prints_the_state(tmp_path, capsys):
     web = unit("meta: {name: web, data_type: YamlKeyList, store_key: vhosts}")
     HANDLERS.get("noop")(context=web).apply(state(web, [{"a": "no"}]), tmp_path)
@@ -232,21 +246,27 @@ def test_names_that_ansible_keeps(name):
     assert name in RESERVED or not name.isidentifier() or name.startswith("ansible_")
 
 
-def test_a_unit_whose_names_ansible_keeps_is_faulty(tmp_path):
+def test_a_playbook_that_is_missing_is_a_finding(tmp_path):
     (tmp_path / "p.yml").write_text("[]")
     check = HANDLERS.get("ansible_playbook").check
-    args = "handler: {type: ansible_playbook, args: {playbook: p.yml}}\n"
-    file = str(tmp_path / "u.yaml")
-    good = "meta: {name: a, data_type: YamlFile, strict: true}\n" + args + "params: {properties: {relay: {}}}\n"
-    assert check(unit(good, file)) == []
-    [reserved] = check(unit(good.replace("relay", "hosts"), file))
-    assert reserved.place == f"{file}:3:23"
-    [open_] = check(unit(good.replace(", strict: true", ""), file))
-    assert "has to be closed" in open_.message
-    [key] = check(unit("meta: {name: a, store_key: item}\n" + args, file))
-    assert key.place == f"{file}:1:28"
-    [missing] = check(unit(good.replace("p.yml", "q.yml"), file))
+    assert check(unit(SITE.replace("p/site.yml", "p.yml"), str(tmp_path / "u.yaml"))) == []
+    [missing] = check(unit(SITE, str(tmp_path / "u.yaml")))
     assert "there is no playbook" in missing.message
+
+
+def test_a_handler_derived_from_that_of_ansible_checks_the_names_too(tmp_path):
+    (tmp_path / "p.yml").write_text("[]")
+    text = (
+        "meta: {name: a, data_type: YamlFile}\n"
+        "handler: {type: ours, args: {playbook: p.yml}}\n"
+        "params: {properties: {hosts: {}}}\n"
+    )
+
+    class Ours(AnsiblePlaybook):
+        type = "ours"
+
+    findings = Ours.check(unit(text, str(tmp_path / "u.yaml")))
+    assert [finding.line for finding in findings] == [1, 3]
 
 
 class _Dumper(yaml.CSafeDumper):

@@ -105,7 +105,7 @@ def _read_json(data: bytes, name: str) -> "list[yamlio.Document]":
     except MessageRefused as refused:
         reason = refused.message.removeprefix("cannot read the message: ")
         raise DocumentRefused(f"cannot read {name}: {reason}", errors=[Finding(reason, file=name)]) from refused
-    return [yamlio.Document(value, name, data.decode(), 0)]
+    return [yamlio.JsonDocument(value, name, data.decode(), 0)]
 
 
 def text_args(pairs: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Values that Python's own decoder accepts, but the database, the checksums or ano
 import json
 import json.encoder
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -234,3 +235,40 @@ def _check_text(text: str, string: int) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise _refuse("a string holds a lone surrogate") from error
+
+
+At = tuple[str | int, ...]
+
+
+def places(text: str) -> dict[tuple[At, bool], int]:
+    """Return where each value of valid JSON begins, by its path; with True in the second element where its key does."""
+    offsets: dict[tuple[At, bool], int] = {}
+    _place_value(text, _past_space(text, 0), (), offsets)
+    return offsets
+
+
+def _place_value(text: str, start: int, at: At, offsets: dict[tuple[At, bool], int]) -> int:
+    """Enter the places of the value at ``start`` and of those in it, and return where it ends."""
+    offsets[at, False] = start
+    if text[start] not in "{[":
+        return _SCANNER.raw_decode(text, start)[1]
+    position, count = _past_space(text, start + 1), 0
+    while text[position] not in "}]":
+        part: str | int = count
+        if text[start] == "{":
+            part, end = _SCANNER.raw_decode(text, position)
+            offsets[(*at, part), True] = position
+            position = _past_space(text, _past_space(text, end) + 1)
+        position = _past_space(text, _place_value(text, position, (*at, part), offsets))
+        if text[position] == ",":
+            position = _past_space(text, position + 1)
+        count += 1
+    return position + 1
+
+
+_SCANNER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def _past_space(text: str, position: int) -> int:
+    return _SPACE.match(text, position).end()  # type: ignore[union-attr]  # it always matches

@@ -5,6 +5,7 @@ large or tagged, aliases where none are allowed, and keys that are duplicates or
 (``no``, ``0777``, ``12:30``, ``2026-11-23``) but for null, true, false and decimal numbers.
 """
 
+import bisect
 import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 import yaml
 
 from lmaps.errors import DocumentRefused, Finding
+from lmaps.util import jsonio
+from lmaps.util.jsonio import At
 from lmaps.util.terminal import visible_lines
 from lmaps.util.text import scalar
 
@@ -25,7 +28,6 @@ MAX_DEPTH = 64
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-At = tuple[str | int, ...]
 Place = tuple[int, int]
 Places = dict[tuple[At, bool], Place]
 """The places of values, by their paths; with True in the second element the places of keys."""
@@ -61,6 +63,20 @@ class Document:
         # places are only needed for errors: keeping them while loading would double its time
         builder = _Builder(self._text, self.file, 2 * INSTANCE_EVENTS, aliases=True, places=True)
         return next(places for number, (_, places) in enumerate(builder.documents()) if number == self._number)
+
+
+class JsonDocument(Document):
+    """A document of JSON. Not all JSON is YAML: an emoji in escapes is none, nor is a line that begins with a tab."""
+
+    __slots__ = ()
+
+    def _places(self) -> Places:
+        line_starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
+        places: Places = {}
+        for key, offset in jsonio.places(self._text).items():
+            line = bisect.bisect_right(line_starts, offset)
+            places[key] = (line, offset - line_starts[line - 1] + 1)
+        return places
 
 
 def _nearest_place(places: Places, at: Sequence[str | int], *, on_key: bool) -> Place:

@@ -1,10 +1,12 @@
+import json
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaps.errors import DocumentRefused, Finding
-from lmaps.util import yamlio
+from lmaps.util import jsonio, yamlio
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"))
 VALUES = st.recursive(
@@ -113,3 +115,34 @@ def test_shared_values_are_written_out():
 def test_a_stream_of_documents():
     text = yamlio.dump_all([{"a": 1}, {"b": 2}])
     assert text == "---\na: 1\n---\nb: 2\n"
+
+
+def test_the_places_of_json_are_those_of_the_same_yaml():
+    text = """\
+{"a": [1, {"b": "x", "c\\n\\"": {}}, [], [[true, null]]],
+ "d" : -1.5e3,
+
+   "e":"\\u00e9", "f": {"": [ ] , "g": [ "1" ,2 ]}}
+"""
+    as_json, [as_yaml] = yamlio.JsonDocument(json.loads(text), "f", text, 0), yamlio.load(text)
+    paths = list(jsonio.places(text))
+    assert len(paths) > 25
+    for at, on_key in paths:
+        assert as_json.place(at, on_key=on_key) == as_yaml.place(at, on_key=on_key), at
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"a":"\\ud83d\\ude00", "b": 1}]',
+        '[\n\t{"a": "x",\n\t\t"b": 1}]',
+        '[{"a": "\x7f\\/", "b": 1}]',
+        '[{"\\ud800\\udc00": 0, "b": 1}]',
+    ],
+)
+def test_json_that_is_no_yaml_has_places_too(text):
+    document = yamlio.JsonDocument(json.loads(text), "f", text, 0)
+    line, column = document.place((0, "b"))
+    assert text.splitlines()[line - 1][column - 1] == "1"
+    line, column = document.place((0, "b"), on_key=True)
+    assert text.splitlines()[line - 1][column - 1 :].startswith('"b"')

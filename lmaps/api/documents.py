@@ -4,11 +4,13 @@ The documents of rows are in clear, and are read only to check, compare and merg
 """
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from lmaps.api.context import Invocation
+from lmaps.errors import StateDamaged
 from lmaps.model.diff import MISSING, Difference, differences
 from lmaps.model.schema import Secrets
 from lmaps.model.schema.secrets import masked_differences
@@ -16,6 +18,11 @@ from lmaps.model.units import Unit, unit_from_definition
 from lmaps.store import Document, Transaction
 from lmaps.util import jsonio
 from lmaps.util.jsonio import JsonObject
+
+log = logging.getLogger(__name__)
+
+MAX_FORMER_DOCUMENTS = 5_000
+"""Replaced documents, the newest, whose secrets are masked in the output of a job: all of them could block the loop."""
 
 
 class Version(NamedTuple):
@@ -103,6 +110,28 @@ def older_marks(tx: Transaction, unit: Unit) -> dict[str, JsonObject]:
     """Return the texts of a unit that mark secrets, by number, without today's: documents may be kept under them."""
     texts = tx.instances.definitions(unit.name).items()
     return {str(number): json.loads(text) for number, text in texts if text != unit.text and _secrets_of(text).any}
+
+
+def former_secrets(tx: Transaction, unit: Unit) -> list[Any]:
+    """Return the secrets that were replaced or removed since the unit was last applied.
+
+    They may still be on the host, and a tool may print them, as a difference does.
+    """
+    texts = tx.instances.definitions(unit.name).items()
+    marks = {number: unit.secrets | _secrets_of(text) for number, text in texts}
+    if not any(secrets.any for secrets in marks.values()):
+        return []
+    applied = tx.jobs.applied_revision(unit.name) or 0
+    try:
+        documents = tx.history.replaced(unit.name, applied, MAX_FORMER_DOCUMENTS)
+    except StateDamaged as error:  # the state of now is whole, and is applied
+        log.error("secrets of before are not masked in the output of a job of %s: %s", unit.name, error)
+        return []
+    values: dict[str, Any] = {}
+    for document in documents:
+        for secret in marks[document.definition].values(json.loads(document.clear_completed)):
+            values[jsonio.canonical(secret)] = secret
+    return list(values.values())
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from lmaps.api.documents import older_marks
+from lmaps.api.documents import former_secrets, older_marks
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ManagerState, Slot
 from lmaps.errors import LmapsError
@@ -195,6 +195,8 @@ class Dispatcher:
             "older_texts": older_marks(tx, unit) if unit else {},
             **document_lists(page),
         }
+        if unit is not None and (former := former_secrets(tx, unit)):
+            kwargs["former_secrets"] = former
         return Run(token, job.kind, kwargs=kwargs, last=page.last)
 
     def timeout_s(self, job: Job) -> float:

@@ -265,6 +265,18 @@ class History:
         for number, first, last in self._session.connection.execute(ends).all():
             yield net([self.change_at(revision, number) for revision in dict.fromkeys((first, last))])
 
+    def replaced(self, unit: str, revision: int, limit: int) -> list[Document]:
+        """Return the newest ``limit`` documents that changesets of a unit after ``revision`` replaced or removed."""
+        query = (
+            _CHANGES.join(changeset, changeset.c.revision == change_table.c.revision)
+            .where(changeset.c.unit == unit, changeset.c.revision > revision)
+            .where(change_table.c.before_document.is_not(None))
+            .order_by(changeset.c.revision.desc())
+            .limit(limit)
+        )
+        changes = map(self._change, self._session.connection.execute(query))
+        return [change.before for change in changes if change.before is not None]
+
     def _change(self, columns: Sequence[Any]) -> Change:
         """Return the change in a row of `_CHANGES`."""
         width, documents = len(StoredChange._fields), columns[len(StoredChange._fields) + 1 :]

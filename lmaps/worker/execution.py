@@ -8,8 +8,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, LmapsError, ValidationFailed
@@ -45,7 +46,7 @@ class Order:
 
     ``digest`` is that of the unit's definition as the manager has loaded it. ``job`` is the job's number, ``given`` and
     ``completed`` are the instances, with ``definitions`` and ``older_texts`` as in `State`. ``timeout`` [s] overrides
-    the unit's own.
+    the unit's own. ``former_secrets`` were replaced and may still be on the host.
     """
 
     unit: str
@@ -57,6 +58,7 @@ class Order:
     timeout: float | None = None
     definitions: list[int] = field(default_factory=list)
     older_texts: dict[str, JsonObject] = field(default_factory=dict)
+    former_secrets: list[Any] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         # The number names the job's folder, which is emptied first: a path could name any folder.
@@ -209,7 +211,7 @@ def start(
         order.older_texts,
     )
     handler_class = context.handlers.get(unit.handler)
-    scrubber = Scrubber(_secrets(state), handler_class.event_words)
+    scrubber = Scrubber(chain(order.former_secrets, _secrets(state)), handler_class.event_words)
     folder = context.jobs_folder / str(order.job)
     with scrubbed_errors(scrubber):
         _validate(state)

@@ -324,6 +324,12 @@ MUTANTS = [
         (Patch("lmaps/process/output.py", "jsonio.MAX_DEPTH - 3", "jsonio.MAX_DEPTH"),),
     ),
     Mutant(
+        "the secrets of before are shown",
+        "tests/integration/handlers/test_former_secrets.py::test_a_secret_that_was_replaced_is_masked_until_it_is_gone",
+        "first-secret",
+        (Patch("lmaps/worker/execution.py", "chain(order.former_secrets, _secrets(state))", "_secrets(state)"),),
+    ),
+    Mutant(
         "counts that the manager refuses are sent",
         "tests/integration/handlers/test_events.py::test_a_job_survives_its_events[counts that are none]",
         "canary",

@@ -36,7 +36,10 @@ class FullSchema:
         """Return everything in ``document`` that does not fit; see `Schema.findings`."""
         errors = list(self._validator.iter_errors(document))
         # Only a document with errors pays for the search of its secrets.
-        return to_findings(errors, [*secrets, *self._secret_paths(document)], quoting=quoting) if errors else []
+        if not errors:
+            return []
+        paths = [*secrets, *self._secret_paths(document)]
+        return to_findings(errors, paths, is_marked=bool(paths) or self._secrets.any, quoting=quoting)
 
     def _secret_paths(self, document: object) -> Iterable[Path]:
         return [()] if self._secrets.marks_all() else self._secrets.paths(document)

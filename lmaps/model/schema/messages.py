@@ -5,7 +5,7 @@ below a secret nothing is quoted, no value, no length and no key. An object or a
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -25,13 +25,16 @@ MAX_LISTED = 12
 """Allowed values in a message."""
 
 
-def to_findings(errors: Iterable[Error], secrets: Iterable[Path] = (), *, quoting: bool = True) -> list[Finding]:
+def to_findings(
+    errors: Iterable[Error], secrets: Iterable[Path] = (), *, is_marked: bool = False, quoting: bool = True
+) -> list[Finding]:
     """Return ``errors`` as findings in the order of their places, each once.
 
     ``secrets`` are the paths of the secret values of the document. What is wrong at or below one of them is reported at
-    that path, by the rule alone. Without ``quoting`` no value at all is quoted.
+    that path, by the rule alone. With a schema that ``is_marked``, a value in the place of an object or array is not
+    quoted: it may be the secret that belongs there. Without ``quoting`` no value at all is quoted.
     """
-    places = _Places(secrets, quoting)
+    places = _Places(secrets, is_marked, quoting)
     findings = [finding for error in errors for finding in _explain(error, places)]
     # Two branches of a schema may report the same error.
     unique = {(finding.at, finding.message): finding for finding in findings}.values()
@@ -60,18 +63,24 @@ def secret_around(secrets: Collection[Path], at: Path) -> Path | None:
 class _Places:
     """Which places of a document may be quoted."""
 
-    def __init__(self, secrets: Iterable[Path], quoting: bool) -> None:
+    def __init__(self, secrets: Iterable[Path], is_marked: bool, quoting: bool) -> None:
         self._secrets = frozenset(secrets)
         self._holders = frozenset(path[:length] for path in self._secrets for length in range(len(path)))
+        self._is_marked = is_marked
         self._quoting = quoting
 
     def secret(self, at: Path) -> Path | None:
         """Return the path of the secret at or around ``at``; None where there is none."""
         return secret_around(self._secrets, at)
 
-    def may_quote(self, at: Path) -> bool:
-        """Return whether the value at ``at``, which is in no secret, may be quoted: it holds no secret either."""
-        return self._quoting and at not in self._holders
+    def may_quote(self, at: Path, wanted: Iterable[Error]) -> bool:
+        """Return whether the value at ``at``, which is in no secret, may be quoted: it holds none, and may be none.
+
+        ``wanted`` are all errors of the value there.
+        """
+        if not self._quoting or at in self._holders:
+            return False
+        return not (self._is_marked and any(map(_wants_container, wanted)))
 
 
 class _Rule(NamedTuple):
@@ -88,10 +97,12 @@ class _Rule(NamedTuple):
     text: str | None = None
 
 
-def _explain(error: Error, places: _Places) -> Iterator[Finding]:
+def _explain(error: Error, places: _Places, beside: Sequence[Error] = ()) -> Iterator[Finding]:
+    """Yield what is told of an error; ``beside`` are those of the other branches of the same value."""
     if error.validator in ("oneOf", "anyOf") and error.context:
+        same_value = [*beside, *(inner for inner in error.context if not inner.path)]
         for inner in _closest_branch(error.context):
-            yield from _explain(inner, places)
+            yield from _explain(inner, places, () if inner.path else same_value)
         return
     at = tuple(error.absolute_path)
     secret = places.secret(at)
@@ -104,7 +115,7 @@ def _explain(error: Error, places: _Places) -> Iterator[Finding]:
         yield Finding(f"{name} is missing", at, allowed=error.validator_value, property=name)
     else:
         rule = _Rule(str(error.validator), error.validator_value, in_words(error.instance))
-        if places.may_quote(at) and not _has_wrong_shape(error):
+        if places.may_quote(at, [error, *beside]):
             rule = rule._replace(got=quote(error.instance), instance=error.instance, text=error.message)
         yield _to_finding(rule, at)
 
@@ -156,9 +167,11 @@ def in_words(value: object) -> str:
     return f"the {type_name(value)}" if isinstance(value, dict | list) else "the value"
 
 
-def _has_wrong_shape(error: Error) -> bool:
-    """Return whether an object or an array is expected, but not this value."""
+def _wants_container(error: Error) -> bool:
+    """Return whether an object or an array is expected, and no other value, at least by one of several forms."""
     # A text in the place of an object that holds a password may be the password.
+    if error.validator in ("oneOf", "anyOf"):
+        return any(_wants_container(inner) for inner in error.context if not inner.path)
     expected = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     return error.validator == "type" and not {*expected} - {"object", "array"}
 

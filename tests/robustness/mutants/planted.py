@@ -417,8 +417,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/model/schema/messages.py",
-                "if places.may_quote(at) and not _has_wrong_shape(error):",
-                "if places.may_quote(at):",
+                "return not (self._is_marked and any(map(_wants_container, wanted)))",
+                "return True",
             ),
         ),
     ),

@@ -4,7 +4,7 @@ import copy
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, product
+from itertools import islice, permutations, product
 from typing import Any, NamedTuple
 
 import pytest
@@ -286,6 +286,22 @@ def test_a_value_in_the_place_of_an_object_or_array_is_not_quoted() -> None:
     findings = Schema(schema).findings({"login": CANARY, "pins": CANARY})
     assert [finding.message for finding in findings] == ["the value is not an object", "the value is none of array"]
     assert not leaks(findings)
+    open_schema = {"properties": {"login": {"type": "object"}}}
+    assert leaks(Schema(open_schema).findings({"login": CANARY}))
+    forms = [{"$ref": "#/$defs/login"}, {"enum": ["kanari", "none"]}, {"type": "integer"}]
+    for several in permutations(forms):
+        for keyword in ("anyOf", "oneOf"):
+            schema = {
+                "properties": {"login": {keyword: several}},
+                "$defs": {"login": {"type": "object", "properties": {"key": MARK}}},
+            }
+            assert CANARY not in shown(Schema(schema).findings({"login": CANARY}))
+            assert Schema(schema).findings({"login": "kanary"})[0].hint is None
+            nested = {
+                "properties": {"login": {keyword: [{"anyOf": [form]} for form in several]}},
+                "$defs": schema["$defs"],
+            }
+            assert CANARY not in shown(Schema(nested).findings({"login": CANARY}))
     unit = unit_from_definition({"meta": {"name": "a"}, "params": schema})
     with pytest.raises(ValidationFailed) as refused:
         unit.complete(CANARY)

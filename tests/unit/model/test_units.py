@@ -59,7 +59,7 @@ def test_the_least_unit():
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ("{type: object, additionalProperties: false, properties: 5}", "the value is not an object"),
+        ("{type: object, additionalProperties: false, properties: 5}", "5 is not an object"),
         ("{type: object, additionalProperties: false, properties: [[]]}", "is not an object"),
         ("{properties: {a: {pattern: 'a{99999999999}'}}}", "is not a valid regex"),
     ],

@@ -243,9 +243,10 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
         is_shown = not is_secret and ctx.may(unit.name, "show")
         hidden = "the same secret" if is_secret else "the same value"
         words = {key: jsonio.encode(values[key]) if is_shown else hidden for key in twice}
+        holder = short_id(other) if ctx.may(unit.name, "show") else "another instance"
         raise RuleBroken(
             f"{pointer(path)} of {unit.name} has to be unique, and {short_id(first)} has "
-            f"{words[first]} as {short_id(other)} has; nothing was changed",
+            f"{words[first]} as {holder} has; nothing was changed",
             errors=[Finding(f"{short_id(key)} has {words[key]} too", at=path) for key in twice],
         )
 

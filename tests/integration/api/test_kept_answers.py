@@ -114,3 +114,13 @@ def test_an_answer_that_an_older_lmaps_has_kept_is_its_subjects(lmaps: InProcess
     with pytest.raises(NotFound, match="nothing was done under the key other"):
         ask_for(lmaps, "other", 61002)
     assert ask(lmaps, "rollback", "rollback", key="other", uid=61002, **args).revision != first.revision
+
+
+def test_a_key_that_another_subject_has_used_is_free(lmaps: InProcess) -> None:
+    first = ask(lmaps, "rollback", "rollback", unit="web")
+    second = ask(lmaps, "rollback", "rollback", uid=61002, unit="web")
+    assert (first.extra["undone"], second.extra["undone"]) == (2, 1)
+    assert ask(lmaps, "rollback", "rollback", uid=61002, unit="web") == second
+    assert [ask_for(lmaps, "k", uid).revision for uid in (61001, 61002)] == [first.revision, second.revision]
+    with pytest.raises(NotFound, match="nothing was done under the key k"):
+        ask_for(lmaps, "k", 61003)

@@ -150,7 +150,9 @@ def test_unique_compares_secrets_only_for_subjects_that_may_reveal_them(world: W
     assert world.ask(verb, **args)
     world.call("set", unit="vault", id="c", instance={"id": "c"})
     refused = world.refusal("set", unit="vault", id="c", instance={"id": "c", "password": "another"})
-    assert refused.message.startswith("/password of vault has to be unique, and c has the same secret as a has")
+    assert refused.message.startswith(
+        "/password of vault has to be unique, and c has the same secret as another instance has"
+    )
 
 
 def test_unique_in_and_around_a_secret(world: World) -> None:

@@ -484,8 +484,32 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "the status counts the jobs of units that the subject may not list",
+        "tests/robustness/test_answer_fields.py::test_nothing_that_happens_to_a_hidden_unit_is_told[status-ok]",
+        "AssertionError",
+        (Patch("lmaps/api/endpoints/system.py", "sum(units is None or job.unit in units for job", "sum(True for job"),),
+    ),
+    Mutant(
+        "a refusal names the author of the newest change whoever asks",
+        "tests/robustness/test_answer_fields.py::test_every_field_is_seen_by_whom_the_oracle_says",
+        "('message', 'seen-author')",
+        (Patch("lmaps/api/changes.py", ' if ctx.may(unit, "show") else ""', ""),),
+    ),
+    Mutant(
+        "a refusal quotes the stored document whoever asks",
+        "tests/robustness/test_answer_fields.py::test_a_finding_about_a_stored_value_keeps_what_is_about_the_given_one",
+        "AssertionError",
+        (Patch("lmaps/api/endpoints/instances.py", 'if ctx.may(unit.name, "show"):', "if True:"),),
+    ),
+    Mutant(
+        "a dry run prints no instance as a patch where values are withheld",
+        "tests/integration/api/test_rights_of_commands.py::test_a_dry_run_names_instances_without_the_right_show",
+        "AssertionError",
+        (Patch("lmaps/cli/diffs.py", '        yield {"op": {"+": "add"', '        _ = {"op": {"+": "add"'),),
+    ),
+    Mutant(
         "a request key belongs to whoever used it first",
-        "tests/robustness/test_access.py::test_a_request_key_is_its_subjects_alone",
+        "tests/integration/api/test_kept_answers.py::test_a_key_that_another_subject_has_used_is_free",
         "was used for another request",
         (Patch("lmaps/api/kept_answers.py", "[ctx.subject.id, key]", "[key]"),),
     ),

@@ -15,11 +15,13 @@ from lmaps.api.arguments import (
 )
 from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
+from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotFound, RuleBroken, TookTooLong, ValidationFailed
 from lmaps.model.diff import MISSING, Clash, Difference, Path, changed, parse_pointer, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.schema.messages import secret_around
+from lmaps.model.schema.unmasking import remaining_masks, unmasked
 from lmaps.model.states import ChangesetKind
 from lmaps.model.texts import read_properties
 from lmaps.model.units import Unit, property_rows, short_id
@@ -163,7 +165,9 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
     if request.instance is None and not properties:
         raise MessageRefused("there is nothing to set: give a document, or properties to set or to unset")
     stored = json.loads(instance.clear_given) if instance else {}
-    document = stored if request.instance is None else unit.secrets.unmasked(request.instance, stored)
+    document = stored
+    if request.instance is not None:
+        document = put_back(PublicDocuments(ctx, unit), request.instance, instance)
     key = unit.primary_key
     if key is not None and key not in document:
         value = json.loads(instance.clear_completed)[key] if instance else _key_value(unit, request.id)
@@ -173,6 +177,17 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
     except Clash as clash:
         path = pointer(clash.path)
         raise MessageRefused(f"cannot set in {unit.name}: {path} of {request.id} has no properties") from clash
+
+
+def put_back(public: PublicDocuments, document: object, instance: Instance | None) -> Any:
+    """Return ``document`` with the masks replaced for which the stored ``instance`` certainly has the secret."""
+    if instance is None:
+        return document
+    # What was masked is what today's text of the unit marks, or the one that the instance was completed under.
+    secrets = public.secrets_under(instance.document.definition)
+    if not secrets.any:
+        return document
+    return unmasked(secrets, document, json.loads(instance.clear_given), json.loads(instance.clear_completed))
 
 
 def _key_value(unit: Unit, text: str) -> object:
@@ -263,11 +278,9 @@ def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[li
     findings: list[Finding] = []
     for number, given in enumerate(documents):
         limit.position = number
-        masks = unit.secrets.still_masked(given)
-        findings += [
-            Finding("this is the mask of a secret: give the secret itself", at=path, document=number) for path in masks
-        ]
+        masks = remaining_masks(given, number) if unit.secrets.any else []
         if masks:
+            findings += masks
             continue
         try:
             key, completed = unit.admit(given)

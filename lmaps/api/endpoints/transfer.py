@@ -128,14 +128,23 @@ def _counted_from(first: int, findings: Sequence[Finding]) -> list[Finding]:
 
 def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> Sequence[object]:
     """Return the documents, masked secrets replaced by those of the instances with the same primary key."""
-    if unit.primary_key is None or not unit.secrets.any:
+    public = PublicDocuments(ctx, unit)
+    if unit.primary_key is None or public.are_clear:
         return documents
-    keys = [str(document.get(unit.primary_key)) if isinstance(document, dict) else "" for document in documents]
-    stored = ctx.tx.instances.find(unit.name, keys)
+    keys = [_key(unit, document) for document in documents]
+    stored = ctx.tx.instances.find(unit.name, [key for key in keys if key is not None])
     return [
-        unit.secrets.unmasked(document, json.loads(stored[key].clear_given)) if key in stored else document
+        instances.put_back(public, document, None if key is None else stored.get(key))
         for document, key in zip(documents, keys, strict=True)
     ]
+
+
+def _key(unit: Unit, document: object) -> str | None:
+    """Return the primary key that a document has before it was checked; None if it has none that could be one."""
+    value = document.get(unit.primary_key) if isinstance(document, dict) else None
+    # str(None) would be the key of the instance "None", though a default of the schema may become the key.
+    is_key = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return unit.identify({str(unit.primary_key): value}) if is_key else None
 
 
 def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding]:

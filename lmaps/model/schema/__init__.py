@@ -6,6 +6,7 @@ compiled     plain schemas as functions: the fast path, without jsonschema
 formats      the formats that are checked
 messages     validation errors in plain words
 secrets      values that a schema marks as secret, and their masks
+unmasking    puts secrets back where a document that comes in has masks
 scrubber     masks secrets in the output of jobs
 references   references within a schema
 lint         faults of a schema itself

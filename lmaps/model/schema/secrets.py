@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lmaps.errors import Finding
-from lmaps.model.diff import MISSING, Difference, Path, changed, look_up
+from lmaps.model.diff import MISSING, Difference, Path
 from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
 from lmaps.util.jsonio import JsonObject
@@ -66,18 +66,6 @@ class Secrets:
         """Return ``document`` with its secret values masked."""
         paths = self.paths(document)
         return _masked(document, _tree(paths)) if paths else document
-
-    def unmasked(self, document: object, stored: object) -> Any:
-        """Return ``document`` with each mask replaced by the value in ``stored``; a mask without one stays."""
-        masks = [path for path in self.paths(document) if look_up(document, path) == MASK]
-        values = [Difference(path, MASK, look_up(stored, path)) for path in masks]
-        return changed(document, [value for value in values if value.after is not MISSING])
-
-    def still_masked(self, document: object) -> list[Path]:
-        """Return the paths at which ``document`` has a mask instead of a secret."""
-        if not self.any:
-            return []
-        return sorted((path for path in self.paths(document) if look_up(document, path) == MASK), key=str)
 
     def values(self, document: Any) -> Iterator[Any]:
         """Yield the secret values of ``document``."""

@@ -561,5 +561,17 @@ MUTANTS = [
         "AssertionError",
         (Patch("lmaps/util/terminal.py", "return sum(map(_columns, text))", "return len(text)"),),
     ),
+    Mutant(
+        "a mask in a list becomes the secret of the item that stood in its place",
+        "tests/unit/model/test_schema_unmasking.py::test_a_mask_becomes_the_secret_of_its_own",
+        "an item removed",
+        (
+            Patch(
+                "lmaps/model/schema/unmasking.py",
+                "if any(same(new.value, old.masked) for old in lists):",
+                "if lists:",
+            ),
+        ),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

@@ -14,7 +14,7 @@ from lmaps.api import job_queue
 from lmaps.api.arguments import Run, WriteAndApply
 from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments
-from lmaps.errors import Finding, MessageRefused, NotAllowed, Outdated, PendingConfirm, RuleBroken
+from lmaps.errors import Finding, LmapsError, MessageRefused, NotAllowed, Outdated, PendingConfirm, RuleBroken
 from lmaps.model.diff import MISSING, Path, look_up, pointer, same
 from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind
 from lmaps.model.units import Unit, short_id
@@ -23,6 +23,7 @@ from lmaps.protocol.views import ChangedInstance, InstanceDiff, InstanceRow
 from lmaps.store import Change, Changeset, Edit, Job, Undo
 from lmaps.util import jsonio, times
 from lmaps.util.failpoints import failpoint
+from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
 
 
@@ -76,6 +77,21 @@ class Proposal:
 
 
 def run(ctx: Invocation, propose: Callable[[Invocation, Any], object], request: object) -> Reply:
+    """Answer a write, with the warnings that came up, also in a refusal."""
+    try:
+        reply = _run(ctx, propose, request)
+    except LmapsError as refused:
+        if ctx.warnings:
+            refused.extra = refused.extra | _warnings(ctx)
+        raise
+    return replace(reply, extra=reply.extra | _warnings(ctx)) if ctx.warnings else reply
+
+
+def _warnings(ctx: Invocation) -> JsonObject:
+    return {"warnings": [finding.to_json() for finding in ctx.warnings]}
+
+
+def _run(ctx: Invocation, propose: Callable[[Invocation, Any], object], request: object) -> Reply:
     """Answer a write; of a dry run answer what it would change, and keep nothing.
 
     Raises `Outdated` if the unit is not at the revision that the request was made for, `PendingConfirm` if a job of

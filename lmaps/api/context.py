@@ -146,7 +146,7 @@ class Invocation(RequestContext):
     ``units`` are the units that the arguments name, ``action`` says in messages what is asked for ("cannot create in
     web"), ``write`` has the arguments that every write takes. It ``reveals`` secrets if the request has asked for it,
     and its subject has the right. What depends on documents and schemas alone, and may take long, is computed within
-    the ``limit``.
+    the ``limit``. ``warnings`` become part of the answer to a write, also of a refusal.
     """
 
     verb: str = ""
@@ -156,6 +156,7 @@ class Invocation(RequestContext):
     key: str | None = None
     reveals: bool = False
     limit: TimeLimit = field(default_factory=TimeLimit)
+    warnings: list[Finding] = field(default_factory=list)
 
     @property
     def origin(self) -> Origin:

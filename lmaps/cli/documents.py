@@ -1,4 +1,4 @@
-"""Documents that the user hands in, by files, directories, stdin and ``--set``; and files that commands write."""
+"""Documents that the user hands in, by files, directories and stdin; and files that commands write."""
 
 import contextlib
 import os
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmaps.errors import DocumentRefused, Finding, MessageRefused, UsageError
-from lmaps.model.diff import pointer
 from lmaps.util import jsonio
 from lmaps.util.lazy import LazyModule
 
@@ -106,20 +105,6 @@ def _read_json(data: bytes, name: str) -> "list[yamlio.Document]":
         reason = refused.message.removeprefix("cannot read the message: ")
         raise DocumentRefused(f"cannot read {name}: {reason}", errors=[Finding(reason, file=name)]) from refused
     return [yamlio.JsonDocument(value, name, data.decode(), 0)]
-
-
-def text_args(pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the argument of create and set for ``K=V`` pairs, ``a.b=V`` for a nested property; none without pairs.
-
-    The daemon reads the texts by the types of the unit. Raises `UsageError` for a pair without ``=``.
-    """
-    texts = []
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise UsageError(f"cannot read --set {pair}: expected PROPERTY=VALUE")
-        texts.append({"path": pointer(name.split(".")), "text": text})
-    return {"texts": texts} if texts else {}
 
 
 def output_path(name: str) -> "pathlib.Path":

@@ -151,7 +151,14 @@ def padded(arguments: tuple[str, ...], count: int) -> list[str | None]:
 files_option = click.option(
     "--file", "-f", "files", metavar="FILE", multiple=True, help="Documents: a file, a directory, or - for stdin."
 )
-set_option = click.option("--set", "pairs", metavar="K=V", multiple=True, help="A property; a.b=V for a nested one.")
+set_option = click.option(
+    "--set",
+    "pairs",
+    metavar="K=V",
+    multiple=True,
+    help="A property; a.b=V for a nested one. For a secret K=@FILE or K=@- (stdin), without the line break at its "
+    "end, or K alone, which asks on the terminal. K=@@V is a value that begins with @.",
+)
 limit_option = click.option(
     "--limit", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most this many."
 )
@@ -168,13 +175,24 @@ class Write(NamedTuple):
     changed_rc: int | None = None
 
     def send(self, session: Session, verb: str, **args: object) -> "Reply":
-        """Send the request for the change and return its reply."""
-        return session.call(verb, request_key=self.key, **args, **self.args)
+        """Send the request for the change and return its reply; print its warnings, also those of a refusal."""
+        try:
+            reply = session.call(verb, request_key=self.key, **args, **self.args)
+        except LmapsError as refused:
+            _print_warnings(session, refused.extra)
+            raise
+        _print_warnings(session, reply.extra)
+        return reply
 
     def finish(self, *, changed: bool) -> None:
         """Exit with the code given by ``--changed-rc`` if something has changed; do nothing without that option."""
         if changed and self.changed_rc is not None:
             raise click.exceptions.Exit(self.changed_rc)
+
+
+def _print_warnings(session: Session, extra: dict[str, Any]) -> None:
+    for warning in extra.get("warnings", ()):
+        session.print_message(f"warning: {warning['message']}")
 
 
 WRITE_ARGS = ("message", "ticket", "on_behalf_of", "if_rev", "dry_run")

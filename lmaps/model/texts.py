@@ -10,16 +10,23 @@ from lmaps.model.diff import MISSING, Difference, Path
 from lmaps.util import jsonio, yamlio
 
 
-def read_properties(texts: Collection[tuple[Path, str]], types: Mapping[str, str]) -> list[Difference]:
+def read_properties(
+    texts: Collection[tuple[Path, str]], types: Mapping[str, str], *, quoting: bool = True
+) -> list[Difference]:
     """Return what gives each path the value of its text, for `lmaps.model.diff.changed`.
 
     ``types`` has the type of each property as `property_rows` has it: ``tls.port`` is ``integer``, or ``string or
-    null``. Raises `UsageError` for a text that cannot be read.
+    null``; ``users[].password`` is the type of ``users.0.password``. Raises `UsageError` for a text that cannot be
+    read. The error says why, and may quote an alias or a tag, only if ``quoting``: the text may be a secret.
     """
     differences = []
     for path, text in texts:
         name = ".".join(map(str, path))
-        value = read_value(name, text, types.get(name, "any").split(" or "))
+        property_path = "".join("[]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+        try:
+            value = read_value(name, text, types.get(property_path, "any").split(" or "))
+        except UsageError as error:
+            raise error if quoting else UsageError(f"cannot read the text for {name} as YAML") from None
         differences.append(Difference(path, MISSING, value))
     return differences
 
@@ -47,7 +54,6 @@ def _read_yaml(name: str, text: str) -> object:
     try:
         documents = yamlio.load(text)
     except LmapsError as error:
-        # The text is not quoted: it may be a secret that cannot be read.
         reason = error.errors[0].message if error.errors else error.message
         raise UsageError(f"cannot read the text for {name} as YAML: {reason}") from error
     return documents[0].value if documents else None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 from lmaps.api.arguments import (
@@ -22,7 +23,7 @@ from lmaps.model.diff import MISSING, Clash, Difference, Path, changed, parse_po
 from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.schema.messages import secret_around
 from lmaps.model.schema.unmasking import remaining_masks, unmasked
-from lmaps.model.states import ChangesetKind
+from lmaps.model.states import ChangesetKind, Door
 from lmaps.model.texts import read_properties
 from lmaps.model.units import Unit, property_rows, short_id
 from lmaps.protocol import Reply
@@ -52,6 +53,7 @@ class TextAssignment:
 
     path: Pointer
     text: Annotated[str, Keywords(writeOnly=True)]
+    private: bool = argument(default=False, doc="It was no argument of a command, which every user of a host can read.")
 
 
 @arguments
@@ -88,10 +90,32 @@ def _with_texts(ctx: Invocation, unit: Unit, request: Create) -> list[Any]:
     """Return the documents with the properties whose values were sent as text."""
     properties = _read_texts(ctx, unit, request.texts)
     try:
-        return [changed(document, properties) for document in request.instances]
+        documents = [changed(document, properties) for document in request.instances]
     except Clash as clash:
         message = f"cannot create in {unit.name}: nothing can be set at or below {pointer(clash.path)} of the document"
         raise MessageRefused(message) from clash
+    _warn_of_public_secrets(ctx, unit, request.texts, documents)
+    return documents
+
+
+def _warn_of_public_secrets(
+    ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment], documents: Sequence[object]
+) -> None:
+    """Warn of each secret that was an argument of the client's command."""
+    if ctx.door is not Door.CLI or not unit.secrets.any:
+        return
+    secrets = frozenset(path for document in documents for path in unit.secrets.paths(document))
+    above = {path[:depth] for path in secrets for depth in range(len(path))}
+    for part in texts:
+        path = parse_pointer(part.path)
+        is_secret = secret_around(secrets, path) is not None
+        if not part.private and (is_secret or path in above):
+            name = ".".join(map(str, path))
+            message = (
+                f"{name} {'is' if is_secret else 'has'} a secret and stood in the command line, which every user of "
+                f"the host can read (ps): use --set {name}=@FILE, or --set {name} to be asked"
+            )
+            ctx.warnings.append(Finding(message, path))
 
 
 def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) -> list[Difference]:
@@ -100,7 +124,8 @@ def _read_texts(ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment]) ->
     section = limits.section(ctx.manager.section(ctx.subject))
     types = {row.path: row.type for row in property_rows(unit)}
     pairs = [(parse_pointer(part.path), part.text) for part in texts]
-    properties = ctx.limit.run(f"read the texts for {unit.name}", read_properties, pairs, types)
+    read = partial(read_properties, pairs, types, quoting=not unit.secrets.any)
+    properties = ctx.limit.run(f"read the texts for {unit.name}", read)
     # The limits were checked on the JSON of the request: YAML in its strings may nest deeper and contain more values.
     values = jsonio.encode([part.after for part in properties])
     jsonio.decode(values, depth=limits.depth, nodes=section.values, string=limits.string)
@@ -173,10 +198,13 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
         value = json.loads(instance.clear_completed)[key] if instance else _key_value(unit, request.id)
         document = {key: value} | document
     try:
-        return changed(document, properties)
+        document = changed(document, properties)
     except Clash as clash:
         path = pointer(clash.path)
         raise MessageRefused(f"cannot set in {unit.name}: {path} of {request.id} has no properties") from clash
+    if request.texts:
+        _warn_of_public_secrets(ctx, unit, request.texts, [document])
+    return document
 
 
 def put_back(public: PublicDocuments, document: object, instance: Instance | None) -> Any:

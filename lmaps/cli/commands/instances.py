@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lmaps.cli.diffs import print_dry_run
-from lmaps.cli.documents import InputDocument, read_documents, read_file, text_args
+from lmaps.cli.documents import InputDocument, read_documents, read_file
 from lmaps.cli.options import (
     Run,
     Write,
@@ -24,6 +24,7 @@ from lmaps.cli.options import (
 )
 from lmaps.cli.render import revision, without_short
 from lmaps.cli.session import Session
+from lmaps.cli.texts import parse_assignments, text_args
 from lmaps.cli.watch import finish_with_job
 from lmaps.errors import Finding, LmapsError, UsageError, ValidationFailed
 from lmaps.model.diff import pointer
@@ -46,6 +47,7 @@ Send = Callable[[list[Any]], Any]
     "create",
     examples="lmaps create web -f www.yaml -m 'new vhost'\n"
     "lmaps create web --set host=www.example.org --set port=8080\n"
+    "lmaps create db --set id=main --set password=@/run/secrets/db\n"
     "generate | lmaps create web -f -",
 )
 @unit_argument
@@ -58,7 +60,7 @@ def create(
 ) -> None:
     """Create instances: all of the given documents, or none."""
     documents = _input_documents(files, pairs)
-    texts = text_args(pairs)
+    texts = text_args(parse_assignments(pairs))
 
     def send(values: list[Any]) -> "Reply":
         return write.send(session, "create", unit=unit, instances=values, **texts, **apply_args(run))
@@ -70,6 +72,7 @@ def create(
     "set",
     examples="lmaps set web www.example.org --set tls=true -m https\n"
     "lmaps set web www.example.org --unset aliases --if-rev r5\n"
+    "lmaps set db main --set password\n"
     "lmaps set web www.example.org -f www.yaml --dry-run",
 )
 @unit_argument_before("ids")
@@ -92,11 +95,11 @@ def set_(
     """Change an instance: replace it by a document, or set properties of it; create it if there is none."""
     if len(ids) != 1:
         raise UsageError(f"name one ID, as in lmaps set {unit} ID --set K=V")
+    assignments = parse_assignments(pairs, files)
     documents = read_documents(files) if files else []
     if len(documents) > 1:
         raise UsageError(f"set takes one document, but {len(documents)} are given")
-
-    texts = text_args(pairs)
+    texts = text_args(assignments)
 
     def send(values: list[Any]) -> "Reply":
         return write.send(

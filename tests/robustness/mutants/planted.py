@@ -573,5 +573,11 @@ MUTANTS = [
             ),
         ),
     ),
+    Mutant(
+        "a secret in the command line is not warned of",
+        "tests/integration/api/test_secret_arguments.py::test_a_secret_on_the_command_line",
+        "$.password",
+        (Patch("lmaps/api/changes.py", "extra=reply.extra | _warnings(ctx)", "extra=reply.extra"),),
+    ),
 ]
 """In the order of the list that the reliability plan has of them."""

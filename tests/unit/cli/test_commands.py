@@ -264,7 +264,7 @@ def test_export_to_a_stream_a_file_and_a_tree(lmaps, tmp_path):
         ("create web", "no document is given"),
         ("create web -f /nothing", "cannot read /nothing: No such file"),
         ("create web -f a --set b=c", "use one of them"),
-        ("create web --set b", "expected PROPERTY=VALUE"),
+        ("create web --set =b", "expected PROPERTY=VALUE"),
         ("units -o xml", "invalid value for"),
         ("jobs --limit 0", "invalid value for"),
         ("logs x", "invalid value for"),

@@ -1,4 +1,4 @@
-"""What comes in: names that cannot be read, text that cannot be sent, and how --set is sent."""
+"""What comes in: names that cannot be read, text that cannot be sent."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lmaps.cli import app
-from lmaps.cli.documents import expand, read_documents, read_file, text_args
+from lmaps.cli.documents import expand, read_documents, read_file
 from lmaps.cli.session import Session
 from lmaps.errors import UsageError
 from tests.unit.cli.test_commands import StandIn
@@ -19,18 +19,6 @@ def run(*args, client=None, **settings):
     with pytest.raises(SystemExit) as ended:
         app.start(list(args), Session(client=client, stdout=io.StringIO(), stderr=stderr, **settings))
     return ended.value.code, stderr.getvalue()
-
-
-def test_pairs_are_sent_as_text_for_the_daemon_to_read():
-    assert text_args(["a=7", "d=", "n.b=no", "e=a=b"]) == {
-        "texts": [
-            {"path": "/a", "text": "7"},
-            {"path": "/d", "text": ""},
-            {"path": "/n/b", "text": "no"},
-            {"path": "/e", "text": "a=b"},
-        ]
-    }
-    assert text_args([]) == {}
 
 
 @pytest.mark.parametrize("read", [expand, lambda name: read_documents([name])])

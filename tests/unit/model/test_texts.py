@@ -41,6 +41,19 @@ def test_text_that_is_no_yaml_is_told_with_its_property() -> None:
         read_value("a", "[oops", ["integer"])
 
 
+def test_a_text_that_may_be_a_secret_is_not_quoted() -> None:
+    for text in ("[canary", "*canary", "!canary x"):
+        with pytest.raises(UsageError) as refused:
+            read_properties([(("tls", "pin"), text)], {"tls.pin": "integer"}, quoting=False)
+        assert refused.value.message == "cannot read the text for tls.pin as YAML"
+        assert refused.value.__cause__ is None
+
+
+def test_a_property_of_an_item_has_its_type() -> None:
+    [difference] = read_properties([(("users", 0, "password"), "0123")], {"users[].password": "string"})
+    assert difference.after == "0123"
+
+
 def test_properties_are_read_by_the_types_of_their_paths() -> None:
     texts = [(("a",), "7"), (("c",), "7"), (("d",), ""), (("n", "b"), "no"), (("n", "l"), "[1, x]"), (("e",), "a=b")]
     differences = read_properties(texts, {"a": "string", "n.b": "string"})

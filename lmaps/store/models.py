@@ -144,6 +144,15 @@ horizon = Table(
 )
 """The newest changeset of a unit that was dropped because it was old: from there on its states are known."""
 
+content_key = Table(
+    "content_key",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+"""One row: the random key, in hex and sealed where secrets are, under which IDs are made of documents with secrets."""
+
 job = Table(
     "job",
     metadata,

@@ -14,6 +14,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from lmaps.errors import Degraded, DiskFailed, LmapsError, NoSpace, StateDamaged, StateUnusable
+from lmaps.store import content_key
 from lmaps.store.dialects.sqlite import (
     checkpoint,
     copy_database,
@@ -141,6 +142,8 @@ class Store:
         try:
             with translated_errors(path):
                 try_write(self._connection)
+            with self.transaction() as tx:
+                content_key.prepare(tx.session)
         except (NoSpace, DiskFailed) as error:
             self._refuse(error)
 

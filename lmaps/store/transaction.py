@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+from lmaps.store import content_key
 from lmaps.store.audit import Audit
 from lmaps.store.changesets import Changesets
 from lmaps.store.history import History
@@ -48,6 +49,11 @@ class Transaction:
     def disk(self) -> DiskHealth:
         """Whether the disk can be written to, and how long the last commit took."""
         return self.session.disk
+
+    @property
+    def content_key(self) -> bytes:
+        """The random key under which IDs are made of documents with secrets."""
+        return content_key.read(self.session)
 
     def revision(self) -> int:
         """Return the newest revision of all units, 0 before the first."""

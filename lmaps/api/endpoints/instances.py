@@ -25,7 +25,7 @@ from lmaps.model.schema.messages import secret_around
 from lmaps.model.schema.unmasking import remaining_masks, unmasked
 from lmaps.model.states import ChangesetKind, Door
 from lmaps.model.texts import read_properties
-from lmaps.model.units import Unit, property_rows, short_id
+from lmaps.model.units import Unit, content_digest, property_rows, short_id
 from lmaps.protocol import Reply
 from lmaps.protocol.views import InstanceRow
 from lmaps.store import Document, Edit, Instance
@@ -263,15 +263,27 @@ def accept(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> list[Acc
 
     Raises `ValidationFailed` with the findings of all documents, and `TookTooLong`.
     """
+    content_key = ctx.tx.content_key if unit.has_keyed_ids else None
     try:
-        accepted, findings = ctx.limit.run(f"{ctx.action} in {unit.name}", _checked, unit, documents, ctx.limit)
+        accepted, findings = ctx.limit.run(
+            f"{ctx.action} in {unit.name}", _checked, unit, documents, content_key, ctx.limit
+        )
     except TookTooLong as over:
         raise TookTooLong(over.message, errors=[_slow_place(unit, documents, ctx.limit.position)]) from over
     if findings:
         outcome = "" if ctx.verb == "validate" else ", nothing was changed"
         message = f"cannot {ctx.action} in {unit.name}: {plural(len(findings), 'error')}{outcome}"
         raise ValidationFailed(message, errors=findings)
-    return accepted
+    return _with_stored_ids(ctx, unit, accepted) if unit.has_keyed_ids else accepted
+
+
+def _with_stored_ids(ctx: Invocation, unit: Unit, accepted: Sequence[Accepted]) -> list[Accepted]:
+    """Return accepted documents with keyed IDs, those with their old IDs that are stored under IDs made without key."""
+    plain = [content_digest(instance.completed) for instance in accepted]
+    stored = ctx.tx.instances.find(unit.name, plain)
+    return [
+        instance._replace(key=key) if key in stored else instance for instance, key in zip(accepted, plain, strict=True)
+    ]
 
 
 def accept_changed(ctx: Invocation, unit: Unit, document: object, pointers: Collection[str] = ()) -> Accepted:
@@ -300,7 +312,9 @@ def _is_about(finding: Finding, given: Collection[Path]) -> bool:
     return any(place[: len(path)] == [str(part) for part in path] for path in given)
 
 
-def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[list[Accepted], list[Finding]]:
+def _checked(
+    unit: Unit, documents: Sequence[Any], content_key: bytes | None, limit: TimeLimit
+) -> tuple[list[Accepted], list[Finding]]:
     """Return the documents that fit the unit, and the findings about the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
@@ -311,7 +325,7 @@ def _checked(unit: Unit, documents: Sequence[Any], limit: TimeLimit) -> tuple[li
             findings += masks
             continue
         try:
-            key, completed = unit.admit(given)
+            key, completed = unit.admit(given, content_key)
             accepted.append(Accepted(key, given, completed))
         except ValidationFailed as refused:
             findings += [finding._replace(document=number) for finding in refused.errors]

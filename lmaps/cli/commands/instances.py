@@ -224,12 +224,16 @@ def validate(
 
 
 def _validate_offline(file: str, name: str | None, documents: Sequence[object]) -> list[Any]:
-    """Return the documents with defaults added; raises `ValidationFailed` with what is wrong in all of them."""
+    """Return the documents with defaults added and secrets masked.
+
+    Raises `ValidationFailed` with what is wrong in all of them.
+    """
     unit = _load_unit(file, name)
     completed, findings = [], []
     for number, document in enumerate(documents):
         try:
-            completed.append(unit.admit(document)[1])
+            _, admitted = unit.admit(document, content_key=b"")  # the daemon's key, and so its ID, is not known here
+            completed.append(unit.secrets.masked(admitted))
         except ValidationFailed as refused:
             findings += [finding._replace(document=number) for finding in refused.errors]
     if findings:

@@ -79,7 +79,8 @@ def _instance_with(state: State, name: str) -> str:
     """Return what a message calls the oldest instance that has the property ``name`` at its top."""
     unit = state.unit
     for _, completed in state.pairs():
-        if name in completed and (unit.primary_key is None or unit.primary_key in completed):
+        has_id = unit.primary_key in completed if unit.primary_key else not unit.has_keyed_ids
+        if name in completed and has_id:
             return f"instance {short_id(unit.identify(completed))}"
     return "an instance"
 

@@ -12,7 +12,7 @@ from lmaps.model.units.explain import property_rows
 from lmaps.model.units.impact import Impact, StoredInstance, impact
 from lmaps.model.units.load import UnitSet, UnitSettings, get_unit_by_name, load_units, load_units_from
 from lmaps.model.units.parse import parse_unit, unit_from_definition
-from lmaps.model.units.unit import Unit, short_id
+from lmaps.model.units.unit import Unit, content_digest, short_id
 
 __all__ = [
     "Impact",
@@ -20,6 +20,7 @@ __all__ = [
     "Unit",
     "UnitSet",
     "UnitSettings",
+    "content_digest",
     "get_unit_by_name",
     "impact",
     "load_units",

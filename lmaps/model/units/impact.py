@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.diff import MISSING, Difference, Path, differences, look_up
 from lmaps.model.schema.messages import quote, secret_around
-from lmaps.model.units.unit import Unit, short_id
+from lmaps.model.units.unit import Unit, is_content_id, short_id
 from lmaps.util.jsonio import JsonObject, canonical
 from lmaps.util.text import plural
 
@@ -99,9 +99,13 @@ def _default_effect(change: Difference, secret: Path | None) -> tuple[str, Findi
 
 def _identities(unit: Unit, stored: Iterable[StoredInstance]) -> Iterator[Impact]:
     for instance in stored:
-        has_id = unit.primary_key is None or unit.primary_key in instance.completed
-        if has_id and unit.identify(instance.completed) != instance.key:
-            at = (unit.primary_key,) if unit.primary_key else ()
+        key = unit.primary_key
+        if key is None:  # a digest of the content stays the ID, whatever the digest was made with
+            differs = not is_content_id(instance.key)
+        else:
+            differs = key in instance.completed and unit.identify(instance.completed) != instance.key
+        if differs:
+            at = (key,) if key else ()
             yield Impact("ID changes", Finding("the new ID differs from the stored one", at), (instance.key,))
 
 

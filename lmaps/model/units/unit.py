@@ -1,5 +1,6 @@
 """`Unit`: one kind of thing that a host can be asked for."""
 
+import hmac
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,15 +101,15 @@ class Unit:
         completed: JsonObject = self.schema.complete(document)
         return completed
 
-    def admit(self, document: Any) -> tuple[str, JsonObject]:
-        """Return the ID of a document that is new here, and the document completed.
+    def admit(self, document: Any, content_key: bytes | None) -> tuple[str, JsonObject]:
+        """Return the ID of a document that is new here (see `identify`), and the document completed.
 
         Raises `ValidationFailed` as `complete` does, and for an ID with control characters: SQLite's functions stop at
         NUL, and such an ID cannot be typed. Stored documents, which an older lMaPS may have accepted with such an ID,
         are completed without this check.
         """
         completed = self.complete(document)
-        key = self.identify(completed)
+        key = self.identify(completed, content_key)
         character = forbidden_in_names(key)
         if character is not None and self.primary_key is not None:
             reason = f"an ID takes no control characters: this one has U+{ord(character):04X}"
@@ -116,12 +117,25 @@ class Unit:
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
         return key, completed
 
-    def identify(self, completed: JsonObject) -> str:
-        """Return the ID of a completed document: the value of the primary key, else the SHA-256 of the content."""
+    @cached_property
+    def has_keyed_ids(self) -> bool:
+        """Whether the ID of an instance is made of its content and of a key, since secrets are part of the content."""
+        return self.primary_key is None and self.secrets.any
+
+    def identify(self, completed: JsonObject, content_key: bytes | None = None) -> str:
+        """Return the ID of a completed document: the value of the primary key, else a digest of the content.
+
+        That is its SHA-256; for a unit that `has_keyed_ids` its HMAC-SHA-256 under ``content_key``, which has to be
+        given: nobody can try guesses.
+        """
         if self.primary_key is not None:
             value = completed[self.primary_key]
             return str(int(value) if isinstance(value, float) else value)  # 1.0 is an integer to JSON Schema
-        return sha256(jsonio.canonical(completed).encode()).hexdigest()
+        if not self.has_keyed_ids:
+            return content_digest(completed)
+        if content_key is None:
+            raise ValueError(f"the IDs of {self.name} are made with a key")
+        return hmac.digest(content_key, jsonio.canonical(completed).encode(), "sha256").hex()
 
     def has_secret_at(self, document: object, path: DocumentPath) -> bool:
         """Return whether the value at ``path`` of a document is a secret, in one, or has one in it."""
@@ -138,6 +152,16 @@ class Unit:
         return self.document.locate(finding._replace(at=self.at + finding.at))._replace(at=finding.at)
 
 
+def content_digest(completed: JsonObject) -> str:
+    """Return the SHA-256 of a document."""
+    return sha256(jsonio.canonical(completed).encode()).hexdigest()
+
+
+def is_content_id(key: str) -> bool:
+    """Return whether an ID has the form of a digest of the content."""
+    return _CONTENT_ID.match(key) is not None
+
+
 def short_id(key: str) -> str:
     """Return an ID as people see it: the first 8 digits of a content ID, a primary key as it is."""
-    return key[:SHORT_ID_LENGTH] if _CONTENT_ID.match(key) else key
+    return key[:SHORT_ID_LENGTH] if is_content_id(key) else key

@@ -204,6 +204,16 @@ def test_unit_check_sends_the_texts(lmaps, daemon, tmp_path):
     assert done.out == "PLACE  KIND   PATH    FINDING\nf:1:2  error  $.meta  bad\n"
 
 
+def test_offline_commands_show_no_secret(lmaps, tmp_path):
+    unit, document = tmp_path / "vault.yaml", tmp_path / "document.yaml"
+    unit.write_text("meta: {name: vault}\nparams: {properties: {pin: {writeOnly: true, default: canary}, n: {}}}\n")
+    for text in ("{pin: canary, n: 1}", "{n: 1}"):
+        document.write_text(text)
+        validated = lmaps("validate", "-f", str(document), "--offline", str(unit), "--show-defaults", "-o", "json")
+        assert json.loads(validated.out) == {"pin": {"$secret": "set"}, "n": 1}
+        assert "canary" not in validated.err
+
+
 def test_offline_commands_ask_nobody(lmaps, daemon, tmp_path):
     unit, good, bad = tmp_path / "u.yaml", tmp_path / "good.yaml", tmp_path / "bad.yaml"
     unit.write_text("meta: {name: a}\nparams: {properties: {x: {type: integer, default: 1}}}\n")

@@ -28,7 +28,7 @@ def create(path, sealer, *keys, secret=True):
 def told(path, sealer):
     with open_store(str(path), sealer) as store, store.transaction() as tx:
         found = [(each.key, each.clear_given, each.clear_completed) for each in tx.instances.all("web")]
-        _, keys, _, given, completed = tx.snapshots.texts("web")
+        _, keys, _, given, completed, _ = tx.snapshots.texts("web")
         assert list(zip(keys, given, completed, strict=True)) == found
         return found
 

@@ -1,0 +1,39 @@
+"""The table ``content_key``: the random key of the database under which IDs are made of documents with secrets.
+
+An ID that everybody can compute from the content would tell whoever guesses a secret that the guess is right.
+"""
+
+import secrets
+
+from sqlalchemy import delete, select
+
+from lmaps.store.checksums import checked
+from lmaps.store.encryption import PREFIX
+from lmaps.store.models import content_key
+from lmaps.store.session import Session
+
+_PLACE = "content_key"
+
+
+def prepare(session: Session) -> None:
+    """Make the key if there is none yet; seal it if it is not sealed, and secrets are."""
+    stored = _stored(session)
+    key = stored or secrets.token_hex(32)
+    as_stored = key if key.startswith(PREFIX) else session.sealer.seal(key, _PLACE)
+    if as_stored != stored:
+        session.write(delete(content_key))
+        session.insert(content_key, {"key": as_stored})
+
+
+def read(session: Session) -> bytes:
+    """Return the key; a random one where none could be stored, as nothing can be written.
+
+    Raises `StateUnusable` if it is sealed with a key that is not configured.
+    """
+    stored = _stored(session)
+    return secrets.token_bytes(32) if stored is None else bytes.fromhex(session.sealer.open(stored, _PLACE))
+
+
+def _stored(session: Session) -> str | None:
+    row = session.connection.execute(select(content_key)).first()
+    return None if row is None else str(checked(content_key, row)["key"])

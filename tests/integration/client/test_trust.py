@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,6 +153,12 @@ def test_no_command_uses_what_others_have_put_where_it_is_called(hostile: Path, 
 def test_what_needs_no_configuration_looks_for_none(hostile: Path, command: str) -> None:
     done = lmaps(*NOT_LOOKING[command], cwd=hostile)
     assert (done.returncode, done.stderr, (hostile / "executed").exists()) == (0, "", False)
+
+
+def test_python_itself_imports_nothing_from_there_if_it_is_told_so(hostile: Path) -> None:
+    command = [sys.executable, "-P", "-m", "lmaps", "--version"]
+    done = subprocess.run(command, cwd=hostile, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, (hostile / "executed").exists()) == (0, False), done.stderr
 
 
 @pytest.mark.parametrize("typed", TYPED)

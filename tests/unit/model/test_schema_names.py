@@ -12,7 +12,7 @@ from lmaps.model.schema.names import Names, property_names
 from lmaps.model.schema.patterns import beginnings
 
 WORDS = ["a", "b", "ab", "hosts", "site_a"]
-PATTERNS = ["", "^a", "^(a|ho)", "^a|b", "^ab*", "^(ab)?", "b", "^a$", "(?i:^A)", "^site_"]
+PATTERNS = ["", "^a", "^(a|ho)", "^a|b", "^ab*", "^(ab)?", "b", "^a$", "(?i)^A", "^site_"]
 BEGINNINGS = {
     "": {""}, "a": {""}, "^": {""}, "^.": {""}, "^[a]": {""}, r"^\w": {""}, "^(?!a)": {""}, "(?i)^a": {""}, "$^a": {""},
     "(^a)": {""}, "^(?i:a)": {""}, "^(?=a)b": {""}, "^((a)|b)": {""}, "^-": {""}, "^é": {""},
@@ -212,6 +212,20 @@ def test_no_schema_accepts_a_name_that_is_not_foretold(definition: Any, strict: 
             assert schema.findings(document), (schema.definition, document)
         except RecursionError:
             continue  # a schema that refers to itself alone: it accepts nothing
+
+
+@pytest.mark.parametrize("draft", drafts.NAMES)
+@pytest.mark.parametrize("patterns", [["^a", "(?i)^B"], ["^(?P<x>a)", "^(?P<x>b)"], ["^(a)", r"^(b)\1?"]])
+def test_patterns_of_one_schema_stand_on_their_own(draft: str, patterns: list[str]) -> None:
+    definition = {
+        "$schema": draft,
+        "patternProperties": {pattern: {"type": "integer"} for pattern in patterns},
+        "additionalProperties": False,
+    }  # fmt: skip
+    assert lint(definition) == []
+    schema = Schema(definition)
+    assert schema.findings({"a1": 1, "b1": 1}) == []
+    assert [finding.at for finding in schema.findings({"a1": 1, "b1": "x", "c": 1})] == [("b1",), ("c",)]
 
 
 def test_names_are_combined() -> None:

@@ -8,7 +8,8 @@ from typing import Protocol
 from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
 from lmaps.model.diff import Path as DocumentPath
 from lmaps.model.diff import pointer
-from lmaps.model.schema import slow_patterns, unknown_keywords
+from lmaps.model.schema import drafts, slow_patterns, unknown_keywords
+from lmaps.model.schema.messages import is_secret
 from lmaps.model.units.explain import property_rows
 from lmaps.model.units.parse import parse_unit
 from lmaps.model.units.unit import Unit
@@ -138,6 +139,10 @@ def _duplicate(unit: Unit, first: Unit) -> UnitRefused:
 def _warnings(unit: Unit) -> Iterator[Finding]:
     for finding in (*unknown_keywords(unit.params), *slow_patterns(unit.params)):
         yield unit.locate(finding._replace(at=unit.params_at + finding.at))
+    for at, schema in drafts.walk(unit.params):
+        if is_secret(schema) and "default" in schema:
+            text = "this default is not secret, although the value is: explain shows it with the unit's text"
+            yield unit.locate(Finding(text, (*unit.params_at, *at, "default")))
     for index, path in enumerate(unit.unique):
         if _may_compare_secrets(unit, path):
             text = f"unique compares secrets at {pointer(path)}: it takes the right reveal to create or set an instance"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from lmaps.api.registry import ENDPOINTS
+from lmaps.api.registry import ENDPOINTS, RequestContext
 from lmaps.errors import LmapsError
 from lmaps.model.policy import Line, Policy, Right, Subject
 from lmaps.model.schema import references
 from lmaps.protocol import Reply
-from tests.in_process import InProcess
+from tests.in_process import InProcess, respond
 
 CANARY = "kanari-7Q4xW-zebra"
 UNIT: dict[str, Any] = {
@@ -214,6 +214,31 @@ def test_no_argument_that_carries_documents_is_quoted(world: World, verb: str, a
     text = text_of(world.refusal(verb, **args))
     assert CANARY not in text
     assert "7777" not in text
+
+
+def test_the_default_of_a_secret_is_not_secret(world: World) -> None:
+    text = changed(UNIT, password={**MARK, "default": CANARY})
+    [warning] = world.ask("unit_check", files=[{"name": "a.yaml", "text": text}]).extra["warnings"]
+    assert warning["path"] == "$.params.properties.password.default"
+    assert warning["message"].startswith("this default is not secret, although the value is: explain shows it")
+    world.load(text)
+    world.grant("list")
+    assert CANARY in json.dumps(world.ask("explain", unit="vault").extra)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"create": True, "unit_name": "vault", "instance": CANARY},
+        {"create": True, "unit_name": "vault", "instance": [CANARY]},
+        {"apply": True, "unit_name": "vault", "instance": {"id": "a", "password": CANARY, "port": {"x": CANARY}}},
+        {"create": True, "unit_name": "vault", "instance": {"id": "a", "password": CANARY}, "daemon": {"x": CANARY}},
+    ],
+)
+def test_the_form_of_the_original_quotes_no_document(world: World, payload: dict[str, Any]) -> None:
+    with world.store.transaction() as tx, pytest.raises(LmapsError) as refused:
+        respond(RequestContext(world.service, tx, world.subject), payload)
+    assert CANARY not in text_of(refused.value)
 
 
 def test_who_may_change_a_secret_can_compare_it_and_not_read_it(world: World) -> None:

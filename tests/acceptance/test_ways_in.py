@@ -34,12 +34,13 @@ TIMEOUT_S = 30.0
 
 
 class Done(NamedTuple):
-    """How a command ended; ``terminal`` is what its terminal has shown."""
+    """How a command ended; ``terminal`` is what its terminal has shown, and ``echoes`` whether it does again."""
 
     returncode: int
     stdout: str
     stderr: str
-    terminal: str = ""
+    terminal: str
+    echoes: bool
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +87,13 @@ def run(
         out, err = process.communicate(timeout=TIMEOUT_S)
         while select.select([controller], [], [], 0)[0]:
             shown += os.read(controller, 4096)
+        echoes = bool(termios.tcgetattr(controller)[3] & termios.ECHO)
     finally:
         process.kill()
         process.wait()
         for descriptor in (controller, terminal, *([reader] if stdin is None else [])):
             os.close(descriptor)
-    return Done(process.returncode, out.decode(), err.decode(), shown.decode())
+    return Done(process.returncode, out.decode(), err.decode(), shown.decode(), echoes)
 
 
 def read_until(descriptor: int, end: bytes) -> bytes:
@@ -167,7 +169,7 @@ def test_without_a_terminal_it_is_said_and_nothing_is_changed(daemon: RunningDae
 
 def test_an_interrupt_at_the_prompt_leaves_the_terminal_as_it_was(daemon: RunningDaemon) -> None:
     done = run(daemon, "set", "db", "a", "--set", "password", typed="\x03", stdin=None)
-    assert (done.returncode, "Traceback" in done.stderr + done.terminal) == (130, False), done
+    assert (done.returncode, done.echoes, "Traceback" in done.stderr + done.terminal) == (130, True, False), done
 
 
 @pytest.mark.parametrize("form", ["table", "yaml", "json", "pretty", "dict", "name"])

@@ -131,18 +131,31 @@ def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> Seque
     public = PublicDocuments(ctx, unit)
     if unit.primary_key is None or public.are_clear:
         return documents
-    keys = [_key(unit, document) for document in documents]
+    with_keys = [_with_key(unit, document) for document in documents]
+    keys = [_key(unit, document) for document in with_keys]
     stored = ctx.tx.instances.find(unit.name, [key for key in keys if key is not None])
-    return [
+    results = [
         instances.put_back(public, document, None if key is None else stored.get(key))
-        for document, key in zip(documents, keys, strict=True)
+        for document, key in zip(with_keys, keys, strict=True)
     ]
+    # A document without masks stays as it was given: its key remains a default.
+    triples = zip(documents, with_keys, results, strict=True)
+    return [document if result is with_key else result for document, with_key, result in triples]
+
+
+def _with_key(unit: Unit, document: object) -> object:
+    """Return a document with the primary key that it has by default: its secrets are those of that instance alone."""
+    name = unit.primary_key
+    schema = unit.params["properties"][name]
+    if not isinstance(document, dict) or name in document or "default" not in schema:
+        return document
+    return {name: schema["default"], **document}
 
 
 def _key(unit: Unit, document: object) -> str | None:
     """Return the primary key that a document has before it was checked; None if it has none that could be one."""
     value = document.get(unit.primary_key) if isinstance(document, dict) else None
-    # str(None) would be the key of the instance "None", though a default of the schema may become the key.
+    # str(None) would be the key of the instance "None", whose secrets the document is not to get.
     is_key = isinstance(value, str | int | float) and not isinstance(value, bool)
     return unit.identify({str(unit.primary_key): value}) if is_key else None
 

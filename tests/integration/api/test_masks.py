@@ -182,6 +182,14 @@ def test_a_key_that_comes_from_a_default_is_no_text_of_none(lmaps: InProcess) ->
     assert revealed(lmaps, "keyed") == {"id": "None", "password": "of-none"}
 
 
+def test_a_key_that_comes_from_a_default(lmaps: InProcess) -> None:
+    lmaps.call("create", unit="keyed", instances=[{"password": "of-main"}])
+    import_(lmaps, {"password": MASK, "more": 1}, unit="keyed")
+    assert revealed(lmaps, "keyed") == {"id": "main", "password": "of-main", "more": 1}
+    import_(lmaps, {"password": "new"}, unit="keyed")
+    assert revealed(lmaps, "keyed") == {"password": "new"}
+
+
 def test_a_key_that_is_a_number(lmaps: InProcess) -> None:
     lmaps.call("create", unit="numbered", instances=[{"id": 1, "password": "of-one"}])
     import_(lmaps, {"id": 1.0, "password": MASK}, unit="numbered")

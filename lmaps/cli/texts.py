@@ -13,6 +13,7 @@ from lmaps.cli.documents import read_file
 from lmaps.errors import UsageError
 from lmaps.model.diff import pointer
 from lmaps.util.lazy import LazyModule
+from lmaps.util.terminal import visible
 
 if TYPE_CHECKING:
     import getpass
@@ -101,7 +102,7 @@ def _ask(name: str) -> str:
             hint=f"--set {name}=@FILE reads it from a file, @- from stdin",
         )
     try:
-        text = getpass.getpass(f"{name}: ")
+        text = getpass.getpass(f"{visible(name)}: ")
     except EOFError:
         text = ""
     except UnicodeDecodeError as error:

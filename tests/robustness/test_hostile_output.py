@@ -197,7 +197,7 @@ def calls(directory: Path) -> dict[str, list[list[str]]]:
             ["create", "t", "-f", str(bad)],
             ["create", "t", "-f", str(broken)],
             ["create", "t", "--set", "k=b", "--set", f"v={HOSTILE}", "--apply"],
-            ["create", "t", "--set", HOSTILE],
+            ["create", "t", "--set", "=" + HOSTILE],
             ["create", "t", "-f", file, "--dry-run"],
         ],
         "set": [["set", "t", HOSTILE, "--set", "v=1"], ["set", "t", "a", "--set", f"{HOSTILE}=1", "--dry-run"]],

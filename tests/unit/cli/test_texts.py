@@ -35,6 +35,11 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
+def test_a_prompt_commands_no_terminal(answers: list[str]) -> None:
+    answers.append("x")
+    assert [text for _, text, _ in sent("a\x1b[2J\u202e")] == [r"a\x1b[2J\u202e: x"]
+
+
 def test_values_on_the_command_line_are_sent_as_they_are() -> None:
     assert sent("a=7", "d=", "n.b=no", "e=a=b", "at=@@x", "two=@@@x", "one=@@", "mail=me@x") == [
         ("/a", "7", False), ("/d", "", False), ("/n/b", "no", False), ("/e", "a=b", False), ("/at", "@x", False),

@@ -125,6 +125,7 @@ def test_new_ids_have_no_control_characters_and_may_have_joiners():
 WAYS_OUT = {
     ("cli/session.py", "self.stdout.write"): "what `Session.write` has made visible",
     ("cli/session.py", "self.stderr.write"): "what `Session.print_error` has made visible",
+    ("cli/texts.py", "getpass.getpass"): "a prompt, which it has made visible itself",
     ("supervisor/report.py", "print"): "what it has made visible itself",
     ("handlers/noop.py", "print"): "a job's output, which is made visible where it is shown",
     ("handlers/template.py", "print"): "a job's output",

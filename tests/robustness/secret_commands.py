@@ -17,6 +17,8 @@ from tests.daemons import RunningDaemon, until
 from tests.robustness.canaries import KINDS, Canaries
 from tests.robustness.secret_places import Place
 
+TERMINAL = "terminal"
+"""The form of output that a person gets who asks for none: no ``-o``."""
 BY_ITSELF = {("completion",): "prints a script that knows no unit", ("keygen",): "makes keys, asks no daemon"}
 """Commands that never see a document."""
 
@@ -44,6 +46,11 @@ def options_of(words: tuple[str, ...], command: click.Command) -> set[tuple[tupl
     shared = {"--config", "--endpoint", "--client-key", "--server-public-key", "--format", "--color", "--quiet"}
     shared |= {"--verbose", "--timeout", "--daemon", "--version", "--help"}
     return {(words, part.opts[0]) for part in own if part.opts[0] not in shared and not (words and part.hidden)}
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 class Shell:
@@ -74,11 +81,10 @@ class Shell:
         """Run a command and search what it prints; return it."""
         words = next((args[:count] for count in (2, 1) if args[:count] in self._known), ())
         self.ran |= {(words, option) for option in ("", *self._named(words, args))}
-        out, err = io.StringIO(), io.StringIO()
+        out, err = (_Terminal(), _Terminal()) if self.form == TERMINAL else (io.StringIO(), io.StringIO())
         session = Session(stdout=out, stderr=err)
-        line = ["--config", str(self.daemon.config_file), *args, "-o", self.form]
-        if not words:
-            line = ["--config", str(self.daemon.config_file), "-o", self.form, *args]
+        form = [] if self.form == TERMINAL else ["-o", self.form]
+        line = ["--config", str(self.daemon.config_file), *([*args, *form] if words else [*form, *args])]
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 app.start(line, session)

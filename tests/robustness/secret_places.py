@@ -81,6 +81,7 @@ class Applicator:
 
 
 _KNOWN: Object = {"other": {}, "id": {}}
+_ROOT = "https://unit.invalid/root"
 _numbers = itertools.count()
 
 
@@ -94,7 +95,7 @@ def _after_one(parts: Sequence[Json]) -> list[Json]:
 
 def _named(kind: str) -> Callable[[Object, Object], Object]:
     """Return the schema whose keyword ``kind`` has the names of the values."""
-    return lambda below, _: {kind: {"other": {"properties": {f"deep{number}": below for number in range(9)}}}}
+    return lambda below, _: {kind: {"other": {"properties": {f"deep{number}": below for number in range(3)}}}}
 
 
 def _shared(section: str) -> Callable[[Object, Object], Object]:
@@ -134,6 +135,32 @@ def _by_id(id_keyword: str, section: str) -> Callable[[Object, Object], Object]:
     return schema
 
 
+def _by_relative_id(below: Object, shared: Object) -> Object:
+    shared["$id"] = _ROOT
+    name = f"parts/leaf{next(_numbers)}"
+    shared.setdefault("definitions", {})[f"relative{next(_numbers)}"] = {"$id": name, "allOf": [below]}
+    return {"$ref": name}
+
+
+def _escaped(below: Object, shared: Object) -> Object:
+    number = next(_numbers)
+    shared.setdefault("definitions", {})[f"a/b~c d%{number}"] = below
+    return {"$ref": f"#/definitions/a~1b~0c%20d%25{number}"}
+
+
+def _dynamic_as_plain(below: Object, shared: Object) -> Object:
+    name = f"plain{next(_numbers)}"
+    shared.setdefault("$defs", {})[name] = {"$anchor": name, "allOf": [below]}
+    return {"allOf": [{"$dynamicRef": f"#{name}"}, {"$dynamicRef": f"#/$defs/{name}"}]}
+
+
+def _recursive_overridden(below: Object, _: Object) -> Object:
+    """Return two scopes; the recursive reference of the inner one means the outer one."""
+    inner = _with_id("inner", "$id", **{"$recursiveAnchor": True, "properties": {"next": {"$recursiveRef": "#"}}})
+    properties = {"leaf": below, "next": inner, "id": {}}
+    return _with_id("outer", "$id", **{"$recursiveAnchor": True, "properties": properties})
+
+
 def _dynamic(below: Object, shared: Object) -> Object:
     name = f"node{next(_numbers)}"
     shared.setdefault("$defs", {})[name] = {"$dynamicAnchor": name, "allOf": [below]}
@@ -143,6 +170,7 @@ def _dynamic(below: Object, shared: Object) -> Object:
 def _overridden(below: Object, shared: Object) -> Object:
     """Return a reference into another scope whose dynamic reference comes back to the outermost anchor."""
     name = f"node{next(_numbers)}"
+    shared["$id"] = _ROOT  # without one jsonschema does not look for anchors there
     scope = _with_id("scope", "$id", **{"$defs": {"default": {"$dynamicAnchor": name}}, "$dynamicRef": f"#{name}"})
     shared.setdefault("$defs", {}).update(
         {name: {"$dynamicAnchor": name, "allOf": [below]}, f"scope-{name}": scope},
@@ -158,7 +186,7 @@ APPLICATORS = (
     Applicator(
         "properties",
         ("properties",),
-        lambda below, _: {"properties": {f"deep{number}": below for number in range(9)}},
+        lambda below, _: {"properties": {f"deep{number}": below for number in range(3)}},
         _deep,
     ),
     Applicator(
@@ -223,6 +251,20 @@ APPLICATORS = (
         _after_one,
         ALL[3:4],
     ),
+    Applicator(
+        "items beside prefixItems, which is unknown",
+        ("items",),
+        lambda below, _: {"prefixItems": [{}, {}], "items": below},
+        lambda parts: [*parts],
+        BEFORE_2020,
+    ),
+    Applicator(
+        "items, a list, beside prefixItems, which is unknown",
+        ("items",),
+        lambda below, _: {"prefixItems": [{}, {}], "items": [{}, below]},
+        lambda parts: [0, parts[0]],
+        BEFORE_2020,
+    ),
     Applicator("contains", ("contains",), lambda below, _: {"contains": below}, _after_one, SINCE_6),
     Applicator("allOf", ("allOf",), lambda below, _: {"allOf": [{}, below]}),
     Applicator("anyOf", ("anyOf",), lambda below, _: {"anyOf": [{"type": "null"}, below]}),
@@ -251,9 +293,25 @@ APPLICATORS = (
         ALL[3:4],
         begins_scope=True,
     ),
+    Applicator("$ref to a relative $id", ("$ref",), _by_relative_id, drafts=SINCE_6, is_rooted=True),
+    Applicator("$ref with escapes", ("$ref",), _escaped, is_rooted=True),
+    Applicator(
+        "$recursiveRef from another scope",
+        ("$recursiveRef",),
+        _recursive_overridden,
+        _next,
+        ALL[3:4],
+        begins_scope=True,
+    ),
+    Applicator(
+        "$dynamicRef to what is not dynamic", ("$dynamicRef",), _dynamic_as_plain, drafts=ALL[4:], is_rooted=True
+    ),
     Applicator("$dynamicRef", ("$dynamicRef",), _dynamic, drafts=ALL[4:], is_rooted=True),
     Applicator("$dynamicRef from another scope", ("$dynamicRef",), _overridden, drafts=ALL[4:], is_rooted=True),
 )
+TRYING = {"not", "if", "if, with branches", "anyOf, beside", "contains", "$recursiveRef from another scope"}
+"""Applicators below which nothing has to fit, or jsonschema does not look (the last one). ``dependencies`` is another
+one since 2019-09, which only names it."""
 REFUSED = {
     "propertyNames": (SINCE_6, lambda below: {"propertyNames": below}),
     "contentSchema": (SINCE_2019, lambda below: {"contentMediaType": "application/json", "contentSchema": below}),
@@ -277,6 +335,12 @@ class Place:
     def __str__(self) -> str:
         where = "the document" if self.at_root else "data"
         return f"{self.draft}: {' > '.join(part.name for part in self.applicators)} of {where}"
+
+    @property
+    def only_tries(self) -> bool:
+        """Whether a rule below these applicators may refuse nothing."""
+        old = self.draft in SINCE_2019
+        return any(part.name in TRYING or (old and part.name == "dependencies") for part in self.applicators)
 
     def params(self, leaf: Object, beside: Object | None = None) -> Object:
         """Return the schema of an instance with ``leaf`` at the place; ``beside`` is a rule where the place begins."""

@@ -85,6 +85,9 @@ NEWER_RULES: dict[str, tuple[tuple[str, ...], Object]] = {
 }
 
 
+DATA_TYPES = ("YamlFile", "YamlList", "YamlKeyList", "YamlKeyDict")
+
+
 def rules(draft: str) -> dict[str, Object]:
     """Return the rules that a draft knows."""
     return RULES | {name: rule for name, (drafts, rule) in NEWER_RULES.items() if draft in drafts}
@@ -114,7 +117,7 @@ class WatchedState:
         self.leaks: dict[str, set[str]] = {}
         """Where canaries were seen that should not, each with an excerpt."""
         self.revealed: set[str] = set()
-        self.answers = self.reveals = 0
+        self.answers = self.refusals = self.reveals = 0
         self.asked: set[tuple[str, str]] = set()
         """Every argument that was given, with its endpoint."""
         self.answered: set[str] = set()
@@ -140,6 +143,7 @@ class WatchedState:
         except LmapsError as error:
             reply = Reply.refusal(error)
         self.answers += 1
+        self.refusals += reply.code is not None
         self.reveals += revealing and reply.code is None
         body = reply.encode("1")
         if revealing:
@@ -187,11 +191,14 @@ class Story:
         broken = rules(place.draft)[rule]
         # The rule stands beside the mark, or where the place begins: then it is the parent that does not fit.
         tighter = place.params(marks | broken) if chance.random() < 0.5 else place.params(dict(marks), broken)
+        meta: Object = {"data_type": chance.choice(DATA_TYPES)}
+        if not place.at_root and chance.random() < 0.5:
+            meta["unique"] = ["/data"]
         self.texts = {
-            "marked": unit_text(marked),
-            "described": unit_text(marked | {"description": "new"}),
-            "unmarked": unit_text(unmarked),
-            "tighter": unit_text(tighter),
+            "marked": unit_text(marked, **meta),
+            "described": unit_text(marked | {"description": "new"}, **meta),
+            "unmarked": unit_text(unmarked, **meta),
+            "tighter": unit_text(tighter, **meta),
         }
         old, new = {
             Change.NOTHING: ("marked", "described"),
@@ -398,6 +405,10 @@ class Story:
         ask("show", unit=unit, ids=["zzz"], at="r999")
         ask("show", unit="nothing")
         ask("request", key_="unknown")
+        if self.change is not Change.UNMARKED:  # sent again, it would be public
+            stored = ask("export", units=[unit], reveal=True).extra["units"][0]["instances"]
+            ask("create", unit=unit, instances=[row | {"id": "same"} for row in stored])
+            ask("set", unit=unit, id="same", instance=stored[0] | {"id": "same"}, dry_run=True)
         masked = ask("export", units=[unit]).extra["units"][0]["instances"]
         ask("create", unit=unit, instances=[row | {"id": "copy"} for row in masked])
         self.legacy({"create": True, "unit_name": unit, "instance": new()})

@@ -288,6 +288,49 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "the secrets of properties that are not evaluated are not looked for",
+        "tests/robustness/test_secret_walk.py::test_every_place_is_masked",
+        "unevaluatedProperties",
+        (
+            Patch(
+                "lmaps/model/schema/secrets.py",
+                '_OTHER_PROPERTIES = ("additionalProperties", "unevaluatedProperties")',
+                '_OTHER_PROPERTIES = ("additionalProperties",)',
+            ),
+        ),
+    ),
+    Mutant(
+        "validate answers with the documents as they are",
+        "tests/robustness/test_secret_walk.py::test_every_place_is_masked",
+        "validate of ",
+        (Patch("lmaps/api/endpoints/instances.py", "unit.secrets.masked(row.completed)", "row.completed"),),
+    ),
+    Mutant(
+        "today's text alone says what is secret in older documents",
+        "tests/robustness/test_secret_walk.py::test_no_answer_shows_a_secret[marks go]",
+        "canary",
+        (
+            Patch(
+                "lmaps/api/documents.py",
+                "self._unit.secrets | older if older.any else self._unit.secrets",
+                "self._unit.secrets",
+            ),
+        ),
+    ),
+    Mutant(
+        "the log has the requests",
+        "tests/robustness/test_secret_walk.py::test_no_command_prints_a_secret",
+        "the file log",
+        (
+            Patch(
+                "lmaps/manager/client_requests.py",
+                "                    route = find_route(self._payload)\n",
+                "                    route = find_route(self._payload)\n"
+                '                    log.debug("request %s", self._payload)\n',
+            ),
+        ),
+    ),
+    Mutant(
         "of overlapping secrets only the first is masked",
         "tests/unit/model/test_scrubber.py::test_nothing_of_overlapping_secrets_stays",
         "AssertionError",

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from lmaps.api.endpoints import instances
 from lmaps.api.registry import ENDPOINTS, RequestContext
-from lmaps.errors import LmapsError
+from lmaps.errors import LmapsError, TookTooLong
 from lmaps.model.policy import Line, Policy, Right, Subject
 from lmaps.model.schema import references
 from lmaps.protocol import Reply
@@ -276,3 +277,15 @@ def test_what_an_older_text_marked_is_not_quoted(world: World) -> None:
     refused = world.refusal("apply", unit="vault")
     assert [(finding.path, CANARY in finding.message) for finding in refused.errors] == [("$.password", False)]
     assert CANARY not in text_of(refused)
+
+
+def test_what_takes_too_long_is_told_at_the_secret(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_too_long(*_: object) -> None:
+        raise TookTooLong("it takes too long")
+
+    world.load(changed(UNIT, login=MARK))
+    monkeypatch.setattr(instances, "_checked", take_too_long)
+    for path, told in ((("login", CANARY, "x"), "$.login"), (("port",), "$.port")):
+        monkeypatch.setattr(instances, "slow_part", lambda *_, path=path: path)
+        refused = world.refusal("create", unit="vault", instances=[{"id": "b", "port": 1, "login": {CANARY: {"x": 1}}}])
+        assert (paths_of(refused), CANARY in text_of(refused)) == ([told], False)

@@ -2,11 +2,10 @@
 
 The order is: ``$ref``, ``allOf``, ``properties`` (a missing one takes its own default, or that of the schema it refers
 to), the other subschemas of objects and arrays, ``if``/``then``/``else``, and of ``oneOf`` and ``anyOf`` only the
-branch that fits: each is tried on a copy. ``not``, ``contains`` and dynamic references apply nothing. A missing object
-is added only if it has a default itself.
+branch that fits: each is tried on a copy. ``not``, ``contains``, ``unevaluatedProperties``, ``unevaluatedItems`` and
+dynamic references apply nothing. A missing object is added only if it has a default itself.
 """
 
-import re
 from typing import Any
 
 from jsonschema.protocols import Validator
@@ -17,6 +16,7 @@ from lmaps.model.schema.compiled import copied
 from lmaps.util.jsonio import JsonObject
 
 _NO_DEFAULT = object()
+_APPLY_NOTHING = ("contains", *drafts.UNEVALUATED)
 
 MAX_DEPTH = 256
 """Levels of schemas around one value; a schema whose default leads to itself has no end."""
@@ -67,35 +67,25 @@ class Defaults:
         if isinstance(value, dict):
             self._fill_object(schema, resolver, value, inside)
         else:
-            self._fill_array(schema, resolver, value, inside)
+            self._fill_parts(schema, resolver, value, inside)
         self._fill_condition(schema, resolver, value, inside)
         self._fill_branch(schema, resolver, value, inside)
 
     def _fill_object(self, schema: JsonObject, resolver: Any, value: JsonObject, inside: Any) -> None:
-        properties = schema.get("properties", {})
-        patterns = schema.get("patternProperties", {})
-        for name, below in properties.items():
+        for name, below in schema.get("properties", {}).items():
             if name not in value:
                 default = self._default(below, resolver)
                 if default is not _NO_DEFAULT:
                     value[name] = copied(default)
-        for name, part in list(value.items()):  # a list, as filling adds properties
-            if not isinstance(part, dict | list):
-                continue
-            covering = [properties[name]] if name in properties else []
-            covering += [below for pattern, below in patterns.items() if re.search(pattern, name)]
-            for below in covering or [schema.get("additionalProperties")]:
-                self._fill(below, resolver, part, inside)
+        self._fill_parts(schema, resolver, value, inside)
         for trigger, below in {**schema.get("dependencies", {}), **schema.get("dependentSchemas", {})}.items():
             if trigger in value:
                 self._fill(below, resolver, value, inside)
 
-    def _fill_array(self, schema: JsonObject, resolver: Any, value: list[Any], inside: Any) -> None:
-        items = schema.get("items")
-        first = schema.get("prefixItems", items if isinstance(items, list) else [])
-        rest = schema.get("additionalItems") if isinstance(items, list) else items
-        for index, part in enumerate(value):
-            self._fill(first[index] if index < len(first) else rest, resolver, part, inside)
+    def _fill_parts(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
+        for key, keyword, below in list(drafts.on_parts(schema, value)):  # a list, as filling adds properties
+            if keyword not in _APPLY_NOTHING:
+                self._fill(below, resolver, value[key], inside)
 
     def _fill_condition(self, schema: JsonObject, resolver: object, value: object, inside: Any) -> None:
         if "if" in schema:

@@ -1,6 +1,12 @@
-"""The drafts of JSON Schema: the one that a schema is written in, and the subschemas of a schema."""
+"""The drafts of JSON Schema: the one that a schema is written in, and the keywords by which all drafts apply schemas.
 
+Every walk over a schema takes the subschemas from here: `subschemas` has all of them, `on_value` those that describe
+the same value as the schema around them, `on_parts` those that describe a part of a value.
+"""
+
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from lmaps.util.jsonio import JsonObject
 
@@ -19,6 +25,11 @@ _SINGLES = tuple(
     "items additionalItems additionalProperties contains not if then else propertyNames "
     "unevaluatedItems unevaluatedProperties contentSchema".split()
 )
+_ON_VALUE = frozenset("allOf anyOf oneOf not if then else dependentSchemas dependencies".split())
+OUTSIDE = ("propertyNames", "contentSchema")
+"""Keywords whose schemas describe no value of a document: a name, or what a text encodes."""
+UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
+"""Keywords whose schemas apply to parts that nothing else applies to, which depends on the whole value."""
 
 
 def name(definition: object) -> str:
@@ -42,6 +53,50 @@ def subschemas(schema: object) -> Iterator[tuple[At, object]]:
     for keyword in _SINGLES:
         if isinstance(schema.get(keyword), dict | bool):
             yield (keyword,), schema[keyword]
+
+
+def on_value(schema: JsonObject) -> Iterator[object]:
+    """Yield the subschemas that may describe the value that ``schema`` describes."""
+    return (below for step, below in subschemas(schema) if step[0] in _ON_VALUE)
+
+
+def on_parts(schema: JsonObject, value: object) -> Iterator[tuple[Any, str, object]]:
+    """Yield each subschema that may describe a part of ``value``: the part's key, the keyword, the subschema."""
+    if isinstance(value, dict):
+        yield from _on_properties(schema, value)
+    elif isinstance(value, list):
+        yield from _on_items(schema, value)
+
+
+def _on_properties(schema: JsonObject, value: JsonObject) -> Iterator[tuple[str, str, object]]:
+    properties, patterns = (_mapping(schema, keyword) for keyword in ("properties", "patternProperties"))
+    others = [
+        (keyword, schema[keyword]) for keyword in ("additionalProperties", "unevaluatedProperties") if keyword in schema
+    ]
+    for name in value:
+        own = [("properties", properties[name])] if name in properties else []
+        own += [("patternProperties", below) for pattern, below in patterns.items() if re.search(pattern, name)]
+        yield from ((name, *pair) for pair in own or others)
+
+
+def _on_items(schema: JsonObject, value: list[Any]) -> Iterator[tuple[int, str, object]]:
+    items, prefix = schema.get("items"), schema.get("prefixItems")
+    first = prefix if isinstance(prefix, list) else items if isinstance(items, list) else []
+    others = [("items", items)] if isinstance(items, dict) else []
+    others += [(keyword, schema[keyword]) for keyword in ("additionalItems", "unevaluatedItems") if keyword in schema]
+    for index in range(len(value)):
+        if index < len(first):
+            yield index, "prefixItems", first[index]
+        else:
+            yield from ((index, *pair) for pair in others)
+        if "contains" in schema:
+            yield index, "contains", schema["contains"]
+
+
+def _mapping(schema: JsonObject, keyword: str) -> JsonObject:
+    """Return the schemas of a keyword by name; none where a draft that does not know it let something else through."""
+    value = schema.get(keyword)
+    return value if isinstance(value, dict) else {}
 
 
 def walk(schema: object, at: At = ()) -> Iterator[tuple[At, JsonObject]]:

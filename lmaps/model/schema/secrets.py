@@ -3,7 +3,6 @@
 A value that any branch of ``oneOf`` and its like marks is masked: a mask too many does less harm than one too few.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -12,7 +11,6 @@ from lmaps.errors import Finding
 from lmaps.model.diff import MISSING, Difference, Path
 from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
-from lmaps.util.jsonio import JsonObject
 
 MASK = {"$secret": "set"}
 """The mask of a secret value in JSON."""
@@ -21,15 +19,6 @@ CHANGED = {"$secret": "changed"}
 
 MARKS = ("writeOnly", "x-lmaps-secret")
 """The keywords that mark a secret where they are true."""
-
-_SAME_VALUE = ("allOf", "anyOf", "oneOf")
-_BRANCHES = ("if", "then", "else", "not")
-_DEPENDENT = ("dependentSchemas", "dependencies")
-_OTHER_PROPERTIES = ("additionalProperties", "unevaluatedProperties")
-_OTHER_ITEMS = ("additionalItems", "unevaluatedItems")
-"""Keywords whose schemas apply to those parts of a value that no keyword beside them applies to."""
-_OUTSIDE = ("propertyNames", "contentSchema")
-"""Keywords whose schemas describe no value of the document: a name, or what a text encodes."""
 
 
 class Secrets:
@@ -119,27 +108,13 @@ class _Marked:
                 yield from self._find(*target, value, at, visited)
             elif at:  # nobody knows what it would mark
                 yield at
-        parts = [part for keyword in _SAME_VALUE for part in _listed(schema, keyword)]
-        parts += [schema.get(keyword) for keyword in _BRANCHES]
-        parts += [part for keyword in _DEPENDENT for part in _named(schema, keyword).values()]
-        for part in parts:
+        for part in drafts.on_value(schema):
             yield from self._find(part, self._enter(resolver, part), value, at, visited)
-        for key, below in _below(schema, value):
+        for key, _, below in drafts.on_parts(schema, value):
             yield from self._find(below, self._enter(resolver, below), value[key], (*at, key), visited)
 
     def _enter(self, resolver: object, part: object) -> object:
         return references.enter(resolver, part, self._definition) if isinstance(part, dict) else resolver
-
-
-def _named(schema: JsonObject, keyword: str) -> JsonObject:
-    """Return the schemas of a keyword by name; none where a draft that does not know it let something else through."""
-    value = schema.get(keyword)
-    return value if isinstance(value, dict) else {}
-
-
-def _listed(schema: JsonObject, keyword: str) -> list[Any]:
-    value = schema.get(keyword)
-    return value if isinstance(value, list) else []
 
 
 def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> Iterator[Finding]:
@@ -159,26 +134,7 @@ def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> It
             message = f"nothing can be a secret under {outside}: mark the value itself"
             yield Finding(message, (*at, keyword), on_key=True, property=keyword)
     for step, below in drafts.subschemas(definition):
-        yield from mark_faults(below, at + step, outside or (step[0] if step[0] in _OUTSIDE else ""))
-
-
-def _below(schema: JsonObject, value: object) -> Iterator[tuple[Any, Any]]:
-    """Yield the keys of ``value``, each with every subschema that may apply to the value there."""
-    if isinstance(value, dict):
-        properties, patterns = _named(schema, "properties"), _named(schema, "patternProperties")
-        others = [schema[keyword] for keyword in _OTHER_PROPERTIES if keyword in schema]
-        for name in value:
-            own = [properties[name]] if name in properties else []
-            own += [below for pattern, below in patterns.items() if re.search(pattern, name)]
-            yield from ((name, below) for below in own or others)
-    elif isinstance(value, list):
-        items = schema.get("items")
-        first = _listed(schema, "prefixItems") or (items if isinstance(items, list) else [])
-        others = [items] if isinstance(items, dict) else []
-        others += [schema[keyword] for keyword in _OTHER_ITEMS if keyword in schema]
-        for index in range(len(value)):
-            yield from ((index, below) for below in ([first[index]] if index < len(first) else others))
-            yield index, schema.get("contains")
+        yield from mark_faults(below, at + step, outside or (step[0] if step[0] in drafts.OUTSIDE else ""))
 
 
 _Tree = dict[str | int, "_Tree | None"]

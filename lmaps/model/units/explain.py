@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lmaps.errors import NotFound
-from lmaps.model.diff import MISSING
+from lmaps.model.diff import MISSING, Path
 from lmaps.model.schema.messages import is_secret, quote
 from lmaps.model.schema.references import resolver
 from lmaps.model.units.unit import Unit
@@ -57,7 +57,10 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[PropertyRow]:
     Nested ones have paths such as ``a.b`` and ``a[].b``. Raises `NotFound` with the nearest name if there is no such
     property.
     """
-    rows = list(_rows(unit.params, resolver(unit.params), "", MAX_DEPTH))
+    rows = [
+        row._replace(secret=row.secret or _is_secret(unit, at))
+        for row, at in _rows(unit.params, resolver(unit.params), "", ())
+    ]
     if not wanted:
         return rows
     below = [row for row in rows if row.path == wanted or row.path.startswith((f"{wanted}.", f"{wanted}[]"))]
@@ -69,20 +72,31 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[PropertyRow]:
     return below
 
 
-def _rows(schema: object, scope: object, prefix: str, depth: int) -> Iterator[PropertyRow]:
+def _is_secret(unit: Unit, at: Path) -> bool:
+    """Return whether a value at this place is secret: a mark may stand elsewhere than with the property's type."""
+    if not unit.secrets.any:
+        return False
+    document: object = ""
+    for key in reversed(at):
+        document = [document] if isinstance(key, int) else {key: document}
+    return any(path == at[: len(path)] for path in unit.secrets.paths(document))
+
+
+def _rows(schema: object, scope: object, prefix: str, above: Path) -> Iterator[tuple[PropertyRow, Path]]:
+    """Yield the rows of the properties of ``schema``, each with its place in a document; of lists the first item."""
     schema, scope = _target(schema, scope)
-    if not isinstance(schema, dict) or depth == 0:
+    if not isinstance(schema, dict) or sum(isinstance(key, str) for key in above) == MAX_DEPTH:
         return
     for part in schema.get("allOf", ()):
-        yield from _rows(part, scope, prefix, depth)
+        yield from _rows(part, scope, prefix, above)
     required = schema.get("required", [])
     for name, below in schema.get("properties", {}).items():
         inner, _ = _target(below, scope)
-        path = f"{prefix}{name}"
-        yield _row(path, below, inner, required=isinstance(required, list) and name in required)
-        yield from _rows(below, scope, f"{path}.", depth - 1)
+        path, at = f"{prefix}{name}", (*above, name)
+        yield _row(path, below, inner, required=isinstance(required, list) and name in required), at
+        yield from _rows(below, scope, f"{path}.", at)
         if isinstance(inner, dict) and isinstance(inner.get("items"), dict):
-            yield from _rows(inner["items"], scope, f"{path}[].", depth - 1)
+            yield from _rows(inner["items"], scope, f"{path}[].", (*at, 0))
 
 
 def _target(schema: object, scope: Any) -> tuple[Any, Any]:

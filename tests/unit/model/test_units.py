@@ -170,6 +170,20 @@ def test_every_key_of_the_form_can_be_read():
     assert (complete.probe, complete.reruns, complete.locks) == (("true",), True, ("dns",))
 
 
+def test_a_property_is_secret_wherever_the_mark_stands():
+    mark = "{writeOnly: true}"
+    text = f"""
+meta: {{name: a}}
+params:
+  properties: {{plain: {{}}, own: {mark}, branch: {{}}, list: {{items: {{properties: {{below: {{}}}}}}}}, whole: {{properties: {{part: {{}}}}}}}}
+  oneOf: [{{properties: {{branch: {mark}}}}}]
+  allOf:
+  - properties: {{list: {{contains: {{properties: {{below: {mark}}}}}}}, whole: {mark}}}
+"""
+    secret = {row.path for row in property_rows(unit(text)) if row.secret}
+    assert secret == {"own", "branch", "list[].below", "whole", "whole.part"}
+
+
 def test_rows_of_properties():
     rows = {row.path: row.to_json() for row in property_rows(unit(WEB))}
     assert list(rows) == ["host", "port", "limits", "limits.rate", "aliases", "aliases[].name"]

@@ -56,20 +56,26 @@ class Defaults:
         if len(inside) > MAX_DEPTH:
             raise ValidationFailed("cannot fill in the defaults: they never end, as one leads to itself")
         inside = inside | {(id(schema), id(value))}
-        resolver = references.enter(resolver, schema, self._definition) if schema is not self._definition else resolver
         if isinstance(schema.get("$ref"), str):
             target = resolver.lookup(schema["$ref"])
             self._fill(target.contents, target.resolver, value, inside)
             if self._ref_overrides:
                 return
         for part in schema.get("allOf", ()):
-            self._fill(part, resolver, value, inside)
+            self._fill_below(part, resolver, value, inside)
         if isinstance(value, dict):
             self._fill_object(schema, resolver, value, inside)
         else:
             self._fill_parts(schema, resolver, value, inside)
         self._fill_condition(schema, resolver, value, inside)
         self._fill_branch(schema, resolver, value, inside)
+
+    def _fill_below(self, schema: object, resolver: object, value: object, inside: Any) -> None:
+        """Fill by a subschema, given with the resolver around it."""
+        self._fill(schema, self._enter(resolver, schema), value, inside)
+
+    def _enter(self, resolver: object, schema: object) -> Any:
+        return references.enter(resolver, schema, self._definition) if isinstance(schema, dict) else resolver
 
     def _fill_object(self, schema: JsonObject, resolver: Any, value: JsonObject, inside: Any) -> None:
         for name, below in schema.get("properties", {}).items():
@@ -80,34 +86,35 @@ class Defaults:
         self._fill_parts(schema, resolver, value, inside)
         for trigger, below in {**schema.get("dependencies", {}), **schema.get("dependentSchemas", {})}.items():
             if trigger in value:
-                self._fill(below, resolver, value, inside)
+                self._fill_below(below, resolver, value, inside)
 
     def _fill_parts(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
         for key, keyword, below in list(drafts.on_parts(schema, value)):  # a list, as filling adds properties
             if keyword not in _APPLY_NOTHING:
-                self._fill(below, resolver, value[key], inside)
+                self._fill_below(below, resolver, value[key], inside)
 
     def _fill_condition(self, schema: JsonObject, resolver: object, value: object, inside: Any) -> None:
         if "if" in schema:
             branch = "then" if self._fits(schema["if"], resolver, value) else "else"
-            self._fill(schema.get(branch), resolver, value, inside)
+            self._fill_below(schema.get(branch), resolver, value, inside)
 
     def _fill_branch(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
         for keyword in ("oneOf", "anyOf"):
             fitting = []
             for branch in schema.get(keyword, ()):
                 trial = copied(value)  # a branch that does not fit must leave nothing behind
-                self._fill(branch, resolver, trial, inside)
+                self._fill_below(branch, resolver, trial, inside)
                 if self._fits(branch, resolver, trial):
                     fitting.append(trial)
             if fitting and (keyword == "anyOf" or len(fitting) == 1):
                 _replace(value, fitting[0])
 
     def _fits(self, schema: Any, resolver: Any, value: Any) -> bool:
-        return self._validator.evolve(schema=schema, _resolver=resolver).is_valid(value)
+        return self._validator.evolve(schema=schema, _resolver=self._enter(resolver, schema)).is_valid(value)
 
-    def _default(self, schema: object, resolver: object) -> object:
+    def _default(self, schema: object, resolver: Any) -> object:
         """Return the default of ``schema``, or of the schema that it refers to; else `_NO_DEFAULT`."""
+        resolver = self._enter(resolver, schema)
         for _ in range(MAX_HOPS):
             if not isinstance(schema, dict):
                 return _NO_DEFAULT
@@ -115,7 +122,7 @@ class Defaults:
                 return schema["default"]
             if not isinstance(schema.get("$ref"), str):
                 return _NO_DEFAULT
-            target = references.enter(resolver, schema, self._definition).lookup(schema["$ref"])
+            target = resolver.lookup(schema["$ref"])
             schema, resolver = target.contents, target.resolver
         return _NO_DEFAULT
 

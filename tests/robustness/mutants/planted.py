@@ -293,9 +293,9 @@ MUTANTS = [
         "unevaluatedProperties",
         (
             Patch(
-                "lmaps/model/schema/secrets.py",
-                '_OTHER_PROPERTIES = ("additionalProperties", "unevaluatedProperties")',
-                '_OTHER_PROPERTIES = ("additionalProperties",)',
+                "lmaps/model/schema/drafts.py",
+                'for keyword in ("additionalProperties", "unevaluatedProperties") if keyword in schema',
+                'for keyword in ("additionalProperties",) if keyword in schema',
             ),
         ),
     ),
@@ -433,7 +433,7 @@ MUTANTS = [
         "a mark below contains is not followed",
         "tests/unit/model/test_schema_marks.py::test_a_mark_below_every_keyword",
         "contains",
-        (Patch("lmaps/model/schema/secrets.py", '            yield index, schema.get("contains")\n', ""),),
+        (Patch("lmaps/model/schema/drafts.py", 'if "contains" in schema:', "if False:"),),
     ),
     Mutant(
         "a secret is quoted where the rule that it breaks is not the marked one",

@@ -220,3 +220,16 @@ def test_findings_about_a_key_name_it():
     schema = Schema({"properties": {"port": {}}, "required": ["port", "host"], "additionalProperties": False})
     found = [(finding.path, finding.property, finding.on_key) for finding in schema.findings({"prot": 1})]
     assert found == [("$", "port", False), ("$", "host", False), ("$.prot", "prot", True)]
+
+
+def test_a_scope_is_entered_once_however_it_is_reached():
+    scope = {
+        "$id": "sub/",
+        "$defs": {"whole": {"default": {}, "properties": {"again": {"$ref": "#"}}}, "five": {"default": 5}},
+        "properties": {"one": {"default": 1}, "whole": {"$ref": "#/$defs/whole"}, "five": {"$ref": "#/$defs/five"}},
+    }
+    schema = Schema({"$id": "http://host/", "properties": {"a": {"$ref": "sub/"}}, "$defs": {"scope": scope}})
+    own = {"one": 1, "whole": {}, "five": 5}
+    assert schema.complete({"a": {"whole": {"again": {}}}}) == {"a": own | {"whole": {"again": own}}}
+    branches = {"oneOf": [{"$id": "b/", "$ref": "#/$defs/x", "$defs": {"x": {"required": ["x"]}}}]}
+    assert Schema({"$id": "http://host/", **branches, "properties": {"n": {"default": 2}}}).complete({"x": 1})["n"] == 2

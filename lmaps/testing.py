@@ -101,7 +101,7 @@ def hostile_texts(sentinel: Path) -> list[str]:
     markers = [
         "!unsafe x", "!vault |", "!!python/object/apply:os.system [id]", "__ansible_unsafe", "__ansible_vault",
         "&anchor", "*alias", "- item", "key: value", "# comment", "'", '"', "\\", "\\n", "a\\x41", "---", "...",
-        "--- a",
+        "--- a", "$ANSIBLE_VAULT;1.1;AES256\n6162", "__omit_place_holder__a", "%{facts.os}", "<%= 1 %>", "{{ '{{' }}",
     ]  # fmt: skip
     spaces = ["", " ", "  lead", "trail  ", "a\nb", "a\n", "\n", "\t", "\r\n", "a\r"]
     characters = ["é", "日本語", "😀", "\u2028", "\x85", "\x01", "\x7f", "\u200b", "\ufeff"]

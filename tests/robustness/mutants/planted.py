@@ -188,6 +188,18 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "what a client sent is a template to the template handler",
+        "tests/integration/handlers/test_client_data.py::test_a_template",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/handlers/template.py",
+                "        return text.encode()\n",
+                "        return environment.from_string(text).render().encode()\n",
+            ),
+        ),
+    ),
+    Mutant(
         "an export is written over the old file, without a flush",
         "tests/robustness/test_power_cuts.py::test_a_power_cut_right_after_a_file_was_written",
         "AssertionError",

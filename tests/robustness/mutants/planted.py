@@ -461,7 +461,7 @@ MUTANTS = [
     ),
     Mutant(
         "unique answers anybody whether a secret is in use",
-        "tests/integration/api/test_refusals.py::test_unique_compares_secrets_only_for_subjects_that_may_reveal_them",
+        "tests/integration/api/test_refusals.py::test_unique_compares_secrets_only_for_subjects_that_may_reveal_them[False-create]",
         "rule-broken",
         (Patch("lmaps/api/changes.py", 'if is_secret and not ctx.may(unit.name, "reveal"):', "if False:"),),
     ),

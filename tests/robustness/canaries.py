@@ -20,10 +20,11 @@ PRINTING = "cat > all; cat all; tr ',' '\\n' < all; cat all | tr -d '\\n' >&2; e
 class Canaries:
     """Makes secrets of every JSON type, and finds them."""
 
-    def __init__(self, chance: random.Random, *, has_secret_keys: bool = True) -> None:
+    def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._has_secret_keys = has_secret_keys
         self._tokens: set[str] = set()
+        self.keys: set[str] = set()
+        """The canaries that are keys of objects."""
 
     def word(self) -> str:
         """Return a new text that is a canary and nothing else."""
@@ -51,10 +52,9 @@ class Canaries:
             case "list":
                 return [self.word(), self.number(), [self.word()]]
             case "object":
-                return {
-                    self.word() if self._has_secret_keys else "key": self.word(),
-                    "plain": {"nested": [self.word()]},
-                }
+                key = self.word()
+                self.keys.add(key)
+                return {key: self.word(), "plain": {"nested": [self.word()]}}
             case "content":
                 return json.dumps({"inner": self.word()})
         raise ValueError(kind)

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.api.context import AfterCommit, Deferred
+from lmaps.api.documents import former_secrets, older_marks
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ENDPOINTS, RequestContext
 from lmaps.errors import LmapsError
+from lmaps.handlers.base import State
 from lmaps.handlers.noop import Noop
 from lmaps.model.schema import Scrubber
 from lmaps.model.units import load_units_from
@@ -38,6 +40,7 @@ class Change(StrEnum):
     NOTHING = "nothing"
     MARKED = "marks come"
     UNMARKED = "marks go"
+    GONE = "the file goes"
     TIGHTER = "a rule comes that the stored documents break"
 
 
@@ -104,6 +107,9 @@ def unit_text(params: Object, handler: Object | None = None, **meta: Any) -> str
     )
 
 
+OTHER: Object = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+
+
 class WatchedState:
     """A state whose answers are all searched for the canaries that are ``secret``."""
 
@@ -165,12 +171,20 @@ class WatchedState:
         """Print the state of the unit as a careless handler does, through the scrubber of the worker."""
         with self.lmaps.store.transaction() as tx:
             unit = self.lmaps.service.units.units["vault"]
-            documents = [json.loads(row.clear_completed) for row in tx.instances.all("vault")]
-            scrubber = Scrubber([value for document in documents for value in unit.secrets.values(document)])
+            page = tx.snapshots.page("vault", tx.revision(), 0, 1000)
+            completed = [json.loads(text) for text in page.clear_completed]
+            state = State(
+                unit, 1, completed, completed, definitions=[*page.definitions], older_texts=older_marks(tx, unit)
+            )
+            pairs = zip(completed, state.secrets(), strict=True)
+            values = [value for document, secrets in pairs for value in secrets.values(document)]
+            scrubber = Scrubber([*former_secrets(tx, unit), *values])
+            documents = [*completed, state.masked]
+            self.search(json.dumps(state.masked).encode(), "the masked state of a handler")
             texts = [show(document) for document in documents for show in (str, ascii, json.dumps)]
             lines = [(at, "output", scrubber.text(line), None) for at, line in enumerate("\n".join(texts).splitlines())]
             for line in lines:
-                self.search(line[2].encode(), "the output of a job")
+                self.search(line[2].encode(), "the output of a job", self.canaries.keys)  # keys are not scrubbed
             job = tx.jobs.find(number)
             assert job is not None
             armed = confirm.arm(tx, job) if job.confirm_within is not None else {}
@@ -199,12 +213,14 @@ class Story:
             "described": unit_text(marked | {"description": "new"}, **meta),
             "unmarked": unit_text(unmarked, **meta),
             "tighter": unit_text(tighter, **meta),
+            "other": unit_text(OTHER, name="other"),
         }
         old, new = {
             Change.NOTHING: ("marked", "described"),
             Change.MARKED: ("unmarked", "marked"),
             Change.UNMARKED: ("marked", "unmarked"),
             Change.TIGHTER: ("marked", "tighter"),
+            Change.GONE: ("marked", "other"),
         }[change]
         self.old, self.new = self.texts[old], self.texts[new]
         self.are_secret = change is not Change.MARKED
@@ -507,8 +523,8 @@ class Story:
         for row in ask("jobs", state="queued", limit=100).extra["jobs"]:
             ask("cancel", job=row["job"])
         job = ask("apply", unit=unit, timeout="1m", instances=[self.document("m")], **told).job
-        if job is None:  # what is stored does not fit: only as it would be refused
-            job = self.state.lmaps.call("apply", unit=unit).job if self.change is not Change.TIGHTER else None
+        if job is None:  # "m" does not fit, or is there
+            job = ask("apply", unit=unit).job
         for number in filter(None, [job]):
             self.state.run_job(number)
         self.state.lmaps.applied(unit, self._revisions()[0])

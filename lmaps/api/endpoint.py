@@ -156,13 +156,14 @@ class Endpoint:
 
     def _answer_once(self, ctx: Invocation, key: str, request: Request, arguments: object) -> Reply:
         """Answer a write under its key, or as it was answered under this key before."""
-        kept = kept_answers.find(ctx, key, request)
+        digest = kept_answers.digest_of(ctx, request)  # once: the documents may be many
+        kept = kept_answers.find(ctx, key, digest)
         if kept is not None:
             return self._with_documents(ctx, arguments, kept.reply(ctx))
         reply = changes.run(ctx, self.function, arguments)
         if ctx.tx.session.wrote:
             audit.record(ctx, arguments, reply)
-        kept_answers.keep(ctx, key, request, getattr(arguments, "unit", None), reply)
+        kept_answers.keep(ctx, key, digest, getattr(arguments, "unit", None), reply)
         return self._with_documents(ctx, arguments, reply)
 
     def _with_documents(self, ctx: Invocation, arguments: object, reply: Reply) -> Reply:

@@ -13,6 +13,7 @@ from lmaps.api.context import Invocation
 from lmaps.errors import Conflict
 from lmaps.protocol import Reply, Request
 from lmaps.store import StoredRequest
+from lmaps.store.requests import OWN
 from lmaps.util import jsonio
 from lmaps.util.jsonio import JsonObject
 
@@ -47,33 +48,35 @@ class KeptAnswer:
         return Reply.from_json(self.payload(ctx))
 
 
-def find(ctx: Invocation, key: str, request: Request | None = None) -> KeptAnswer | None:
+def find(ctx: Invocation, key: str, digest: str | None = None) -> KeptAnswer | None:
     """Return what was answered to this subject under ``key``; None if nothing was.
 
-    Raises `Conflict` if that was another request than ``request``.
+    Raises `Conflict` if that was another request than the one with ``digest``.
     """
-    own = _own_key(ctx, key)
-    row = ctx.tx.requests.find(own, key)
-    digest = None if request is None else _digest(ctx, request)
-    if row is None or (row.key != own and row.digest != digest and not _is_own(ctx, row)):
+    row = ctx.tx.requests.find(_own_key(ctx, key))
+    if row is None and ctx.tx.requests.any_older and not key.startswith(OWN):
+        row = ctx.tx.requests.find(key)
+        row = row if row is not None and (row.digest == digest or _is_own(ctx, row)) else None
+    if row is None:
         return None
     if digest is not None and row.digest != digest:
         raise Conflict(f"the key {key} was used for another request")
     return KeptAnswer(row)
 
 
-def keep(ctx: Invocation, key: str, request: Request, unit: str | None, reply: Reply) -> None:
-    """Keep the answer to a request of this subject."""
-    ctx.tx.requests.add(_own_key(ctx, key), _digest(ctx, request), request.verb, unit, reply.text, reply.revision)
+def keep(ctx: Invocation, key: str, digest: str, unit: str | None, reply: Reply) -> None:
+    """Keep the answer to the request of this subject that has this ``digest``."""
+    ctx.tx.requests.add(_own_key(ctx, key), digest, ctx.verb, unit, reply.text, reply.revision)
+
+
+def digest_of(ctx: Invocation, request: Request) -> str:
+    """Return what equal requests of one subject have in common."""
+    return sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
 
 
 def _own_key(ctx: Invocation, key: str) -> str:
     """Return the key under which the store has what this subject did under ``key``."""
-    return sha256(jsonio.canonical([ctx.subject.id, key]).encode()).hexdigest()
-
-
-def _digest(ctx: Invocation, request: Request) -> str:
-    return sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
+    return OWN + sha256(f"{ctx.subject.id}\0{key}".encode()).hexdigest()
 
 
 def _is_own(ctx: Invocation, row: StoredRequest) -> bool:

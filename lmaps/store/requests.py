@@ -8,7 +8,10 @@ from lmaps.store.rows import StoredRequest
 from lmaps.store.session import Session
 from lmaps.store.statements import Insertion, Prepared
 
-_REQUEST = Prepared(select(request).where((request.c.key == bindparam("key")) | (request.c.key == bindparam("older"))))
+OWN = "own:"
+"""How the keys begin under which a subject's own answers are kept. An older lMaPS has kept them under keys as sent."""
+_REQUEST = Prepared(select(request).where(request.c.key == bindparam("key")))
+_OLDER = select(exists().where(~request.c.key.startswith(OWN)))
 _INSERT = Insertion(request, StoredRequest)
 
 
@@ -20,11 +23,18 @@ class Requests:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def find(self, key: str, older: str | None = None) -> StoredRequest | None:
-        """Return the request that was answered under ``key``, else the one under the ``older`` key, else None."""
-        rows = self._session.rows(_REQUEST, key=key, older=older)
-        found = sorted((StoredRequest(**checked(request, row)) for row in rows), key=lambda row: row.key != key)
-        return found[0] if found else None
+    def find(self, key: str) -> StoredRequest | None:
+        """Return the request that was answered under this key, None if there was none."""
+        rows = self._session.rows(_REQUEST, key=key)
+        return StoredRequest(**checked(request, rows[0])) if rows else None
+
+    @property
+    def any_older(self) -> bool:
+        """Whether there may be an answer that an older lMaPS has kept: there are none after a week."""
+        cache = self._session.cache
+        if cache.older_requests is None:
+            cache.older_requests = bool(self._session.connection.scalar(_OLDER))
+        return cache.older_requests
 
     def add(self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None) -> None:
         """Record the answer to the request with this key."""

@@ -253,11 +253,11 @@ class World:
             subjects = {Policy().subject(peer.uid, peer.gid, peer.key).id: peer for peer in PEERS.values()}
             for peer in subjects.values():
                 subject = Policy().subject(peer.uid, peer.gid, peer.key)
-                ctx = Invocation(self.lmaps.service, tx, subject)
+                ctx = Invocation(self.lmaps.service, tx, subject, verb="create")
                 for unit in THERE:
-                    kept_answers.keep(ctx, f"own of {unit}", Request("create"), unit, Reply(""))
+                    kept_answers.keep(ctx, f"own of {unit}", "digest", unit, Reply(""))
                 extra = {"instances": [{"unit": unit} for unit in ("web", "secret")]}
-                kept_answers.keep(ctx, "own of several", Request("import"), None, Reply("", extra=extra))
+                kept_answers.keep(ctx, "own of several", "digest", None, Reply("", extra=extra))
 
     @contextlib.contextmanager
     def open(self) -> Iterator["World"]:
@@ -436,7 +436,7 @@ def test_what_is_in_the_way_is_shown_to_who_may_see_it(world: World) -> None:
 
 
 def test_unit_check_looks_at_what_is_stored_for_who_may_see_it(world: World) -> None:
-    policy_of(world, (["uid:61001"], ["list"], ["*"]), (["uid:61002"], ["list", "show"], ["*"]))
+    policy_of(world, (["uid:61001"], ["list"], ["*"]), (["uid:61002"], ["list", "show", "reveal"], ["*"]))
     text = TEXTS.split("---\n")[0].replace(
         "port: {type: integer}", "port: {type: integer}, zone: {type: string, default: x}"
     )

@@ -46,11 +46,12 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
             "slot": slot.number,
             "pid": slot.pid,
             "state": slot.state,
-            "job": slot.job if _is_listed(ctx, slot, units) else None,
+            "job": slot.job if units is None or _is_listed(ctx, slot, units) else None,
         }
         for _, slot in sorted(manager.slots.items())
     ]
-    queue = sum(units is None or job.unit in units for job in ctx.tx.jobs.queued())
+    queued = ctx.tx.jobs.queued()
+    queue = len(queued) if units is None else sum(job.unit in units for job in queued)
     # The fields of views.DaemonStatus. It is not made here: monitoring asks often, and its objects cost a tenth more.
     extra: JsonObject = {
         "version": __version__,
@@ -76,11 +77,9 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
     return Reply(f"{plural(len(workers), 'worker')}, {queue} queued", extra=extra)
 
 
-def _is_listed(ctx: Invocation, slot: Slot, units: Sequence[str] | None) -> bool:
-    """Return whether the job that a worker runs, if it runs one, is of one of these ``units``; None are all."""
-    if units is None or slot.job is None:
-        return True
-    job = ctx.tx.jobs.find(slot.job)
+def _is_listed(ctx: Invocation, slot: Slot, units: Sequence[str]) -> bool:
+    """Return whether the job that a worker runs is of one of these ``units``."""
+    job = None if slot.job is None else ctx.tx.jobs.find(slot.job)
     return job is not None and job.unit in units
 
 

@@ -126,9 +126,8 @@ MUTANTS = [
             Patch("lmaps/store/requests.py", "_REQUEST = ", "_KEPT: dict = {}\n_REQUEST = "),
             Patch(
                 "lmaps/store/requests.py",
-                "        rows = self._session.rows(_REQUEST, key=key, older=older)\n"
-                "        found = sorted((StoredRequest(**checked(request, row)) for row in rows), key=lambda row: row.key != key)\n"
-                "        return found[0] if found else None\n",
+                "        rows = self._session.rows(_REQUEST, key=key)\n"
+                "        return StoredRequest(**checked(request, rows[0])) if rows else None\n",
                 "        return _KEPT.get(key)\n",
             ),
             Patch(
@@ -542,7 +541,13 @@ MUTANTS = [
         "the status counts the jobs of units that the subject may not list",
         "tests/robustness/test_answer_fields.py::test_nothing_that_happens_to_a_hidden_unit_is_told[status-ok]",
         "AssertionError",
-        (Patch("lmaps/api/endpoints/system.py", "sum(units is None or job.unit in units for job", "sum(True for job"),),
+        (
+            Patch(
+                "lmaps/api/endpoints/system.py",
+                "len(queued) if units is None else sum(job.unit in units for job in queued)",
+                "len(queued)",
+            ),
+        ),
     ),
     Mutant(
         "a refusal names the author of the newest change whoever asks",
@@ -566,7 +571,7 @@ MUTANTS = [
         "a request key belongs to whoever used it first",
         "tests/integration/api/test_kept_answers.py::test_a_key_that_another_subject_has_used_is_free",
         "was used for another request",
-        (Patch("lmaps/api/kept_answers.py", "[ctx.subject.id, key]", "[key]"),),
+        (Patch("lmaps/api/kept_answers.py", "{ctx.subject.id}\\0{key}", "{key}"),),
     ),
     Mutant(
         "a message for people is printed as it came",

@@ -3,6 +3,7 @@
 A value that any branch of ``oneOf`` and its like marks is masked: a mask too many does less harm than one too few.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from lmaps.errors import Finding
 from lmaps.model.diff import MISSING, Difference, Path
 from lmaps.model.schema import drafts, references
 from lmaps.model.schema.messages import is_secret
+from lmaps.util.jsonio import JsonObject
 
 MASK = {"$secret": "set"}
 """The mask of a secret value in JSON."""
@@ -19,6 +21,7 @@ CHANGED = {"$secret": "changed"}
 
 MARKS = ("writeOnly", "x-lmaps-secret")
 """The keywords that mark a secret where they are true."""
+_SEPARATORS = re.compile(r"[-_.:\s]")
 
 
 class Secrets:
@@ -117,24 +120,52 @@ class _Marked:
         return references.enter(resolver, part, self._definition) if isinstance(part, dict) else resolver
 
 
-def mark_faults(definition: object, at: drafts.At = (), outside: str = "") -> Iterator[Finding]:
-    """Yield a finding for each mark that is misspelt, or that marks no value: it would leave a secret public.
-
-    ``outside`` is the keyword above that describes no value.
-    """
-    if not isinstance(definition, dict):
+def mark_faults(definition: object) -> Iterator[Finding]:
+    """Yield a finding for each mark that is misspelt, or that marks no value: it would leave a secret public."""
+    yield from _spelling_faults(definition)
+    if not any(keyword in part for part in references.objects(definition) for keyword in drafts.OUTSIDE):
         return
-    for keyword in definition:
-        if keyword.startswith("x-lmaps-") and keyword != "x-lmaps-secret":
-            message = f"unknown keyword {keyword}; the one keyword of lMaPS is x-lmaps-secret"
-            yield Finding(message, (*at, keyword), on_key=True, property=keyword)
-        elif keyword == "x-lmaps-secret" and not isinstance(definition[keyword], bool):
-            yield Finding("x-lmaps-secret is true or false", (*at, keyword), got=definition[keyword])
-        elif keyword in MARKS and outside and is_secret(definition):
-            message = f"nothing can be a secret under {outside}: mark the value itself"
-            yield Finding(message, (*at, keyword), on_key=True, property=keyword)
-    for step, below in drafts.subschemas(definition):
-        yield from mark_faults(below, at + step, outside or (step[0] if step[0] in drafts.OUTSIDE else ""))
+    names = references.keywords(definition)
+    anchors = references.dynamic_anchors(definition)
+    for at, schema, scope in references.walk(definition):
+        for keyword in drafts.OUTSIDE:
+            below = schema.get(keyword)
+            if isinstance(below, dict) and _reaches_mark(definition, below, scope, names, anchors):
+                message = f"nothing can be a secret under {keyword}: mark the value itself"
+                yield Finding(message, (*at, keyword), on_key=True, property=keyword)
+
+
+def _spelling_faults(definition: object) -> Iterator[Finding]:
+    for at, schema in drafts.walk(definition):
+        for keyword, value in schema.items():
+            letters = _SEPARATORS.sub("", keyword).lower()
+            if letters.startswith("xlmaps") and keyword != "x-lmaps-secret":
+                message = f"unknown keyword {keyword}; the one keyword of lMaPS is x-lmaps-secret"
+                yield Finding(message, (*at, keyword), on_key=True, property=keyword)
+            elif letters == "writeonly" and keyword != "writeOnly":
+                message = f"unknown keyword {keyword}; did you mean writeOnly?"
+                yield Finding(message, (*at, keyword), on_key=True, property=keyword)
+            elif keyword in MARKS and not isinstance(value, bool):
+                yield Finding(f"{keyword} is true or false", (*at, keyword), got=value)
+
+
+def _reaches_mark(
+    definition: object, schema: JsonObject, scope: object, names: tuple[str, ...], anchors: references.Anchors
+) -> bool:
+    """Return whether ``schema``, whose resolver is that of ``scope``, or a schema below it or its references, marks."""
+    reached: list[tuple[object, object]] = [(schema, references.enter(scope, schema, definition))]
+    visited: set[int] = set()
+    while reached:
+        part, inside = reached.pop()
+        if not isinstance(part, dict) or id(part) in visited:
+            continue
+        visited.add(id(part))
+        if is_secret(part):
+            return True
+        reached += filter(None, references.targets(part, inside, names, anchors))
+        for _, below in drafts.subschemas(part):
+            reached.append((below, references.enter(inside, below, definition) if isinstance(below, dict) else inside))
+    return False
 
 
 _Tree = dict[str | int, "_Tree | None"]

@@ -164,7 +164,18 @@ def test_a_mark_at_the_end_of_a_recursive_reference() -> None:
 
 
 @pytest.mark.parametrize("draft", drafts.NAMES)
-@pytest.mark.parametrize("keyword", ["x-lmaps-secrets", "x-lmaps-Secret", "x-lmaps-", "x-lmaps-hidden"])
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "x-lmaps-secrets",
+        "x-lmaps-Secret",
+        "x-lmaps-",
+        "x-lmaps-hidden",
+        "X-LMAPS-SECRET",
+        "x_lmaps_secret",
+        "xLmapsSecret",
+    ],
+)
 @pytest.mark.parametrize("place", ["plain", "full"])
 def test_a_misspelt_mark_is_refused(draft: str, keyword: str, place: str) -> None:
     part = {"type": "string", keyword: True}
@@ -174,8 +185,35 @@ def test_a_misspelt_mark_is_refused(draft: str, keyword: str, place: str) -> Non
     assert finding.at[-1] == keyword
 
 
+@pytest.mark.parametrize("draft", drafts.NAMES)
+@pytest.mark.parametrize("keyword", ["writeonly", "write_only", "write-only", "WriteOnly"])
+def test_a_misspelt_write_only_is_refused(draft: str, keyword: str) -> None:
+    [finding] = lint({"$schema": draft, "properties": {"a": {keyword: True}}})
+    assert (finding.message, finding.at[-1]) == (f"unknown keyword {keyword}; did you mean writeOnly?", keyword)
+
+
+@pytest.mark.parametrize("outside", drafts.OUTSIDE)
+@pytest.mark.parametrize("draft", drafts.NAMES[2:])
+def test_a_mark_that_marks_no_value_is_refused_however_it_is_reached(draft: str, outside: str) -> None:
+    section = "$defs" if draft in drafts.NAMES[3:] else "definitions"
+    parts: dict[str, Any] = {"pin": SECRET, "way": {"anyOf": [{"$ref": f"#/{section}/pin"}]}, "open": {}}
+    for below, is_refused in (
+        (SECRET, True),
+        ({"not": SECRET}, True),
+        ({"$ref": f"#/{section}/way"}, True),
+        ({}, False),
+    ):
+        schema = {"$schema": draft, section: parts, "properties": {"a": {outside: below}}}
+        messages = [finding.message for finding in lint(schema)]
+        assert messages == [f"nothing can be a secret under {outside}: mark the value itself"] * is_refused
+
+
 @pytest.mark.parametrize("value", ["true", 1, None, {}])
 def test_a_mark_is_true_or_false(value: Any) -> None:
+    for draft in drafts.NAMES[:2]:  # the later ones know it themselves
+        assert [finding.message for finding in lint({"$schema": draft, "properties": {"a": {"writeOnly": value}}})] == [
+            "writeOnly is true or false"
+        ]
     [finding] = lint({"properties": {"a": {"x-lmaps-secret": value}}})
     assert (finding.message, finding.at) == ("x-lmaps-secret is true or false", ("properties", "a", "x-lmaps-secret"))
 

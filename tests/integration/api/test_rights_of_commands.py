@@ -120,6 +120,11 @@ def test_the_format_changes_neither_rights_nor_exit_code(world: "World", line: L
     assert {form: code for form, (code, _) in outcomes.items()} == dict.fromkeys(FORMATS, line.code), outcomes
 
 
+def test_doctor_needs_the_same_rights_in_every_format(world: "World") -> None:
+    """Its exit code depends on the host."""
+    assert len({world.run(Line("doctor", "list"), form)[0] for form in FORMATS}) == 1
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_right_less_is_too_few_in_every_format(world: "World", form: str) -> None:
     for line in LINES:

@@ -7,7 +7,7 @@ from lmaps.api.arguments import Pointer, UnitName, argument, arguments
 from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments, Version
 from lmaps.api.endpoint import endpoint
-from lmaps.api.endpoints.instances import picked
+from lmaps.api.instance_ids import picked
 from lmaps.model.diff import MISSING, Path, leaves, look_up, pointer, same
 from lmaps.model.schema.secrets import MASK
 from lmaps.model.units import short_id

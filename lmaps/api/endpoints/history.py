@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from lmaps.api import changes
+from lmaps.api import acceptance, changes
 from lmaps.api.arguments import (
     Limit,
     RevisionNumber,
@@ -20,7 +20,7 @@ from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
-from lmaps.api.endpoints import instances, show
+from lmaps.api.endpoints import show
 from lmaps.api.revisions import resolve
 from lmaps.errors import AlreadyExists, Conflict, Finding, MessageRefused, NotFound, RevertConflict
 from lmaps.model.diff import MISSING, Clash, Difference, differences, merged, pointer, same
@@ -251,10 +251,10 @@ def _alike(document: Document | None, other: Document | None) -> bool:
 def _taken_back(ctx: Invocation, unit: Unit, instance: Instance, before: Document, after: Document) -> Edit | None:
     """Return ``instance`` without what lies between ``before`` and ``after``: given documents are merged."""
     back = list(differences(json.loads(after.clear_given), json.loads(before.clear_given)))
-    accepted = instances.accept_changed(ctx, unit, merged(json.loads(instance.clear_given), back))
+    accepted = acceptance.accept_changed(ctx, unit, merged(json.loads(instance.clear_given), back))
     if jsonio.canonical(accepted.completed) == jsonio.canonical(json.loads(instance.clear_completed)):
         return None
-    return Edit.of(instance, instances.new_document(ctx, unit, accepted))
+    return Edit.of(instance, acceptance.new_document(ctx, unit, accepted))
 
 
 def _clash(ctx: Invocation, unit: Unit, difference: Difference, key: str) -> Finding:

@@ -9,7 +9,7 @@ from lmaps.api.arguments import Text, UnitName, argument, arguments
 from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
-from lmaps.api.endpoints.instances import picked, picked_at
+from lmaps.api.instance_ids import picked, picked_at
 from lmaps.api.revisions import resolve
 from lmaps.model.data_types import get_data_type_by_name
 from lmaps.model.units import Unit, short_id

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from lmaps.api import changes
+from lmaps.api import acceptance, changes
+from lmaps.api.acceptance import Accepted
 from lmaps.api.arguments import (
     Documents,
     Limit,
@@ -20,8 +21,7 @@ from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
-from lmaps.api.endpoints import history_transfer, instances
-from lmaps.api.endpoints.instances import Accepted
+from lmaps.api.endpoints import history_transfer
 from lmaps.api.revisions import resolve
 from lmaps.errors import Finding, LmapsError, MessageRefused, TookTooLong, TooManyDeletions, ValidationFailed
 from lmaps.model.diff import Path, leaves, same
@@ -104,7 +104,7 @@ def _arriving(ctx: Invocation, units: Sequence[UnitDocuments]) -> list[Arriving]
     for part in units:
         try:
             unit = ctx.usable_unit(part.unit)
-            accepted = instances.accept(ctx, unit, _unmasked(ctx, unit, part.instances))
+            accepted = acceptance.accept(ctx, unit, acceptance.put_back_by_key(ctx, unit, part.instances))
             findings += _twice(unit, accepted, first)
             arriving.append(Arriving(unit, accepted))
         except ValidationFailed as refused:
@@ -124,40 +124,6 @@ def _arriving(ctx: Invocation, units: Sequence[UnitDocuments]) -> list[Arriving]
 def _counted_from(first: int, findings: Sequence[Finding]) -> list[Finding]:
     """Return findings of one unit's documents, which are counted from ``first`` among all of the request."""
     return [finding._replace(document=first + (finding.document or 0)) for finding in findings]
-
-
-def _unmasked(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> Sequence[object]:
-    """Return the documents, masked secrets replaced by those of the instances with the same primary key."""
-    public = PublicDocuments(ctx, unit)
-    if unit.primary_key is None or public.are_clear:
-        return documents
-    with_keys = [_with_key(unit, document) for document in documents]
-    keys = [_key(unit, document) for document in with_keys]
-    stored = ctx.tx.instances.find(unit.name, [key for key in keys if key is not None])
-    results = [
-        instances.put_back(public, document, None if key is None else stored.get(key))
-        for document, key in zip(with_keys, keys, strict=True)
-    ]
-    # A document without masks stays as it was given: its key remains a default.
-    triples = zip(documents, with_keys, results, strict=True)
-    return [document if result is with_key else result for document, with_key, result in triples]
-
-
-def _with_key(unit: Unit, document: object) -> object:
-    """Return a document with the primary key that it has by default: its secrets are those of that instance alone."""
-    name = unit.primary_key
-    schema = unit.params["properties"][name]
-    if not isinstance(document, dict) or name in document or "default" not in schema:
-        return document
-    return {name: schema["default"], **document}
-
-
-def _key(unit: Unit, document: object) -> str | None:
-    """Return the primary key that a document has before it was checked; None if it has none that could be one."""
-    value = document.get(unit.primary_key) if isinstance(document, dict) else None
-    # str(None) would be the key of the instance "None", whose secrets the document is not to get.
-    is_key = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return unit.identify({str(unit.primary_key): value}) if is_key else None
 
 
 def _twice(unit: Unit, accepted: Sequence[Accepted], first: int) -> list[Finding]:
@@ -183,7 +149,7 @@ def _edits(ctx: Invocation, arriving: Arriving, mode: str) -> list[Edit]:
     for document in by_key.values():
         instance = stored.get(document.key)
         if instance is None:
-            edits.append(Edit(None, instances.new_document(ctx, unit, document)))
+            edits.append(Edit(None, acceptance.new_document(ctx, unit, document)))
         elif mode == "merge":
             edits += _update(ctx, unit, document, instance)
     return edits
@@ -192,7 +158,7 @@ def _edits(ctx: Invocation, arriving: Arriving, mode: str) -> list[Edit]:
 def _update(ctx: Invocation, unit: Unit, document: Accepted, instance: Instance) -> list[Edit]:
     if same(json.loads(instance.clear_completed), document.completed):
         return []
-    return [Edit.of(instance, instances.new_document(ctx, unit, document))]
+    return [Edit.of(instance, acceptance.new_document(ctx, unit, document))]
 
 
 def _replacing(ctx: Invocation, unit: Unit, by_key: dict[str, Accepted], stored: dict[str, Instance]) -> list[Edit]:
@@ -212,7 +178,7 @@ def _replacing(ctx: Invocation, unit: Unit, by_key: dict[str, Accepted], stored:
         is_moving = is_moving or instance is None or instance.id <= last
         if instance is not None:
             edits.append(Edit.of(instance, None))
-        edits.append(Edit(None, instances.new_document(ctx, unit, document)))
+        edits.append(Edit(None, acceptance.new_document(ctx, unit, document)))
     return edits
 
 
@@ -286,7 +252,7 @@ def _migrated(ctx: Invocation, unit: Unit, document: Accepted) -> InstanceRow:
     stored = ctx.tx.instances.find(unit.name, [key]).get(key)
     if stored is not None and same(json.loads(stored.clear_completed), document.completed):
         return InstanceRow(key, short_id(key), "unchanged", stored.revision)
-    after = instances.new_document(ctx, unit, document)
+    after = acceptance.new_document(ctx, unit, document)
     edit = Edit.of(stored, after) if stored else Edit(None, after)
     changeset = changes.record(ctx, UnitChange(unit, ChangesetKind.IMPORT, [edit]))
     result = "updated" if stored else "created"
@@ -296,7 +262,7 @@ def _migrated(ctx: Invocation, unit: Unit, document: Accepted) -> InstanceRow:
 def _undefaulted(ctx: Invocation, unit: Unit, documents: Sequence[object], first: int) -> list[Accepted]:
     """Return accepted documents whose given form has no leaf that the schema fills in by itself."""
     try:
-        accepted = instances.accept(ctx, unit, documents)
+        accepted = acceptance.accept(ctx, unit, documents)
     except ValidationFailed as refused:
         raise ValidationFailed(refused.message, errors=_counted_from(first, refused.errors)) from refused
     return ctx.limit.run(

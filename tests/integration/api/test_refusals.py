@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmaps.api.endpoints import instances
+from lmaps.api import acceptance
 from lmaps.api.registry import ENDPOINTS, RequestContext
 from lmaps.errors import LmapsError, TookTooLong
 from lmaps.model.policy import Line, Policy, Right, Subject
@@ -284,8 +284,8 @@ def test_what_takes_too_long_is_told_at_the_secret(world: World, monkeypatch: py
         raise TookTooLong("it takes too long")
 
     world.load(changed(UNIT, login=MARK))
-    monkeypatch.setattr(instances, "_checked", take_too_long)
+    monkeypatch.setattr(acceptance, "_checked", take_too_long)
     for path, told in ((("login", CANARY, "x"), "$.login"), (("port",), "$.port")):
-        monkeypatch.setattr(instances, "slow_part", lambda *_, path=path: path)
+        monkeypatch.setattr(acceptance, "slow_part", lambda *_, path=path: path)
         refused = world.refusal("create", unit="vault", instances=[{"id": "b", "port": 1, "login": {CANARY: {"x": 1}}}])
         assert (paths_of(refused), CANARY in text_of(refused)) == ([told], False)

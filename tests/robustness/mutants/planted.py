@@ -559,7 +559,7 @@ MUTANTS = [
         "a refusal quotes the stored document whoever asks",
         "tests/robustness/test_answer_fields.py::test_a_finding_about_a_stored_value_keeps_what_is_about_the_given_one",
         "AssertionError",
-        (Patch("lmaps/api/endpoints/instances.py", 'if ctx.may(unit.name, "show"):', "if True:"),),
+        (Patch("lmaps/api/acceptance.py", 'if ctx.may(unit.name, "show"):', "if True:"),),
     ),
     Mutant(
         "a dry run prints no instance as a patch where values are withheld",

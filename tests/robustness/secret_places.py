@@ -73,6 +73,12 @@ class Applicator:
     drafts: tuple[str, ...] = ALL
     is_rooted: bool = False
     begins_scope: bool = False
+    is_unknown: bool = False
+    """Whether ``below`` stands where no keyword names a schema: an ``$id`` below it means nothing."""
+
+    def fits_around(self, below: "Applicator") -> bool:
+        """Return whether a schema with ``below`` has a meaning in this one."""
+        return not (self.begins_scope and below.is_rooted) and not (self.is_unknown and below.begins_scope)
 
     @property
     def makes_objects(self) -> bool:
@@ -279,10 +285,14 @@ APPLICATORS = (
     Applicator("dependencies", ("dependencies",), _named("dependencies"), _deep),
     Applicator("$ref", ("$ref", "definitions"), _shared("definitions"), is_rooted=True),
     Applicator("$ref to $defs", ("$ref", "$defs"), _shared("$defs"), drafts=SINCE_2019, is_rooted=True),
-    Applicator("$ref to any place", ("$ref",), _shared("shapes"), is_rooted=True),
+    Applicator("$ref to any place", ("$ref",), _shared("shapes"), is_rooted=True, is_unknown=True),
     Applicator("$ref to an anchor", ("$ref",), _anchored, drafts=SINCE_2019, is_rooted=True),
-    Applicator("$ref to an id", ("$ref",), _by_id("id", "definitions"), drafts=ALL[:1], is_rooted=True),
-    Applicator("$ref to an $id", ("$ref",), _by_id("$id", "definitions"), drafts=SINCE_6, is_rooted=True),
+    Applicator(
+        "$ref to an id", ("$ref",), _by_id("id", "definitions"), drafts=ALL[:1], is_rooted=True, begins_scope=True
+    ),
+    Applicator(
+        "$ref to an $id", ("$ref",), _by_id("$id", "definitions"), drafts=SINCE_6, is_rooted=True, begins_scope=True
+    ),
     Applicator("$ref to itself, by id", ("$ref",), _tree("id", "$ref"), _next, ALL[:1], begins_scope=True),
     Applicator("$ref to itself", ("$ref",), _tree("$id", "$ref"), _next, SINCE_6, begins_scope=True),
     Applicator(
@@ -293,7 +303,7 @@ APPLICATORS = (
         ALL[3:4],
         begins_scope=True,
     ),
-    Applicator("$ref to a relative $id", ("$ref",), _by_relative_id, drafts=SINCE_6, is_rooted=True),
+    Applicator("$ref to a relative $id", ("$ref",), _by_relative_id, drafts=SINCE_6, is_rooted=True, begins_scope=True),
     Applicator("$ref with escapes", ("$ref",), _escaped, is_rooted=True),
     Applicator(
         "$recursiveRef from another scope",
@@ -371,7 +381,7 @@ def places(depth: int = 1) -> Iterator[Place]:
     for draft in DRAFTS:
         known = [applicator for applicator in APPLICATORS if draft in applicator.drafts]
         for chain in itertools.product(known, repeat=depth):
-            if any(outer.begins_scope and inner.is_rooted for outer, inner in itertools.combinations(chain, 2)):
+            if not all(outer.fits_around(inner) for outer, inner in itertools.combinations(chain, 2)):
                 continue
             yield Place(draft, chain)
             shape = next((part for part in chain if part.value([0]) != 0), None)

@@ -74,6 +74,16 @@ def test_a_mark_that_cannot_be_followed_is_refused(draft: str, mark: dict[str, b
     assert all(error.errors[0].line for error in loaded.errors)
 
 
+def deeper(place: Place, chance: random.Random) -> Place:
+    """Return the place with one more applicator around it."""
+    fitting = [
+        part
+        for part in APPLICATORS
+        if place.draft in part.drafts and part.name not in LEAKING and all(map(part.fits_around, place.applicators))
+    ]
+    return Place(place.draft, (chance.choice(fitting), *place.applicators))
+
+
 def test_every_place_is_masked(tmp_path: Path, seed: int, figure: Callable[[str, str], None]) -> None:
     """All places, with the answers in which whole documents stand."""
     chance = random.Random(seed)
@@ -111,6 +121,25 @@ def test_every_place_is_masked(tmp_path: Path, seed: int, figure: Callable[[str,
     known = {leak for leak in leaks if is_known(leak)}
     assert sorted(leaks - known) == []
     figure("T9 places of secrets", f"{len(loaded.units)} places of 5 drafts, {len(hidden)} canaries: {len(known)} seen")
+
+
+@pytest.mark.timeout(600)
+def test_every_pair_of_applicators_is_masked(
+    seed: int, rounds: Callable[[int, int], int], figure: Callable[[str, str], None]
+) -> None:
+    """Marks below two applicators, and below three: what `Secrets` masks."""
+    chance = random.Random(seed)
+    canaries = Canaries(chance)
+    pairs = walked(2)
+    leaks: list[str] = []
+    checked = [*pairs, *(deeper(place, chance) for place in chance.choices(pairs, k=rounds(500, 20_000)))]
+    for place in checked:
+        document = place.document("a", [canaries.value(chance.choice(KINDS)) for _ in range(2)])
+        unit = unit_from_definition(json.loads(unit_text(place.params(dict(chance.choice(MARKS))))))
+        if canaries.found_in(json.dumps(unit.secrets.masked(document))):
+            leaks.append(str(place))
+    assert sorted(leaks) == []
+    figure("T9 pairs of places of secrets", f"{len(checked)} places: all masked")
 
 
 def is_known(where: str) -> bool:

@@ -8,7 +8,7 @@ from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments
 from lmaps.errors import Finding, TookTooLong, ValidationFailed
 from lmaps.model.diff import Path, parse_pointer
-from lmaps.model.schema.messages import secret_around
+from lmaps.model.schema.secrets import secret_around
 from lmaps.model.schema.unmasking import remaining_masks, unmasked
 from lmaps.model.units import Unit, content_digest
 from lmaps.store import Document, Instance

@@ -23,7 +23,7 @@ from lmaps.api.endpoint import endpoint
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, RuleBroken
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
-from lmaps.model.schema.messages import secret_around
+from lmaps.model.schema.secrets import secret_around
 from lmaps.model.states import ChangesetKind, Door
 from lmaps.model.texts import read_properties
 from lmaps.model.units import Unit, property_rows, short_id

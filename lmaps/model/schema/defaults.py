@@ -72,10 +72,7 @@ class Defaults:
 
     def _fill_below(self, schema: object, resolver: object, value: object, inside: Any) -> None:
         """Fill by a subschema, given with the resolver around it."""
-        self._fill(schema, self._enter(resolver, schema), value, inside)
-
-    def _enter(self, resolver: object, schema: object) -> Any:
-        return references.enter(resolver, schema, self._definition) if isinstance(schema, dict) else resolver
+        self._fill(schema, references.enter(resolver, schema, self._definition), value, inside)
 
     def _fill_object(self, schema: JsonObject, resolver: Any, value: JsonObject, inside: Any) -> None:
         for name, below in schema.get("properties", {}).items():
@@ -110,11 +107,12 @@ class Defaults:
                 _replace(value, fitting[0])
 
     def _fits(self, schema: Any, resolver: Any, value: Any) -> bool:
-        return self._validator.evolve(schema=schema, _resolver=self._enter(resolver, schema)).is_valid(value)
+        scope = references.enter(resolver, schema, self._definition)
+        return self._validator.evolve(schema=schema, _resolver=scope).is_valid(value)
 
     def _default(self, schema: object, resolver: Any) -> object:
         """Return the default of ``schema``, or of the schema that it refers to; else `_NO_DEFAULT`."""
-        resolver = self._enter(resolver, schema)
+        resolver = references.enter(resolver, schema, self._definition)
         for _ in range(MAX_HOPS):
             if not isinstance(schema, dict):
                 return _NO_DEFAULT

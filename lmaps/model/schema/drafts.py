@@ -25,7 +25,8 @@ _SINGLES = tuple(
     "items additionalItems additionalProperties contains not if then else propertyNames "
     "unevaluatedItems unevaluatedProperties contentSchema".split()
 )
-_ON_VALUE = frozenset("allOf anyOf oneOf not if then else dependentSchemas dependencies".split())
+ON_VALUE = frozenset("allOf anyOf oneOf not if then else dependentSchemas dependencies".split())
+"""Keywords whose schemas may describe the value that the schema around them describes."""
 OUTSIDE = ("propertyNames", "contentSchema")
 """Keywords whose schemas describe no value of a document: a name, or what a text encodes."""
 UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
@@ -57,7 +58,7 @@ def subschemas(schema: object) -> Iterator[tuple[At, object]]:
 
 def on_value(schema: JsonObject) -> Iterator[object]:
     """Yield the subschemas that may describe the value that ``schema`` describes."""
-    return (below for step, below in subschemas(schema) if step[0] in _ON_VALUE)
+    return (below for step, below in subschemas(schema) if step[0] in ON_VALUE)
 
 
 def on_parts(schema: JsonObject, value: object) -> Iterator[tuple[Any, str, object]]:

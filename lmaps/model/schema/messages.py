@@ -5,12 +5,13 @@ below a secret nothing is quoted, no value, no length and no key. An object or a
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from lmaps.errors import Finding
 from lmaps.model.diff import MISSING, Path
+from lmaps.model.schema.secrets import secret_around
 from lmaps.util.jsonio import JsonObject, type_name
 from lmaps.util.text import nearest
 
@@ -50,28 +51,14 @@ def default_findings(
         yield Finding(f"the default does not fit: {finding.message}", (*at, "default"), got=got)
 
 
-def is_secret(schema: object) -> bool:
-    """Return whether the values of a schema must not be shown."""
-    return isinstance(schema, dict) and (schema.get("writeOnly") is True or schema.get("x-lmaps-secret") is True)
-
-
-def secret_around(secrets: Collection[Path], at: Path) -> Path | None:
-    """Return the path of the secret at or around ``at``; None where there is none."""
-    return next((at[:length] for length in range(len(at) + 1) if at[:length] in secrets), None)
-
-
 class _Places:
-    """Which places of a document may be quoted."""
+    """Which places of a document may be quoted; ``secrets`` are the paths of those that must not."""
 
     def __init__(self, secrets: Iterable[Path], is_marked: bool, quoting: bool) -> None:
-        self._secrets = frozenset(secrets)
-        self._holders = frozenset(path[:length] for path in self._secrets for length in range(len(path)))
+        self.secrets = frozenset(secrets)
+        self._holders = frozenset(path[:length] for path in self.secrets for length in range(len(path)))
         self._is_marked = is_marked
         self._quoting = quoting
-
-    def secret(self, at: Path) -> Path | None:
-        """Return the path of the secret at or around ``at``; None where there is none."""
-        return secret_around(self._secrets, at)
 
     def may_quote(self, at: Path, wanted: Iterable[Error]) -> bool:
         """Return whether the value at ``at``, which is in no secret, may be quoted: it holds none, and may be none.
@@ -105,7 +92,7 @@ def _explain(error: Error, places: _Places, beside: Sequence[Error] = ()) -> Ite
             yield from _explain(inner, places, () if inner.path else same_value)
         return
     at = tuple(error.absolute_path)
-    secret = places.secret(at)
+    secret = secret_around(places.secrets, at)
     if secret is not None:
         yield _to_finding(_Rule(str(error.validator), error.validator_value, "the value"), secret)
     elif error.validator in ("additionalProperties", "unevaluatedProperties"):

@@ -14,7 +14,7 @@ from lmaps.util.jsonio import JsonObject
 _OPENING = ("additionalProperties", "unevaluatedProperties")
 _SINCE = {"propertyNames": 1, "const": 1, "if": 2, "unevaluatedProperties": 3}
 """The first draft, by its index in `drafts.NAMES`, in which a keyword has a meaning."""
-_IN_PLACE = frozenset(("allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas"))
+_EVALUATING = drafts.ON_VALUE - {"not", "dependencies"}
 """Keywords whose subschemas describe the same object, and whose properties count as evaluated."""
 
 
@@ -149,7 +149,7 @@ class _Finder:
                 for target in self._targets(schema, keyword, resolver, at):
                     names |= self._evaluated(*target, visited)
         for step, part in drafts.subschemas(schema):
-            if step[0] in _IN_PLACE:
+            if step[0] in _EVALUATING:
                 names |= self._evaluated(part, resolver, at + step, visited)
         return names
 
@@ -182,7 +182,7 @@ class _Finder:
 
 
 def _union(several: Iterator[Names]) -> Names:
-    names = _NONE
-    for one in several:
-        names |= one
-    return names
+    union = _NONE
+    for names in several:
+        union |= names
+    return union

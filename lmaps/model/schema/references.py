@@ -67,9 +67,9 @@ def dynamic_anchors(definition: object) -> Anchors:
     return anchors
 
 
-def enter(resolver: Any, schema: JsonObject, definition: Any) -> Any:
+def enter(resolver: Any, schema: object, definition: Any) -> Any:
     """Return the resolver for the scope of ``schema``, a part of ``definition``: its own ``$id`` begins a new scope."""
-    if resolver is None or _IDS.isdisjoint(schema):
+    if resolver is None or not isinstance(schema, dict) or _IDS.isdisjoint(schema):
         return resolver
     return resolver.in_subresource(backend.specification(definition).create_resource(schema))
 

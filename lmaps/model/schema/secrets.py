@@ -11,7 +11,6 @@ from typing import Any
 from lmaps.errors import Finding
 from lmaps.model.diff import MISSING, Difference, Path
 from lmaps.model.schema import drafts, references
-from lmaps.model.schema.messages import is_secret
 from lmaps.util.jsonio import JsonObject
 
 MASK = {"$secret": "set"}
@@ -22,6 +21,16 @@ CHANGED = {"$secret": "changed"}
 MARKS = ("writeOnly", "x-lmaps-secret")
 """The keywords that mark a secret where they are true."""
 _SEPARATORS = re.compile(r"[-_.:\s]")
+
+
+def is_secret(schema: object) -> bool:
+    """Return whether a schema marks the values that it describes."""
+    return isinstance(schema, dict) and any(schema.get(mark) is True for mark in MARKS)
+
+
+def secret_around(secrets: Collection[Path], at: Path) -> Path | None:
+    """Return the path of the secret at or around ``at``, of those in ``secrets``; None where there is none."""
+    return next((at[:length] for length in range(len(at) + 1) if at[:length] in secrets), None)
 
 
 class Secrets:
@@ -45,9 +54,14 @@ class Secrets:
         """Return whether a schema may mark a whole document, which has no place for a mask."""
         return () in self._find_all({})
 
-    def may_mark(self, name: str) -> bool:
-        """Return whether a schema may mark the value of a property of the document."""
-        return (name,) in self._find_all({name: ""})
+    def may_mark(self, at: Path) -> bool:
+        """Return whether a schema may mark the value at the path ``at`` of a document, or one around it."""
+        if not self.any:
+            return False
+        document: object = ""
+        for key in reversed(at):
+            document = [document] if isinstance(key, int) else {key: document}
+        return secret_around(self.paths(document), at) is not None
 
     def paths(self, document: object) -> frozenset[Path]:
         """Return the paths of the secret values of ``document``."""
@@ -112,12 +126,11 @@ class _Marked:
             elif at:  # nobody knows what it would mark
                 yield at
         for part in drafts.on_value(schema):
-            yield from self._find(part, self._enter(resolver, part), value, at, visited)
+            scope = references.enter(resolver, part, self._definition)
+            yield from self._find(part, scope, value, at, visited)
         for key, _, below in drafts.on_parts(schema, value):
-            yield from self._find(below, self._enter(resolver, below), value[key], (*at, key), visited)
-
-    def _enter(self, resolver: object, part: object) -> object:
-        return references.enter(resolver, part, self._definition) if isinstance(part, dict) else resolver
+            scope = references.enter(resolver, below, self._definition)
+            yield from self._find(below, scope, value[key], (*at, key), visited)
 
 
 def mark_faults(definition: object) -> Iterator[Finding]:
@@ -164,7 +177,7 @@ def _reaches_mark(
             return True
         reached += filter(None, references.targets(part, inside, names, anchors))
         for _, below in drafts.subschemas(part):
-            reached.append((below, references.enter(inside, below, definition) if isinstance(below, dict) else inside))
+            reached.append((below, references.enter(inside, below, definition)))
     return False
 
 

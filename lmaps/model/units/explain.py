@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from lmaps.errors import NotFound
 from lmaps.model.diff import MISSING, Path
-from lmaps.model.schema.messages import is_secret, quote
+from lmaps.model.schema.messages import quote
 from lmaps.model.schema.references import resolver
+from lmaps.model.schema.secrets import is_secret
 from lmaps.model.units.unit import Unit
 from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import nearest
@@ -57,8 +58,9 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[PropertyRow]:
     Nested ones have paths such as ``a.b`` and ``a[].b``. Raises `NotFound` with the nearest name if there is no such
     property.
     """
+    # A mark may stand elsewhere than with the property's type.
     rows = [
-        row._replace(secret=row.secret or _is_secret(unit, at))
+        row._replace(secret=row.secret or unit.secrets.may_mark(at))
         for row, at in _rows(unit.params, resolver(unit.params), "", ())
     ]
     if not wanted:
@@ -70,16 +72,6 @@ def property_rows(unit: Unit, wanted: str | None = None) -> list[PropertyRow]:
             f"cannot explain {unit.name}.{wanted}: no such property" + (f"; did you mean {near}?" if near else "")
         )
     return below
-
-
-def _is_secret(unit: Unit, at: Path) -> bool:
-    """Return whether a value at this place is secret: a mark may stand elsewhere than with the property's type."""
-    if not unit.secrets.any:
-        return False
-    document: object = ""
-    for key in reversed(at):
-        document = [document] if isinstance(key, int) else {key: document}
-    return any(path == at[: len(path)] for path in unit.secrets.paths(document))
 
 
 def _rows(schema: object, scope: object, prefix: str, above: Path) -> Iterator[tuple[PropertyRow, Path]]:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.diff import MISSING, Difference, Path, differences, look_up
-from lmaps.model.schema.messages import quote, secret_around
+from lmaps.model.schema.messages import quote
+from lmaps.model.schema.secrets import secret_around
 from lmaps.model.units.unit import Unit, is_content_id, short_id
 from lmaps.util.jsonio import JsonObject, canonical
 from lmaps.util.text import plural

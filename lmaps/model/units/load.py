@@ -9,7 +9,7 @@ from lmaps.errors import DocumentRefused, Finding, NotFound, UnitRefused
 from lmaps.model.diff import Path as DocumentPath
 from lmaps.model.diff import pointer
 from lmaps.model.schema import drafts, slow_patterns, unknown_keywords
-from lmaps.model.schema.messages import is_secret
+from lmaps.model.schema.secrets import is_secret
 from lmaps.model.units.explain import property_rows
 from lmaps.model.units.parse import parse_unit
 from lmaps.model.units.unit import Unit
@@ -151,14 +151,11 @@ def _warnings(unit: Unit) -> Iterator[Finding]:
 
 def _may_compare_secrets(unit: Unit, path: DocumentPath) -> bool:
     """Return whether ``unique`` at ``path`` compares secrets, as far as the schema tells without a document."""
-    if not unit.secrets.any:
-        return False
-    skeleton: object = ""
-    for key in reversed(path):
-        skeleton = {str(key): skeleton}
-    below = ".".join(map(str, path)) + "."
-    return unit.has_secret_at(skeleton, path) or any(
-        row.secret and row.path.replace("[]", "").startswith(below) for row in property_rows(unit)
+    names = tuple(map(str, path))
+    below = ".".join(names) + "."
+    return unit.secrets.may_mark(names) or (
+        unit.secrets.any
+        and any(row.secret and row.path.replace("[]", "").startswith(below) for row in property_rows(unit))
     )
 
 

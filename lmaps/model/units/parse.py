@@ -262,5 +262,5 @@ def _primary_key_faults(unit: Unit) -> Iterator[Finding]:
         yield Finding(f"the primary key {key} has to be of type string or integer", at, got=key)
     elif key not in unit.params.get("required", []) and "default" not in schema:
         yield Finding(f"the primary key {key} has to be required, or to have a default", at, got=key)
-    elif unit.secrets.may_mark(str(key)):
+    elif unit.secrets.may_mark((str(key),)):
         yield Finding(f"the primary key {key} cannot be a secret: it names the instance", at, got=key)

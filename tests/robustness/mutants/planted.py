@@ -162,8 +162,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/model/schema/names.py",
-                '"allOf", "anyOf", "oneOf", "if", "then"',
-                '"allOf", "oneOf", "if", "then"',
+                '- {"not", "dependencies"}',
+                '- {"not", "dependencies", "anyOf"}',
             ),
         ),
     ),
@@ -453,8 +453,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/model/schema/messages.py",
-                "    secret = places.secret(at)\n",
-                "    secret = at if is_secret(error.schema) else None\n",
+                "    secret = secret_around(places.secrets, at)\n",
+                '    secret = at if isinstance(error.schema, dict) and error.schema.get("writeOnly") else None\n',
             ),
         ),
     ),

@@ -87,17 +87,14 @@ class PublicDocuments:
 
     def hide(self, changes: Iterable[Difference], given: Iterable[Document]) -> list[Difference]:
         """Return differences between ``given`` documents with their secrets hidden."""
-        paths = (self.secrets_under(each.definition).paths(json.loads(each.clear_given)) for each in given)
+        paths = (self.secrets_under(document.definition).paths(json.loads(document.clear_given)) for document in given)
         return list(masked_differences(changes, frozenset().union(*paths)))
 
     def secrets_under(self, definition: int) -> Secrets:
         """Return the secrets of a document that was completed under the unit text with this number."""
         secrets = self._secrets.get(definition)
         if secrets is None:
-            text = self._unit_texts[definition]
-            older = self._unit.secrets if text == self._unit.text else _secrets_of(text)
-            secrets = self._unit.secrets | older if older.any else self._unit.secrets
-            self._secrets[definition] = secrets
+            secrets = self._secrets[definition] = _secrets_under(self._unit, self._unit_texts[definition])
         return secrets
 
     def _public(self, text: str, definition: int) -> Any:
@@ -106,8 +103,8 @@ class PublicDocuments:
         return value if self.are_clear else self.secrets_under(definition).masked(value)
 
 
-def older_marks(tx: Transaction, unit: Unit) -> dict[str, JsonObject]:
-    """Return the texts of a unit that mark secrets, by number, without today's: documents may be kept under them."""
+def older_texts(tx: Transaction, unit: Unit) -> dict[str, JsonObject]:
+    """Return the older texts of a unit that mark secrets, by number: stored documents may be completed under them."""
     texts = tx.instances.definitions(unit.name).items()
     return {str(number): json.loads(text) for number, text in texts if text != unit.text and _secrets_of(text).any}
 
@@ -118,20 +115,28 @@ def former_secrets(tx: Transaction, unit: Unit) -> list[Any]:
     They may still be on the host, and a tool may print them, as a difference does.
     """
     texts = tx.instances.definitions(unit.name).items()
-    marks = {number: unit.secrets | _secrets_of(text) for number, text in texts}
+    marks = {number: _secrets_under(unit, text) for number, text in texts}
     if not any(secrets.any for secrets in marks.values()):
         return []
     applied = tx.jobs.applied_revision(unit.name) or 0
     try:
         documents = tx.history.replaced(unit.name, applied, MAX_FORMER_DOCUMENTS)
-    except StateDamaged as error:  # the state of now is whole, and is applied
-        log.error("secrets of before are not masked in the output of a job of %s: %s", unit.name, error)
+    except StateDamaged as error:  # what is stored now is whole, and is applied
+        log.error("replaced secrets are not masked in the output of a job of %s: %s", unit.name, error)
         return []
     values: dict[str, Any] = {}
     for document in documents:
         for secret in marks[document.definition].values(json.loads(document.clear_completed)):
             values[jsonio.canonical(secret)] = secret
     return list(values.values())
+
+
+def _secrets_under(unit: Unit, text: str) -> Secrets:
+    """Return what is secret in a document that was completed under a text of the unit: what it marks, or today's."""
+    if text == unit.text:
+        return unit.secrets
+    older = _secrets_of(text)
+    return unit.secrets | older if older.any else unit.secrets
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from lmaps.api.documents import former_secrets, older_marks
+from lmaps.api.documents import former_secrets, older_texts
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ManagerState, Slot
 from lmaps.errors import LmapsError
@@ -192,7 +192,7 @@ class Dispatcher:
             "revision": revision,
             "job": job.id,
             "timeout": job.timeout,
-            "older_texts": older_marks(tx, unit) if unit else {},
+            "older_texts": older_texts(tx, unit) if unit else {},
             **document_lists(page),
         }
         if unit is not None and (former := former_secrets(tx, unit)):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.api.context import AfterCommit, Deferred
-from lmaps.api.documents import former_secrets, older_marks
+from lmaps.api.documents import former_secrets, older_texts
 from lmaps.api.endpoints import confirm
 from lmaps.api.registry import ENDPOINTS, RequestContext
 from lmaps.errors import LmapsError
@@ -174,7 +174,7 @@ class WatchedState:
             page = tx.snapshots.page("vault", tx.revision(), 0, 1000)
             completed = [json.loads(text) for text in page.clear_completed]
             state = State(
-                unit, 1, completed, completed, definitions=[*page.definitions], older_texts=older_marks(tx, unit)
+                unit, 1, completed, completed, definitions=[*page.definitions], older_texts=older_texts(tx, unit)
             )
             pairs = zip(completed, state.secrets(), strict=True)
             values = [value for document, secrets in pairs for value in secrets.values(document)]

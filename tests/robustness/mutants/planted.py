@@ -323,8 +323,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/api/documents.py",
-                "self._unit.secrets | older if older.any else self._unit.secrets",
-                "self._unit.secrets",
+                "return unit.secrets | older if older.any else unit.secrets",
+                "return unit.secrets",
             ),
         ),
     ),
@@ -514,8 +514,8 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/api/documents.py",
-                "older = self._unit.secrets if text == self._unit.text else _secrets_of(text)",
-                "older = self._unit.secrets",
+                "    older = _secrets_of(text)\n",
+                "    older = unit.secrets\n",
             ),
         ),
     ),

@@ -237,13 +237,9 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
     documents = {edit.after.key: json.loads(edit.after.clear_completed) for edit in edits if edit.after}
     values = {key: look_up(document, path) for key, document in documents.items()}
     values = {key: value for key, value in values.items() if value is not MISSING and value is not None}
-    is_secret = any(unit.has_secret_at(documents[key], path) for key in values)
-    if is_secret and not ctx.may(unit.name, "reveal"):
-        raise NotAllowed(
-            f"cannot {ctx.action} in {unit.name}: {pointer(path)} has to be unique and is secret, and "
-            f"{ctx.subject.name} has no right reveal on {unit.name}; nothing was changed",
-            hint="the right reveal is needed because the answer tells whether the secret is in use",
-        )
+    is_secret = any(unit.secrets.has_at(documents[key], path) for key in values)
+    if is_secret:
+        _expect_reveal(ctx, unit, path)
     touched = {edit.before.key for edit in edits if edit.before} | values.keys()
     others = {
         instance.key: look_up(json.loads(instance.clear_completed), path)
@@ -264,6 +260,16 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
             f"{pointer(path)} of {unit.name} has to be unique, and {short_id(first)} has "
             f"{words[first]} as {holder} has; nothing was changed",
             errors=[Finding(f"{short_id(key)} has {words[key]} too", at=path) for key in twice],
+        )
+
+
+def _expect_reveal(ctx: Invocation, unit: Unit, path: Path) -> None:
+    """Raise `NotAllowed` if the subject may not learn whether a secret at ``path`` is in use."""
+    if not ctx.may(unit.name, "reveal"):
+        raise NotAllowed(
+            f"cannot {ctx.action} in {unit.name}: {pointer(path)} has to be unique and is secret, and "
+            f"{ctx.subject.name} has no right reveal on {unit.name}; nothing was changed",
+            hint="the right reveal is needed because the answer tells whether the secret is in use",
         )
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
@@ -71,7 +72,6 @@ class Session:
         self.timeout: str | None = None
         self.client_key: str | None = None
         self.server_public_key: str | None = None
-        self._config_file: tuple[str | None] | None = None
 
     @property
     def output_format(self) -> str:
@@ -96,15 +96,13 @@ class Session:
             self.client = _make_client(self)
         return self.client
 
+    @cached_property
     def config_file(self) -> str | None:
-        """Return the configuration that was named, else the first that is found and can be trusted, or None.
+        """The configuration that was named, else the first that is found and can be trusted, or None.
 
-        It is looked for once. What is passed over is said even under --quiet: the command acts by another one.
+        A file that is passed over is named even under --quiet, and once: the command acts by another one.
         """
-        if self._config_file is None:
-            file = self.config or os.environ.get("LMAPS_CONFIG") or config.find_trusted_file(self.print_error)
-            self._config_file = (file,)
-        return self._config_file[0]
+        return self.config or os.environ.get("LMAPS_CONFIG") or config.find_trusted_file(self.print_error)
 
     def call(self, verb: str, *, request_key: str | None = None, **args: object) -> "protocol.Reply":
         """Send a request and return its reply; arguments that are None are left out.
@@ -209,7 +207,7 @@ def _discard_buffer(stream: TextIO) -> None:
 
 def _make_client(session: Session) -> "client.Client":
     """Return a client; an option overrides its environment variable, which overrides the configuration."""
-    settings = config.client_settings(session.config_file())
+    settings = config.client_settings(session.config_file)
     named = session.endpoint or os.environ.get("LMAPS_ENDPOINT")
     client_key = session.client_key or os.environ.get("LMAPS_CLIENT_KEY") or settings.client_key
     server_key = session.server_public_key or os.environ.get("LMAPS_SERVER_PUBLIC_KEY") or settings.server_public_key

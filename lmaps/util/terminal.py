@@ -52,9 +52,8 @@ def visible_output(line: str) -> str:
 
 def visible_json(text: str) -> str:
     """Return JSON, the same value, with JSON's own escapes for what is not seen."""
-    if (
-        text.isascii() and "\x7f" not in text
-    ):  # JSON itself escapes C0 in strings, and nothing outside of them is hidden
+    # JSON itself escapes C0 in strings, and nothing outside of them is hidden.
+    if text.isascii() and "\x7f" not in text:
         return text
     return re.sub(rf"(?!\n)[{_HIDDEN}]", _json_escape, text)
 

@@ -207,8 +207,8 @@ def start(
         order.given,
         order.completed,
         context.beat,
-        order.definitions,
-        order.older_texts,
+        definitions=order.definitions,
+        older_texts=order.older_texts,
     )
     handler_class = context.handlers.get(unit.handler)
     scrubber = Scrubber(chain(order.former_secrets, _secrets(state)), handler_class.event_words)

@@ -82,11 +82,11 @@ def _with_texts(ctx: Invocation, unit: Unit, request: Create) -> list[Any]:
     except Clash as clash:
         message = f"cannot create in {unit.name}: nothing can be set at or below {pointer(clash.path)} of the document"
         raise MessageRefused(message) from clash
-    _warn_of_public_secrets(ctx, unit, request.texts, documents)
+    _warn_of_secrets_in_arguments(ctx, unit, request.texts, documents)
     return documents
 
 
-def _warn_of_public_secrets(
+def _warn_of_secrets_in_arguments(
     ctx: Invocation, unit: Unit, texts: Sequence[TextAssignment], documents: Sequence[object]
 ) -> None:
     """Warn of each secret that was an argument of the client's command."""
@@ -184,7 +184,7 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
         path = pointer(clash.path)
         raise MessageRefused(f"cannot set in {unit.name}: {path} of {request.id} has no properties") from clash
     if request.texts:
-        _warn_of_public_secrets(ctx, unit, request.texts, [document])
+        _warn_of_secrets_in_arguments(ctx, unit, request.texts, [document])
     return document
 
 

@@ -41,15 +41,7 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
     manager, disk = ctx.manager, ctx.tx.disk
     units = ctx.units_with("list")
     newest = ctx.tx.history.newest() if units is None else next(iter(ctx.tx.history.changesets(units, limit=1)), None)
-    workers = [
-        {
-            "slot": slot.number,
-            "pid": slot.pid,
-            "state": slot.state,
-            "job": slot.job if units is None or _is_listed(ctx, slot, units) else None,
-        }
-        for _, slot in sorted(manager.slots.items())
-    ]
+    workers = [_worker_status(ctx, slot, units) for _, slot in sorted(manager.slots.items())]
     queued = ctx.tx.jobs.queued()
     queue = len(queued) if units is None else sum(job.unit in units for job in queued)
     # The fields of views.DaemonStatus. It is not made here: monitoring asks often, and its objects cost a tenth more.
@@ -77,10 +69,13 @@ def status(ctx: Invocation, request: NoArguments) -> Reply:
     return Reply(f"{plural(len(workers), 'worker')}, {queue} queued", extra=extra)
 
 
-def _is_listed(ctx: Invocation, slot: Slot, units: Sequence[str]) -> bool:
-    """Return whether the job that a worker runs is of one of these ``units``."""
-    job = None if slot.job is None else ctx.tx.jobs.find(slot.job)
-    return job is not None and job.unit in units
+def _worker_status(ctx: Invocation, slot: Slot, units: Sequence[str] | None) -> JsonObject:
+    """Return what is told of a worker; its job only if that is of one of the ``units``, where they are not None."""
+    job = slot.job
+    if job is not None and units is not None:
+        running = ctx.tx.jobs.find(job)
+        job = job if running is not None and running.unit in units else None
+    return {"slot": slot.number, "pid": slot.pid, "state": slot.state, "job": job}
 
 
 def _unit_status(ctx: Invocation, unit: Unit) -> UnitStatus:

@@ -81,7 +81,7 @@ def _lines(results: Mapping[str, "context.CheckResult"]) -> list[str]:
 
 
 def _load_config(session: Session) -> "settings.Config":
-    return load.load_config_file(session.config_file())
+    return load.load_config_file(session.config_file)
 
 
 def _ask_policy(session: Session, who: str, verb: str, unit: str) -> "Reply":

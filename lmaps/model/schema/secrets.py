@@ -63,6 +63,14 @@ class Secrets:
             document = [document] if isinstance(key, int) else {key: document}
         return secret_around(self.paths(document), at) is not None
 
+    def has_at(self, document: object, at: Path) -> bool:
+        """Return whether the value at the path ``at`` of ``document`` is a secret, is in one, or has one in it."""
+        if not self.any:
+            return False
+        names = tuple(map(str, at))  # a part of digits may be a key or an index
+        secrets = (tuple(map(str, path)) for path in self.paths(document))
+        return any(names[: len(secret)] == secret[: len(names)] for secret in secrets)
+
     def paths(self, document: object) -> frozenset[Path]:
         """Return the paths of the secret values of ``document``."""
         # A whole document is none: units that mark it are refused now, and the history of older ones stays readable.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lmaps.errors import Finding, ValidationFailed
-from lmaps.model.diff import Path as DocumentPath
 from lmaps.model.schema import Schema, Secrets
 from lmaps.model.schema.messages import in_words
 from lmaps.util import jsonio, yamlio
@@ -136,14 +135,6 @@ class Unit:
         if content_key is None:
             raise ValueError(f"the IDs of {self.name} are made with a key")
         return hmac.digest(content_key, jsonio.canonical(completed).encode(), "sha256").hex()
-
-    def has_secret_at(self, document: object, path: DocumentPath) -> bool:
-        """Return whether the value at ``path`` of a document is a secret, in one, or has one in it."""
-        if not self.secrets.any:
-            return False
-        names = tuple(map(str, path))  # a part of digits may be a key or an index
-        secrets = (tuple(map(str, secret)) for secret in self.secrets.paths(document))
-        return any(names[: len(secret)] == secret[: len(names)] for secret in secrets)
 
     def locate(self, finding: Finding) -> Finding:
         """Return ``finding``, whose path starts at the unit, with its place in the unit's file."""

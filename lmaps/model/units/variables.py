@@ -94,14 +94,12 @@ def _open_finding(unit: Unit, at: drafts.At) -> Finding:
     """Return the finding for a place in the schema by which names are open."""
     match at:
         case (*_, "patternProperties", pattern):
-            what, cure = f"the pattern {quote(pattern)}", f"name the properties, or {_PREFIX}"
+            opening, cure = f"the pattern {quote(pattern)}", f"name the properties, or {_PREFIX}"
         case (*_, "propertyNames", "pattern"):
-            what, cure = "the pattern", f"list the names as an enum, or {_PREFIX}"
+            opening, cure = "the pattern", f"list the names as an enum, or {_PREFIX}"
         case (*_, "additionalProperties" | "unevaluatedProperties" as name):
-            what, cure = name, "name the properties and make it false; meta.strict does not change it"
+            opening, cure = name, "name the properties and make it false; meta.strict does not change it"
         case _:
-            what, cure = (
-                "the schema",
-                "name the properties and add additionalProperties: false; meta.strict cannot",
-            )
-    return Finding(f"{what} {_RISK}: {cure}; {_ONE_VARIABLE}", unit.params_at + at, on_key=True)
+            opening = "the schema"
+            cure = "name the properties and add additionalProperties: false; meta.strict cannot"
+    return Finding(f"{opening} {_RISK}: {cure}; {_ONE_VARIABLE}", unit.params_at + at, on_key=True)

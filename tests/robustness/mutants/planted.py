@@ -429,7 +429,7 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/cli/commands/doctor.py",
-                "load.load_config_file(session.config_file())",
+                "load.load_config_file(session.config_file)",
                 "load.load_config(session.config)",
             ),
         ),
@@ -462,7 +462,7 @@ MUTANTS = [
         "unique answers anybody whether a secret is in use",
         "tests/integration/api/test_refusals.py::test_unique_compares_secrets_only_for_subjects_that_may_reveal_them[False-create]",
         "rule-broken",
-        (Patch("lmaps/api/changes.py", 'if is_secret and not ctx.may(unit.name, "reveal"):', "if False:"),),
+        (Patch("lmaps/api/changes.py", 'if not ctx.may(unit.name, "reveal"):', "if False:"),),
     ),
     Mutant(
         "refused arguments quote the documents in them",

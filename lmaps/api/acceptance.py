@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from lmaps.api.context import Invocation
-from lmaps.api.documents import PublicDocuments
+from lmaps.api.documents import PublicDocuments, all_secrets
 from lmaps.errors import Finding, TookTooLong, ValidationFailed
 from lmaps.model.diff import Path, parse_pointer
+from lmaps.model.schema import Secrets
 from lmaps.model.schema.secrets import secret_around
 from lmaps.model.schema.unmasking import remaining_masks, unmasked
 from lmaps.model.units import Unit, content_digest
@@ -34,12 +35,13 @@ def accept(ctx: Invocation, unit: Unit, documents: Sequence[object]) -> list[Acc
     Raises `ValidationFailed` with the findings of all documents, and `TookTooLong`.
     """
     content_key = ctx.tx.content_key if unit.has_keyed_ids else None
+    secrets = all_secrets(ctx.tx, unit)
     try:
         accepted, findings = ctx.limit.run(
-            f"{ctx.action} in {unit.name}", _checked, unit, documents, content_key, ctx.limit
+            f"{ctx.action} in {unit.name}", _checked, unit, documents, content_key, secrets, ctx.limit
         )
     except TookTooLong as over:
-        raise TookTooLong(over.message, errors=[_slow_place(unit, documents, ctx.limit.position)]) from over
+        raise TookTooLong(over.message, errors=[_slow_place(unit, documents, secrets, ctx.limit.position)]) from over
     if findings:
         outcome = "" if ctx.verb == "validate" else ", nothing was changed"
         message = f"cannot {ctx.action} in {unit.name}: {plural(len(findings), 'error')}{outcome}"
@@ -83,30 +85,30 @@ def _is_about(finding: Finding, given: Collection[Path]) -> bool:
 
 
 def _checked(
-    unit: Unit, documents: Sequence[Any], content_key: bytes | None, limit: TimeLimit
+    unit: Unit, documents: Sequence[Any], content_key: bytes | None, secrets: Secrets, limit: TimeLimit
 ) -> tuple[list[Accepted], list[Finding]]:
     """Return the documents that fit the unit, and the findings about the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
     for number, given in enumerate(documents):
         limit.position = number
-        masks = remaining_masks(given, number) if unit.secrets.any else []
+        masks = remaining_masks(given, number) if secrets.any else []
         if masks:
             findings += masks
             continue
         try:
-            key, completed = unit.admit(given, content_key)
+            key, completed = unit.admit(given, content_key, secrets)
             accepted.append(Accepted(key, given, completed))
         except ValidationFailed as refused:
             findings += [finding._replace(document=number) for finding in refused.errors]
     return accepted, findings
 
 
-def _slow_place(unit: Unit, documents: Sequence[object], number: int) -> Finding:
+def _slow_place(unit: Unit, documents: Sequence[object], secrets: Secrets, number: int) -> Finding:
     """Return where the check of document ``number`` takes too long."""
     document = documents[number] if documents else None
     path = slow_part(unit.complete, document)
-    secret = secret_around(unit.secrets.paths(document), path)
+    secret = secret_around(secrets.paths(document), path)
     return Finding("checking it takes too long", path if secret is None else secret, document=number)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lmaps.api import job_queue
 from lmaps.api.arguments import Run, WriteAndApply
 from lmaps.api.context import Invocation
-from lmaps.api.documents import PublicDocuments
+from lmaps.api.documents import PublicDocuments, all_secrets
 from lmaps.errors import Finding, LmapsError, MessageRefused, NotAllowed, Outdated, PendingConfirm, RuleBroken
 from lmaps.model.diff import MISSING, Path, look_up, pointer, same
 from lmaps.model.states import ChangesetKind, ConfirmationState, JobKind
@@ -237,7 +237,8 @@ def _check_unique(ctx: Invocation, unit: Unit, path: Path, edits: Sequence[Edit]
     documents = {edit.after.key: json.loads(edit.after.clear_completed) for edit in edits if edit.after}
     values = {key: look_up(document, path) for key, document in documents.items()}
     values = {key: value for key, value in values.items() if value is not MISSING and value is not None}
-    is_secret = any(unit.secrets.has_at(documents[key], path) for key in values)
+    secrets = all_secrets(ctx.tx, unit)  # the others may be stored under an older text
+    is_secret = any(secrets.has_at(documents[key], path) for key in values)
     if is_secret:
         _expect_reveal(ctx, unit, path)
     touched = {edit.before.key for edit in edits if edit.before} | values.keys()

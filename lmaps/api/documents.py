@@ -103,6 +103,15 @@ class PublicDocuments:
         return value if self.are_clear else self.secrets_under(definition).masked(value)
 
 
+def all_secrets(tx: Transaction, unit: Unit) -> Secrets:
+    """Return the secrets of every text of a unit: a document that comes in may have values and masks of any of them."""
+    secrets = unit.secrets
+    for text in tx.instances.definitions(unit.name).values():
+        if text != unit.text and _secrets_of(text).any:
+            secrets |= _secrets_of(text)
+    return secrets
+
+
 def older_texts(tx: Transaction, unit: Unit) -> dict[str, JsonObject]:
     """Return the older texts of a unit that mark secrets, by number: stored documents may be completed under them."""
     texts = tx.instances.definitions(unit.name).items()

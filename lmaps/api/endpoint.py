@@ -157,7 +157,7 @@ class Endpoint:
     def _answer_once(self, ctx: Invocation, key: str, request: Request, arguments: object) -> Reply:
         """Answer a write under its key, or as it was answered under this key before."""
         digest = kept_answers.digest_of(ctx, request)  # once: the documents may be many
-        kept = kept_answers.find(ctx, key, digest)
+        kept = kept_answers.find(ctx, key, request, digest)
         if kept is not None:
             return self._with_documents(ctx, arguments, kept.reply(ctx))
         reply = changes.run(ctx, self.function, arguments)

@@ -4,13 +4,14 @@ A key belongs to the subject that used it: for every other subject nothing is ke
 answer is kept with documents (`Endpoint.shows`).
 """
 
+import hmac
 import json
 from dataclasses import dataclass
 from hashlib import sha256
 
 from lmaps.api import job_queue
 from lmaps.api.context import Invocation
-from lmaps.errors import Conflict
+from lmaps.errors import Conflict, StateUnusable
 from lmaps.protocol import Reply, Request
 from lmaps.store import StoredRequest
 from lmaps.store.requests import OWN
@@ -48,14 +49,15 @@ class KeptAnswer:
         return Reply.from_json(self.payload(ctx))
 
 
-def find(ctx: Invocation, key: str, digest: str | None = None) -> KeptAnswer | None:
+def find(ctx: Invocation, key: str, request: Request | None = None, digest: str | None = None) -> KeptAnswer | None:
     """Return what was answered to this subject under ``key``; None if nothing was.
 
-    Raises `Conflict` if that was another request than the one with ``digest``.
+    Raises `Conflict` if that was another request than this one, which has this ``digest``.
     """
     row = ctx.tx.requests.find(_own_key(ctx, key))
     if row is None and ctx.tx.requests.any_older and not key.startswith(OWN):
         row = ctx.tx.requests.find(key)
+        digest = sha256(_content(ctx, request)).hexdigest() if request is not None else None
         row = row if row is not None and (row.digest == digest or _is_own(ctx, row)) else None
     if row is None:
         return None
@@ -70,8 +72,19 @@ def keep(ctx: Invocation, key: str, digest: str, unit: str | None, reply: Reply)
 
 
 def digest_of(ctx: Invocation, request: Request) -> str:
-    """Return what equal requests of one subject have in common."""
-    return sha256(jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()).hexdigest()
+    """Return what equal requests of one subject have in common.
+
+    It is made with the key of the database, else whoever has its file could find out secrets in requests by guessing.
+    """
+    try:
+        key = ctx.tx.content_key
+    except StateUnusable:  # sealed with a state_key that is not configured any more
+        key = b""
+    return hmac.digest(key, _content(ctx, request), "sha256").hex()
+
+
+def _content(ctx: Invocation, request: Request) -> bytes:
+    return jsonio.canonical([request.verb, request.args, ctx.subject.id]).encode()
 
 
 def _own_key(ctx: Invocation, key: str) -> str:

@@ -47,6 +47,7 @@ class Cache:
     pending            how many changesets of each unit its handler has not run with
     unconfirmed        the jobs of each unit that wait for confirmation or are being undone
     older_requests     whether there was a request under a key of an older lMaPS when one was first looked for
+    content_key        the random key of the database, once it was read
     block_sums         checksums over blocks of instances whose rows were checked, by unit and last number of the block
     """
 
@@ -63,6 +64,7 @@ class Cache:
     pending: dict[str, int] = field(default_factory=dict)
     unconfirmed: dict[str, list[Job]] = field(default_factory=dict)
     older_requests: bool | None = None
+    content_key: bytes | None = None
     block_sums: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
 
     def forget(self, revision: int) -> None:

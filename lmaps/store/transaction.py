@@ -52,8 +52,11 @@ class Transaction:
 
     @property
     def content_key(self) -> bytes:
-        """The random key under which IDs are made of documents with secrets."""
-        return content_key.read(self.session)
+        """The random key of the database, under which digests are made of what may have secrets: IDs, requests."""
+        cache = self.session.cache
+        if cache.content_key is None:
+            cache.content_key = content_key.read(self.session)
+        return cache.content_key
 
     def revision(self) -> int:
         """Return the newest revision of all units, 0 before the first."""

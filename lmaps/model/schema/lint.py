@@ -39,8 +39,19 @@ def lint(definition: object) -> list[Finding]:
     if isinstance(definition, dict) and drafts.name(definition) not in drafts.NAMES:
         message = f"unknown $schema; known are {', '.join(drafts.NAMES)}"
         return [Finding(message, ("$schema",), got=definition["$schema"])]
+    other_drafts = list(_other_drafts(definition))
+    if other_drafts:
+        return other_drafts
     faults = lint_plain(definition) if compile_check(definition) is not None else lint_fully(definition)
     return faults or list(_bad_marks(definition))
+
+
+def _other_drafts(definition: object) -> Iterator[Finding]:
+    """Yield each part in another draft than the whole: whoever walks over a schema takes it to be written in one."""
+    for at, part in drafts.walk(definition):
+        draft = part.get("$schema")
+        if isinstance(draft, str) and drafts.name(part) != drafts.name(definition):
+            yield Finding("a part of a schema has the draft of the whole", (*at, "$schema"), got=draft)
 
 
 def _bad_marks(definition: object) -> Iterator[Finding]:

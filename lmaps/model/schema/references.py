@@ -21,7 +21,8 @@ _IDS = frozenset(("$id", "id"))
 def resolver(definition: object) -> object:
     """Return a resolver of references at the schema's root; None for a schema without references."""
     # Any object counts: a reference may lead to a place that no keyword of a draft names, and on from there.
-    if any(keyword in part for part in objects(definition) for keyword in keywords(definition)):
+    names = keywords(definition)
+    if any(keyword in part for part in objects(definition) for keyword in names):
         return backend.resolver(definition)
     return None
 
@@ -35,9 +36,9 @@ def objects(value: object) -> Iterator[JsonObject]:
 
 
 def keywords(definition: object) -> tuple[str, ...]:
-    """Return the keywords of references in the schema's draft; the others have no meaning in it."""
-    dynamic = _DYNAMIC.get(drafts.name(definition))
-    return ("$ref", dynamic) if dynamic else ("$ref",)
+    """Return the keywords of references in the drafts that the schema and its parts are written in, by ``$schema``."""
+    written_in = {drafts.name(definition)} | {drafts.name(part) for part in objects(definition) if "$schema" in part}
+    return ("$ref", *(keyword for draft, keyword in _DYNAMIC.items() if draft in written_in))
 
 
 def targets(

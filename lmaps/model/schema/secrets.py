@@ -74,7 +74,11 @@ class Secrets:
     def paths(self, document: object) -> frozenset[Path]:
         """Return the paths of the secret values of ``document``."""
         # A whole document is none: units that mark it are refused now, and the history of older ones stays readable.
-        return frozenset(filter(None, self._find_all(document)))
+        return frozenset(self.found_in(document))
+
+    def found_in(self, document: object) -> Iterator[Path]:
+        """Yield the same as `paths`, some perhaps twice; the document is searched when the first is asked for."""
+        return filter(None, self._find_all(document))
 
     def masked(self, document: object) -> Any:
         """Return ``document`` with its secret values masked."""

@@ -92,22 +92,25 @@ class Unit:
         """The secrets of an instance."""
         return Secrets(self.schema.definition)
 
-    def complete(self, document: Any) -> JsonObject:
-        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings."""
+    def complete(self, document: Any, secrets: Secrets | None = None) -> JsonObject:
+        """Return ``document`` with defaults, valid; raise `ValidationFailed` with all findings.
+
+        They quote no secret of the schema, and none of ``secrets``, such as those of older texts.
+        """
         if not isinstance(document, dict):
             finding = Finding(f"{in_words(document)} is not an object")  # not quoted: it may be a secret
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
-        completed: JsonObject = self.schema.complete(document)
+        completed: JsonObject = self.schema.complete(document, secrets.found_in(document) if secrets else ())
         return completed
 
-    def admit(self, document: Any, content_key: bytes | None) -> tuple[str, JsonObject]:
+    def admit(self, document: Any, content_key: bytes | None, secrets: Secrets | None = None) -> tuple[str, JsonObject]:
         """Return the ID of a document that is new here (see `identify`), and the document completed.
 
         Raises `ValidationFailed` as `complete` does, and for an ID with control characters: SQLite's functions stop at
         NUL, and such an ID cannot be typed. Stored documents, which an older lMaPS may have accepted with such an ID,
         are completed without this check.
         """
-        completed = self.complete(document)
+        completed = self.complete(document, secrets)
         key = self.identify(completed, content_key)
         character = forbidden_in_names(key)
         if character is not None and self.primary_key is not None:

@@ -125,3 +125,13 @@ def test_a_key_that_another_subject_has_used_is_free(lmaps: InProcess) -> None:
     assert [ask_for(lmaps, "k", uid).revision for uid in (61001, 61002)] == [first.revision, second.revision]
     with pytest.raises(NotFound, match="nothing was done under the key k"):
         ask_for(lmaps, "k", 61003)
+
+
+def test_nobody_can_guess_a_request_from_what_is_kept_of_it(lmaps: InProcess) -> None:
+    args: dict[str, Any] = {"unit": "web", "instances": [{"id": "b", "text": "guessed"}]}
+    first = ask(lmaps, "create", "create", **args)
+    assert ask(lmaps, "create", "create", **args) == first
+    guess = sha256(jsonio.canonical(["create", args, "uid:61001"]).encode()).hexdigest()
+    with lmaps.store.transaction() as tx:
+        [kept] = tx.session.connection.exec_driver_sql("SELECT digest FROM request").scalars()
+    assert len(kept) == len(guess) and kept != guess

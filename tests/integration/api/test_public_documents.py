@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import lmaps
-from lmaps.errors import Conflict, RevertConflict
+from lmaps.errors import Conflict, NotAllowed, RevertConflict, RuleBroken, ValidationFailed
+from lmaps.model.policy import Line, Policy, Subject
 from tests.in_process import InProcess
 
 CANARY = "canary-"
@@ -178,3 +179,53 @@ def test_documents_in_clear_are_read_only_where_it_has_a_reason() -> None:
                 if not {*CLEAR}.isdisjoint(inside):
                     readers.setdefault(str(file.relative_to(root)), set()).add(function.name)
     assert readers == READERS
+
+
+def test_a_refusal_quotes_nothing_that_only_an_older_text_marks(daemon: InProcess) -> None:
+    """Today's text marks nothing and is broken by what is stored: it is refused with what an older text marks."""
+    daemon.call("create", unit="vault", instances=[{"id": "a", "a": f"{CANARY}1"}])
+    daemon.load(unit({"a": {"type": "string", "maxLength": 3}, "b": {}}))
+    for change in (
+        {"set": [{"path": "/b", "value": 1}]},
+        {"instance": {"id": "a", "a": MASK, "b": 1}},
+    ):
+        with pytest.raises(ValidationFailed) as refused:
+            daemon.call("set", unit="vault", id="a", **change)
+        [finding] = refused.value.errors
+        assert (finding.message, finding.got) == ("the value is too long, at most 3 characters allowed", None)
+    with pytest.raises(ValidationFailed) as refused:
+        daemon.call("import", units=[{"unit": "vault", "instances": [{"id": "a", "a": MASK}]}])
+    assert CANARY not in json.dumps([finding.to_json() for finding in refused.value.errors])
+
+
+def test_a_mask_that_only_an_older_text_shows_is_not_stored(daemon: InProcess) -> None:
+    daemon.call("create", unit="vault", instances=[{"id": "a", "a": f"{CANARY}1"}])
+    daemon.load(OPEN)
+    shown = daemon.call("export", units=["vault"]).extra["units"][0]["instances"]
+    assert shown == [{"id": "a", "a": MASK}]
+    for document in ({"id": "b", "a": MASK}, {"id": "a", "c": MASK}):
+        for verb, args in (
+            ("create", {"unit": "vault", "instances": [document]}),
+            ("set", {"unit": "vault", "id": document["id"], "instance": document}),
+            ("import", {"units": [{"unit": "vault", "instances": [document]}]}),
+        ):
+            with pytest.raises(ValidationFailed) as refused:
+                daemon.call(verb, **args)
+            assert [finding.message for finding in refused.value.errors] == [
+                "this is the mask of a secret: give the secret itself"
+            ]
+
+
+def test_unique_does_not_compare_what_only_an_older_text_marks(daemon: InProcess) -> None:
+    daemon.call("create", unit="vault", instances=[{"id": "a", "a": f"{CANARY}1"}])
+    text = json.loads(OPEN)
+    text["meta"]["unique"] = ["/a"]
+    daemon.load(json.dumps(text))
+    guess = {"id": "b", "a": f"{CANARY}1"}
+    with pytest.raises(RuleBroken) as broken:
+        daemon.call("create", unit="vault", instances=[guess])
+    assert CANARY not in str(broken.value) + json.dumps([finding.to_json() for finding in broken.value.errors])
+    daemon.subject = Subject("uid:61001", "ann", frozenset({"uid:61001"}))
+    daemon.service.policy = Policy([Line(daemon.subject.proofs, frozenset(["create", "show"]), ("*",))])
+    with pytest.raises(NotAllowed, match="/a has to be unique and is secret"):
+        daemon.call("create", unit="vault", instances=[guess])

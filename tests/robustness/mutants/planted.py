@@ -568,6 +568,36 @@ MUTANTS = [
         (Patch("lmaps/cli/diffs.py", '        yield {"op": {"+": "add"', '        _ = {"op": {"+": "add"'),),
     ),
     Mutant(
+        "documents that come in are measured by today's marks alone",
+        "tests/integration/api/test_public_documents.py::test_a_refusal_quotes_nothing_that_only_an_older_text_marks",
+        "canary-",
+        (Patch("lmaps/api/documents.py", "if text != unit.text and _secrets_of(text).any:", "if False:"),),
+    ),
+    Mutant(
+        "what is kept of a request tells whoever guesses it that he is right",
+        "tests/integration/api/test_kept_answers.py::test_nobody_can_guess_a_request_from_what_is_kept_of_it",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/api/kept_answers.py",
+                'hmac.digest(key, _content(ctx, request), "sha256").hex()',
+                "sha256(_content(ctx, request)).hexdigest()",
+            ),
+        ),
+    ),
+    Mutant(
+        "a part of a schema may be written in another draft",
+        "tests/unit/model/test_schema.py",
+        "a part of a schema has the draft of the whole",
+        (
+            Patch(
+                "lmaps/model/schema/lint.py",
+                "if isinstance(draft, str) and drafts.name(part)",
+                "if False and drafts.name(part)",
+            ),
+        ),
+    ),
+    Mutant(
         "a request key belongs to whoever used it first",
         "tests/integration/api/test_kept_answers.py::test_a_key_that_another_subject_has_used_is_free",
         "was used for another request",

@@ -142,6 +142,11 @@ def test_a_closed_schema():
         (7, "$", "a schema is an object"),
         ({"type": "strin"}, "$.type", "strin"),
         ({"$schema": "urn:nothing"}, "$['$schema']", "unknown $schema"),
+        (
+            {"allOf": [{"$schema": "http://json-schema.org/draft-07/schema#", "unevaluatedProperties": False}]},
+            "$.allOf[0]['$schema']",
+            "a part of a schema has the draft of the whole",
+        ),
         ({"$ref": "#/nope"}, "$['$ref']", "there is nothing there"),
         ({"$ref": "file:///etc/passwd"}, "$['$ref']", "nothing is ever fetched"),
         ({"properties": {"a": {"pattern": "("}}}, "$.properties.a.pattern", "("),

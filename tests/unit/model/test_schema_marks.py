@@ -282,3 +282,31 @@ def test_a_reference_that_is_none_in_the_draft_has_no_meaning(draft: str) -> Non
         messages = [finding.message for finding in lint(schema) if "cannot resolve" in finding.message]
         assert bool(messages) == (draft == knows), (keyword, messages)
         assert Secrets(schema).paths({"v": 1, "pin": 2}) == ({("v",), ("pin",)} if draft == knows else {("pin",)})
+
+
+@pytest.mark.parametrize(
+    "whole", ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"]
+)
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("https://json-schema.org/draft/2019-09/schema", {"$recursiveAnchor": True, "$recursiveRef": "#"}),
+        ("https://json-schema.org/draft/2020-12/schema", {"$dynamicAnchor": "it", "$dynamicRef": "#it"}),
+    ],
+)
+def test_a_reference_in_a_part_in_another_draft_is_followed(whole: str, part: str, names: dict[str, Any]) -> None:
+    """Such a unit is refused now; stored documents may have been made under one."""
+    (anchor, value), (keyword, target) = names.items()
+    tree = {
+        "$schema": part,
+        "$id": "https://unit.invalid/tree",
+        anchor: value,
+        "properties": {"leaf": SECRET, "next": {keyword: target}},
+    }
+    schema = {
+        "$schema": whole,
+        "definitions": {"tree": tree},
+        "properties": {"a": {"$ref": "https://unit.invalid/tree"}},
+    }
+    assert Secrets(schema).paths({"a": {"next": {"leaf": CANARY}}}) == {("a", "next", "leaf")}
+    assert whole == part or lint(schema)[0].at[-1] == "$schema"

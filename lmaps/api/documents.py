@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lmaps.api.context import Invocation
 from lmaps.errors import StateDamaged
@@ -51,15 +51,15 @@ class PublicDocuments:
             self._unit.secrets.any or any(_secrets_of(text).any for text in self._unit_texts.values())
         )
 
-    def given(self, document: Document) -> Any:
+    def given(self, document: Document) -> object:
         """Return a document as the client gave it."""
         return self._public(document.clear_given, document.definition)
 
-    def completed(self, document: Document) -> Any:
+    def completed(self, document: Document) -> object:
         """Return a document with the schema's defaults."""
         return self._public(document.clear_completed, document.definition)
 
-    def values(self, texts: Sequence[str], definitions: Sequence[int]) -> list[Any]:
+    def values(self, texts: Sequence[str], definitions: Sequence[int]) -> list[object]:
         """Return documents, given by their JSON texts and the numbers of their unit texts."""
         return [self._public(*pair) for pair in zip(texts, definitions, strict=True)]
 
@@ -97,9 +97,9 @@ class PublicDocuments:
             secrets = self._secrets[definition] = _secrets_under(self._unit, self._unit_texts[definition])
         return secrets
 
-    def _public(self, text: str, definition: int) -> Any:
+    def _public(self, text: str, definition: int) -> object:
         self._ctx.manager.beat()
-        value = json.loads(text)
+        value: object = json.loads(text)
         return value if self.are_clear else self.secrets_under(definition).masked(value)
 
 
@@ -118,7 +118,7 @@ def older_texts(tx: Transaction, unit: Unit) -> dict[str, JsonObject]:
     return {str(number): json.loads(text) for number, text in texts if text != unit.text and _secrets_of(text).any}
 
 
-def former_secrets(tx: Transaction, unit: Unit) -> list[Any]:
+def former_secrets(tx: Transaction, unit: Unit) -> list[object]:
     """Return the secrets that were replaced or removed since the unit was last applied.
 
     They may still be on the host, and a tool may print them, as a difference does.
@@ -133,7 +133,7 @@ def former_secrets(tx: Transaction, unit: Unit) -> list[Any]:
     except StateDamaged as error:  # what is stored now is whole, and is applied
         log.error("replaced secrets are not masked in the output of a job of %s: %s", unit.name, error)
         return []
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for document in documents:
         for secret in marks[document.definition].values(json.loads(document.clear_completed)):
             values[jsonio.canonical(secret)] = secret

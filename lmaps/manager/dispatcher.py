@@ -303,7 +303,7 @@ class Dispatcher:
 def document_lists(page: Page) -> JsonObject:
     """Return instances as the tasks take them: lists ``given`` and ``completed``, of JSON text as it is stored.
 
-    The third list has the numbers of the unit texts that they were completed under.
+    The list ``definitions`` has the numbers of the unit texts that they were completed under.
     """
     return {
         "given": Encoded.array(page.clear_given),

@@ -36,8 +36,9 @@ def bind_manager_sockets(
     """
     rpc = config.rpc
     keys = read_server_keys(rpc.server_key, rpc.authorized_keys, config.uid) if is_remote(config) else None
-    sealer = KeySealer(read_key(config.state_key)) if config.state_key else None
+    sealer = None
     if config.state_key:
+        sealer = KeySealer(read_key(config.state_key))
         check_owned(config.state_key, config.uid, "the state_key")
     return ManagerSockets(bind_sockets(rpc.manager_bind, group), bind_sockets([worker_endpoint]), secret, keys, sealer)
 

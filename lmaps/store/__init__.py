@@ -11,6 +11,7 @@ changesets    changes recorded, undone, dropped
 unique_index  which instances have which value
 jobs          runs of handlers and their output
 requests      answers to requests that changed something
+content_key   the random key of the IDs of documents with secrets
 audit         who asked for what
 
 models        the tables

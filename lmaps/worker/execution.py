@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lmaps.config.settings import Config
 from lmaps.errors import HandlerFailed, LmapsError, ValidationFailed
@@ -58,7 +58,7 @@ class Order:
     timeout: float | None = None
     definitions: list[int] = field(default_factory=list)
     older_texts: dict[str, JsonObject] = field(default_factory=dict)
-    former_secrets: list[Any] = field(default_factory=list, repr=False)
+    former_secrets: list[object] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         # The number names the job's folder, which is emptied first: a path could name any folder.

@@ -109,7 +109,7 @@ def unit_check(ctx: Invocation, request: UnitCheck) -> Reply:
             stored, unseen = _seen_and_unseen(ctx, unit)
             if unseen:
                 count = plural(len(unseen), "instance")
-                text = f"{count} with secrets not looked at: {ctx.subject.name} has no right reveal there"
+                text = f"not tried on {count} with secrets: {ctx.subject.name} has no right reveal on {unit.name}"
                 warnings.append(unit.locate(Finding(text, ("meta", "name"))))
             touched = ctx.limit.run(f"check {unit.name}", impact, unit, stored, unseen)
             impacts += [{"unit": unit.name, "file": unit.file} | effect.to_json() for effect in touched]

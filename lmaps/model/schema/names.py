@@ -72,7 +72,7 @@ class _Finder:
         self._anchors = references.dynamic_anchors(definition) if self.resolver is not None else {}
         self._draft = drafts.NAMES.index(drafts.name(definition))
         self._places = {id(schema): at for at, schema in drafts.walk(definition)}
-        self._found: dict[int, Names] = {}
+        self._admitted_names: dict[int, Names] = {}
 
     def admitted(self, schema: object, resolver: object, at: drafts.At) -> Names:
         """Return the names in an object that fits ``schema``, which is at ``at``."""
@@ -80,10 +80,10 @@ class _Finder:
             return _NONE
         if not isinstance(schema, dict):
             return _any(at)
-        if id(schema) not in self._found:
-            self._found[id(schema)] = _any(at)  # until it is known: a schema may lead back to itself
-            self._found[id(schema)] = self._admitted(schema, self._enter(resolver, schema), at)
-        return self._found[id(schema)]
+        if id(schema) not in self._admitted_names:
+            self._admitted_names[id(schema)] = _any(at)  # until it is known: a schema may lead back to itself
+            self._admitted_names[id(schema)] = self._admitted(schema, self._enter(resolver, schema), at)
+        return self._admitted_names[id(schema)]
 
     def _admitted(self, schema: JsonObject, resolver: object, at: drafts.At) -> Names:
         opened = [word for word in _OPENING if schema.get(word, False) is not False]

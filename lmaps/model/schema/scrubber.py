@@ -37,7 +37,7 @@ class Scrubber:
         lengths: dict[str, set[int]] = {}
         for word in self._words:
             lengths.setdefault(word[:MIN_SCRUBBED], set()).add(len(word))
-        self._lengths = {start: sorted(known, reverse=True) for start, known in lengths.items()}
+        self._lengths = {start: sorted(sizes, reverse=True) for start, sizes in lengths.items()}
 
     def text(self, text: str) -> str:
         """Return ``text`` with the values masked in it.

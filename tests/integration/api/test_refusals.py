@@ -105,7 +105,7 @@ def test_unit_check_answers_no_question_about_a_secret(world: World, question: s
     mine_then, owners_then = answers("another", "yet another")
     assert owners != owners_then
     assert mine == mine_then
-    assert "2 instances with secrets not looked at: ann has no right reveal there" in mine
+    assert "not tried on 2 instances with secrets: ann has no right reveal on vault" in mine
 
 
 def test_unit_check_looks_at_instances_without_a_secret(world: World) -> None:
@@ -118,7 +118,7 @@ def test_unit_check_looks_at_instances_without_a_secret(world: World) -> None:
         ("breaks", "$.port", ["a"]),
         ("secret shown", "$.password", ["b"]),
     ]
-    assert "1 instance with secrets not looked at" in json.dumps(extra["warnings"])
+    assert "not tried on 1 instance with secrets" in json.dumps(extra["warnings"])
 
 
 UNIQUE = json.dumps({**UNIT, "meta": {**UNIT["meta"], "unique": ["/password"]}})

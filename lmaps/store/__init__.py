@@ -11,7 +11,7 @@ changesets    changes recorded, undone, dropped
 unique_index  which instances have which value
 jobs          runs of handlers and their output
 requests      answers to requests that changed something
-content_key   the random key of the IDs of documents with secrets
+content_key   the random key under which digests are made of what may have secrets
 audit         who asked for what
 
 models        the tables

@@ -1,6 +1,7 @@
-"""The table ``content_key``: the random key of the database under which IDs are made of documents with secrets.
+"""The table ``content_key``: the random key of the database, under which digests are made of what may have secrets.
 
-An ID that everybody can compute from the content would tell whoever guesses a secret that the guess is right.
+They are the IDs of documents and the digests of requests. A digest that everybody can compute would tell whoever
+guesses a secret that the guess is right.
 """
 
 import secrets

@@ -151,7 +151,7 @@ content_key = Table(
     _checksum(),
     sqlite_with_rowid=False,
 )
-"""One row: the random key, in hex and sealed where secrets are, under which IDs are made of documents with secrets."""
+"""One row: the random key, in hex and sealed where secrets are, under which digests are made of what may have them."""
 
 job = Table(
     "job",

@@ -289,5 +289,7 @@ def _readable(result: Result) -> Result:
         decode(encode(result))
     except (MessageRefused, ValueError, TypeError, RecursionError) as error:
         # Only the type: the text could quote what was returned.
-        return Result(result.token, "failed", error=f"the result of the handler cannot be sent ({type(error).__name__})")
+        return Result(
+            result.token, "failed", error=f"the result of the handler cannot be sent ({type(error).__name__})"
+        )
     return result

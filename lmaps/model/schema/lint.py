@@ -51,7 +51,11 @@ def _other_drafts(definition: object) -> Iterator[Finding]:
     for at, part in drafts.walk(definition):
         draft = part.get("$schema")
         if isinstance(draft, str) and drafts.name(part) != drafts.name(definition):
-            yield Finding("a part of a schema has the draft of the whole", (*at, "$schema"), got=draft)
+            yield Finding(
+                "this part is in another draft than the whole schema: leave its $schema out",
+                (*at, "$schema"),
+                got=draft,
+            )
 
 
 def _bad_marks(definition: object) -> Iterator[Finding]:
@@ -139,8 +143,9 @@ def _bad_patterns(definition: object) -> Iterator[Finding]:
 
 
 def _bad_references(definition: object) -> Iterator[Finding]:
+    keywords = references.keywords(definition)
     for at, schema, resolver in references.walk(definition):
-        for keyword in references.keywords(definition):
+        for keyword in keywords:
             target = schema.get(keyword)
             if isinstance(target, str) and backend.find(resolver, target) is None:
                 is_remote = ":" in target.partition("#")[0]

@@ -588,7 +588,7 @@ MUTANTS = [
     Mutant(
         "a part of a schema may be written in another draft",
         "tests/unit/model/test_schema.py",
-        "a part of a schema has the draft of the whole",
+        "this part is in another draft than the whole schema",
         (
             Patch(
                 "lmaps/model/schema/lint.py",

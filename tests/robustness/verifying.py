@@ -1,15 +1,18 @@
 """What must hold after any fault: everything acknowledged is there, once and whole, in the order that clients saw."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from lmaps.store.backup import verify
+from lmaps.store.requests import OWN
 from tests.history_model import Model, Refused, Row
 from tests.robustness.load import Entry
 
@@ -50,6 +53,11 @@ def check_daemon(config: Path, source: Path | None = None) -> None:
     assert (done.returncode, done.stdout) == (0, "lmapsd: nothing is wrong\n"), done.stderr
 
 
+def own_key(key: str) -> str:
+    """Under which key the daemon keeps what this user did under ``key``."""
+    return OWN + sha256(f"uid:{os.getuid()}\0{key}".encode()).hexdigest()
+
+
 def check_keys(database: Path, journal: Sequence[Entry]) -> None:
     """Each request was done once, with the answer that was given; what certainly was not done was not."""
     answers = {key: json.loads(answer) for key, answer in rows(database, "SELECT key, answer FROM request")}
@@ -60,7 +68,7 @@ def check_keys(database: Path, journal: Sequence[Entry]) -> None:
     for key, unit in made:
         changed.setdefault(key, set()).add(unit)
     for entry in journal:
-        kept = answers.get(entry.key)
+        kept = answers.get(own_key(entry.key))
         if entry.never or not entry.acknowledged:
             assert entry.key not in changed, f"refused or never sent, and done: {entry}"
             continue

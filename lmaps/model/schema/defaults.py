@@ -30,7 +30,8 @@ class Defaults:
     def __init__(self, definition: object, validator: Validator) -> None:
         self._definition = definition
         self._validator = validator
-        self._ref_overrides = drafts.name(definition) in drafts.OLD
+        self._draft = drafts.name(definition)
+        self._ref_overrides = self._draft in drafts.OLD
         self._resolver = backend.resolver(definition)
 
     def apply(self, document: object) -> object:
@@ -86,7 +87,9 @@ class Defaults:
                 self._fill_below(below, resolver, value, inside)
 
     def _fill_parts(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
-        for key, keyword, below in list(drafts.on_parts(schema, value)):  # a list, as filling adds properties
+        for key, keyword, below in list(
+            drafts.on_parts(schema, value, self._draft)
+        ):  # a list, as filling adds properties
             if keyword not in _APPLY_NOTHING:
                 self._fill_below(below, resolver, value[key], inside)
 

@@ -61,12 +61,15 @@ def on_value(schema: JsonObject) -> Iterator[object]:
     return (below for step, below in subschemas(schema) if step[0] in ON_VALUE)
 
 
-def on_parts(schema: JsonObject, value: object) -> Iterator[tuple[Any, str, object]]:
-    """Yield each subschema that may describe a part of ``value``: the part's key, the keyword, the subschema."""
+def on_parts(schema: JsonObject, value: object, draft: str | None) -> Iterator[tuple[Any, str, object]]:
+    """Yield each subschema that may describe a part of ``value``: the part's key, the keyword, the subschema.
+
+    ``draft`` is the `name` of the schema's draft; None if it may be any: then there may be some too many.
+    """
     if isinstance(value, dict):
         yield from _on_properties(schema, value)
     elif isinstance(value, list):
-        yield from _on_items(schema, value)
+        yield from _on_items(schema, value, draft)
 
 
 def _on_properties(schema: JsonObject, value: JsonObject) -> Iterator[tuple[str, str, object]]:
@@ -80,16 +83,15 @@ def _on_properties(schema: JsonObject, value: JsonObject) -> Iterator[tuple[str,
         yield from ((name, *pair) for pair in own or others)
 
 
-def _on_items(schema: JsonObject, value: list[Any]) -> Iterator[tuple[int, str, object]]:
+def _on_items(schema: JsonObject, value: list[Any], draft: str | None) -> Iterator[tuple[int, str, object]]:
     items, prefix = schema.get("items"), schema.get("prefixItems")
-    first = prefix if isinstance(prefix, list) else items if isinstance(items, list) else []
+    # An older draft does not know prefixItems, which has no effect there; the newest one has no list of items.
+    first = [part for part in (prefix if draft in (DEFAULT, None) else None, items) if isinstance(part, list)]
     others = [("items", items)] if isinstance(items, dict) else []
     others += [(keyword, schema[keyword]) for keyword in ("additionalItems", "unevaluatedItems") if keyword in schema]
     for index in range(len(value)):
-        if index < len(first):
-            yield index, "prefixItems", first[index]
-        else:
-            yield from ((index, *pair) for pair in others)
+        own = [("prefixItems", part[index]) for part in first if index < len(part)]
+        yield from ((index, *pair) for pair in (own + others if draft is None else own or others))
         if "contains" in schema:
             yield index, "contains", schema["contains"]
 

@@ -6,14 +6,24 @@ from typing import Any, cast
 
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
+from referencing.exceptions import Unresolvable
 
-from lmaps.errors import Finding
+from lmaps.errors import Finding, ValidationFailed
 from lmaps.model.diff import Path
 from lmaps.model.schema import backend
 from lmaps.model.schema.defaults import Defaults
 from lmaps.model.schema.messages import to_findings
 from lmaps.model.schema.secrets import Secrets
 from lmaps.util.jsonio import JsonObject
+
+_UNCHECKABLE = (Unresolvable, RecursionError)
+
+
+def _why(error: Exception) -> str:
+    """Return why a schema cannot be used on a document, although nothing was found wrong with it when it was loaded."""
+    if isinstance(error, Unresolvable):
+        return f"it cannot be checked: the schema's reference {error.ref} leads to nothing from where it was reached"
+    return "it cannot be checked: the schema refers to itself around the same value"
 
 
 class FullSchema:
@@ -30,11 +40,17 @@ class FullSchema:
 
     def apply_defaults(self, document: object) -> object:
         """Return a copy of ``document`` with the defaults."""
-        return self._defaults.apply(document)
+        try:
+            return self._defaults.apply(document)
+        except _UNCHECKABLE as error:
+            raise ValidationFailed(_why(error), errors=[Finding(_why(error))]) from None
 
     def findings(self, document: Any, secrets: Iterable[Path] = (), *, quoting: bool = True) -> list[Finding]:
         """Return everything in ``document`` that does not fit; see `Schema.findings`."""
-        errors = list(self._validator.iter_errors(document))
+        try:
+            errors = list(self._validator.iter_errors(document))
+        except _UNCHECKABLE as error:
+            return [Finding(_why(error))]
         # Only a document with errors pays for the search of its secrets.
         if not errors:
             return []

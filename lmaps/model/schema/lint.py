@@ -82,6 +82,7 @@ def lint_fully(definition: object) -> list[Finding]:
     return (
         _metaschema_findings(definition)
         or [*_bad_patterns(definition), *_bad_references(definition)]
+        or list(_endless_references(definition))
         or list(_bad_defaults(definition))
     )
 
@@ -151,6 +152,30 @@ def _bad_references(definition: object) -> Iterator[Finding]:
                 is_remote = ":" in target.partition("#")[0]
                 reason = "nothing is ever fetched, put it under $defs" if is_remote else "there is nothing there"
                 yield Finding(f"cannot resolve {keyword} {target}: {reason}", (*at, keyword), got=target)
+
+
+def _endless_references(definition: object) -> Iterator[Finding]:
+    """Yield a finding for the first reference that leads back to its own schema around the same value."""
+    overrides = drafts.name(definition) in drafts.OLD
+    is_open: dict[int, bool] = {}
+
+    def is_endless(schema: object, scope: Any) -> bool:
+        if not isinstance(schema, dict):
+            return False
+        if id(schema) in is_open:
+            return is_open[id(schema)]
+        is_open[id(schema)] = True
+        around = [*filter(None, references.targets(schema, scope, ("$ref",), {}))]
+        if not (around and overrides):
+            around += [(part, references.enter(scope, part, definition)) for part in drafts.on_value(schema)]
+        found = any(is_endless(*each) for each in around)
+        is_open[id(schema)] = False
+        return found
+
+    for at, schema, scope in references.walk(definition):
+        if "$ref" in schema and is_endless(schema, scope):
+            yield Finding("the schema refers to itself around the same value: nothing can be checked by it", at)
+            return
 
 
 def _bad_defaults(definition: object) -> Iterator[Finding]:

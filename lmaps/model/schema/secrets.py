@@ -86,12 +86,19 @@ class Secrets:
         return _masked(document, _tree(paths)) if paths else document
 
     def values(self, document: Any) -> Iterator[Any]:
-        """Yield the secret values of ``document``."""
+        """Yield the secret values of ``document``, and the names in secret objects that the schema does not have."""
         for path in self.paths(document):
             value = document
             for key in path:
                 value = value[key]
             yield value
+            for part in references.objects(value):
+                yield from part.keys() - self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """Every name in the schemas: what their author wrote is no secret."""
+        return frozenset(name for schema in self._schemas for name in schema.names())
 
     def _find_all(self, document: object) -> Iterator[Path]:
         return (path for schema in self._schemas for path in schema.find(document))
@@ -117,6 +124,17 @@ class _Marked:
     def _anchors(self) -> references.Anchors:
         return references.dynamic_anchors(self._definition)
 
+    @cached_property
+    def _draft(self) -> str | None:
+        """The schema's draft; None if a part of it may be of another one."""
+        names = {drafts.name(part) for part in references.objects(self._definition) if "$schema" in part}
+        names.add(drafts.name(self._definition))
+        return names.pop() if len(names) == 1 else None
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all objects in the schema, keywords too."""
+        return (name for part in references.objects(self._definition) for name in part)
+
     def find(self, document: object) -> Iterator[Path]:
         """Yield the paths of ``document`` that the schema marks."""
         return self._find(self._definition, self._resolver, document, (), set()) if self.marks_any else iter(())
@@ -140,7 +158,7 @@ class _Marked:
         for part in drafts.on_value(schema):
             scope = references.enter(resolver, part, self._definition)
             yield from self._find(part, scope, value, at, visited)
-        for key, _, below in drafts.on_parts(schema, value):
+        for key, _, below in drafts.on_parts(schema, value, self._draft):
             scope = references.enter(resolver, below, self._definition)
             yield from self._find(below, scope, value[key], (*at, key), visited)
 

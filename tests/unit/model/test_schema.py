@@ -238,3 +238,46 @@ def test_a_scope_is_entered_once_however_it_is_reached():
     assert schema.complete({"a": {"whole": {"again": {}}}}) == {"a": own | {"whole": {"again": own}}}
     branches = {"oneOf": [{"$id": "b/", "$ref": "#/$defs/x", "$defs": {"x": {"required": ["x"]}}}]}
     assert Schema({"$id": "http://host/", **branches, "properties": {"n": {"default": 2}}}).complete({"x": 1})["n"] == 2
+
+
+ENDLESS = [
+    {"allOf": [{"$ref": "#"}]},
+    {"not": {"$ref": "#"}},
+    {"if": {"$ref": "#"}},
+    {"dependentSchemas": {"a": {"$ref": "#"}}},
+    {
+        "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}},
+    },
+]
+ENDING = [
+    {"properties": {"a": {"$ref": "#"}}},
+    {"allOf": [{"items": {"$ref": "#"}}]},
+    {
+        "allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}],
+        "$defs": {"a": {"anyOf": [True, {"properties": {"b": {"$ref": "#"}}}]}},
+    },
+]
+
+
+def test_a_schema_that_refers_to_itself_around_the_same_value_is_refused():
+    message = "the schema refers to itself around the same value: nothing can be checked by it"
+    for schema in ENDLESS:
+        assert [finding.message for finding in lint(schema)] == [message], schema
+    for schema in ENDING:
+        assert lint(schema) == [], schema
+        assert Schema(schema).findings({"a": [{}]}) == []
+
+
+def test_what_cannot_be_checked_all_the_same_says_so():
+    schema = {"$dynamicAnchor": "n", "allOf": [{"$dynamicRef": "#n"}]}
+    [finding] = Schema(schema).findings({})
+    assert finding.message == "it cannot be checked: the schema refers to itself around the same value"
+
+
+def test_a_reference_that_leads_to_nothing_from_where_it_is_reached_is_named():
+    target = {"$id": "https://host/scope", "$defs": {"d": {"$dynamicAnchor": "n"}}, "$dynamicRef": "#n"}
+    way = {"$dynamicAnchor": "n", "allOf": [{"$ref": "#/parts/x"}]}
+    schema = {"$id": "https://host/root", "parts": {"x": {}}, "$defs": {"n": way, "s": target}}
+    [finding] = Schema(schema | {"properties": {"a": {"$ref": "https://host/scope"}}}).findings({"a": 1})
+    assert "reference /parts/x leads to nothing from where it was reached" in finding.message

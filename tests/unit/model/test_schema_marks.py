@@ -310,3 +310,24 @@ def test_a_reference_in_a_part_in_another_draft_is_followed(whole: str, part: st
     }
     assert Secrets(schema).paths({"a": {"next": {"leaf": CANARY}}}) == {("a", "next", "leaf")}
     assert whole == part or lint(schema)[0].at[-1] == "$schema"
+
+
+@pytest.mark.parametrize("draft", drafts.NAMES)
+def test_a_keyword_that_a_draft_does_not_know_hides_no_mark(draft: str) -> None:
+    is_newest = draft == drafts.DEFAULT
+    beside = {"prefixItems": [{}, {}], "items": SECRET}
+    paths = Secrets({"$schema": draft, "properties": {"v": beside}}).paths({"v": [1, 2, 3]})
+    assert paths == {("v", index) for index in ({2} if is_newest else {0, 1, 2})}
+    if not is_newest:
+        listed = {"prefixItems": [{}, {}], "items": [{}, SECRET]}
+        assert Secrets({"$schema": draft, "properties": {"v": listed}}).paths({"v": [1, 2, 3]}) == {("v", 1)}
+    other = {"$id": "other", "$schema": next(name for name in drafts.NAMES if name != draft)}
+    mixed = {"$schema": draft, "$defs": {"other": other}, "properties": {"v": beside}}
+    assert ("v", 0) in Secrets(mixed).paths({"v": [1]})  # nobody knows of which draft a part is
+
+
+def test_names_that_a_client_chose_in_a_secret_are_secret() -> None:
+    schema = {"properties": {"v": {"writeOnly": True, "properties": {"user": {}}, "additionalProperties": True}}}
+    values = list(Secrets(schema).values({"v": {"user": "me", CANARY: [{"deep": 1}]}, "open": {"name": 1}}))
+    assert values[0] == {"user": "me", CANARY: [{"deep": 1}]}
+    assert sorted(values[1:]) == sorted([CANARY, "deep"])

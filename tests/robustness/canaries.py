@@ -23,8 +23,6 @@ class Canaries:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._tokens: set[str] = set()
-        self.keys: set[str] = set()
-        """The canaries that are keys of objects."""
 
     def word(self) -> str:
         """Return a new text that is a canary and nothing else."""
@@ -52,9 +50,7 @@ class Canaries:
             case "list":
                 return [self.word(), self.number(), [self.word()]]
             case "object":
-                key = self.word()
-                self.keys.add(key)
-                return {key: self.word(), "plain": {"nested": [self.word()]}}
+                return {self.word(): self.word(), "plain": {"nested": [self.word()]}}
             case "content":
                 return json.dumps({"inner": self.word()})
         raise ValueError(kind)

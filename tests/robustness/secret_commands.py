@@ -119,8 +119,7 @@ class Shell:
         """Return a document with new secrets, each of another kind."""
         kind = KINDS[next(self._files) % len(KINDS)]
         document = place.document(name, [self.canaries.value(kind), self.canaries.value(kind)])
-        # The output of jobs, which many commands print, keeps the names of properties; `secret_story` looks for them.
-        tokens = self.canaries.found_in(json.dumps(document)) - self.canaries.keys
+        tokens = self.canaries.found_in(json.dumps(document))
         self.secret |= dict.fromkeys(tokens, str(place))
         return document
 

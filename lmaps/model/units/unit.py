@@ -112,7 +112,7 @@ class Unit:
         """
         completed = self.complete(document, secrets)
         key = self.identify(completed, content_key)
-        character = None if self.primary_key is None else forbidden_in_names(key)
+        character = forbidden_in_names(key)
         if character is not None and self.primary_key is not None:
             reason = f"an ID takes no control characters: this one has U+{ord(character):04X}"
             finding = Finding(reason, at=(self.primary_key,))
@@ -158,4 +158,4 @@ def is_content_id(key: str) -> bool:
 
 def short_id(key: str) -> str:
     """Return an ID as people see it: the first 8 digits of a content ID, a primary key as it is."""
-    return key[:SHORT_ID_LENGTH] if _CONTENT_ID.match(key) else key
+    return key[:SHORT_ID_LENGTH] if is_content_id(key) else key

@@ -21,6 +21,11 @@ MAX_WORD = 32
 It bounds the lookups at each place of a text, and so the time, whatever the secrets have in common.
 """
 
+_IN_QUOTES = re.compile(r'[$`"\\]')
+"""What shells escape between quotation marks (``export -p``)."""
+_IN_WORDS = re.compile(r"""[ !"$&'()*,;<>?\[\\\]^`{|}]""")
+"""What shells escape without quotation marks (``printf %q``)."""
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _ESCAPE = re.compile(r"(\\[xuU])((?<=x)[0-9a-f]{2}|(?<=u)[0-9a-f]{4}|(?<=U)[0-9a-f]{8})")
 
 
@@ -145,18 +150,32 @@ def _forms(text: str) -> set[str]:
         markup = form.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
         forms |= {form.replace("/", "\\/"), markup, markup.replace("'", "\\u0027")}
     forms |= {text.replace("'", quote) for quote in ("''", "'\\''", "'\"'\"'")}  # YAML and SQL, shells
-    forms |= {urllib.parse.quote(text, safe, errors="replace") for safe in ("/", "", "!'()*")}
-    forms.add(urllib.parse.quote_plus(text, errors="replace"))
+    forms |= {text.replace('"', '""'), *(special.sub(r"\\\g<0>", text) for special in (_IN_QUOTES, _IN_WORDS))}
+    percent = {urllib.parse.quote(text, safe, errors="replace") for safe in ("/", "", "!'()*")}
+    percent.add(urllib.parse.quote_plus(text, errors="replace"))
+    forms |= {*percent, *(_PERCENT.sub(lambda code: code[0].lower(), form) for form in percent)}
     entities = html.escape(text, quote=False)
-    for quotation_mark, apostrophe in (("&quot;", "&#x27;"), ("&quot;", "&#39;"), ("&#34;", "&#39;")):
+    for quotation_mark, apostrophe in (
+        ("&quot;", "&#x27;"),
+        ("&quot;", "&#39;"),
+        ("&#34;", "&#39;"),
+        ("&quot;", "&apos;"),
+    ):
         forms |= {entities, entities.replace('"', quotation_mark).replace("'", apostrophe)}
     if not text.isascii():
         forms |= {text.encode(code, "replace").decode(errors="replace") for code in ("latin-1", "cp1252")}
         forms.add(repr(text.encode(errors="replace"))[2:-1])
+        escaped = text.replace("\\", "\\\\")
+        forms |= set(map(_octal, (text, escaped.replace('"', '\\"'), escaped.replace("'", "\\'"))))
         # Java and YAML write the digits of escapes in upper case; YAML has those of Python, and \\" as JSON.
         as_yaml = ascii(f"{text}'\"")[1:-4].replace("\\'", "'").replace('"', '\\"')
         forms |= {_ESCAPE.sub(lambda escape: escape[1] + escape[2].upper(), form) for form in {*quoted, as_yaml}}
     return forms
+
+
+def _octal(text: str) -> str:
+    """Return a text as shells, Git and Perl print it where the locale is C."""
+    return "".join(chr(code) if code < 128 else f"\\{code:03o}" for code in text.encode(errors="replace"))
 
 
 def _quoted(text: str) -> set[str]:

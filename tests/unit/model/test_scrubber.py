@@ -2,9 +2,11 @@ import base64
 import html
 import json
 import math
+import os
 import random
 import re
 import shlex
+import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable
@@ -133,6 +135,9 @@ TEXTS: dict[str, Callable[[str], str]] = {
     "URL component": lambda text: urllib.parse.quote(text, safe=""),
     "encodeURIComponent": lambda text: urllib.parse.quote(text, safe="!'()*"),
     "form": urllib.parse.quote_plus,
+    "URL of .NET": lambda text: re.sub("%..", lambda code: code[0].lower(), urllib.parse.quote(text, safe="")),
+    "CSV": lambda text: text.replace('"', '""'),
+    "XML": lambda text: html.escape(text).replace("&#x27;", "&apos;"),
     "HTML": html.escape,
     "HTML text": lambda text: html.escape(text, quote=False),
     "HTML of Jinja2": lambda text: str(markupsafe.escape(text)),
@@ -172,6 +177,27 @@ def test_a_password_is_hidden_in_every_form_in_which_tools_print_it(tool, secret
     assert Scrubber([secret]).text(f"<<{shown}>>") == f"<<{before}{HIDDEN}{after}>>"
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_password_is_hidden_as_shells_print_it(locale):
+    texts = [
+        "pa ss$w\"or'd!x",
+        "$6$rounds=5000$salt$xyz./",
+        "~a`b\\c*d?e[f]",
+        "{it's}(p&q|r;s<t>)^,#",
+        "pässwörd ü€'\\",
+    ]
+    script = """for text; do printf '%q\\n' "$text"; echo "${text@Q}"; export "secret=$text"; export -p; declare -p secret; done"""
+    environment = {"LC_ALL": locale, "PATH": os.environ["PATH"]}
+    done = subprocess.run(["bash", "-c", script, "bash", *texts], capture_output=True, env=environment, check=True)
+    lines = [line for line in done.stdout.decode().splitlines() if "declare -x" not in line or "secret=" in line]
+    assert len(lines) == 4 * len(texts)
+    scrubber = Scrubber(texts)
+    shown = {scrubber.text(line) for line in lines}
+    beside = re.compile(r"""[\\$'"]*""")  # quotation marks, and an escape of the first character
+    rests = {beside.sub("", text.replace("declare -x secret=", "")) for text in shown}
+    assert rests == {HIDDEN}
+
+
 @given(st.binary(max_size=9), st.text(min_size=8), st.binary(max_size=9))
 def test_a_password_is_hidden_within_the_base64_of_more(before, secret, after):
     shown = base64.b64encode(before + secret.encode() + after).decode()
@@ -182,7 +208,8 @@ def test_a_password_is_hidden_within_the_base64_of_more(before, secret, after):
 
 
 def test_each_part_of_a_secret_list_or_object_is_hidden():
-    scrubber = Scrubber([["hunter2hunter2", {"in": ["otherother"]}], 123456])
+    scrubber = Scrubber([["hunter2hunter2", {"in-the-key": ["otherother"]}], 123456])
+    assert scrubber.text("a key stays: in-the-key") == "a key stays: in-the-key"
     assert scrubber.text("with hunter2hunter2 and otherother") == "with (secret) and (secret)"
     assert scrubber.event({"v": ["hunter2hunter2"], "n": -123456, "m": 1.5}) == {
         "v": ["(secret)"],

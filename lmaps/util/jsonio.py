@@ -15,6 +15,8 @@ from lmaps.errors import MessageRefused, TooLarge
 
 JsonObject = dict[str, Any]
 """A JSON object as Python has it: a document, a schema, a row of an answer."""
+At = tuple[str | int, ...]
+"""The path of a value: keys of objects and indices of arrays, from the outside."""
 
 MAX_DEPTH, MAX_VALUES, MAX_STRING = 32, 400_000, 262_144
 """The deepest nesting, the most values and the longest string (characters) of one message."""
@@ -37,6 +39,8 @@ def _encoder(*, sort_keys: bool = False) -> Callable[[Any], str]:
 
 
 _compact, _canonical = _encoder(), _encoder(sort_keys=True)
+_SCANNER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
 TYPE_NAMES = {dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean"}
 """The names in JSON Schema of the types of values; a value of no such type is null."""
 
@@ -237,9 +241,6 @@ def _check_text(text: str, string: int) -> None:
             raise _refuse("a string holds a lone surrogate") from error
 
 
-At = tuple[str | int, ...]
-
-
 def places(text: str) -> dict[tuple[At, bool], int]:
     """Return where each value of valid JSON begins, by its path; with True in the second element where its key does."""
     offsets: dict[tuple[At, bool], int] = {}
@@ -264,10 +265,6 @@ def _place_value(text: str, start: int, at: At, offsets: dict[tuple[At, bool], i
             position = _past_space(text, position + 1)
         count += 1
     return position + 1
-
-
-_SCANNER = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def _past_space(text: str, position: int) -> int:

@@ -1,6 +1,6 @@
 """The variables that a unit gives to Ansible: their names are the author's, never a client's.
 
-Extra variables go before all others. Who chooses the name ``ansible_python_interpreter`` runs any program as the
+Extra variables go before all others. Whoever chooses the name ``ansible_python_interpreter`` runs any program as the
 daemon's user, and any other name may be a variable of the playbook or of a role. The manager, which loads no handler,
 refuses such units when it loads them; that is why the names are here.
 """

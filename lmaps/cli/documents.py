@@ -112,10 +112,13 @@ def output_path(name: str) -> "pathlib.Path":
 
     Raises `UsageError` for a link that somebody else has put into a directory such as /tmp: it may lead to any file.
     """
-    link = ownership.foreign_link(name, os.getuid())
+    try:
+        path, link = ownership.follow(name, os.getuid())
+    except OSError as error:
+        raise UsageError(f"cannot write {name}: {error.strerror}") from error
     if link is not None:
         raise UsageError(f"cannot write {name}: {link} is a link of another user; name another file")
-    return pathlib.Path(name).resolve()
+    return pathlib.Path(path)
 
 
 def write_whole(path: "pathlib.Path", parts: Iterable[bytes]) -> None:

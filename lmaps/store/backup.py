@@ -26,6 +26,7 @@ from lmaps.store.session import Cache, Counters, DiskHealth, Session
 from lmaps.store.store import open_store, sync_directory
 from lmaps.store.transaction import Transaction
 from lmaps.util import times
+from lmaps.util.ownership import login_name
 
 
 class Restored(NamedTuple):
@@ -108,7 +109,7 @@ def _compare_checksum(file: Path) -> None:
 @contextlib.contextmanager
 def _reading(file: Path) -> Iterator[Connection]:
     """Yield a connection that leaves the file as it is; only if a crash has left a log is that checkpointed."""
-    logged = file.with_name(f"{file.name}-wal").exists()
+    logged = _has_log(file)
     uri = f"file:{quote(str(file.absolute()))}?{'mode=rw' if logged else 'mode=ro&immutable=1'}"
     engine = create_engine("sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(uri, uri=True))
     try:
@@ -116,6 +117,24 @@ def _reading(file: Path) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def _has_log(file: Path) -> bool:
+    """Return whether a crash has left a log beside the database.
+
+    Raises `StateUnusable` if somebody else has put one there, as everybody may in /tmp: it would replace the content.
+    """
+    trusted = {0, os.getuid(), file.stat().st_uid}
+    for ending in ("-wal", "-shm", "-journal"):
+        beside = file.with_name(f"{file.name}{ending}")
+        with contextlib.suppress(FileNotFoundError):
+            owner = beside.lstat().st_uid
+            if owner not in trusted:
+                raise StateUnusable(
+                    f"cannot use {file}: {beside} belongs to {login_name(owner)}, who could change it by that",
+                    hint="remove that file; it is no part of a backup",
+                )
+    return file.with_name(f"{file.name}-wal").exists()
 
 
 def _highest_numbers(file: Path) -> dict[str, int]:

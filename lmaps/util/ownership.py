@@ -1,5 +1,6 @@
 """Ownership: files that tell the daemon what to do must be writable by root and its own user alone."""
 
+import errno
 import grp
 import os
 import pwd
@@ -34,43 +35,53 @@ def ownership_fault(path: str | os.PathLike[str], owner: int) -> str | None:
         return f"it cannot be looked at: {error.strerror}"
 
 
-def foreign_link(path: str | os.PathLike[str], user: int) -> str | None:
-    """Return the first link on the way to ``path`` that somebody else has put into a directory such as /tmp, or None.
+def follow(path: str | os.PathLike[str], user: int) -> tuple[str, str | None]:
+    """Return ``path`` with its links followed, and the first of them that somebody else has put into a directory such
+    as /tmp, None if there is none.
 
-    The kernel follows none of these (fs.protected_symlinks); those of a path that is resolved first it does not see.
+    The kernel follows none of these (fs.protected_symlinks), where it is told so. Both come from one look at each step:
+    a link that is made later is in the result as a name, and is not followed.
     """
-    try:
-        for step, status in _steps(os.fspath(path)):
-            if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, user):
-                directory = os.stat(os.path.dirname(step))
-                if directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH:
-                    return step
-    except OSError:
-        pass  # what is not there is no link; whoever opens the path says what is wrong with it
-    return None
+    end, foreign = "/", None
+    for step, status in _steps(os.fspath(path)):
+        if status is None or not stat.S_ISLNK(status.st_mode):
+            end = step
+        elif foreign is None and status.st_uid not in (0, user):
+            directory = os.stat(os.path.dirname(step))
+            if directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH:
+                foreign = step
+    return end, foreign
 
 
-def _steps(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every directory and link on the way to ``path``, and the file itself."""
+def _steps(path: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Yield every directory and link on the way to ``path``, and the file itself; with None what is not there."""
     here, ahead, links = "", _parts(os.path.join(os.getcwd(), path)), 0
     yield "/", os.lstat("/")
     while ahead:
         name = ahead.pop()
         if name == "..":
             here = here.rpartition("/")[0]
+            yield here or "/", _status(here or "/")
             continue
         step = f"{here}/{name}"
-        status = os.lstat(step)
+        status = _status(step)
         yield step, status
-        if not stat.S_ISLNK(status.st_mode):
+        if status is None or not stat.S_ISLNK(status.st_mode):
             here = step
             continue
         links += 1
         if links > MAX_LINKS:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         target = os.readlink(step)
         here = "" if target.startswith("/") else here
         ahead += _parts(target)
+
+
+def _status(step: str) -> os.stat_result | None:
+    try:
+        return os.lstat(step)
+    except FileNotFoundError:
+        return None
 
 
 def _parts(path: str) -> list[str]:
@@ -78,8 +89,10 @@ def _parts(path: str) -> list[str]:
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
 
 
-def _fault(step: str, status: os.stat_result, owner: int) -> str | None:
+def _fault(step: str, status: os.stat_result | None, owner: int) -> str | None:
     """Return what is wrong with one step of a path."""
+    if status is None:
+        raise FileNotFoundError(step)
     if status.st_uid not in (0, owner):
         return f"{step} belongs to {login_name(status.st_uid)}; chown {login_name(owner)} {step}"
     # a link has no mode of its own; in a sticky directory, such as /tmp, users can replace only their own files

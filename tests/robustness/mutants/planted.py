@@ -411,6 +411,12 @@ MUTANTS = [
         (Patch("lmaps/cli/commands/backup.py", "path = output_path(file)", "path = Path(file).resolve()"),),
     ),
     Mutant(
+        "a stranger's log beside a backup becomes its content",
+        "tests/unit/store/test_backup.py::test_a_log_that_somebody_else_has_put_beside_it_is_refused[-wal]",
+        "Failed",
+        (Patch("lmaps/store/backup.py", "if owner not in trusted:", "if owner is None:"),),
+    ),
+    Mutant(
         "a written file gets the mode that the umask leaves",
         "tests/unit/cli/test_documents_files.py::test_a_file_is_its_owners_alone_from_the_first_byte",
         "AssertionError",

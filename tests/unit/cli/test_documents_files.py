@@ -72,3 +72,25 @@ def test_no_link_of_somebody_else_is_followed(tmp_path, place):
         output_path(name)
     shared.chmod(0o755)
     assert output_path(name).parent == aim, "in a directory of one's own it is one's own"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a link that is another user's")
+def test_a_link_that_is_made_while_links_are_looked_for_is_not_followed(tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    look = os.lstat
+
+    def look_too_early(path):
+        try:
+            return look(path)
+        finally:
+            if str(path) == str(shared / "file") and not (shared / "file").is_symlink():
+                (shared / "file").symlink_to(tmp_path / "aim")
+                os.chown(shared / "file", 65534, 65534, follow_symlinks=False)
+
+    monkeypatch.setattr(os, "lstat", look_too_early)
+    path = output_path(str(shared / "file"))
+    assert path == shared / "file"
+    write_whole(path, [b"secret"])
+    assert (shared / "file").read_bytes() == b"secret" and not (tmp_path / "aim").exists()

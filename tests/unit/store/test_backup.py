@@ -34,6 +34,29 @@ def told(path):
         return "".join(each.key for each in tx.instances.all("web")), [(row.revision, row.kind) for row in rows][::-1]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+def test_a_log_that_somebody_else_has_put_beside_it_is_refused(tmp_path, ending):
+    """SQLite would write the pages in it into the backup, whose checksum was right."""
+    create(tmp_path / "l.db", "a")
+    copy = back_up(tmp_path / "l.db", tmp_path / "b.db")
+    create(tmp_path / "other.db", "x")
+    with open_store(str(tmp_path / "other.db")) as store:
+        with store.transaction() as tx:
+            tx.changesets.rollback("web", WHY)
+        log = tmp_path / f"b.db{ending}"
+        log.write_bytes((tmp_path / "other.db-wal").read_bytes())
+    os.chown(log, 65534, 65534)
+    before = copy.read_bytes()
+    with pytest.raises(StateUnusable, match=f"cannot use {copy}: {log} belongs to ") as refused:
+        backup.restore(str(copy), str(tmp_path / "l.db"), "me")
+    assert refused.value.hint == "remove that file; it is no part of a backup"
+    assert copy.read_bytes() == before
+    os.chown(copy, 65534, 65534)
+    log.unlink()
+    assert backup.verify(str(copy)) == 1, "whoever owns the backup decides on its content"
+
+
 def sql(path, statement):
     rewrite(path, statement)
 

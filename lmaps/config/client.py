@@ -14,8 +14,11 @@ from lmaps.util.ownership import ownership_fault
 from lmaps.util.times import seconds
 
 if TYPE_CHECKING:
+    import shlex
+
     from lmaps.config import document
 else:
+    shlex = LazyModule("shlex")
     document = LazyModule("lmaps.config.document")  # takes 12 ms, and is needed only for text that is not plain YAML
 
 
@@ -43,7 +46,7 @@ def find_trusted_file(on_refused: Callable[[str], None]) -> str | None:
         fault = ownership_fault(file, os.getuid())
         if fault is None:
             return file
-        on_refused(f"{file} is not used: {fault}; to use it all the same: --config {file}")
+        on_refused(f"{file} is not used: {fault}; to use it all the same: --config {shlex.quote(file)}")
     return None
 
 

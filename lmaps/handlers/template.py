@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 import stat
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,9 +96,8 @@ class TemplateHandler(UnitHandler):
             raise HandlerFailed("cannot render: Jinja2 is not installed; pip install 'lmaps[template]'") from error
         try:
             text = environment.get_template(source.name).render(unit=self.unit.name, state=state.document)
-        except jinja2.TemplateError as error:
-            place = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
-            raise HandlerFailed(f"cannot render {source}{place}: {error}") from error
+        except Exception as error:  # a template does with values what it likes, and a client chooses their types
+            raise HandlerFailed(f"cannot render {source}{_place(error, source)}: {error}") from error
         return text.encode()
 
     @contextlib.contextmanager
@@ -158,3 +158,12 @@ class TemplateHandler(UnitHandler):
         source = unit.directory / str(unit.args.get("src", ""))
         findings = file_findings(source, "template", ("handler", "args", "src"))
         return [unit.locate(finding) for finding in findings]
+
+
+def _place(error: Exception, source: Path) -> str:
+    """Return ``:LINE`` of the template that an error is about, empty if it is not known."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f":{error.lineno}"
+    steps = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in steps if frame.f_code.co_filename == str(source)]
+    return f":{lines[-1]}" if lines else ""

@@ -1,6 +1,7 @@
 """Endpoints on a unit's instances: create, set, delete, validate."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -203,7 +204,8 @@ def _check_key(ctx: Invocation, unit: Unit, instance: Instance | None, accepted:
         raise RuleBroken(
             f"cannot set in {unit.name}: {unit.primary_key} of {key} cannot become {accepted.key}: "
             f"it identifies the instance",
-            hint=f"lmaps create {unit.name} makes a new instance, lmaps delete {unit.name} {key} deletes the old one",
+            hint=f"lmaps create {unit.name} makes a new instance, lmaps delete {unit.name} {shlex.quote(key)} deletes "
+            "the old one",
         )
     if ctx.tx.instances.find(unit.name, [accepted.key]):
         raise AlreadyExists(f"cannot set in {unit.name}: {short_id(accepted.key)} has this content already")
@@ -249,7 +251,7 @@ def _new_and_stored(
         raise AlreadyExists(
             f"cannot create in {unit.name}: {keys} exists with other content, nothing was changed",
             errors=clashes,
-            hint=f"to change it: lmaps set {unit.name} {clashes[0].got}",
+            hint=f"to change it: lmaps set {unit.name} {shlex.quote(str(clashes[0].got))}",
         )
     return fresh, stored
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable
 
 import pytest
 
 from lmaps import Client
-from lmaps.errors import AlreadyExists, UnitUnusable
+from lmaps.errors import AlreadyExists, RuleBroken, UnitUnusable
 from lmaps.protocol.views import AuditView, DaemonStatus
 from tests.daemons import WEB, RunningDaemon, until
 
@@ -25,6 +26,18 @@ def test_conflicts_leave_everything_as_it_was(start_daemon: Start) -> None:
             )
         assert [finding.document for finding in refused.value.errors] == [1, 2]
         assert client.call("status").extra["revision"] == 1
+
+
+def test_a_hint_that_is_copied_into_a_shell_runs_nothing_that_a_client_chose(start_daemon: Start) -> None:
+    key = "$(touch /tmp/x); 'a"
+    with Client(start_daemon(WEB.replace(", format: hostname", "")).endpoint) as client:
+        client.call("create", unit="web", instances=[{"host": key}])
+        with pytest.raises(AlreadyExists) as refused:
+            client.call("create", unit="web", instances=[{"host": key, "port": 81}])
+        assert shlex.split(refused.value.hint or "")[-4:] == ["lmaps", "set", "web", key]
+        with pytest.raises(RuleBroken) as broken:
+            client.call("set", unit="web", id=key, set=[{"path": "/host", "value": "b"}])
+        assert shlex.split(broken.value.hint or "")[-8:-4] == ["lmaps", "delete", "web", key]
 
 
 def test_status_and_audit_answer_the_fields_of_their_views(start_daemon: Start) -> None:

@@ -56,6 +56,25 @@ def test_what_a_client_sent_is_no_template(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out.conf").read_text() == "port 1 {{ 6 * 7 }}{% raw %}\n"
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("one\n{% for row in state %}\n{{ row.port + 1 }}\n{% endfor %}", ":3: can only concatenate str"),
+        ("one\n{{ state[0].port | int(base='x') + row }}", ":2: "),
+        ("one\n{{ state[0].nothing }}", ":2: 'dict object' has no attribute 'nothing'"),
+        ("one\n{% for number in range(10 ** 9) %}{% endfor %}", ":2: Range too big"),
+        ("one\n{% if %}", ":2: "),
+    ],
+)
+def test_a_value_that_the_template_cannot_take_is_told_in_one_sentence(
+    run: Run, tmp_path: Path, template: str, words: str
+) -> None:
+    (tmp_path / "t.j2").write_text(template)
+    done = run([{"port": "80", "name": "a"}])
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"cannot render {tmp_path}/t.j2{words}") and done.stdout.count("\n") == 1
+
+
 def test_a_preview_shows_the_difference_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out.conf").write_text("port 80 a\n")
     shown = run([{"port": 81, "name": "a"}], "show", reload_cmd=["touch", f"{tmp_path}/reloaded"])

@@ -87,9 +87,8 @@ class Defaults:
                 self._fill_below(below, resolver, value, inside)
 
     def _fill_parts(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
-        for key, keyword, below in list(
-            drafts.on_parts(schema, value, self._draft)
-        ):  # a list, as filling adds properties
+        parts = list(drafts.on_parts(schema, value, self._draft))  # a list, as filling adds properties
+        for key, keyword, below in parts:
             if keyword not in _APPLY_NOTHING:
                 self._fill_below(below, resolver, value[key], inside)
 

@@ -157,7 +157,7 @@ def _bad_references(definition: object) -> Iterator[Finding]:
 def _endless_references(definition: object) -> Iterator[Finding]:
     """Yield a finding for the first reference that leads back to its own schema around the same value."""
     overrides = drafts.name(definition) in drafts.OLD
-    is_open: dict[int, bool] = {}
+    is_open: dict[int, bool] = {}  # by schema: whether it is being followed, or was and has an end
 
     def is_endless(schema: object, scope: Any) -> bool:
         if not isinstance(schema, dict):
@@ -168,9 +168,9 @@ def _endless_references(definition: object) -> Iterator[Finding]:
         around = [*filter(None, references.targets(schema, scope, ("$ref",), {}))]
         if not (around and overrides):
             around += [(part, references.enter(scope, part, definition)) for part in drafts.on_value(schema)]
-        found = any(is_endless(*each) for each in around)
+        leads_back = any(is_endless(part, inside) for part, inside in around)
         is_open[id(schema)] = False
-        return found
+        return leads_back
 
     for at, schema, scope in references.walk(definition):
         if "$ref" in schema and is_endless(schema, scope):

@@ -36,9 +36,17 @@ def objects(value: object) -> Iterator[JsonObject]:
 
 
 def keywords(definition: object) -> tuple[str, ...]:
-    """Return the keywords of references in the drafts that the schema and its parts are written in, by ``$schema``."""
-    written_in = {drafts.name(definition)} | {drafts.name(part) for part in objects(definition) if "$schema" in part}
+    """Return the keywords of references in the drafts of the schema and its parts; the others have no meaning in it."""
+    written_in = drafts_of(definition)
     return ("$ref", *(keyword for draft, keyword in _DYNAMIC.items() if draft in written_in))
+
+
+def drafts_of(definition: object) -> set[str]:
+    """Return the names of the drafts that a schema and its parts are written in, by ``$schema``.
+
+    There are several only in texts that an older lMaPS has recorded: `lint` refuses parts in another draft.
+    """
+    return {drafts.name(definition)} | {drafts.name(part) for part in objects(definition) if "$schema" in part}
 
 
 def targets(

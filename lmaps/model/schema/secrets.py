@@ -127,8 +127,7 @@ class _Marked:
     @cached_property
     def _draft(self) -> str | None:
         """The schema's draft; None if a part of it may be of another one."""
-        names = {drafts.name(part) for part in references.objects(self._definition) if "$schema" in part}
-        names.add(drafts.name(self._definition))
+        names = references.drafts_of(self._definition)
         return names.pop() if len(names) == 1 else None
 
     def names(self) -> Iterator[str]:

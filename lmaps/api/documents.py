@@ -13,7 +13,7 @@ from lmaps.api.context import Invocation
 from lmaps.errors import StateDamaged
 from lmaps.model.diff import MISSING, Difference, differences
 from lmaps.model.schema import Secrets
-from lmaps.model.schema.secrets import masked_differences
+from lmaps.model.schema.secrets import MARKS, masked_differences
 from lmaps.model.units import Unit, unit_from_definition
 from lmaps.store import Document, Transaction
 from lmaps.util import jsonio
@@ -21,6 +21,7 @@ from lmaps.util.jsonio import JsonObject
 
 log = logging.getLogger(__name__)
 
+_NO_SECRETS = Secrets()
 MAX_FORMER_DOCUMENTS = 5_000
 """Replaced documents, the newest, whose secrets are masked in the output of a job: all of them could block the loop."""
 
@@ -148,6 +149,11 @@ def _secrets_under(unit: Unit, text: str) -> Secrets:
     return unit.secrets | older if older.any else unit.secrets
 
 
-@lru_cache(maxsize=1024)
 def _secrets_of(text: str) -> Secrets:
+    # Most units have no secrets: their older texts, of which there may be many, need not be read.
+    return _read_secrets(text) if any(mark in text for mark in MARKS) else _NO_SECRETS
+
+
+@lru_cache(maxsize=1024)
+def _read_secrets(text: str) -> Secrets:
     return unit_from_definition(json.loads(text)).secrets

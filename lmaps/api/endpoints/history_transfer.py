@@ -14,7 +14,7 @@ from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.states import ChangesetKind
 from lmaps.model.units import Unit, unit_from_definition
 from lmaps.protocol import Reply
-from lmaps.store import Change, Changeset, Document, Transaction, replay
+from lmaps.store import Change, Changeset, Document, replay
 from lmaps.util import jsonio
 from lmaps.util.jsonio import JsonObject
 from lmaps.util.text import plural
@@ -136,7 +136,7 @@ def import_history(ctx: Invocation, request: ImportHistory) -> Reply:
             hint="import it into a new state, or import an export made without --history",
         )
     try:
-        _restore(tx, request.units)
+        _restore(ctx, request.units)
         count = replay(tx)
     except StateUnusable as error:
         text = error.message.removeprefix("cannot rely on the database: ")
@@ -148,14 +148,17 @@ def import_history(ctx: Invocation, request: ImportHistory) -> Reply:
     )
 
 
-def _restore(tx: Transaction, units: list[Any]) -> None:
+def _restore(ctx: Invocation, units: list[Any]) -> None:
+    tx = ctx.tx
     changesets: list[tuple[Changeset, list[Change]]] = []
     for unit in units:
         for number, definition in unit["definitions"].items():
             _check_definition(unit["unit"], number, definition)
             digest = sha256(jsonio.canonical(definition).encode()).hexdigest()
             tx.instances.restore_definition(unit["unit"], int(number), digest, jsonio.encode(definition))
-        secret = any(unit_from_definition(text).secrets.any for text in unit["definitions"].values())
+        texts = [*map(unit_from_definition, unit["definitions"].values())]
+        texts += filter(None, [ctx.manager.units.units.get(unit["unit"])])  # what it marks is secret in older ones too
+        secret = any(text.secrets.any for text in texts)
         changesets += [_changeset(unit["unit"], row, secret=secret) for row in unit["history"]]
     changesets.sort(key=lambda pair: pair[0].revision)
     revisions = [changeset.revision for changeset, _ in changesets]

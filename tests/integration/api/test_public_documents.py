@@ -12,6 +12,8 @@ import pytest
 import lmaps
 from lmaps.errors import Conflict, NotAllowed, RevertConflict, RuleBroken, ValidationFailed
 from lmaps.model.policy import Line, Policy, Subject
+from lmaps.store import open_store
+from lmaps.store.encryption import KEY_BYTES, KeySealer
 from tests.in_process import InProcess
 
 CANARY = "canary-"
@@ -229,3 +231,16 @@ def test_unique_does_not_compare_what_only_an_older_text_marks(daemon: InProcess
     daemon.service.policy = Policy([Line(daemon.subject.proofs, frozenset(["create", "show"]), ("*",))])
     with pytest.raises(NotAllowed, match="/a has to be unique and is secret"):
         daemon.call("create", unit="vault", instances=[guess])
+
+
+def test_a_history_of_before_the_mark_is_sealed_where_it_is_imported(daemon: InProcess, tmp_path: Path) -> None:
+    daemon.load(OPEN)
+    daemon.call("create", unit="vault", instances=[{"id": "a", "a": f"{CANARY}1"}])
+    history = daemon.call("export", history=True).extra["units"]
+    other = InProcess(tmp_path / "other", MARKED)
+    other.store.close()
+    other.store = open_store(str(tmp_path / "other" / "lmaps.db"), KeySealer(b"k" * KEY_BYTES))
+    with other:
+        other.call("import_history", units=history)
+        assert CANARY in revealed(other)
+        assert not [file for file in (tmp_path / "other").iterdir() if CANARY.encode() in file.read_bytes()]

@@ -151,26 +151,33 @@ def _forms(text: str) -> set[str]:
         forms |= {form.replace("/", "\\/"), markup, markup.replace("'", "\\u0027")}
     forms |= {text.replace("'", quote) for quote in ("''", "'\\''", "'\"'\"'")}  # YAML and SQL, shells
     forms |= {text.replace('"', '""'), *(special.sub(r"\\\g<0>", text) for special in (_IN_QUOTES, _IN_WORDS))}
+    forms |= _in_urls(text) | _in_markup(text)
+    return forms if text.isascii() else forms | _beyond_ascii(text, quoted)
+
+
+def _in_urls(text: str) -> set[str]:
+    """Return a text as URLs and forms of web pages have it."""
     percent = {urllib.parse.quote(text, safe, errors="replace") for safe in ("/", "", "!'()*")}
     percent.add(urllib.parse.quote_plus(text, errors="replace"))
-    forms |= {*percent, *(_PERCENT.sub(lambda code: code[0].lower(), form) for form in percent)}
+    return percent | {_PERCENT.sub(lambda code: code[0].lower(), form) for form in percent}
+
+
+def _in_markup(text: str) -> set[str]:
+    """Return a text as HTML and XML have it, in attributes too."""
     entities = html.escape(text, quote=False)
-    for quotation_mark, apostrophe in (
-        ("&quot;", "&#x27;"),
-        ("&quot;", "&#39;"),
-        ("&#34;", "&#39;"),
-        ("&quot;", "&apos;"),
-    ):
-        forms |= {entities, entities.replace('"', quotation_mark).replace("'", apostrophe)}
-    if not text.isascii():
-        forms |= {text.encode(code, "replace").decode(errors="replace") for code in ("latin-1", "cp1252")}
-        forms.add(repr(text.encode(errors="replace"))[2:-1])
-        escaped = text.replace("\\", "\\\\")
-        forms |= set(map(_octal, (text, escaped.replace('"', '\\"'), escaped.replace("'", "\\'"))))
-        # Java and YAML write the digits of escapes in upper case; YAML has those of Python, and \\" as JSON.
-        as_yaml = ascii(f"{text}'\"")[1:-4].replace("\\'", "'").replace('"', '\\"')
-        forms |= {_ESCAPE.sub(lambda escape: escape[1] + escape[2].upper(), form) for form in {*quoted, as_yaml}}
-    return forms
+    marks = (("&quot;", "&#x27;"), ("&quot;", "&#39;"), ("&#34;", "&#39;"), ("&quot;", "&apos;"))
+    return {entities, *(entities.replace('"', quotation).replace("'", apostrophe) for quotation, apostrophe in marks)}
+
+
+def _beyond_ascii(text: str, quoted: Iterable[str]) -> set[str]:
+    """Return a text that is not ASCII in other encodings and escapes; ``quoted`` is what `_quoted` returns for it."""
+    encoded = {text.encode(code, "replace").decode(errors="replace") for code in ("latin-1", "cp1252")}
+    escaped = text.replace("\\", "\\\\")
+    octal = map(_octal, (text, escaped.replace('"', '\\"'), escaped.replace("'", "\\'")))
+    # Java and YAML write the digits of escapes in upper case; YAML has those of Python, and \\" as JSON.
+    as_yaml = ascii(f"{text}'\"")[1:-4].replace("\\'", "'").replace('"', '\\"')
+    upper_case = {_ESCAPE.sub(lambda escape: escape[1] + escape[2].upper(), form) for form in {*quoted, as_yaml}}
+    return {repr(text.encode(errors="replace"))[2:-1], *encoded, *octal, *upper_case}
 
 
 def _octal(text: str) -> str:

@@ -21,7 +21,7 @@ from lmaps.api.changes import Proposal, UnitChange
 from lmaps.api.context import Invocation
 from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
-from lmaps.errors import AlreadyExists, Finding, MessageRefused, RuleBroken
+from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotAllowed, RuleBroken
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
 from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.schema.secrets import secret_around
@@ -171,6 +171,8 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
     properties += [Difference(parse_pointer(path), MISSING, MISSING) for path in request.unset]
     if request.instance is None and not properties:
         raise MessageRefused("there is nothing to set: give a document, or properties to set or to unset")
+    if instance is not None:
+        _expect_whole_secrets(ctx, unit, instance, properties)
     stored = json.loads(instance.clear_given) if instance else {}
     document = stored
     if request.instance is not None:
@@ -187,6 +189,27 @@ def _document_to_set(ctx: Invocation, unit: Unit, instance: Instance | None, req
     if request.texts:
         _warn_of_secrets_in_arguments(ctx, unit, request.texts, [document])
     return document
+
+
+def _expect_whole_secrets(ctx: Invocation, unit: Unit, instance: Instance, properties: Sequence[Difference]) -> None:
+    """Raise `NotAllowed` for a property within a stored secret, unless the subject may see it.
+
+    Whether it can be set, and whether that changes anything, would tell how long a secret list is, and its parts one by
+    one.
+    """
+    secrets = PublicDocuments(ctx, unit).secrets_under(instance.document.definition)
+    if not secrets.any or ctx.may(unit.name, "reveal"):
+        return
+    ends = (instance.clear_given, instance.clear_completed)
+    paths = {tuple(map(str, path)) for text in ends for path in secrets.paths(json.loads(text))}
+    for part in properties:
+        place = tuple(map(str, part.path))
+        secret = secret_around(paths, place)
+        if secret is not None and secret != place:
+            raise NotAllowed(
+                f"cannot set in {unit.name}: {pointer(secret)} is secret and can only be set as a whole, because "
+                f"{ctx.subject.name} has no right reveal on {unit.name}; nothing was changed"
+            )
 
 
 def _key_value(unit: Unit, text: str) -> object:

@@ -156,6 +156,37 @@ def test_unique_compares_secrets_only_for_subjects_that_may_reveal_them(world: W
     )
 
 
+PARTS: dict[str, dict[str, Any]] = {
+    "an item": {"set": [{"path": "/password/2", "value": "x"}]},
+    "a property": {"set": [{"path": "/password/7", "value": "c"}]},
+    "as text": {"texts": [{"path": "/password/2", "text": "x"}]},
+    "removed": {"unset": ["/password/7"]},
+    "of a mask": {
+        "instance": {"id": "a", "password": {"$secret": "set"}},
+        "set": [{"path": "/password/2", "value": "x"}],
+    },
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_part_of_a_secret_is_set_only_by_subjects_that_may_reveal_it(world: World, part: str, dry_run: bool) -> None:
+    """Whether it can be, and changes anything, makes no difference for the others: neither how long it is nor its keys."""
+    args = PARTS[part] | {"unit": "vault", "id": "a", "dry_run": dry_run}
+    answers = []
+    for secret in (["a", "b"], ["a", "b", "x"], {"7": "c"}, {"k": 1}, "text"):
+        world.call("set", unit="vault", id="a", instance={"id": "a", "password": secret})
+        refused = world.refusal("set", **args)
+        assert refused.code == "not-allowed"
+        answers.append(text_of(refused))
+    assert answers == answers[:1] * 5
+    assert "/password is secret and can only be set as a whole" in answers[0]
+    assert world.ask("set", unit="vault", id="a", set=[{"path": "/password", "value": "new"}])
+    world.call("set", unit="vault", id="a", instance={"id": "a", "password": {"7": "d"}})
+    world.grant("create", "reveal")
+    assert world.ask("set", **args)
+
+
 def test_unique_in_and_around_a_secret(world: World) -> None:
     unit = json.loads(changed(UNIT, login={"properties": {"key": MARK}}, box={**MARK}))
     unit["meta"]["unique"] = ["/login", "/box/key", "/port"]

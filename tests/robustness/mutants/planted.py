@@ -411,6 +411,19 @@ MUTANTS = [
         (Patch("lmaps/cli/commands/backup.py", "path = output_path(file)", "path = Path(file).resolve()"),),
     ),
     Mutant(
+        "a part of a secret is set by whoever may not see it",
+        "tests/integration/api/test_refusals.py::"
+        "test_a_part_of_a_secret_is_set_only_by_subjects_that_may_reveal_it[False-an item]",
+        "AssertionError",
+        (
+            Patch(
+                "lmaps/api/endpoints/instances.py",
+                "if secret is not None and secret != place:",
+                "if secret is not None and not secret:",
+            ),
+        ),
+    ),
+    Mutant(
         "a stranger's log beside a backup becomes its content",
         "tests/unit/store/test_backup.py::test_a_log_that_somebody_else_has_put_beside_it_is_refused[-wal]",
         "Failed",

@@ -23,6 +23,7 @@ from lmaps.api.documents import PublicDocuments
 from lmaps.api.endpoint import endpoint
 from lmaps.errors import AlreadyExists, Finding, MessageRefused, NotAllowed, RuleBroken
 from lmaps.model.diff import MISSING, Clash, Difference, changed, parse_pointer, pointer, same
+from lmaps.model.policy import Right
 from lmaps.model.schema.dataclasses import Keywords
 from lmaps.model.schema.secrets import secret_around
 from lmaps.model.states import ChangesetKind, Door
@@ -288,6 +289,10 @@ def _clash(unit: Unit, instance: Accepted, number: int) -> Finding:
     )
 
 
+_MAY_TRY: tuple[Right, ...] = ("create", "import", "reveal")
+"""Rights with one of which a subject may learn whether a document equals a stored one."""
+
+
 @arguments
 class Validate:
     """The arguments of validate."""
@@ -300,8 +305,14 @@ class Validate:
 def validate(ctx: Invocation, request: Validate) -> Reply:
     """Check documents as create does, and return them completed; nothing is stored."""
     unit = ctx.unit(request.unit)
+    # An ID that secrets are part of tells whether a guess equals what is stored: to those alone who may try it anyway.
+    names = not unit.has_keyed_ids or any(ctx.may(unit.name, right) for right in _MAY_TRY)
     rows = [
-        {"id": row.key, "short": short_id(row.key), "completed": unit.secrets.masked(row.completed)}
+        {
+            "id": row.key if names else None,
+            "short": short_id(row.key) if names else None,
+            "completed": unit.secrets.masked(row.completed),
+        }
         for row in accept(ctx, unit, request.instances)
     ]
     return Reply(f"{plural(len(rows), 'instance')} fit {unit.name}", extra={"instances": rows})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lmaps.model.policy import Line, Policy, Right, Subject
 from lmaps.model.units import content_digest
 from lmaps.store import open_store
 from lmaps.store.encryption import KeySealer
@@ -80,3 +81,18 @@ def test_the_key_stays_and_is_sealed_where_secrets_are(tmp_path: Path) -> None:
     [(stored,)] = driver.execute("SELECT key FROM content_key").fetchall()
     driver.close()
     assert stored.startswith("sealed:")
+
+
+@pytest.mark.parametrize("right", ["create", "import", "reveal", None])
+def test_who_may_only_look_is_not_told_the_id_of_a_guess(daemons: list[InProcess], right: Right | None) -> None:
+    daemon = daemons[0]
+    stored, _ = created(daemon)
+    daemon.subject = Subject("uid:61001", "ann", frozenset({"uid:61001"}))
+    rights: list[Right] = ["show", *([right] if right else [])]
+    daemon.service.policy = Policy([Line(daemon.subject.proofs, frozenset(rights), ("*",))])
+    [row] = daemon.call("validate", unit="vault", instances=[DOCUMENT]).extra["instances"]
+    assert row == {
+        "id": stored if right else None,
+        "short": stored[:8] if right else None,
+        "completed": {"pin": {"$secret": "set"}},
+    }

@@ -611,6 +611,12 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "validate tells the ID of a guess to whoever may look",
+        "tests/integration/api/test_content_ids.py::test_who_may_only_look_is_not_told_the_id_of_a_guess[None]",
+        "AssertionError",
+        (Patch("lmaps/api/endpoints/instances.py", "names = not unit.has_keyed_ids or", "names = True or"),),
+    ),
+    Mutant(
         "what is kept of a request tells whoever guesses it that he is right",
         "tests/integration/api/test_kept_answers.py::test_nobody_can_guess_a_request_from_what_is_kept_of_it",
         "AssertionError",

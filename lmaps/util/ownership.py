@@ -36,8 +36,7 @@ def ownership_fault(path: str | os.PathLike[str], owner: int) -> str | None:
 
 
 def follow(path: str | os.PathLike[str], user: int) -> tuple[str, str | None]:
-    """Return ``path`` with its links followed, and the first of them that somebody else has put into a directory such
-    as /tmp, None if there is none.
+    """Return ``path`` with its links followed, and the first link of others in a directory such as /tmp, or None.
 
     The kernel follows none of these (fs.protected_symlinks), where it is told so. Both come from one look at each step:
     a link that is made later is in the result as a name, and is not followed.

@@ -4,10 +4,9 @@ A key belongs to the subject that used it: for every other subject nothing is ke
 answer is kept with documents (`Endpoint.shows`).
 """
 
-import hmac
 import json
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 
 from lmaps.api import job_queue
 from lmaps.api.context import Invocation
@@ -80,7 +79,7 @@ def digest_of(ctx: Invocation, request: Request) -> str:
         key = ctx.tx.content_key
     except StateUnusable:  # sealed with a state_key that is not configured any more
         key = b""
-    return hmac.digest(key, _content(ctx, request), "sha256").hex()
+    return blake2b(_content(ctx, request), key=key, digest_size=32).hexdigest()
 
 
 def _content(ctx: Invocation, request: Request) -> bytes:

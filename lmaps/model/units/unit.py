@@ -100,7 +100,9 @@ class Unit:
         if not isinstance(document, dict):
             finding = Finding(f"{in_words(document)} is not an object")  # not quoted: it may be a secret
             raise ValidationFailed("cannot accept the document: 1 error", errors=[finding])
-        completed: JsonObject = self.schema.complete(document, secrets.found_in(document) if secrets else ())
+        completed: JsonObject = self.schema.complete(
+            document, secrets.found_in(document) if secrets and secrets.any else ()
+        )
         return completed
 
     def admit(self, document: Any, content_key: bytes | None, secrets: Secrets | None = None) -> tuple[str, JsonObject]:

@@ -623,7 +623,7 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/api/kept_answers.py",
-                'hmac.digest(key, _content(ctx, request), "sha256").hex()',
+                "blake2b(_content(ctx, request), key=key, digest_size=32).hexdigest()",
                 "sha256(_content(ctx, request)).hexdigest()",
             ),
         ),

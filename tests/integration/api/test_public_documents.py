@@ -164,7 +164,7 @@ READERS = {
     "endpoints/blame.py": {"_rows"},
     "endpoints/history.py": {"_alike", "_taken_back"},
     "endpoints/history_transfer.py": {"_change"},
-    "endpoints/instances.py": {"_document_to_set", "_new_and_stored", "set_"},
+    "endpoints/instances.py": {"_document_to_set", "_expect_whole_secrets", "_new_and_stored", "set_"},
     "endpoints/show.py": {"_rows", "_state", "_texts"},
     "endpoints/transfer.py": {"_exported", "_migrated", "_update"},
 }

@@ -90,14 +90,15 @@ def _checked(
     """Return the documents that fit the unit, and the findings about the others."""
     accepted: list[Accepted] = []
     findings: list[Finding] = []
+    marked = secrets if secrets.any else None
     for number, given in enumerate(documents):
         limit.position = number
-        masks = remaining_masks(given, number) if secrets.any else []
+        masks = remaining_masks(given, number) if marked else []
         if masks:
             findings += masks
             continue
         try:
-            key, completed = unit.admit(given, content_key, secrets)
+            key, completed = unit.admit(given, content_key, marked)
             accepted.append(Accepted(key, given, completed))
         except ValidationFailed as refused:
             findings += [finding._replace(document=number) for finding in refused.errors]

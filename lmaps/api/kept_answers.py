@@ -88,7 +88,7 @@ def _content(ctx: Invocation, request: Request) -> bytes:
 
 def _own_key(ctx: Invocation, key: str) -> str:
     """Return the key under which the store has what this subject did under ``key``."""
-    return OWN + sha256(f"{ctx.subject.id}\0{key}".encode()).hexdigest()
+    return OWN + blake2b(f"{ctx.subject.id}\0{key}".encode(), digest_size=16).hexdigest()
 
 
 def _is_own(ctx: Invocation, row: StoredRequest) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def check_daemon(config: Path, source: Path | None = None) -> None:
 
 def own_key(key: str) -> str:
     """Under which key the daemon keeps what this user did under ``key``."""
-    return OWN + sha256(f"uid:{os.getuid()}\0{key}".encode()).hexdigest()
+    return OWN + blake2b(f"uid:{os.getuid()}\0{key}".encode(), digest_size=16).hexdigest()
 
 
 def check_keys(database: Path, journal: Sequence[Entry]) -> None:

@@ -12,8 +12,10 @@ from lmaps.store.checksums import checked
 from lmaps.store.encryption import PREFIX
 from lmaps.store.models import content_key
 from lmaps.store.session import Session
+from lmaps.store.statements import Prepared
 
 _PLACE = "content_key"
+_STORED = Prepared(select(content_key))
 
 
 def prepare(session: Session) -> None:
@@ -36,5 +38,5 @@ def read(session: Session) -> bytes:
 
 
 def _stored(session: Session) -> str | None:
-    row = session.connection.execute(select(content_key)).first()
-    return None if row is None else str(checked(content_key, row)["key"])
+    rows = session.rows(_STORED)
+    return str(checked(content_key, rows[0])["key"]) if rows else None

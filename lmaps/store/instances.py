@@ -83,6 +83,11 @@ _DELETE = Prepared(delete(instance).where(instance.c.id == bindparam("number")))
 _DEFINITION = Prepared(
     select(definition.c.id).where(definition.c.name == bindparam("unit"), definition.c.digest == bindparam("digest"))
 )
+_DEFINITIONS = Prepared(
+    select(definition.c.id, definition.c.definition)
+    .where(definition.c.name == bindparam("unit"))
+    .order_by(definition.c.id)
+)
 _OTHER_DEFINITIONS = Prepared(
     select(definition.c.id).where(definition.c.name == bindparam("unit"), definition.c.digest != bindparam("digest"))
 )
@@ -170,8 +175,7 @@ class Instances:
         """Return every text of the unit that changes were made under, by number."""
         texts = self._session.cache.unit_texts
         if unit not in texts:
-            query = select(definition.c.id, definition.c.definition).where(definition.c.name == unit)
-            texts[unit] = {row.id: row.definition for row in self._session.connection.execute(query)}
+            texts[unit] = dict(self._session.rows(_DEFINITIONS, unit=unit))
         return texts[unit]
 
     def other_definitions(self, unit: str, digest: str) -> set[int]:

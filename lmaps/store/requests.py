@@ -11,7 +11,7 @@ from lmaps.store.statements import Insertion, Prepared
 OWN = "own:"
 """How the keys begin under which a subject's own answers are kept. An older lMaPS has kept them under keys as sent."""
 _REQUEST = Prepared(select(request).where(request.c.key == bindparam("key")))
-_OLDER = select(exists().where(~request.c.key.startswith(OWN)))
+_OLDER = Prepared(select(1).where(~request.c.key.like(f"{OWN}%")).limit(1))
 _INSERT = Insertion(request, StoredRequest)
 
 
@@ -33,7 +33,7 @@ class Requests:
         """Whether there may be an answer that an older lMaPS has kept: there are none after a week."""
         cache = self._session.cache
         if cache.older_requests is None:
-            cache.older_requests = bool(self._session.connection.scalar(_OLDER))
+            cache.older_requests = self._session.value(_OLDER) is not None
         return cache.older_requests
 
     def add(self, key: str, digest: str, verb: str, unit: str | None, answer: str, revision: int | None) -> None:

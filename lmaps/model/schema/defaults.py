@@ -32,6 +32,7 @@ class Defaults:
         self._validator = validator
         self._draft = drafts.name(definition)
         self._ref_overrides = self._draft in drafts.OLD
+        self._apply_nothing = {*_APPLY_NOTHING, *(() if self._draft == drafts.DEFAULT else ("prefixItems",))}
         self._resolver = backend.resolver(definition)
 
     def apply(self, document: object) -> object:
@@ -89,7 +90,7 @@ class Defaults:
     def _fill_parts(self, schema: JsonObject, resolver: Any, value: Any, inside: Any) -> None:
         parts = list(drafts.on_parts(schema, value, self._draft))  # a list, as filling adds properties
         for key, keyword, below in parts:
-            if keyword not in _APPLY_NOTHING:
+            if keyword not in self._apply_nothing:
                 self._fill_below(below, resolver, value[key], inside)
 
     def _fill_condition(self, schema: JsonObject, resolver: object, value: object, inside: Any) -> None:

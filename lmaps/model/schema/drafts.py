@@ -64,7 +64,8 @@ def on_value(schema: JsonObject) -> Iterator[object]:
 def on_parts(schema: JsonObject, value: object, draft: str | None) -> Iterator[tuple[Any, str, object]]:
     """Yield each subschema that may describe a part of ``value``: the part's key, the keyword, the subschema.
 
-    ``draft`` is the `name` of the schema's draft; None if it may be any: then there may be some too many.
+    ``draft`` is the `name` of the schema's draft, None if it may be any. There may be some too many: keywords that the
+    draft does not know are among them.
     """
     if isinstance(value, dict):
         yield from _on_properties(schema, value)
@@ -85,13 +86,16 @@ def _on_properties(schema: JsonObject, value: JsonObject) -> Iterator[tuple[str,
 
 def _on_items(schema: JsonObject, value: list[Any], draft: str | None) -> Iterator[tuple[int, str, object]]:
     items, prefix = schema.get("items"), schema.get("prefixItems")
-    # An older draft does not know prefixItems, which has no effect there; the newest one has no list of items.
-    first = [part for part in (prefix if draft in (DEFAULT, None) else None, items) if isinstance(part, list)]
+    lists = [(keyword, part) for keyword, part in (("prefixItems", prefix), ("items", items)) if isinstance(part, list)]
+    # To an older draft prefixItems means nothing: it keeps no item from the other keywords.
+    covering = len(prefix) if isinstance(prefix, list) and draft == DEFAULT else 0
+    covering = max(covering, len(items)) if isinstance(items, list) and draft is not None else covering
     others = [("items", items)] if isinstance(items, dict) else []
     others += [(keyword, schema[keyword]) for keyword in ("additionalItems", "unevaluatedItems") if keyword in schema]
     for index in range(len(value)):
-        own = [("prefixItems", part[index]) for part in first if index < len(part)]
-        yield from ((index, *pair) for pair in (own + others if draft is None else own or others))
+        yield from ((index, keyword, part[index]) for keyword, part in lists if index < len(part))
+        if index >= covering:
+            yield from ((index, *pair) for pair in others)
         if "contains" in schema:
             yield index, "contains", schema["contains"]
 

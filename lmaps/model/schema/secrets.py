@@ -20,6 +20,8 @@ CHANGED = {"$secret": "changed"}
 
 MARKS = ("writeOnly", "x-lmaps-secret")
 """The keywords that mark a secret where they are true."""
+_DATA = frozenset(("default", "example", "examples", "enum", "const"))
+"""Keywords whose values are data, whatever they look like."""
 _SEPARATORS = re.compile(r"[-_.:\s]")
 
 
@@ -165,6 +167,7 @@ class _Marked:
 def mark_faults(definition: object) -> Iterator[Finding]:
     """Yield a finding for each mark that is misspelt, or that marks no value: it would leave a secret public."""
     yield from _spelling_faults(definition)
+    yield from _unfollowed_marks(definition)
     if not any(keyword in part for part in references.objects(definition) for keyword in drafts.OUTSIDE):
         return
     names = references.keywords(definition)
@@ -172,7 +175,8 @@ def mark_faults(definition: object) -> Iterator[Finding]:
     for at, schema, scope in references.walk(definition):
         for keyword in drafts.OUTSIDE:
             below = schema.get(keyword)
-            if isinstance(below, dict) and _reaches_mark(definition, below, scope, names, anchors):
+            reached = _reached(definition, below, references.enter(scope, below, definition), names, anchors)
+            if any(map(is_secret, reached)):
                 message = f"nothing can be a secret under {keyword}: mark the value itself"
                 yield Finding(message, (*at, keyword), on_key=True, property=keyword)
 
@@ -191,23 +195,39 @@ def _spelling_faults(definition: object) -> Iterator[Finding]:
                 yield Finding(f"{keyword} is true or false", (*at, keyword), got=value)
 
 
-def _reaches_mark(
-    definition: object, schema: JsonObject, scope: object, names: tuple[str, ...], anchors: references.Anchors
-) -> bool:
-    """Return whether ``schema``, whose resolver is that of ``scope``, or a schema below it or its references, marks."""
-    reached: list[tuple[object, object]] = [(schema, references.enter(scope, schema, definition))]
+def _unfollowed_marks(definition: object) -> Iterator[Finding]:
+    """Yield a finding for each mark below a keyword that no draft knows, unless a reference leads there."""
+    marking = {id(part) for part in references.objects(definition) if is_secret(part)}
+    if not marking:
+        return
+    names, anchors = references.keywords(definition), references.dynamic_anchors(definition)
+    reached = _reached(definition, definition, references.resolver(definition), names, anchors)
+    marking -= {id(part) for part in reached}
+    if not marking:
+        return
+    for at, schema in drafts.walk(definition):
+        followed = {step[0] for step, _ in drafts.subschemas(schema)}
+        for keyword in schema.keys() - followed - _DATA:
+            if any(id(part) in marking for part in references.objects(schema[keyword])):
+                message = f"a mark below {keyword} marks nothing: {keyword} is no keyword that applies a schema"
+                yield Finding(message, (*at, keyword), on_key=True, property=keyword)
+
+
+def _reached(
+    definition: object, schema: object, scope: object, names: tuple[str, ...], anchors: references.Anchors
+) -> Iterator[JsonObject]:
+    """Yield ``schema``, whose resolver is ``scope``, and every schema below it and its references."""
+    waiting: list[tuple[object, object]] = [(schema, scope)]
     visited: set[int] = set()
-    while reached:
-        part, inside = reached.pop()
+    while waiting:
+        part, inside = waiting.pop()
         if not isinstance(part, dict) or id(part) in visited:
             continue
         visited.add(id(part))
-        if is_secret(part):
-            return True
-        reached += filter(None, references.targets(part, inside, names, anchors))
+        yield part
+        waiting += filter(None, references.targets(part, inside, names, anchors))
         for _, below in drafts.subschemas(part):
-            reached.append((below, references.enter(inside, below, definition)))
-    return False
+            waiting.append((below, references.enter(inside, below, definition)))
 
 
 _Tree = dict[str | int, "_Tree | None"]

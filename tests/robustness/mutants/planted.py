@@ -460,6 +460,12 @@ MUTANTS = [
         (Patch("lmaps/cli/session.py", "None if named else settings.trusted_uids", "None"),),
     ),
     Mutant(
+        "a mark that nothing follows is accepted",
+        "tests/unit/model/test_schema_marks.py::test_a_mark_that_nothing_follows_is_refused",
+        "ValueError",
+        (Patch("lmaps/model/schema/secrets.py", "    yield from _unfollowed_marks(definition)\n", ""),),
+    ),
+    Mutant(
         "a mark below contains is not followed",
         "tests/unit/model/test_schema_marks.py::test_a_mark_below_every_keyword",
         "contains",

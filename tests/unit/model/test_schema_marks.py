@@ -331,3 +331,22 @@ def test_names_that_a_client_chose_in_a_secret_are_secret() -> None:
     values = list(Secrets(schema).values({"v": {"user": "me", CANARY: [{"deep": 1}]}, "open": {"name": 1}}))
     assert values[0] == {"user": "me", CANARY: [{"deep": 1}]}
     assert sorted(values[1:]) == sorted([CANARY, "deep"])
+
+
+@pytest.mark.parametrize("draft", drafts.NAMES)
+def test_a_mark_that_nothing_follows_is_refused(draft: str) -> None:
+    for keyword in ("propertes", "extends", "components"):
+        schema = {"$schema": draft, "properties": {"a": {keyword: {"b": {"c": SECRET}}}}}
+        [finding] = lint(schema)
+        message = f"a mark below {keyword} marks nothing: {keyword} is no keyword that applies a schema"
+        assert (finding.message, finding.at) == (message, ("properties", "a", keyword))
+        used = {"properties": {"b": {"$ref": f"#/properties/a/{keyword}/b/c"}, "a": schema["properties"]["a"]}}  # type: ignore[index]
+        assert lint({"$schema": draft, **used}) == []
+    data = {"default": {"writeOnly": True}, "examples": [SECRET], "enum": [{"writeOnly": True}]}
+    assert lint({"$schema": draft, "properties": {"a": data}}) == []
+
+
+@pytest.mark.parametrize("draft", drafts.NAMES)
+def test_a_mark_below_an_unknown_keyword_that_looks_like_one_counts(draft: str) -> None:
+    paths = Secrets({"$schema": draft, "properties": {"v": {"prefixItems": [{}, SECRET]}}}).paths({"v": [1, 2, 3]})
+    assert paths == {("v", 1)}

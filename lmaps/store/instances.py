@@ -86,7 +86,7 @@ _DEFINITION = Prepared(
 _DEFINITIONS = Prepared(
     select(definition.c.id, definition.c.definition)
     .where(definition.c.name == bindparam("unit"))
-    .order_by(definition.c.id)
+    .order_by(definition.c.digest)  # as exports have always had them
 )
 _OTHER_DEFINITIONS = Prepared(
     select(definition.c.id).where(definition.c.name == bindparam("unit"), definition.c.digest != bindparam("digest"))

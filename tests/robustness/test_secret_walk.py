@@ -148,7 +148,7 @@ def test_no_answer_shows_a_secret(
         rule = chance.choice([*rules(place.draft)])
         story = Story(tmp_path / str(number), place, change, chance, rule)
         if not story.loads:
-            assert "unevaluatedProperties" in str(place), place
+            assert any(word in str(place) for word in ("unevaluatedProperties", "dependencies")), place
             continue
         story.tell()
         answers += story.state.answers

@@ -426,7 +426,7 @@ MUTANTS = [
     Mutant(
         "a stranger's log beside a backup becomes its content",
         "tests/unit/store/test_backup.py::test_a_log_that_somebody_else_has_put_beside_it_is_refused[-wal]",
-        "Failed",
+        "FAILED",
         (Patch("lmaps/store/backup.py", "if owner not in trusted:", "if owner is None:"),),
     ),
     Mutant(

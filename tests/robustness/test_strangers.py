@@ -132,7 +132,7 @@ def test_a_user_of_the_host_who_is_no_member_gets_nowhere(
 
 def abstract_sockets() -> list[str]:
     """Sockets without a file, which no file's mode protects."""
-    return [line for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line]
+    return [line for line in Path("/proc/net/unix").read_text(errors="replace").splitlines() if "@" in line]
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def wait_until(condition: Callable[[], Any], within: float = 20.0) -> Any:
 def state(pid: int) -> tuple[str, int]:
     """The state and the parent of a process; ``X`` if it is gone."""
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return "X", 0
     return after_name[0], int(after_name[1])

@@ -142,7 +142,7 @@ class Store:
         try:
             with translated_errors(path):
                 try_write(self._connection)
-            with self.transaction() as tx:
+            with contextlib.suppress(StateDamaged), self.transaction() as tx:  # writing is refused then
                 content_key.prepare(tx.session)
         except (NoSpace, DiskFailed) as error:
             self._refuse(error)

@@ -22,6 +22,8 @@ MARKS = ("writeOnly", "x-lmaps-secret")
 """The keywords that mark a secret where they are true."""
 _DATA = frozenset(("default", "example", "examples", "enum", "const"))
 """Keywords whose values are data, whatever they look like."""
+_MAX_INDEX = 1_000
+"""The highest place of an item for which a schema is asked; it describes the items above it as it does this one."""
 _SEPARATORS = re.compile(r"[-_.:\s]")
 
 
@@ -60,10 +62,11 @@ class Secrets:
         """Return whether a schema may mark the value at the path ``at`` of a document, or one around it."""
         if not self.any:
             return False
+        place = tuple(min(key, _MAX_INDEX) if isinstance(key, int) else key for key in at)
         document: object = ""
-        for key in reversed(at):
-            document = [document] if isinstance(key, int) else {key: document}
-        return secret_around(self.paths(document), at) is not None
+        for key in reversed(place):
+            document = [*[None] * key, document] if isinstance(key, int) else {key: document}
+        return secret_around(self.paths(document), place) is not None
 
     def has_at(self, document: object, at: Path) -> bool:
         """Return whether the value at the path ``at`` of ``document`` is a secret, is in one, or has one in it."""

@@ -153,7 +153,7 @@ def _may_compare_secrets(unit: Unit, path: DocumentPath) -> bool:
     """Return whether ``unique`` at ``path`` compares secrets, as far as the schema tells without a document."""
     names = tuple(map(str, path))
     below = ".".join(names) + "."
-    return unit.secrets.may_mark(names) or (
+    return any(map(unit.secrets.may_mark, (path, names))) or (  # a part of digits may be an index or a key
         unit.secrets.any
         and any(row.secret and row.path.replace("[]", "").startswith(below) for row in property_rows(unit))
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lmaps.errors import Degraded
 from lmaps.model.policy import Line, Policy, Right, Subject
 from lmaps.model.units import content_digest
 from lmaps.store import open_store
@@ -96,3 +97,18 @@ def test_who_may_only_look_is_not_told_the_id_of_a_guess(daemons: list[InProcess
         "short": stored[:8] if right else None,
         "completed": {"pin": {"$secret": "set"}},
     }
+
+
+def test_a_damaged_key_leaves_reading(tmp_path: Path) -> None:
+    path = str(tmp_path / "state.db")
+    open_store(path).close()
+    driver = sqlite3.connect(path)
+    driver.execute("UPDATE content_key SET checksum = checksum + 1")
+    driver.commit()
+    driver.close()
+    with open_store(path) as store:
+        assert "a row of content_key is damaged" in str(store.disk.refusal)
+        with store.transaction() as tx:
+            assert tx.instances.all("vault") == []
+        with pytest.raises(Degraded), store.transaction() as tx:
+            tx.instances.definition("vault", "digest", "{}")

@@ -350,3 +350,12 @@ def test_a_mark_that_nothing_follows_is_refused(draft: str) -> None:
 def test_a_mark_below_an_unknown_keyword_that_looks_like_one_counts(draft: str) -> None:
     paths = Secrets({"$schema": draft, "properties": {"v": {"prefixItems": [{}, SECRET]}}}).paths({"v": [1, 2, 3]})
     assert paths == {("v", 1)}
+
+
+def test_a_place_in_a_list_is_asked_for_as_it_is() -> None:
+    schema = {"properties": {"v": {"prefixItems": [{}, SECRET], "items": {"prefixItems": [{}, {}, {}, SECRET]}}}}
+    secrets = Secrets(schema)
+    for at, may in ((("v", 0), False), (("v", 1), True), (("v", 2), False), (("v", 2, 3), True), (("v", 2, 2), False)):
+        assert secrets.may_mark(at) == may, at
+    assert secrets.may_mark(("v", 10**12, 3))
+    assert not secrets.may_mark(("v", "1"))

@@ -164,7 +164,7 @@ def test_what_a_success_leaves_running_is_named_and_spared(runner):
 
 def test_a_process_whose_name_is_no_text_is_named_too(runner):
     name = "open('/proc/self/comm', 'wb').write(b'a\\xff) R 1')"
-    outcome = runner.run(sys.executable, "-c", f"import os, time; os.fork() or ({name}, os.setsid(), time.sleep(600))")
+    outcome = runner.run(sys.executable, "-c", f"import os, time; os.fork() or ({name}, os.setsid(), time.sleep(60))")
     [pid] = outcome.left_running
     try:
         until(lambda: Path(f"/proc/{pid}/comm").read_bytes() == b"a\xff) R 1\n")

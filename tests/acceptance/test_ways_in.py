@@ -138,9 +138,10 @@ def test_a_secret_comes_from_a_file_or_stdin(daemon: RunningDaemon, tmp_path: Pa
 
 @pytest.mark.parametrize("stdin", [b"", None])
 def test_a_property_alone_asks_without_echo(daemon: RunningDaemon, stdin: bytes | None) -> None:
-    done = set_(daemon, "--set", "password", stdin=stdin, typed=f"{CANARY}{len(stdin or b'x')}")
+    typed = f"{CANARY} with {stdin!r}"  # another one each time
+    done = set_(daemon, "--set", "password", stdin=stdin, typed=typed)
     assert done.terminal.splitlines()[0].strip() == "password:"
-    assert stored(daemon)["password"] == f"{CANARY}{len(stdin or b'x')}"
+    assert stored(daemon)["password"] == typed
 
 
 def test_documents_on_stdin_and_a_terminal_to_ask(daemon: RunningDaemon) -> None:

@@ -621,6 +621,13 @@ def test_nothing_that_happens_to_a_hidden_unit_is_told(worlds: dict[bool, World]
     assert TIME.sub("at", json.dumps(busy)) == TIME.sub("at", json.dumps(quiet))
 
 
+def test_what_happens_to_the_hidden_unit_would_be_told_to_whom_may_list_it(worlds: dict[bool, World]) -> None:
+    [status] = [case for case in READS if case.verb == "status"]
+    seeing = status._replace(everywhere=True)
+    quiet, busy = (worlds[False].answer(seeing, set(RIGHTS), then) for then in (None, worlds[False].busy))
+    assert quiet["extra"]["queue"] != busy["extra"]["queue"]
+
+
 def test_the_place_in_the_queue_counts_what_the_subject_may_list(worlds: dict[bool, World]) -> None:
     queued = next(case for case in CASES if case.verb == "job" and case.args == {"job": "QUEUED"})
     places = [

@@ -142,6 +142,9 @@ def test_old_ids_with_control_characters_stay_readable(lmaps: InProcess) -> None
         [row] = lmaps.call("show", unit="t", ids=[name], instances=True).extra["instances"]
         assert row["given"] == {"k": name, "port": 1}
         assert lmaps.call("blame", unit="t", ids=[name]).extra["values"]
+        with pytest.raises(ValidationFailed) as refused:
+            lmaps.call("set", unit="t", id=name, set=[{"path": "/port", "value": 2}])
+        assert refused.value.errors[0].message.startswith("an ID takes no control characters")
         lmaps.call("delete", unit="t", ids=[name])
     assert given(lmaps) == []
     lmaps.call("rollback", unit="t", steps=len(NAMES))

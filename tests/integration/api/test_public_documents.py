@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import lmaps
+from lmaps.api import documents
 from lmaps.errors import Conflict, NotAllowed, RevertConflict, RuleBroken, ValidationFailed
 from lmaps.model.policy import Line, Policy, Subject
 from lmaps.store import open_store
@@ -107,6 +108,65 @@ def test_what_was_marked_when_it_was_set_stays_hidden_until_it_is_set_again(daem
     assert [(value["value"], value["before"]) for value in values] == [("public", MASK)]
 
 
+@pytest.mark.parametrize(
+    ("verb", "args"),
+    [
+        ("set", {"id": "a", "set": [{"path": "/b", "value": 3}]}),
+        ("set", {"id": "a", "instance": {"id": "a", "a": MASK, "b": 3}}),
+        ("import", {"units": [{"unit": "vault", "instances": [{"id": "a", "a": MASK, "b": 3}]}]}),
+        ("revert", {"revision": "r2"}),
+    ],
+)
+def test_where_a_mark_was_taken_away_the_next_change_makes_a_value_public(
+    daemon: InProcess, verb: str, args: dict[str, Any]
+) -> None:
+    def shown() -> object:
+        [row] = daemon.call("show", unit="vault").extra["state"]
+        return row["a"]
+
+    for more in ({"b": 1}, {"b": 2}, {"b": 2, "c": 1}):
+        daemon.call("set", unit="vault", id="a", instance={"id": "a", "a": CANARY, **more})
+    daemon.load(OPEN)
+    for undo, steps in (("rollback", {}), ("redo", {}), ("revert", {"revision": "r3"}), ("rollback", {})):
+        daemon.call(undo, unit="vault", **steps)
+        assert shown() == MASK, "what comes back as it was stored stays hidden"
+    daemon.call(verb, **args if verb == "import" else {"unit": "vault", **args})
+    assert shown() == CANARY
+    daemon.call("rollback", unit="vault")
+    assert shown() == MASK
+
+
+def test_what_a_job_printed_before_its_value_was_marked_stays(daemon: InProcess) -> None:
+    daemon.load(OPEN)
+    daemon.call("create", unit="vault", instances=[{"id": "a", "a": CANARY}])
+    job = daemon.call("apply", unit="vault").job
+    assert job is not None
+    with daemon.store.transaction() as tx:
+        tx.jobs.add_lines(job, 1, [{"at": "2026-01-01T00:00:00.000000Z", "stream": "output", "text": CANARY}])
+    daemon.load(MARKED)
+    assert [row["a"] for row in daemon.call("show", unit="vault").extra["state"]] == [MASK]
+    assert [line["text"] for line in daemon.call("lines", job=job).extra["lines"]] == [CANARY]
+
+
+def test_of_the_secrets_of_before_the_newest_are_masked_in_jobs(
+    daemon: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert documents.MAX_FORMER_DOCUMENTS == 5_000, "as the docs say"
+    monkeypatch.setattr(documents, "MAX_FORMER_DOCUMENTS", 2)
+    for number in range(5):
+        daemon.call("set", unit="vault", id="a", instance={"id": "a", "a": f"{CANARY}{number}"})
+
+    def former() -> set[object]:
+        with daemon.store.transaction() as tx:
+            return set(documents.former_secrets(tx, daemon.service.units.units["vault"]))
+
+    assert former() == {f"{CANARY}{number}" for number in (2, 3)}
+    daemon.applied("vault", 4)
+    assert former() == {f"{CANARY}3"}
+    daemon.call("delete", unit="vault", ids=["a"])
+    assert former() == {f"{CANARY}{number}" for number in (3, 4)}
+
+
 def test_blame_has_one_value_for_a_secret_whatever_it_consists_of(daemon: InProcess) -> None:
     daemon.load(
         unit({"a": {"writeOnly": True}, "items": {"prefixItems": [True, {"x-lmaps-secret": True}], "items": True}})
@@ -131,7 +191,9 @@ def test_a_revert_in_conflict_shows_no_secret(daemon: InProcess) -> None:
     for revision in ("r1", "r2"):
         with pytest.raises(RevertConflict) as caught:
             daemon.call("revert", unit="vault", revision=revision)
-        assert CANARY not in f"{caught.value.message} {caught.value.errors}"
+        told = f"{caught.value.message} {caught.value.errors} {caught.value.extra}"
+        assert "/a" in told or "$.a" in told
+        assert CANARY not in told
 
 
 def test_the_time_to_compare_documents_grows_with_their_size_only(daemon: InProcess) -> None:

@@ -156,6 +156,22 @@ def test_unique_compares_secrets_only_for_subjects_that_may_reveal_them(world: W
     )
 
 
+def test_a_revert_compares_unique_secrets_only_for_subjects_that_may_reveal_them(world: World) -> None:
+    world.load(UNIQUE)
+    refusals = []
+    world.call("set", unit="vault", id="b", instance={"id": "b", "password": CANARY})
+    world.call("set", unit="vault", id="b", instance={"id": "b"})
+    for secret in (CANARY, "another"):
+        world.call("set", unit="vault", id="a", instance={"id": "a", "password": secret})
+        refusals.append(text_of(world.refusal("revert", unit="vault", revision="r2")))
+    assert refusals[0] == refusals[1]
+    assert "/password has to be unique and is secret" in refusals[0]
+    assert world.ask("delete", unit="vault", ids=["a"])
+    assert world.ask("rollback", unit="vault")
+    world.grant("rollback", "reveal")
+    assert world.ask("revert", unit="vault", revision="r2")
+
+
 PARTS: dict[str, dict[str, Any]] = {
     "an item": {"set": [{"path": "/password/2", "value": "x"}]},
     "a property": {"set": [{"path": "/password/7", "value": "c"}]},
@@ -182,6 +198,8 @@ def test_a_part_of_a_secret_is_set_only_by_subjects_that_may_reveal_it(world: Wo
     assert answers == answers[:1] * 5
     assert "/password is secret and can only be set as a whole" in answers[0]
     assert world.ask("set", unit="vault", id="a", set=[{"path": "/password", "value": "new"}])
+    assert world.ask("set", unit="vault", id="a", unset=["/password"])
+    assert "password" not in world.call("show", unit="vault", reveal=True).extra["state"][0]
     world.call("set", unit="vault", id="a", instance={"id": "a", "password": {"7": "d"}})
     world.grant("create", "reveal")
     assert world.ask("set", **args)
@@ -280,6 +298,11 @@ def test_who_may_change_a_secret_can_compare_it_and_not_read_it(world: World) ->
     for guess, result in ((CANARY, "unchanged"), ("guess", "updated")):
         reply = world.ask("set", unit="vault", id="a", set=[{"path": "/password", "value": guess}], dry_run=True)
         assert [row["result"] for row in reply.extra["instances"]] == [result]
+        world.grant("import")
+        units = [{"unit": "vault", "instances": [{"id": "a", "password": guess}]}]
+        reply = world.ask("import", units=units, dry_run=True)
+        assert [row["result"] for row in reply.extra["instances"]] == [result]
+        world.grant("create")
     assert CANARY not in text_of(world.refusal("create", unit="vault", instances=[{"id": "a", "password": "guess"}]))
 
 

@@ -154,6 +154,14 @@ def test_a_dry_run_names_instances_without_the_right_show(world: "World", line: 
     ]
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_without_the_right_show_a_job_is_queued_and_its_number_told(world: "World", form: str) -> None:
+    code, text = world.run(Line("apply web --no-wait", "apply"), form)
+    assert (code, "3" in text) == (0, True), text
+    code, text = world.run(Line("apply web", "apply"), form)
+    assert (code, "job 3" in text) == (8, True), text
+
+
 class World:
     """A state, asked by the command line as one subject; no call leaves anything behind."""
 

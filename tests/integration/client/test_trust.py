@@ -125,7 +125,8 @@ LOOKING = {
     "offline": ("validate", "web", "--offline", "--set", "a=1"),
 }
 NOT_LOOKING = {"help": ("--help",), "script": ("completion", "bash")}
-TYPED = ("lmaps ", "lmaps show ", "lmaps --config ./l", "lmaps handl")
+TYPED = {"lmaps ": "show", "lmaps show ": "", "lmaps --config ./l": "", "lmaps handl": "handlers"}
+"""What was typed, and what is proposed at least: without a daemon no unit."""
 
 
 @pytest.fixture
@@ -167,6 +168,7 @@ def test_the_tab_key_executes_nothing_and_asks_no_stranger(hostile: Path, typed:
         words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
         done = lmaps(cwd=hostile, _LMAPS_COMPLETE="bash_complete", **words)
         assert "Traceback" not in done.stderr
+        assert TYPED[typed] in done.stdout
         assert (read(received), (hostile / "executed").exists()) == ("", False)
 
 

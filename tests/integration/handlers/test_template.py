@@ -75,6 +75,15 @@ def test_a_value_that_the_template_cannot_take_is_told_in_one_sentence(
     assert done.stdout.startswith(f"cannot render {tmp_path}/t.j2{words}") and done.stdout.count("\n") == 1
 
 
+def test_names_of_methods_and_values_with_line_breaks(run: Run, tmp_path: Path) -> None:
+    """What the docs say of them: written as they are, unless the template quotes them."""
+    (tmp_path / "t.j2").write_text(
+        "{% for row in state %}{{ row['items'] }} {{ row.title }} {{ row.title | tojson }}{% endfor %}"
+    )
+    assert run([{"items": "mine", "title": "a\n{{ 7 * 6 }}"}]).returncode == 0
+    assert (tmp_path / "out.conf").read_text() == 'mine a\n{{ 7 * 6 }} "a\\n{{ 7 * 6 }}"'
+
+
 def test_a_preview_shows_the_difference_and_writes_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out.conf").write_text("port 80 a\n")
     shown = run([{"port": 81, "name": "a"}], "show", reload_cmd=["touch", f"{tmp_path}/reloaded"])

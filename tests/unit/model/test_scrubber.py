@@ -59,7 +59,10 @@ def test_a_long_secret_is_hidden_as_a_whole_and_in_pieces(length):
     secret = "".join(random.Random(length).choices(ascii_letters, k=length))
     scrub = Scrubber([secret]).text
     assert scrub(f"<{secret}>{secret}>") == "<(secret)>(secret)>"
+    if length > 32:
+        assert scrub(f"<{secret[:32]}>") == "<(secret)>"
     if length > 64:
+        assert scrub(f"<{secret[32:64]}>") == "<(secret)>"
         assert secret[:64] not in scrub(secret[:70])  # as when a line was cut
 
 

@@ -95,7 +95,10 @@ def test_a_stored_definition_is_the_same_unit():
         ("{}", "1:1", "meta is missing"),
         ("meta: {}", "1:7", "name is missing"),
         ("meta: {name: ../etc}", "1:14", "is not a valid name"),
-        ("meta: {name: 'a\\nb'}", "1:14", "is not a valid name"),
+        *(
+            (f"meta: {{name: {name}}}", "1:14", "is not a valid name")
+            for name in ('"a\\nb"', "a b", "ä", "a/b", "-a", "a" * 65)
+        ),
         ("meta: {name: a, data_typ: YamlList}", "1:17", "did you mean data_type?"),
         ("meta: {name: a, data_type: Yaml}", "1:28", "is not one of"),
         ("meta: {name: a, primary_key: id}", "1:30", "not a property of params"),

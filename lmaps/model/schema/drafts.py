@@ -16,6 +16,7 @@ OLD = (DRAFT4, "http://json-schema.org/draft-06/schema", "http://json-schema.org
 """The drafts that ignore the keywords beside a ``$ref``."""
 NAMES = (*OLD, "https://json-schema.org/draft/2019-09/schema", DEFAULT)
 """The ``$schema`` of each supported draft."""
+_SPELLED = {name.partition(":")[2]: name for name in NAMES}
 
 At = tuple[str | int, ...]
 
@@ -34,9 +35,16 @@ UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
 
 
 def name(definition: object) -> str:
-    """Return the schema's ``$schema``, that of 2020-12 where it has none, and "" where it is no string."""
+    """Return the schema's ``$schema``, that of 2020-12 where it has none, and "" where it is no string.
+
+    It is as `NAMES` spells it: many schemas have https where a draft has http.
+    """
     value = definition.get("$schema", DEFAULT) if isinstance(definition, dict) else DEFAULT
-    return value.removesuffix("#") if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    value = value.removesuffix("#")
+    scheme, _, rest = value.partition(":")
+    return _SPELLED.get(rest, value) if scheme in ("http", "https") else value
 
 
 def subschemas(schema: object) -> Iterator[tuple[At, object]]:

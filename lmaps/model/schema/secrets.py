@@ -212,7 +212,10 @@ def _unfollowed_marks(definition: object) -> Iterator[Finding]:
         followed = {step[0] for step, _ in drafts.subschemas(schema)}
         for keyword in schema.keys() - followed - _DATA:
             if any(id(part) in marking for part in references.objects(schema[keyword])):
-                message = f"a mark below {keyword} marks nothing: {keyword} is no keyword that applies a schema"
+                message = (
+                    f"a mark below {keyword} marks nothing: {keyword} is no keyword that applies a schema, and no $ref "
+                    "leads to it; what is only for a $ref stands under $defs"
+                )
                 yield Finding(message, (*at, keyword), on_key=True, property=keyword)
 
 

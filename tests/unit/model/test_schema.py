@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaps.errors import ValidationFailed
-from lmaps.model.schema import Schema, lint, slow_patterns, unknown_keywords
+from lmaps.model.schema import Schema, drafts, lint, slow_patterns, unknown_keywords
 
 ANY = {"type": "object", "properties": {"a": {"default": 1}}}
 
@@ -163,6 +163,19 @@ def test_lint(schema, path, words):
     finding = lint(schema)[0]
     assert finding.path == path
     assert words in finding.message
+
+
+@pytest.mark.parametrize("name", drafts.NAMES)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("end", ["", "#"])
+def test_a_draft_may_be_spelled_with_http_or_https(name, scheme, end):
+    spelled = scheme + ":" + name.partition(":")[2] + end
+    parts = {"allOf": [{"$schema": name}], "definitions": {"s": {"type": "integer"}}}
+    definition = {"$schema": spelled, "properties": {"a": {"$ref": "#/definitions/s"}}, **parts}
+    assert drafts.name(definition) == name
+    assert lint(definition) == []
+    assert [finding.path for finding in Schema(definition).findings({"a": "x"})] == ["$.a"]
+    assert drafts.name({"$schema": f"ftp:{name.partition(':')[2]}"}) not in drafts.NAMES
 
 
 def test_a_property_may_be_called_like_a_keyword():

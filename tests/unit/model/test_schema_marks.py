@@ -338,8 +338,11 @@ def test_a_mark_that_nothing_follows_is_refused(draft: str) -> None:
     for keyword in ("propertes", "extends", "components"):
         schema = {"$schema": draft, "properties": {"a": {keyword: {"b": {"c": SECRET}}}}}
         [finding] = lint(schema)
-        message = f"a mark below {keyword} marks nothing: {keyword} is no keyword that applies a schema"
-        assert (finding.message, finding.at) == (message, ("properties", "a", keyword))
+        message = f"a mark below {keyword} marks nothing: {keyword} is no keyword that applies a schema, and no $ref "
+        assert finding.message.startswith(message)
+        assert finding.message.endswith("what is only for a $ref stands under $defs")
+        assert finding.at == ("properties", "a", keyword)
+        assert lint({"$schema": draft, "$defs": {"unused": SECRET}}) == []
         used = {"properties": {"b": {"$ref": f"#/properties/a/{keyword}/b/c"}, "a": schema["properties"]["a"]}}  # type: ignore[index]
         assert lint({"$schema": draft, **used}) == []
     data = {"default": {"writeOnly": True}, "examples": [SECRET], "enum": [{"writeOnly": True}]}

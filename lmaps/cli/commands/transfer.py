@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -229,7 +230,9 @@ def export(
         _write_tree(Path(tree), exported.whole())
     else:
         as_json = (form or session.format) in ("json", "pretty")
-        texts = (_json_texts if as_json else _yaml_texts)(exported.pieces())
+        pieces = exported.pieces()
+        first = list(islice(pieces, 1))  # a request that is refused leaves no half of an export behind
+        texts = (_json_texts if as_json else _yaml_texts)(chain(first, pieces))
         if output is not None:
             write_whole(output_path(output), (text.encode() for text in texts))
         else:

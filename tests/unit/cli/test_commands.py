@@ -14,7 +14,7 @@ from lmaps.cli import app, render
 from lmaps.cli.diffs import all_lines
 from lmaps.cli.documents import read_documents
 from lmaps.cli.session import Session
-from lmaps.errors import Finding, UsageError, ValidationFailed
+from lmaps.errors import Finding, NotAllowed, UsageError, ValidationFailed
 from lmaps.model.diff import Difference
 from lmaps.protocol import Reply
 from lmaps.protocol.views import InstanceDiff
@@ -244,6 +244,13 @@ def test_pages_of_an_export_are_written_as_one(lmaps, daemon, form, read):
     value = read(found.out)
     units = value["units"] if form == "--json" else [each.value for each in value[1:]]
     assert units == [row("a", {"n": "it's 1"}, {"n": 2}), row("b"), row("c", {"n": 3})]
+
+
+@pytest.mark.parametrize("form", ["--yaml", "--json"])
+def test_an_export_that_is_refused_writes_nothing(lmaps, daemon, form):
+    daemon.answers["export"] = Reply.refusal(NotAllowed("me has no right reveal on web"))
+    refused = lmaps("export", form, "--reveal")
+    assert (refused.code, refused.out) == (8, "")
 
 
 def test_export_to_a_stream_a_file_and_a_tree(lmaps, tmp_path):

@@ -214,7 +214,7 @@ def test_the_time_to_compare_documents_grows_with_their_size_only(daemon: InProc
         return min(took)
 
     # Eight times as many take some ten times as long; if each was compared with each it would be 64 times.
-    assert seconds(8000) < 24 * seconds(1000)
+    assert seconds(8000) < 16 * seconds(1000)
 
 
 CLEAR = ("clear_given", "clear_completed")

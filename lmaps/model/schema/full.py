@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from typing import Any, cast
 
 from jsonschema.exceptions import ValidationError
@@ -47,15 +48,18 @@ class FullSchema:
 
     def findings(self, document: Any, secrets: Iterable[Path] = (), *, quoting: bool = True) -> list[Finding]:
         """Return everything in ``document`` that does not fit; see `Schema.findings`."""
+        errors = self._validator.iter_errors(document)
         try:
-            errors = list(self._validator.iter_errors(document))
+            # Only a document with errors pays for the search of its secrets. Errors are not collected: thousands of
+            # them in memory would cost a quarter more.
+            first = next(errors, None)
+            if first is None:
+                return []
+            paths = [*secrets, *self._secret_paths(document)]
+            is_marked = bool(paths) or self._secrets.any
+            return to_findings(chain([first], errors), paths, is_marked=is_marked, quoting=quoting)
         except _UNCHECKABLE as error:
             return [Finding(_why(error))]
-        # Only a document with errors pays for the search of its secrets.
-        if not errors:
-            return []
-        paths = [*secrets, *self._secret_paths(document)]
-        return to_findings(errors, paths, is_marked=bool(paths) or self._secrets.any, quoting=quoting)
 
     def _secret_paths(self, document: object) -> Iterable[Path]:
         return [()] if self._secrets.marks_all() else self._secrets.paths(document)

@@ -92,7 +92,7 @@ def _explain(error: Error, places: _Places, beside: Sequence[Error] = ()) -> Ite
             yield from _explain(inner, places, () if inner.path else same_value)
         return
     at = tuple(error.absolute_path)
-    secret = secret_around(places.secrets, at)
+    secret = secret_around(places.secrets, at) if places.secrets else None
     if secret is not None:
         yield _to_finding(_Rule(str(error.validator), error.validator_value, "the value"), secret)
     elif error.validator in ("additionalProperties", "unevaluatedProperties"):
@@ -100,11 +100,11 @@ def _explain(error: Error, places: _Places, beside: Sequence[Error] = ()) -> Ite
     elif error.validator == "required":
         name = _missing(error)
         yield Finding(f"{name} is missing", at, allowed=error.validator_value, property=name)
+    elif places.may_quote(at, [error, *beside]):
+        value = error.instance
+        yield _to_finding(_Rule(str(error.validator), error.validator_value, quote(value), value, error.message), at)
     else:
-        rule = _Rule(str(error.validator), error.validator_value, in_words(error.instance))
-        if places.may_quote(at, [error, *beside]):
-            rule = rule._replace(got=quote(error.instance), instance=error.instance, text=error.message)
-        yield _to_finding(rule, at)
+        yield _to_finding(_Rule(str(error.validator), error.validator_value, in_words(error.instance)), at)
 
 
 def _to_finding(rule: _Rule, at: Path) -> Finding:

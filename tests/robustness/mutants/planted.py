@@ -478,7 +478,7 @@ MUTANTS = [
         (
             Patch(
                 "lmaps/model/schema/messages.py",
-                "    secret = secret_around(places.secrets, at)\n",
+                "    secret = secret_around(places.secrets, at) if places.secrets else None\n",
                 '    secret = at if isinstance(error.schema, dict) and error.schema.get("writeOnly") else None\n',
             ),
         ),
